@@ -1,0 +1,178 @@
+"""Artifacts: a folder whose `manifest.json` is written last, so that it is whole exactly when the manifest is there.
+
+A stage builds in a hidden neighbour (`.NAME.part`) that remembers what it is being built from. When the same stage is run again
+after a kill, the part is continued; when its inputs changed, it is thrown away. The old artifact stays until the new one is whole.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pellucid.core.environment import code_version, environment
+from pellucid.core.errors import ArtifactError
+from pellucid.core.files import disk_full_is_explained, fsync_directory, fsync_tree, read_json, sha256_file, write_json
+
+__all__ = ["Build", "Key", "Manifest", "building", "find_faults", "fingerprint", "is_current", "read_manifest", "seal"]
+
+MANIFEST = "manifest.json"
+KEY = "building.json"
+
+# Above this size a stage trusts file sizes on start; `pellucid verify` always reads every byte.
+DIGEST_LIMIT_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class Key:
+    """What an artifact is a function of: equal keys mean that building again would give the same bytes."""
+
+    kind: str
+    schema_version: int
+    seed: int
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the key as plain JSON values, so that it compares equal to what is read back from disk."""
+        plain: dict[str, Any] = orjson.loads(orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS))
+        return plain
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One artifact's account: what it is, what it came from, what it holds, and how it was made."""
+
+    kind: str
+    schema_version: int
+    seed: int
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    outputs: dict[str, dict[str, Any]]
+    summary: dict[str, Any]
+    code_version: str
+    environment: dict[str, Any]
+    started_at: str
+    seconds: float
+    energy: dict[str, Any]
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The part of the manifest that says what the artifact is a function of."""
+        return Key(self.kind, self.schema_version, self.seed, self.config, self.inputs).as_json()
+
+
+@dataclass
+class Build:
+    """An artifact under construction. Write below `path`; put figures for the manifest into `summary`."""
+
+    path: Path
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def read_manifest(path: Path, kind: str | None = None) -> Manifest:
+    """Read an artifact's manifest; raise `ArtifactError` when there is none, or when it is of another kind."""
+    raw = read_json(path / MANIFEST)
+    try:
+        manifest = Manifest(**raw)
+    except TypeError as error:
+        raise ArtifactError(f"{path / MANIFEST} is not a Pellucid manifest: {error}") from error
+    if kind is not None and manifest.kind != kind:
+        raise ArtifactError(f"{path} is a {manifest.kind!r} artifact, expected {kind!r}")
+    return manifest
+
+
+def fingerprint(path: Path) -> str:
+    """Return one digest of everything an artifact holds; this is what a later stage records as its input."""
+    manifest = read_manifest(path)
+    content = {name: output["sha256"] for name, output in manifest.outputs.items()}
+    return sha256(orjson.dumps([manifest.kind, manifest.schema_version, content], option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def find_faults(path: Path, *, digests: bool = True) -> list[str]:
+    """Compare an artifact with its manifest and return one line per file that is missing, cut short, altered or unknown."""
+    manifest = read_manifest(path)
+    faults = []
+    for name, output in manifest.outputs.items():
+        file = path / name
+        if not file.is_file():
+            faults.append(f"{file} is missing")
+        elif file.stat().st_size != output["bytes"]:
+            faults.append(f"{file} has {file.stat().st_size} bytes, its manifest says {output['bytes']}")
+        elif digests and sha256_file(file) != output["sha256"]:
+            faults.append(f"{file} was altered: its sha256 is not the one in the manifest")
+    present = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
+    faults += [f"{path / name} is not in the manifest" for name in sorted(present - manifest.outputs.keys() - {MANIFEST, KEY})]
+    return faults
+
+
+def is_current(path: Path, key: Key) -> bool:
+    """Tell whether the artifact at `path` is whole and was built from exactly this key."""
+    try:
+        manifest = read_manifest(path)
+    except ArtifactError:
+        return False
+    if manifest.key != key.as_json():
+        return False
+    total_bytes = sum(output["bytes"] for output in manifest.outputs.values())
+    return not find_faults(path, digests=total_bytes <= DIGEST_LIMIT_BYTES)
+
+
+def seal(path: Path, key: Key, *, summary: Mapping[str, Any], started: float, energy: Mapping[str, Any] | None = None) -> Manifest:
+    """Write the manifest of a finished folder, last and atomically, after everything else in it is on the disk."""
+    with disk_full_is_explained(path):
+        fsync_tree(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name not in (MANIFEST, KEY))
+    outputs = {str(file.relative_to(path)): {"sha256": sha256_file(file), "bytes": file.stat().st_size} for file in files}
+    manifest = Manifest(
+        kind=key.kind,
+        schema_version=key.schema_version,
+        seed=key.seed,
+        config=key.as_json()["config"],
+        inputs=dict(key.inputs),
+        outputs=outputs,
+        summary=dict(summary),
+        code_version=code_version(),
+        environment=environment(),
+        started_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        seconds=round(time.time() - started, 3),
+        energy=dict(energy or {}),
+    )
+    write_json(path / MANIFEST, asdict(manifest))
+    return manifest
+
+
+@contextmanager
+def building(path: Path, key: Key) -> Iterator[Build]:
+    """Build the artifact `path` under its key: yield a folder to write into, then seal it and put it in place.
+
+    The folder keeps what an interrupted build with the same key already wrote, so a restartable stage finds its finished pieces.
+    """
+    started = time.time()
+    part = path.with_name(f".{path.name}.part")
+    if part.exists() and (not (part / KEY).is_file() or read_json(part / KEY) != key.as_json()):
+        shutil.rmtree(part)
+    (part / MANIFEST).unlink(missing_ok=True)
+    write_json(part / KEY, key.as_json())
+    build = Build(part)
+    with disk_full_is_explained(path):
+        yield build
+    seal(part, key, summary=build.summary, started=started)
+    (part / KEY).unlink()
+    replace_folder(part, path)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Put `new` at `path`. A kill between the two renames leaves the old artifact beside, and the stage is simply run again."""
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.rename(old)
+    new.rename(path)
+    fsync_directory(path.parent)
+    shutil.rmtree(old, ignore_errors=True)

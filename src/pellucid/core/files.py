@@ -1,0 +1,88 @@
+"""Files that are either whole or absent: atomic writes, fsync, digests, and a plain word when the disk is full."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pellucid.core.errors import ArtifactError, DiskFullError
+
+__all__ = ["disk_full_is_explained", "fsync_tree", "read_json", "sha256_file", "write_bytes", "write_json"]
+
+
+@contextmanager
+def disk_full_is_explained(path: Path) -> Iterator[None]:
+    """Turn ENOSPC and EDQUOT under this block into a `DiskFullError` that names the folder and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFullError(
+            f"no room left while writing {path}; nothing finished before is lost. "
+            "Free space (or choose another folder with --runs DIR) and give the same command again."
+        ) from error
+
+
+def fsync_directory(path: Path) -> None:
+    """Make the names in a folder durable: a rename is only safe after its folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_tree(path: Path) -> None:
+    """Flush every file under `path`, then every folder, deepest first."""
+    for folder, _, names in os.walk(path, topdown=False):
+        for name in names:
+            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)  # noqa: PTH118
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        fsync_directory(Path(folder))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically: a temporary neighbour, fsync, rename, fsync of the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with disk_full_is_explained(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        fsync_directory(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON with sorted keys, atomically; the same value gives the same bytes."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+    write_bytes(path, orjson.dumps(value, option=options))
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON file; raise `ArtifactError` naming the file when it is missing or not JSON."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} is missing") from error
+    except orjson.JSONDecodeError as error:
+        raise ArtifactError(f"{path} is not JSON: {error}") from error
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,37 @@
+"""Sections for what follows training: held-out scores, exports, and the prices that a plan is made with."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pellucid.recipe.section import Section
+
+__all__ = ["EvaluateConfig", "ExportConfig", "PlanConfig"]
+
+
+class EvaluateConfig(Section):
+    """Held-out bits per byte: sliding windows that overlap, so that every scored token has context."""
+
+    seq_tokens: int | None = Field(None, ge=2, description="Window; the training stage's sequence when not given.")
+    stride_tokens: int | None = Field(None, ge=1, description="New tokens scored per window; half the window when not given.")
+    batch_seqs: int = Field(16, ge=1)
+    max_bytes: int | None = Field(None, ge=1, description="Score at most this much held-out text of each source.")
+    baselines: tuple[Literal["xz", "ngram"], ...] = ("xz", "ngram")
+
+
+class ExportConfig(Section):
+    """What is written for other runtimes."""
+
+    formats: tuple[Literal["hf", "gguf"], ...] = ("hf",)
+    gguf_type: Literal["F32", "F16"] = "F16"
+
+
+class PlanConfig(Section):
+    """Where the run is meant to happen, and what that costs."""
+
+    device: str = Field("cpu-2-core", description="A row of the table of devices.")
+    devices: int = Field(1, ge=1)
+    price_per_device_hour: float | None = Field(None, ge=0, description="US dollars; the device table's when not given.")
+    pue: float = Field(1.1, ge=1, description="Power usage effectiveness of the data centre.")
+    grid_kg_co2e_per_kwh: float = Field(0.385, ge=0)
+    achieved_flops_frac: float | None = Field(None, gt=0, le=1, description="MFU to expect; the device table's when not given.")

@@ -1,0 +1,57 @@
+"""Sections of the text side: sources, documents, tokenizer, shards."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pellucid.recipe.section import Section
+
+__all__ = ["CATEGORIES", "Category", "DocumentsConfig", "ShardsConfig", "SourceConfig", "TokenizerConfig"]
+
+Category = Literal["Academic", "Books", "Web", "Social", "Law", "Math", "Wiki", "Code", "Instruction"]
+CATEGORIES: tuple[Category, ...] = ("Academic", "Books", "Web", "Social", "Law", "Math", "Wiki", "Code", "Instruction")
+
+
+class SourceConfig(Section):
+    """One row of the data table: where text comes from and how often it is sampled (Stable LM 2 report, Table 1)."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the folder and of the row in every table.")
+    path: str | None = Field(None, description="File or glob of .txt, .jsonl(.gz|.zst) or .parquet, relative to the recipe.")
+    hub: str | None = Field(None, description="Data set on the Hugging Face hub, as 'owner/name' or 'owner/name:subset'.")
+    weight: float = Field(ge=0, description="Sampling weight; the weights of all sources are scaled to add up to 1.")
+    category: Category
+    language: str | None = Field(None, description="ISO 639-1 code for records that name none; 'mul' for several.")
+    licence: str | None = Field(None, description="SPDX identifier for records that name none.")
+    text_column: str = "text"
+    available_tokens: int | None = Field(None, ge=0, description="Tokens of one epoch, for planning before shards exist.")
+
+
+class DocumentsConfig(Section):
+    """From raw records to documents."""
+
+    heldout_frac: float = Field(0.02, ge=0, lt=1, description="Share of documents held out, chosen by the digest of their text.")
+    min_bytes: int = Field(1, ge=1, description="Shorter documents are dropped and counted.")
+    max_bytes: int = Field(100_000_000, ge=1, description="Longer documents are dropped and counted.")
+    exact_dedup: bool = Field(True, description="Drop a document whose text was already seen, in any source.")
+    workers: int = Field(0, ge=0, description="Processes; 0 means all cores.")
+
+
+class TokenizerConfig(Section):
+    """The vocabulary: trained on the documents, or Arcade100k."""
+
+    kind: Literal["bpe", "arcade100k"] = "bpe"
+    vocab_tokens: int = Field(8192, ge=512, description="Size of a trained vocabulary, special tokens included.")
+    train_bytes: int = Field(
+        64_000_000, ge=1, description="A trained vocabulary sees at most this much text, spread over all sources."
+    )
+
+
+class ShardsConfig(Section):
+    """From documents to token shards."""
+
+    shard_tokens: int = Field(
+        100_000_000, ge=1024, description="A shard file is closed at the first document end after this many tokens."
+    )
+    max_special_frac: float = Field(
+        0.05, gt=0, le=1, description="Refuse a source whose share of special tokens is above this (TinyLlama's EOS mistake)."
+    )

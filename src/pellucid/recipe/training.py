@@ -1,0 +1,86 @@
+"""Sections of one training stage: optimizer, schedule, checkpoints, and the stage itself."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pellucid.recipe.section import Section
+
+__all__ = ["CheckpointConfig", "OptimizerConfig", "SamplesConfig", "ScheduleConfig", "TrainStageConfig"]
+
+
+class OptimizerConfig(Section):
+    """AdamW, or Muon for the blocks' matrices with AdamW for embedding, head, norms and biases."""
+
+    kind: Literal["adamw", "muon"] = "adamw"
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.95, ge=0, lt=1)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.1, ge=0, description="On matrices only: never on norms and biases.")
+    clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global norm.")
+    muon_lr_ratio: float = Field(1.0, gt=0, description="Muon: the matrices' rate as a multiple of the schedule's.")
+    muon_momentum: float = Field(0.95, ge=0, lt=1)
+    embedding_lr_ratio: float = Field(1.0, gt=0, description="The rate of embedding and head as a multiple of the schedule's.")
+
+
+class ScheduleConfig(Section):
+    """Learning rate by step (Stable LM 2 report, Eq. 1 and Appendix B): warm-up, a curve, a linear cool-down."""
+
+    kind: Literal["cosine", "rsqrt", "hyb", "hyb2", "linear", "constant"] = "cosine"
+    peak_lr: float = Field(gt=0)
+    min_lr: float = Field(0.0, ge=0, description="m of Eq. 1: where a full cosine would end.")
+    warmup_steps: int = Field(0, ge=0)
+    cooldown_steps: int = Field(0, ge=0, description="Last steps, linearly to zero.")
+    period_steps: int | None = Field(None, ge=1, description="N of Eq. 1; the stage's own length when not given.")
+    rsqrt_flat_steps: int = Field(1000, ge=1, description="k of 1/sqrt(max(i, k)).")
+
+
+class CheckpointConfig(Section):
+    """When training state is saved and what is kept."""
+
+    every_steps: int = Field(1000, ge=1)
+    keep_last: int = Field(2, ge=1, description="The newest good checkpoints that are kept.")
+    keep_every_steps: int | None = Field(None, ge=1, description="Checkpoints at multiples of this are kept for good.")
+
+
+class SamplesConfig(Section):
+    """Text that is generated during training, so that one can read along."""
+
+    every_steps: int = Field(0, ge=0, description="0 turns samples off.")
+    prompts: tuple[str, ...] = ("The",)
+    new_tokens: int = Field(40, ge=1)
+
+
+class TrainStageConfig(Section):
+    """One training stage. Stages run in order; each begins with the weights of the one before."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the stage's folder in the run.")
+    objective: Literal["next_token"] = "next_token"
+    length_tokens: int = Field(ge=1, description="Tokens to train on; rounded up to whole steps.")
+    batch_tokens: int = Field(ge=1, description="Tokens of one optimizer step, over all ranks and micro-steps.")
+    seq_tokens: int = Field(ge=2)
+    micro_seqs: int = Field(ge=1, description="Sequences of one forward pass on one device.")
+    attention: Literal["causal", "document"] = Field(
+        "causal", description="'document': attention and positions restart at each document."
+    )
+    z_loss: float = Field(0.0, ge=0, description="Weight of the mean squared log of the softmax normaliser.")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU.")
+    compile: Literal["auto", "on", "off"] = "auto"
+    weights: dict[str, float] | None = Field(
+        None, description="Source weights of this stage, where they differ from the sources' own."
+    )
+    max_bad_steps: int = Field(5, ge=1, description="Non-finite steps in a row before training stops.")
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    samples: SamplesConfig = SamplesConfig()
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the stage."""
+        return -(-self.length_tokens // self.batch_tokens)
+
+    @property
+    def batch_seqs(self) -> int:
+        """Sequences of one optimizer step."""
+        return self.batch_tokens // self.seq_tokens
