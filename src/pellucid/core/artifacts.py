@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -148,23 +149,41 @@ def seal(path: Path, key: Key, *, summary: Mapping[str, Any], started: float, en
 
 
 @contextmanager
-def building(path: Path, key: Key) -> Iterator[Build]:
+def building(path: Path, key: Key, *, in_place: bool = False) -> Iterator[Build]:
     """Build the artifact `path` under its key: yield a folder to write into, then seal it and put it in place.
 
     The folder keeps what an interrupted build with the same key already wrote, so a restartable stage finds its finished pieces.
+    `in_place` is for training, whose progress people watch and whose work is dear: it happens in `path` itself, and what another
+    key made there is set aside as `NAME.superseded-K`, never deleted.
     """
     started = time.time()
-    part = path.with_name(f".{path.name}.part")
-    if part.exists() and (not (part / KEY).is_file() or read_json(part / KEY) != key.as_json()):
-        shutil.rmtree(part)
-    (part / MANIFEST).unlink(missing_ok=True)
-    write_json(part / KEY, key.as_json())
-    build = Build(part)
+    part = path if in_place else path.with_name(f".{path.name}.part")
     with disk_full_is_explained(path):
+        _open_part(part, key, set_aside=in_place)
+        build = Build(part)
         yield build
     seal(part, key, summary=build.summary, started=started)
     (part / KEY).unlink()
-    replace_folder(part, path)
+    if not in_place:
+        replace_folder(part, path)
+
+
+def _open_part(part: Path, key: Key, *, set_aside: bool) -> None:
+    """Make the folder to build in: the interrupted build of the same key, or an empty one."""
+    if part.exists():
+        if (part / KEY).is_file():
+            known = read_json(part / KEY)
+        elif (part / MANIFEST).is_file():
+            known = read_manifest(part).key
+        else:
+            known = None
+        if known != key.as_json() and set_aside:
+            number = next(n for n in count(1) if not part.with_name(f"{part.name}.superseded-{n}").exists())
+            part.rename(part.with_name(f"{part.name}.superseded-{number}"))
+        elif known != key.as_json():
+            shutil.rmtree(part)
+    write_json(part / KEY, key.as_json())
+    (part / MANIFEST).unlink(missing_ok=True)
 
 
 def replace_folder(new: Path, path: Path) -> None:

@@ -1,0 +1,74 @@
+"""What a stage is, and how any of them is run: skipped when current, continued when cut off, recorded in the ledger."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pellucid.core.artifacts import Build, Key, building, is_current
+from pellucid.core.errors import ArtifactError
+from pellucid.core.ledger import Ledger
+from pellucid.core.progress import console
+from pellucid.core.units import format_duration
+from pellucid.recipe.load import LoadedRecipe
+from pellucid.recipe.recipe import Recipe
+
+__all__ = ["Context", "Stage", "run_stage"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run: its recipe and its folder."""
+
+    loaded: LoadedRecipe
+    run: Path
+
+    @property
+    def recipe(self) -> Recipe:
+        """The resolved recipe."""
+        return self.loaded.recipe
+
+    def folder(self, name: str) -> Path:
+        """The folder of a stage's artifact; raise `ArtifactError` when the stage has not finished."""
+        path = self.run / name
+        if not (path / "manifest.json").is_file():
+            raise ArtifactError(
+                f"{path} is not there or not finished; it is made by: pellucid {name.split('/')[0]} {self.loaded.path}"
+            )
+        return path
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the flow. `key` says what its artifact is a function of; `build` writes it and returns one line for people."""
+
+    name: str
+    folder: str
+    key: Callable[[Context], Key]
+    build: Callable[[Context, Build], str]
+    in_place: bool = False
+
+
+def run_stage(stage: Stage, context: Context) -> bool:
+    """Run one stage unless its artifact is current; return whether there was anything to do."""
+    path = context.run / stage.folder
+    key = stage.key(context)
+    if is_current(path, key):
+        console.print(f"[dim]{stage.name:<14}unchanged[/dim]", soft_wrap=True)
+        return False
+    ledger = Ledger(context.run)
+    ledger.append("start", stage=stage.name, inputs=dict(key.inputs), recipe=context.loaded.digest)
+    started = time.monotonic()
+    try:
+        with building(path, key, in_place=stage.in_place) as build:
+            remark = stage.build(context, build)
+    except BaseException as error:
+        stopped = not isinstance(error, Exception) or getattr(error, "exit_status", 1) >= 128
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        event = "stop" if stopped else "failure"
+        ledger.append(event, stage=stage.name, seconds=round(time.monotonic() - started, 3), message=message)
+        raise
+    seconds = time.monotonic() - started
+    ledger.append("end", stage=stage.name, seconds=round(seconds, 3), summary=build.summary)
+    console.print(f"{stage.name:<14}{format_duration(seconds):>12}   {remark}", soft_wrap=True)
+    return True

@@ -1,0 +1,23 @@
+import pytest
+
+from pellucid.core.units import format_bytes, format_count, format_duration
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0"), (999, "999"), (1_644_515_328, "1.64 B"), (2.01e12, "2.01 T"), (0.1234, "0.123"), (8192, "8.19 k")],
+)
+def test_counts(number: float, text: str) -> None:
+    assert format_count(number) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(5, "5 B"), (1536, "1.5 KiB"), (3 * 2**30, "3 GiB")])
+def test_sizes(number: float, text: str) -> None:
+    assert format_bytes(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1.23, "1.2 s"), (59.4, "59 s"), (61, "1 min 01 s"), (3725, "1 h 02 min"), (200_000, "2 d 07 h")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
