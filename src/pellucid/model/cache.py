@@ -1,0 +1,56 @@
+"""Keys and values of earlier positions, preallocated, so that a decoding step costs one position."""
+
+import torch
+from torch import Tensor
+
+from pellucid.core.errors import UsageError
+from pellucid.recipe.model import ModelConfig
+
+__all__ = ["KVCache"]
+
+
+class KVCache:
+    """Room for `max_tokens` positions of `batch_seqs` sequences that all have the same length so far.
+
+    `length` counts the positions held; `Decoder.forward` advances it once per call. Raises `UsageError` when it would overflow.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        batch_seqs: int = 1,
+        max_tokens: int | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.max_tokens = max_tokens or config.context_tokens
+        shape = (config.layers, batch_seqs, config.kv_heads, self.max_tokens, config.head_channels)
+        self._k_LBKTC = torch.zeros(shape, device=device, dtype=dtype)
+        self._v_LBKTC = torch.zeros(shape, device=device, dtype=dtype)
+        self.length = 0
+
+    def check_room(self, tokens: int) -> None:
+        """Raise `UsageError` when `tokens` more positions do not fit."""
+        if self.length + tokens > self.max_tokens:
+            raise UsageError(
+                f"the key-value cache holds {self.length} of {self.max_tokens} positions; {tokens} more do not fit: "
+                "make it larger with max_tokens, up to the model's context_tokens"
+            )
+
+    def extend(self, layer: int, k_BKTC: Tensor, v_BKTC: Tensor) -> tuple[Tensor, Tensor]:
+        """Write one layer's new keys and values after the `length` held ones; return views of all of them."""
+        end = self.length + k_BKTC.shape[2]
+        self._k_LBKTC[layer, :, :, self.length : end] = k_BKTC
+        self._v_LBKTC[layer, :, :, self.length : end] = v_BKTC
+        return self._k_LBKTC[layer, :, :, :end], self._v_LBKTC[layer, :, :, :end]
+
+    def advance(self, tokens: int) -> None:
+        """Count `tokens` positions as held, after every layer has written them."""
+        self.length += tokens
+
+    def rewind(self, length: int) -> None:
+        """Forget all positions from `length` on, so that another continuation can share what comes before."""
+        if not 0 <= length <= self.length:
+            raise UsageError(f"cannot rewind a cache of {self.length} positions to {length}")
+        self.length = length

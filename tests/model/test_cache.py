@@ -1,0 +1,66 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pellucid.core.errors import UsageError
+from pellucid.model.cache import KVCache
+from pellucid.model.decoder import Decoder, init_weights
+from pellucid.recipe.model import ModelConfig
+
+CONFIG = ModelConfig(
+    vocab_tokens=97, context_tokens=32, layers=2, hidden=32, heads=4, kv_heads=2, mlp_hidden=48, norm="rmsnorm",
+    norm_bias=False, rotary_frac=1.0, qkv_bias=True, tied_head=True, init_std=0.2,
+)  # fmt: skip
+
+
+def model_of() -> Decoder:
+    model = Decoder(CONFIG)
+    init_weights(model, 2)
+    return model.eval()
+
+
+@settings(max_examples=20, deadline=None)
+@given(chunks=st.lists(st.integers(1, 9), min_size=1, max_size=4), seed=st.integers(0, 99))
+def test_logits_with_a_cache_equal_logits_without_however_the_text_is_cut(chunks: list[int], seed: int) -> None:
+    model, ids_BT = model_of(), torch.randint(97, (2, min(32, sum(chunks))), generator=torch.Generator().manual_seed(seed))
+    cache, parts, start = KVCache(CONFIG, batch_seqs=2), [], 0
+    with torch.no_grad():
+        for chunk in chunks:
+            part_BT = ids_BT[:, start : start + chunk]
+            if part_BT.shape[1]:
+                parts.append(model.logits(model(part_BT, cache=cache)))
+            start += chunk
+        whole = model.logits(model(ids_BT))
+    assert cache.length == ids_BT.shape[1]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-4, rtol=1e-4)
+
+
+def test_a_full_cache_refuses_more_and_keeps_what_it_holds() -> None:
+    model, cache = model_of(), KVCache(CONFIG, max_tokens=4)
+    with torch.no_grad():
+        model(torch.arange(3)[None], cache=cache)
+        with pytest.raises(UsageError, match="holds 3 of 4 positions; 2 more"):
+            model(torch.arange(2)[None], cache=cache)
+    assert cache.length == 3
+
+
+def test_a_rewound_cache_gives_another_continuation_the_same_context() -> None:
+    model, cache = model_of(), KVCache(CONFIG)
+    with torch.no_grad():
+        model(torch.arange(6)[None], cache=cache)
+        model(torch.tensor([[50, 51]]), cache=cache)
+        cache.rewind(6)
+        again = model(torch.tensor([[60]]), cache=cache)
+        fresh = model(torch.cat([torch.arange(6), torch.tensor([60])])[None])[:, -1:]
+    torch.testing.assert_close(again, fresh, atol=1e-4, rtol=1e-4)
+    with pytest.raises(UsageError, match="rewind"):
+        cache.rewind(99)
+
+
+def test_a_sequence_past_the_context_is_refused_with_a_cache_too() -> None:
+    model, cache = model_of(), KVCache(CONFIG, max_tokens=64)
+    with torch.no_grad():
+        model(torch.zeros(1, 32, dtype=torch.long), cache=cache)
+        with pytest.raises(UsageError, match="context_tokens is 32"):
+            model(torch.zeros(1, 1, dtype=torch.long), cache=cache)
