@@ -1,0 +1,95 @@
+"""Decoding token by token with a key-value cache."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+import torch
+
+from pellucid.core.errors import UsageError
+from pellucid.generate.sampling import Sampling, choose
+from pellucid.model.cache import KVCache
+from pellucid.model.decoder import Decoder
+
+__all__ = ["Generation", "StopReason", "generate"]
+
+StopReason = Literal["stop_id", "max_new_tokens", "context"]
+
+
+class Generation(Iterator[int]):
+    """Yields new token ids as they are made. After the last, `stop_reason` says why it ended.
+
+    `stop_id`: a stop id was chosen (kept in `stopped_by`, not yielded). `max_new_tokens`: as many as were asked for.
+    `context`: prompt and new tokens fill the model's context. None while it goes on.
+    """
+
+    def __init__(
+        self, model: Decoder, ids: Sequence[int], max_new_tokens: int, sampling: Sampling, seed: int, stop_ids: Iterable[int]
+    ) -> None:
+        self.stop_reason: StopReason | None = None
+        self.stopped_by: int | None = None
+        context_tokens = model.config.context_tokens
+        _check_prompt(ids, model.config.vocab_tokens, context_tokens)
+        self._model, self._sampling, self._stop_ids = model, sampling, frozenset(stop_ids)
+        self._remaining = max_new_tokens
+        self._room = context_tokens - len(ids)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._pending = list(ids)
+        weight = model.head_weight
+        held = min(context_tokens, len(ids) + max(0, max_new_tokens))
+        self._cache = KVCache(model.config, max_tokens=held, device=weight.device, dtype=weight.dtype)
+
+    def __next__(self) -> int:
+        if self.stop_reason is None:
+            if self._remaining <= 0:
+                self.stop_reason = "max_new_tokens"
+            elif self._room <= 0:
+                self.stop_reason = "context"
+        if self.stop_reason is not None:
+            raise StopIteration
+        chosen = self._step()
+        if chosen in self._stop_ids:
+            self.stop_reason, self.stopped_by = "stop_id", chosen
+            raise StopIteration
+        self._remaining -= 1
+        self._room -= 1
+        self._pending = [chosen]
+        return chosen
+
+    @torch.inference_mode()
+    def _step(self) -> int:
+        model = self._model
+        was_training = model.training
+        model.eval()
+        x_BTD = model(torch.tensor([self._pending], device=model.head_weight.device), cache=self._cache)
+        logits_V = model.logits(x_BTD[:, -1])[0]
+        model.train(was_training)
+        return choose(logits_V, self._sampling, self._generator)
+
+
+def generate(
+    model: Decoder,
+    ids: Sequence[int],
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    seed: int = 0,
+    stop_ids: Iterable[int] = (),
+) -> Generation:
+    """Return an iterator over new token ids after the prompt `ids`; equal arguments give equal tokens.
+
+    `stop_ids` end it and are not yielded. It also ends when the model's context is full: see `Generation.stop_reason`.
+    Raises `UsageError` at once for an empty prompt, one that is longer than the context, ids outside the vocabulary, or
+    settings outside their range.
+    """
+    return Generation(model, ids, max_new_tokens, Sampling(temperature, top_k, top_p), seed, stop_ids)
+
+
+def _check_prompt(ids: Sequence[int], vocab_tokens: int, context_tokens: int) -> None:
+    if not ids:
+        raise UsageError("the prompt is empty; begin with at least one token, such as the end-of-text token")
+    if len(ids) > context_tokens:
+        raise UsageError(f"the prompt has {len(ids)} tokens; the model's context_tokens is {context_tokens}: shorten the prompt")
+    if not 0 <= min(ids) <= max(ids) < vocab_tokens:
+        raise UsageError(f"the prompt has ids from {min(ids)} to {max(ids)}; the model's vocabulary is 0 to {vocab_tokens - 1}")
