@@ -1,0 +1,48 @@
+import torch
+from torch import nn
+
+from pellucid.model.decoder import Decoder
+from pellucid.optim.groups import group_parameters, set_learning_rate
+from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.training import OptimizerConfig
+
+TINY = ModelConfig(
+    vocab_tokens=64, context_tokens=16, layers=2, hidden=16, heads=2, kv_heads=2, mlp_hidden=32, norm="layernorm",
+    norm_bias=True, rotary_frac=0.25, qkv_bias=True, tied_head=False,
+)  # fmt: skip
+
+
+def test_decay_falls_on_matrices_only_and_every_parameter_is_in_one_group() -> None:
+    model = Decoder(TINY)
+    groups = group_parameters(model, OptimizerConfig(weight_decay=0.1))
+    names = [name for group in groups for name in group["param_names"]]
+    assert sorted(names) == sorted(name for name, _ in model.named_parameters())
+    for group in groups:
+        assert all((parameter.ndim == 2) == (group["weight_decay"] == 0.1) for parameter in group["params"])
+    ends = next(group for group in groups if group["name"] == "embedding_and_head")
+    assert sorted(ends["param_names"]) == ["embedding.weight", "head.weight"]
+
+
+def test_a_tied_head_counts_once() -> None:
+    model = Decoder(TINY.model_copy(update={"tied_head": True}))
+    ends = next(group for group in group_parameters(model, OptimizerConfig()) if group["name"] == "embedding_and_head")
+    assert ends["param_names"] == ["embedding.weight"]
+
+
+def test_muon_takes_the_matrices_of_the_blocks_and_nothing_else() -> None:
+    model = Decoder(TINY)
+    groups = group_parameters(model, OptimizerConfig(kind="muon", muon_lr_ratio=3.0, embedding_lr_ratio=2.0))
+    methods = {group["name"]: group["method"] for group in groups}
+    assert methods == {"matrices": "muon", "embedding_and_head": "adamw", "norms_and_biases": "adamw"}
+    set_learning_rate(groups, 0.01)
+    assert {group["name"]: round(group["lr"], 6) for group in groups} == {
+        "matrices": 0.03, "embedding_and_head": 0.02, "norms_and_biases": 0.01,
+    }  # fmt: skip
+
+
+def test_frozen_parameters_are_left_out_and_empty_groups_too() -> None:
+    model = nn.Linear(4, 4)
+    model.bias.requires_grad_(False)
+    groups = group_parameters(model, OptimizerConfig())
+    assert [group["param_names"] for group in groups] == [["weight"]]
+    assert torch.equal(groups[0]["params"][0], model.weight)
