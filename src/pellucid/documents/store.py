@@ -1,0 +1,68 @@
+"""Documents on disk: parquet written and read in row groups of bounded size."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pellucid.core.errors import ArtifactError
+from pellucid.documents.document import SCHEMA, Document
+
+__all__ = ["DocumentWriter", "iter_documents"]
+
+_GROUP_BYTES = 8 << 20
+_GROUP_ROWS = 1 << 16
+
+
+class DocumentWriter:
+    """Write documents to one zstd parquet file. The same documents in the same order give the same bytes."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(
+            path, SCHEMA, compression="zstd", use_dictionary=["language", "source", "licence"], write_statistics=False
+        )
+        self._pending: list[Document] = []
+        self._pending_chars = 0
+
+    def write(self, document: Document) -> None:
+        """Add one document; a row group goes to the disk each time about 8 MB of text have come together."""
+        self._pending.append(document)
+        self._pending_chars += len(document.text)
+        if self._pending_chars >= _GROUP_BYTES or len(self._pending) >= _GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = {name: [getattr(document, name) for document in self._pending] for name in SCHEMA.names}
+        self._writer.write_table(pa.table(columns, schema=SCHEMA))
+        self._pending, self._pending_chars = [], 0
+
+    def __enter__(self) -> "DocumentWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None and self._pending:
+            self._flush()
+        self._writer.close()
+
+
+def iter_documents(path: Path, columns: Sequence[str] = tuple(SCHEMA.names)) -> Iterator[Document]:
+    """Yield the documents of a parquet file in order, one row group in memory at a time.
+
+    Only `columns` are read (`("text",)` is enough to train a tokenizer); the other fields of the documents are empty strings.
+    Raises `ArtifactError` when the file is missing, damaged or has not the columns.
+    """
+    empty = dict.fromkeys(SCHEMA.names, "")
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=list(columns), use_threads=False)
+                lists = [table.column(name).to_pylist() for name in columns]
+                for values in zip(*lists, strict=True):
+                    yield Document(**(empty | dict(zip(columns, values, strict=True))))
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise ArtifactError(
+            f"{path} cannot be read as documents ({error}); delete the folder that holds it and run again"
+        ) from error

@@ -1,0 +1,143 @@
+"""Reading shards: one split of one source as a single long array of tokens, memory-mapped, however many files hold it."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pellucid.core.errors import ArtifactError
+from pellucid.shards.index import DOCUMENTS, STARTS, ShardIndex
+
+__all__ = ["TokenStream"]
+
+
+class TokenStream:
+    """One split's tokens. Opening looks at names and sizes only: its cost grows with the files, not with the tokens.
+
+    Raises `ArtifactError` when a file is missing or has not the size that the index says; `pellucid verify` checks contents.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.index = ShardIndex.read(path)
+        self._dtype = np.dtype(self.index.dtype).newbyteorder("<")
+        self._file_starts = np.cumsum([0, *(file.tokens for file in self.index.files)], dtype=np.int64)
+        self._maps: list[np.ndarray | None] = [None] * len(self.index.files)
+        for file in self.index.files:
+            self._check_size(file.name, file.tokens * self._dtype.itemsize)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens, EOS included."""
+        return self.index.tokens
+
+    @property
+    def documents(self) -> int:
+        """Documents."""
+        return self.index.documents
+
+    def read(self, start: int, count: int) -> np.ndarray:
+        """Return tokens start … start + count: a read-only view of the file where one file holds them, else a copy."""
+        assert start >= 0 <= count and start + count <= self.tokens, f"{start} + {count} is outside {self.tokens} tokens"
+        if count == 0:
+            return np.empty(0, dtype=self._dtype)
+        first = self._file_of(start)
+        last = self._file_of(start + count - 1)
+        pieces: list[np.ndarray] = []
+        for file in range(first, last + 1):
+            begin = int(self._file_starts[file])
+            pieces.append(self._map(file)[max(0, start - begin) : start + count - begin])
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def read_many(self, starts: np.ndarray, count: int) -> np.ndarray:
+        """Return the windows of `count` tokens at `starts` (int64, N) as a new array [N, count] of the stored type.
+
+        Windows inside one file are gathered in one call without a loop; only those that cross files are put together one by one.
+        """
+        if len(starts) == 0:
+            return np.empty((0, count), dtype=self._dtype)
+        assert starts.min() >= 0 < count and starts.max() + count <= self.tokens, f"a window is outside {self.tokens} tokens"
+        if len(self.index.files) == 1:
+            windows: np.ndarray = self._windows(0, count)[starts]
+            return windows
+        files = np.searchsorted(self._file_starts, starts, side="right") - 1
+        inside = starts + count <= self._file_starts[files + 1]
+        out = np.empty((len(starts), count), dtype=self._dtype)
+        for file in np.unique(files[inside]).tolist():
+            rows = np.flatnonzero(inside & (files == file))
+            out[rows] = self._windows(file, count)[starts[rows] - self._file_starts[file]]
+        for row in np.flatnonzero(~inside).tolist():
+            out[row] = self.read(int(starts[row]), count)
+        return out
+
+    @cached_property
+    def document_starts(self) -> np.ndarray:
+        """First token of each document, and the end of the last (int64, documents + 1), memory-mapped."""
+        path = self.path / STARTS
+        try:
+            starts: np.ndarray = np.asarray(np.load(path, mmap_mode="r"))
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{path} cannot be read ({error}); {self._fix}") from error
+        if starts.shape != (self.documents + 1,) or starts[0] != 0 or starts[-1] != self.tokens:
+            raise ArtifactError(
+                f"{path} holds {len(starts)} entries that end at {starts[-1] if len(starts) else None}; "
+                f"expected {self.documents + 1} that end at {self.tokens}; {self._fix}"
+            )
+        return starts
+
+    def document_at(self, token: int | np.ndarray) -> Any:
+        """Return the number of the document that holds the token at this position (its EOS is part of it); arrays give arrays."""
+        return np.searchsorted(self.document_starts, token, side="right") - 1
+
+    def metadata(self, documents: Sequence[int] | np.ndarray) -> list[dict[str, Any]]:
+        """Return id, language, source, licence, origin, digest and text_bytes of the documents with these numbers, in this order.
+
+        Only the row groups that hold them are read.
+        """
+        wanted = np.asarray(documents, dtype=np.int64)
+        path = self.path / DOCUMENTS
+        found: dict[int, dict[str, Any]] = {}
+        try:
+            with pq.ParquetFile(path) as file:
+                rows = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+                ends = np.cumsum(rows, dtype=np.int64)
+                groups = np.searchsorted(ends, wanted, side="right")
+                for group in np.unique(groups).tolist():
+                    numbers = np.unique(wanted[groups == group])
+                    table = file.read_row_group(group).take(pa.array(numbers - (ends[group] - rows[group])))
+                    found |= zip(numbers.tolist(), table.to_pylist(), strict=True)
+        except (OSError, pa.ArrowException) as error:
+            raise ArtifactError(f"{path} cannot be read ({error}); {self._fix}") from error
+        return [found[number] for number in wanted.tolist()]
+
+    @property
+    def _fix(self) -> str:
+        return f"delete {self.path.parent.parent} and run again"
+
+    def _check_size(self, name: str, expected: int) -> None:
+        path = self.path / name
+        found = path.stat().st_size if path.is_file() else None
+        if found != expected:
+            what = "is missing" if found is None else f"has {found} bytes"
+            raise ArtifactError(f"{path} {what}; its index says {expected} bytes; {self._fix}")
+
+    def _file_of(self, token: int) -> int:
+        return int(np.searchsorted(self._file_starts, token, side="right")) - 1
+
+    def _map(self, file: int) -> np.ndarray:
+        """Map a file on first use; a plain array, because slices of `np.memmap` cost several times as much."""
+        mapped = self._maps[file]
+        if mapped is None:
+            mapped = np.asarray(np.memmap(self.path / self.index.files[file].name, dtype=self._dtype, mode="r"))
+            self._maps[file] = mapped
+        return mapped
+
+    def _windows(self, file: int, count: int) -> np.ndarray:
+        """Return all windows of a file as overlapping rows of a view, so that indexing rows copies whole windows."""
+        tokens = self._map(file)
+        step = tokens.itemsize
+        return np.ndarray((len(tokens) - count + 1, count), tokens.dtype, tokens, 0, (step, step))
