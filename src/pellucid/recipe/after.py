@@ -14,24 +14,26 @@ class EvaluateConfig(Section):
 
     seq_tokens: int | None = Field(None, ge=2, description="Window; the training stage's sequence when not given.")
     stride_tokens: int | None = Field(None, ge=1, description="New tokens scored per window; half the window when not given.")
-    batch_seqs: int = Field(16, ge=1)
+    batch_seqs: int = Field(16, ge=1, description="Windows scored at once.")
     max_bytes: int | None = Field(None, ge=1, description="Score at most this much held-out text of each source.")
-    baselines: tuple[Literal["xz", "ngram"], ...] = ("xz", "ngram")
+    baselines: tuple[Literal["xz", "ngram"], ...] = Field(
+        ("xz", "ngram"), description="Compressors whose bits per byte stand beside the model's."
+    )
 
 
 class ExportConfig(Section):
     """What is written for other runtimes."""
 
-    formats: tuple[Literal["hf", "gguf"], ...] = ("hf",)
-    gguf_type: Literal["F32", "F16"] = "F16"
+    formats: tuple[Literal["hf", "gguf"], ...] = Field(("hf",), description="Which exports are written.")
+    gguf_type: Literal["F32", "F16"] = Field("F16", description="Number type of the GGUF file's matrices.")
 
 
 class PlanConfig(Section):
     """Where the run is meant to happen, and what that costs."""
 
     device: str = Field("cpu-2-core", description="A row of the table of devices.")
-    devices: int = Field(1, ge=1)
+    devices: int = Field(1, ge=1, description="How many of them train together.")
     price_per_device_hour: float | None = Field(None, ge=0, description="US dollars; the device table's when not given.")
     pue: float = Field(1.1, ge=1, description="Power usage effectiveness of the data centre.")
-    grid_kg_co2e_per_kwh: float = Field(0.385, ge=0)
+    grid_kg_co2e_per_kwh: float = Field(0.385, ge=0, description="Carbon intensity of the electricity; the US mean by default.")
     achieved_flops_frac: float | None = Field(None, gt=0, le=1, description="MFU to expect; the device table's when not given.")

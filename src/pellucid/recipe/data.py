@@ -6,9 +6,11 @@ from pydantic import Field
 
 from pellucid.recipe.section import Section
 
-__all__ = ["CATEGORIES", "Category", "DocumentsConfig", "ShardsConfig", "SourceConfig", "TokenizerConfig"]
+__all__ = ["ARCADE100K_TOKENS", "CATEGORIES", "Category", "DocumentsConfig", "ShardsConfig", "SourceConfig", "TokenizerConfig"]
 
 Category = Literal["Academic", "Books", "Web", "Social", "Law", "Math", "Wiki", "Code", "Instruction"]
+# 100 256 ranks of cl100k_base, one unused id, 32 special tokens (Stable LM 2 report, section 2.3).
+ARCADE100K_TOKENS = 100_289
 CATEGORIES: tuple[Category, ...] = ("Academic", "Books", "Web", "Social", "Law", "Math", "Wiki", "Code", "Instruction")
 
 
@@ -19,10 +21,10 @@ class SourceConfig(Section):
     path: str | None = Field(None, description="File or glob of .txt, .jsonl(.gz|.zst) or .parquet, relative to the recipe.")
     hub: str | None = Field(None, description="Data set on the Hugging Face hub, as 'owner/name' or 'owner/name:subset'.")
     weight: float = Field(ge=0, description="Sampling weight; the weights of all sources are scaled to add up to 1.")
-    category: Category
+    category: Category = Field(description="Domain, as in Table 1 of the Stable LM 2 report.")
     language: str | None = Field(None, description="ISO 639-1 code for records that name none; 'mul' for several.")
     licence: str | None = Field(None, description="SPDX identifier for records that name none.")
-    text_column: str = "text"
+    text_column: str = Field("text", description="Column or key that holds the text of a record.")
     available_tokens: int | None = Field(None, ge=0, description="Tokens of one epoch, for planning before shards exist.")
 
 
@@ -37,10 +39,13 @@ class DocumentsConfig(Section):
 
 
 class TokenizerConfig(Section):
-    """The vocabulary: trained on the documents, or Arcade100k."""
+    """The vocabulary: trained on the documents, Arcade100k, or one that a published model brings."""
 
-    kind: Literal["bpe", "arcade100k"] = "bpe"
-    vocab_tokens: int = Field(8192, ge=512, description="Size of a trained vocabulary, special tokens included.")
+    kind: Literal["bpe", "arcade100k", "sentencepiece"] = Field(
+        "bpe", description="'bpe': trained on this run's documents; 'arcade100k': cl100k's ranks; 'sentencepiece': named by hub."
+    )
+    hub: str | None = Field(None, description="sentencepiece only: the model on the Hugging Face hub whose tokenizer it is.")
+    vocab_tokens: int = Field(8192, ge=512, description="Size of the vocabulary, special tokens included.")
     train_bytes: int = Field(
         64_000_000, ge=1, description="A trained vocabulary sees at most this much text, spread over all sources."
     )

@@ -14,17 +14,17 @@ class ModelConfig(Section):
 
     vocab_tokens: int = Field(ge=1, description="Rows of embedding and head; 0 is not allowed, padding is included.")
     context_tokens: int = Field(ge=1, description="Longest sequence the model is made for.")
-    layers: int = Field(ge=1)
-    hidden: int = Field(ge=1)
-    heads: int = Field(ge=1)
+    layers: int = Field(ge=1, description="Decoder blocks, L.")
+    hidden: int = Field(ge=1, description="Width of the residual stream, D; a multiple of heads.")
+    heads: int = Field(ge=1, description="Query heads, H.")
     kv_heads: int = Field(ge=1, description="Heads of keys and values; fewer than heads means grouped-query attention.")
-    mlp_hidden: int = Field(ge=1)
-    norm: Literal["layernorm", "rmsnorm"]
+    mlp_hidden: int = Field(ge=1, description="Width inside the gated MLP (SwiGLU), F.")
+    norm: Literal["layernorm", "rmsnorm"] = Field(description="Norm before attention, before the MLP and before the head.")
     norm_bias: bool = Field(description="LayerNorm only: learned bias in every norm.")
-    norm_eps: float = Field(1e-5, gt=0)
+    norm_eps: float = Field(1e-5, gt=0, description="Added to the variance inside every norm.")
     rotary_frac: float = Field(ge=0, le=1, description="Share of each head's channels that is rotated (half-split layout).")
-    rotary_base: float = Field(10_000.0, gt=1)
-    qkv_bias: bool
+    rotary_base: float = Field(10_000.0, gt=1, description="Base of the rotary frequencies.")
+    qkv_bias: bool = Field(description="Learned bias on queries, keys and values; no other matrix has one.")
     tied_head: bool = Field(description="The head shares its matrix with the embedding.")
     init_std: float = Field(
         0.02, gt=0, description="Matrices start from a normal distribution; outputs are scaled by 1/sqrt(2·layers)."

@@ -12,24 +12,26 @@ __all__ = ["CheckpointConfig", "OptimizerConfig", "SamplesConfig", "ScheduleConf
 class OptimizerConfig(Section):
     """AdamW, or Muon for the blocks' matrices with AdamW for embedding, head, norms and biases."""
 
-    kind: Literal["adamw", "muon"] = "adamw"
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.95, ge=0, lt=1)
-    eps: float = Field(1e-8, gt=0)
+    kind: Literal["adamw", "muon"] = Field("adamw", description="muon: orthogonalised updates for the blocks' matrices.")
+    beta1: float = Field(0.9, ge=0, lt=1, description="AdamW: decay of the mean of gradients.")
+    beta2: float = Field(0.95, ge=0, lt=1, description="AdamW: decay of the mean of squared gradients.")
+    eps: float = Field(1e-8, gt=0, description="AdamW: added to the root in the denominator.")
     weight_decay: float = Field(0.1, ge=0, description="On matrices only: never on norms and biases.")
     clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global norm.")
     muon_lr_ratio: float = Field(1.0, gt=0, description="Muon: the matrices' rate as a multiple of the schedule's.")
-    muon_momentum: float = Field(0.95, ge=0, lt=1)
+    muon_momentum: float = Field(0.95, ge=0, lt=1, description="Muon: decay of the momentum.")
     embedding_lr_ratio: float = Field(1.0, gt=0, description="The rate of embedding and head as a multiple of the schedule's.")
 
 
 class ScheduleConfig(Section):
     """Learning rate by step (Stable LM 2 report, Eq. 1 and Appendix B): warm-up, a curve, a linear cool-down."""
 
-    kind: Literal["cosine", "rsqrt", "hyb", "hyb2", "linear", "constant"] = "cosine"
-    peak_lr: float = Field(gt=0)
+    kind: Literal["cosine", "rsqrt", "hyb", "hyb2", "linear", "constant"] = Field(
+        "cosine", description="Curve after warm-up; hyb is Eq. 1 of the Stable LM 2 report, hyb2 has its period doubled."
+    )
+    peak_lr: float = Field(gt=0, description="M of Eq. 1: the rate at the end of warm-up.")
     min_lr: float = Field(0.0, ge=0, description="m of Eq. 1: where a full cosine would end.")
-    warmup_steps: int = Field(0, ge=0)
+    warmup_steps: int = Field(0, ge=0, description="First steps, linearly up to peak_lr.")
     cooldown_steps: int = Field(0, ge=0, description="Last steps, linearly to zero.")
     period_steps: int | None = Field(None, ge=1, description="N of Eq. 1; the stage's own length when not given.")
     rsqrt_flat_steps: int = Field(1000, ge=1, description="k of 1/sqrt(max(i, k)).")
@@ -38,7 +40,7 @@ class ScheduleConfig(Section):
 class CheckpointConfig(Section):
     """When training state is saved and what is kept."""
 
-    every_steps: int = Field(1000, ge=1)
+    every_steps: int = Field(1000, ge=1, description="Steps between two checkpoints.")
     keep_last: int = Field(2, ge=1, description="The newest good checkpoints that are kept.")
     keep_every_steps: int | None = Field(None, ge=1, description="Checkpoints at multiples of this are kept for good.")
 
@@ -47,33 +49,33 @@ class SamplesConfig(Section):
     """Text that is generated during training, so that one can read along."""
 
     every_steps: int = Field(0, ge=0, description="0 turns samples off.")
-    prompts: tuple[str, ...] = ("The",)
-    new_tokens: int = Field(40, ge=1)
+    prompts: tuple[str, ...] = Field(("The",), description="Beginnings that the model continues.")
+    new_tokens: int = Field(40, ge=1, description="Tokens generated after each prompt.")
 
 
 class TrainStageConfig(Section):
     """One training stage. Stages run in order; each begins with the weights of the one before."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the stage's folder in the run.")
-    objective: Literal["next_token"] = "next_token"
+    objective: Literal["next_token"] = Field("next_token", description="What the stage learns.")
     length_tokens: int = Field(ge=1, description="Tokens to train on; rounded up to whole steps.")
     batch_tokens: int = Field(ge=1, description="Tokens of one optimizer step, over all ranks and micro-steps.")
-    seq_tokens: int = Field(ge=2)
+    seq_tokens: int = Field(ge=2, description="Tokens of one training sequence; at most model.context_tokens.")
     micro_seqs: int = Field(ge=1, description="Sequences of one forward pass on one device.")
     attention: Literal["causal", "document"] = Field(
         "causal", description="'document': attention and positions restart at each document."
     )
     z_loss: float = Field(0.0, ge=0, description="Weight of the mean squared log of the softmax normaliser.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU.")
-    compile: Literal["auto", "on", "off"] = "auto"
+    compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile; auto: where it pays.")
     weights: dict[str, float] | None = Field(
         None, description="Source weights of this stage, where they differ from the sources' own."
     )
     max_bad_steps: int = Field(5, ge=1, description="Non-finite steps in a row before training stops.")
-    optimizer: OptimizerConfig = OptimizerConfig()
-    schedule: ScheduleConfig
-    checkpoint: CheckpointConfig = CheckpointConfig()
-    samples: SamplesConfig = SamplesConfig()
+    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="How gradients become updates.")
+    schedule: ScheduleConfig = Field(description="Learning rate by step.")
+    checkpoint: CheckpointConfig = Field(CheckpointConfig(), description="When training state is saved.")
+    samples: SamplesConfig = Field(SamplesConfig(), description="Text generated on the way.")
 
     @property
     def total_steps(self) -> int:

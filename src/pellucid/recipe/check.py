@@ -1,0 +1,237 @@
+"""Combinations that cannot work. Each rule yields findings with the value, the limit and the nearest fix."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from pellucid.recipe.data import ARCADE100K_TOKENS, SourceConfig
+from pellucid.recipe.merge import suggest
+from pellucid.recipe.partial import UnknownValueError
+from pellucid.recipe.problems import Finding, Loc
+from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.training import TrainStageConfig
+
+__all__ = ["RESERVED_STAGE_NAMES", "check"]
+
+# Folders of a run that are not training stages.
+RESERVED_STAGE_NAMES = ("plan", "documents", "tokenizer", "shards", "scores", "exports", "report")
+
+T = TypeVar("T")
+Rule = Callable[[Recipe], Iterator[Finding]]
+StageRule = Callable[[Recipe, TrainStageConfig, Loc], Iterator[Finding]]
+SourceRule = Callable[[SourceConfig, Loc], Iterator[Finding]]
+
+
+def check(recipe: Recipe) -> list[Finding]:
+    """Return every impossible combination in a recipe; values that are unknown (see `partial`) silence their rules only."""
+    found = [finding for rule in RULES for finding in _tried(rule(recipe))]
+    for index, source in enumerate(_each(recipe.sources)):
+        found += [finding for rule in SOURCE_RULES for finding in _tried(rule(source, ("sources", index)))]
+    for index, stage in enumerate(_each(recipe.train)):
+        found += [finding for rule in STAGE_RULES for finding in _tried(rule(recipe, stage, ("train", index)))]
+    return found
+
+
+def _tried(findings: Iterator[Finding]) -> Iterator[Finding]:
+    try:
+        yield from findings
+    except UnknownValueError:
+        return
+
+
+def _each(items: Iterable[T]) -> tuple[T, ...]:
+    try:
+        return tuple(items)
+    except UnknownValueError:
+        return ()
+
+
+def _nearest(value: int, multiple: int) -> str:
+    below, above = value // multiple * multiple, -(-value // multiple) * multiple
+    return f"nearest: {below} or {above}" if below else f"nearest: {above}"
+
+
+def model_heads(recipe: Recipe) -> Iterator[Finding]:
+    """Heads share the hidden width evenly, key heads share the query heads, and rotated channels come in pairs."""
+    model = recipe.model
+    if model.hidden % model.heads:
+        yield Finding(
+            ("model", "hidden"),
+            f"got {model.hidden}; must be a multiple of heads = {model.heads}",
+            _nearest(model.hidden, model.heads),
+        )
+        return
+    if model.rotary_channels % 2:
+        pairs = model.rotary_channels // 2 * 2
+        yield Finding(
+            ("model", "rotary_frac"),
+            f"got {model.rotary_frac}; {model.rotary_channels} of {model.head_channels} channels would be rotated, must be even",
+            f"nearest: {pairs / model.head_channels:g} or {(pairs + 2) / model.head_channels:g}",
+        )
+
+
+def model_kv_heads(recipe: Recipe) -> Iterator[Finding]:
+    """Every key head serves the same number of query heads."""
+    model = recipe.model
+    if model.heads % model.kv_heads:
+        divisors = [count for count in range(1, model.heads + 1) if model.heads % count == 0]
+        yield Finding(
+            ("model", "kv_heads"),
+            f"got {model.kv_heads}; must divide heads = {model.heads}",
+            f"possible: {', '.join(map(str, divisors))}",
+        )
+
+
+def model_norm(recipe: Recipe) -> Iterator[Finding]:
+    """RMSNorm has no bias."""
+    if recipe.model.norm == "rmsnorm" and recipe.model.norm_bias:
+        yield Finding(("model", "norm_bias"), "got true; rmsnorm has no bias", "set norm_bias: false, or norm: layernorm")
+
+
+def model_vocabulary(recipe: Recipe) -> Iterator[Finding]:
+    """The embedding has a row for every token."""
+    tokens = recipe.tokenizer.vocab_tokens
+    if recipe.model.vocab_tokens < tokens:
+        yield Finding(
+            ("model", "vocab_tokens"),
+            f"got {recipe.model.vocab_tokens}; must be at least the tokenizer's {tokens}",
+            f"leave it out to get {tokens} padded to a multiple of 64, or set tokenizer.vocab_tokens",
+        )
+
+
+def tokenizer_kind(recipe: Recipe) -> Iterator[Finding]:
+    """Arcade100k has one size; a tokenizer from the hub needs its name, the others have none."""
+    tokenizer = recipe.tokenizer
+    if tokenizer.kind == "arcade100k" and tokenizer.vocab_tokens != ARCADE100K_TOKENS:
+        yield Finding(
+            ("tokenizer", "vocab_tokens"),
+            f"got {tokenizer.vocab_tokens}; arcade100k has {ARCADE100K_TOKENS}",
+            "leave it out, or use kind: bpe to train a vocabulary of another size",
+        )
+    if tokenizer.kind == "sentencepiece" and not tokenizer.hub:
+        yield Finding(
+            ("tokenizer", "hub"), "missing; kind sentencepiece is imported from a model on the hub", "write hub: owner/name"
+        )
+    if tokenizer.kind != "sentencepiece" and tokenizer.hub is not None:
+        yield Finding(("tokenizer", "hub"), f"got {tokenizer.hub!r}; kind {tokenizer.kind} takes none", "use kind: sentencepiece")
+
+
+def source_names(recipe: Recipe) -> Iterator[Finding]:
+    """Names are folders: unique even where capitals do not count."""
+    yield from _unique([source.name for source in recipe.sources], "sources")
+
+
+def stage_names(recipe: Recipe) -> Iterator[Finding]:
+    """Names are folders of the run: unique, and none that the run uses itself."""
+    names = [stage.name for stage in recipe.train]
+    yield from _unique(names, "train")
+    for index, name in enumerate(names):
+        if name in RESERVED_STAGE_NAMES:
+            taken = ", ".join(RESERVED_STAGE_NAMES)
+            yield Finding(("train", index, "name"), f"got {name!r}; the run has a folder of that name", f"taken: {taken}")
+
+
+def _unique(names: list[str], kind: str) -> Iterator[Finding]:
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name.casefold() in first:
+            yield Finding((kind, index, "name"), f"got {name!r}; {kind}[{first[name.casefold()]}] has that name already")
+        first.setdefault(name.casefold(), index)
+
+
+def evaluation_window(recipe: Recipe) -> Iterator[Finding]:
+    """The window fits the model, and no token is jumped over."""
+    window, stride, context = recipe.evaluate.seq_tokens, recipe.evaluate.stride_tokens, recipe.model.context_tokens
+    if window is not None and window > context:
+        yield Finding(("evaluate", "seq_tokens"), f"got {window}; must be at most model.context_tokens = {context}")
+    if window is not None and stride is not None and stride > window:
+        yield Finding(
+            ("evaluate", "stride_tokens"), f"got {stride}; must be at most seq_tokens = {window}", "a longer stride skips tokens"
+        )
+
+
+def document_sizes(recipe: Recipe) -> Iterator[Finding]:
+    """Some size is allowed."""
+    smallest, largest = recipe.documents.min_bytes, recipe.documents.max_bytes
+    if smallest > largest:
+        yield Finding(("documents", "min_bytes"), f"got {smallest}; must be at most max_bytes = {largest}")
+
+
+def source_place(source: SourceConfig, loc: Loc) -> Iterator[Finding]:
+    """A source is files or a data set on the hub."""
+    if (source.path is None) == (source.hub is None):
+        count = "neither path nor hub" if source.path is None else "both path and hub"
+        yield Finding(loc, f"has {count}; must have exactly one", "path: FILE-OR-GLOB, or hub: owner/name")
+    if source.path is not None and not source.path.strip():
+        yield Finding((*loc, "path"), "got ''; must name a file or a glob")
+
+
+def stage_batch(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    """A step is a whole number of micro-batches."""
+    micro_tokens = stage.micro_seqs * stage.seq_tokens
+    if stage.batch_tokens % micro_tokens:
+        yield Finding(
+            (*loc, "batch_tokens"),
+            f"got {stage.batch_tokens}; must be a multiple of micro_seqs · seq_tokens = "
+            f"{stage.micro_seqs} · {stage.seq_tokens} = {micro_tokens}",
+            _nearest(stage.batch_tokens, micro_tokens),
+        )
+
+
+def stage_context(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    """A sequence fits the model."""
+    limit = recipe.model.context_tokens
+    if stage.seq_tokens > limit:
+        yield Finding(
+            (*loc, "seq_tokens"),
+            f"got {stage.seq_tokens}; must be at most model.context_tokens = {limit}",
+            f"set seq_tokens: {limit}, or model.context_tokens: {stage.seq_tokens}",
+        )
+
+
+def schedule_length(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    """Warm-up and cool-down fit into the stage."""
+    warmup, cooldown, total = stage.schedule.warmup_steps, stage.schedule.cooldown_steps, stage.total_steps
+    if warmup + cooldown > total:
+        yield Finding(
+            (*loc, "schedule", "warmup_steps"),
+            f"got {warmup}; with cooldown_steps = {cooldown} it must fit into the stage's {total} steps "
+            f"(length_tokens / batch_tokens, rounded up)",
+            f"set warmup_steps + cooldown_steps to at most {total}, or length_tokens to at least "
+            f"{(warmup + cooldown) * stage.batch_tokens}",
+        )
+
+
+def schedule_rates(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    """The curve falls from peak to minimum."""
+    peak, low = stage.schedule.peak_lr, stage.schedule.min_lr
+    if low > peak:
+        yield Finding((*loc, "schedule", "min_lr"), f"got {low:g}; must be at most peak_lr = {peak:g}", f"usual: {peak / 10:g}")
+
+
+def stage_weights(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    """A stage's weights name sources, are not negative, and something has weight."""
+    names = [source.name for source in recipe.sources]
+    for name, weight in (stage.weights or {}).items():
+        if name not in names:
+            near = suggest(name, names)
+            fix = f"did you mean {near}?" if near else f"sources: {', '.join(names)}"
+            yield Finding((*loc, "weights", name), "names no source", fix)
+        if weight < 0:
+            yield Finding((*loc, "weights", name), f"got {weight:g}; must be 0 or more")
+    if not any(weight > 0 for weight in recipe.weights_of(stage).values()):
+        yield Finding((*loc, "weights"), "every source has weight 0, so there is nothing to train on", "give a source a weight")
+
+
+RULES: tuple[Rule, ...] = (
+    model_heads,
+    model_kv_heads,
+    model_norm,
+    model_vocabulary,
+    tokenizer_kind,
+    source_names,
+    stage_names,
+    evaluation_window,
+    document_sizes,
+)
+SOURCE_RULES: tuple[SourceRule, ...] = (source_place,)
+STAGE_RULES: tuple[StageRule, ...] = (stage_batch, stage_context, schedule_length, schedule_rates, stage_weights)

@@ -1,0 +1,93 @@
+"""Values that follow from others when a recipe does not give them."""
+
+from pathlib import Path
+from typing import Any
+
+from pellucid.recipe.data import ARCADE100K_TOKENS, TokenizerConfig
+from pellucid.recipe.merge import suggest
+from pellucid.recipe.problems import Finding, show_value
+from pellucid.recipe.read import preset_names, read_preset
+from pellucid.recipe.tree import Leaf, Node
+
+__all__ = ["VOCABULARY_MULTIPLE", "fill_in"]
+
+# Rows of embedding and head are padded to this (Stable LM 2 report, section 2.3: aligned for tensor cores).
+VOCABULARY_MULTIPLE = 64
+
+
+def fill_in(tree: dict[str, Node], path: Path) -> list[Finding]:
+    """Add to the tree, in place, what it leaves open: run name, preset, vocabulary, evaluation window. Return what is wrong.
+
+    A run is named after its own file unless that file or an override names it: an inherited name would share one run folder.
+    """
+    name = tree.get("name")
+    if name is None or (isinstance(name, Leaf) and name.origin == "inherited"):
+        tree["name"] = _derived(path.stem, "the file's name")
+    findings = _fill_preset(tree)
+    _fill_vocabulary(tree)
+    _fill_window(tree)
+    return findings
+
+
+def _fill_preset(tree: dict[str, Node]) -> list[Finding]:
+    model = tree.get("model")
+    if not isinstance(model, dict) or "preset" not in model:
+        return []
+    given = dict(model)
+    preset = given.pop("preset")
+    tree["model"] = given
+    name = preset.value if isinstance(preset, Leaf) else None
+    if not isinstance(name, str) or name not in preset_names():
+        near = suggest(str(name), preset_names())
+        fix = f"did you mean {near}?" if near else ""
+        shown = show_value(name) if isinstance(preset, Leaf) else "a mapping"
+        return [Finding(("model", "preset"), f"got {shown}; must be one of {', '.join(preset_names())}", fix)]
+    if isinstance(preset, Leaf) and preset.origin == "override":
+        # `--set model.preset` starts from that preset whatever the files say; other overrides still apply.
+        given = {key: node for key, node in given.items() if isinstance(node, Leaf) and node.origin == "override"}
+    tree["model"] = {**read_preset(name), **given}
+    return []
+
+
+def _fill_vocabulary(tree: dict[str, Node]) -> None:
+    """Arcade100k's size is known; the model's vocabulary is the tokenizer's, padded, whatever a preset was made for."""
+    tokenizer = tree.setdefault("tokenizer", {})
+    if not isinstance(tokenizer, dict):
+        return
+    if _value(tokenizer, "kind") == "arcade100k" and "vocab_tokens" not in tokenizer:
+        tokenizer["vocab_tokens"] = _derived(ARCADE100K_TOKENS, "tokenizer.kind")
+    model = tree.get("model")
+    if not isinstance(model, dict):
+        return
+    given = model.get("vocab_tokens")
+    if isinstance(given, Leaf) and not given.place.startswith("preset "):
+        return
+    default = TokenizerConfig.model_fields["vocab_tokens"].default
+    tokens = _value(tokenizer, "vocab_tokens") if "vocab_tokens" in tokenizer else default
+    if isinstance(tokens, int) and tokens > 0:
+        padded = -(-tokens // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+        model["vocab_tokens"] = _derived(padded, f"tokenizer.vocab_tokens, padded to a multiple of {VOCABULARY_MULTIPLE}")
+
+
+def _fill_window(tree: dict[str, Node]) -> None:
+    """Held-out text is scored in windows of the last stage's sequences, half a window at a time."""
+    stages, evaluate = tree.get("train"), tree.setdefault("evaluate", {})
+    if not isinstance(evaluate, dict) or not isinstance(stages, list) or not stages:
+        return
+    window = _value(evaluate, "seq_tokens")
+    if window is None:
+        window = _value(stages[-1], "seq_tokens")
+        if not isinstance(window, int) or window < 2:
+            return
+        evaluate["seq_tokens"] = _derived(window, "the last training stage's seq_tokens")
+    if _value(evaluate, "stride_tokens") is None and isinstance(window, int) and window >= 2:
+        evaluate["stride_tokens"] = _derived(window // 2, "half of evaluate.seq_tokens")
+
+
+def _derived(value: Any, place: str) -> Leaf:
+    return Leaf(value, "derived", f"from {place}")
+
+
+def _value(section: Node, key: str) -> Any:
+    leaf = section.get(key) if isinstance(section, dict) else None
+    return leaf.value if isinstance(leaf, Leaf) else None
