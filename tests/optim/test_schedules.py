@@ -106,8 +106,9 @@ def test_rsqrt_is_equation_2_with_k_the_number_of_warmup_steps() -> None:
 def test_mean_rates_of_appendix_b_are_reproduced_within_their_rounding() -> None:
     """The print gives 1.5e-4, 1.13e-4 and 1.67e-4 and not the settings.
 
-    A full cosine to zero fixes the peak at 3e-4; for the hybrids minimum 0 and the cool-down of the last 10 % that the text names for rsqrt are assumed, which comes within 1 %. With a minimum
-    of 1.2e-5 and a cool-down over the last 24 % all three printed figures come out to the last digit: they fit together.
+    A full cosine to zero fixes the peak at 3e-4. For the hybrids, minimum 0 and the cool-down of the last 10 % that the text names
+    for rsqrt are assumed, which comes within 1 %. With a minimum of 1.2e-5 and a cool-down over the last 24 % all three printed
+    figures come out to the last digit: they fit together.
     """
     steps = 20_000
 
