@@ -1,0 +1,76 @@
+"""What training is handed: ids and targets, and where documents begin when attention is confined to them."""
+
+from collections.abc import Sequence as Items
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["IGNORE", "Batch", "Sequence", "confine_to_documents"]
+
+IGNORE = -100
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    """One window of one source. `ids` holds T+1 tokens: the T inputs, and the target of the last of them."""
+
+    index: int
+    source: str
+    epoch: int
+    window: int
+    start: int
+    ids: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B sequences of T positions, as numpy arrays that torch can wrap without a copy.
+
+    `ids_BT` and `targets_BT` are int64 and may be two views of one array: write to neither. A target of `IGNORE` carries no loss.
+    `source_B` is the number of each sequence's source in `source_names`, `sequence_B` the sequence's place in the order.
+    `positions_BT` (int64, from 0 again after each end of document) and `documents_BT` (int32, counted from 0 within the window)
+    are there only when attention is confined to documents.
+    """
+
+    ids_BT: NDArray[np.int64]
+    targets_BT: NDArray[np.int64]
+    source_B: NDArray[np.int64]
+    sequence_B: NDArray[np.int64]
+    source_names: tuple[str, ...]
+    positions_BT: NDArray[np.int64] | None = None
+    documents_BT: NDArray[np.int32] | None = None
+
+    @property
+    def first_sequence(self) -> int:
+        """Place of the batch's first sequence in the order."""
+        return int(self.sequence_B[0])
+
+    @property
+    def target_tokens(self) -> int:
+        """Targets that carry loss."""
+        if self.documents_BT is None:
+            return self.targets_BT.size
+        return int(np.count_nonzero(self.targets_BT != IGNORE))
+
+
+def confine_to_documents(
+    tokens_BT: NDArray[np.int64], starts: Items[NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    """Return targets, positions and document numbers, each (B, T), for windows of T+1 tokens.
+
+    `starts[b]` are the offsets in window b, from 1 to T, where a document begins. The last token of a document (its end mark) may
+    not foretell the first of the next, which has nothing to do with it: that target is `IGNORE`.
+    """
+    targets_BT = tokens_BT[:, 1:].copy()
+    seqs, seq_tokens = targets_BT.shape
+    begins_BT = np.zeros((seqs, seq_tokens + 1), dtype=np.int32)
+    row_N = np.repeat(np.arange(seqs), [len(offsets) for offsets in starts])
+    offset_N = np.concatenate(starts) if seqs else np.empty(0, dtype=np.int64)
+    targets_BT[row_N, offset_N - 1] = IGNORE
+    # One marker for each beginning: where it lies, as the number to take off the plain position from there on.
+    begins_BT[row_N, offset_N] = 1
+    documents_BT = np.cumsum(begins_BT[:, :-1], axis=1, dtype=np.int32)
+    plain_T = np.arange(seq_tokens, dtype=np.int64)
+    positions_BT = plain_T - np.maximum.accumulate(plain_T * begins_BT[:, :-1], axis=1)
+    return targets_BT, positions_BT, documents_BT

@@ -1,0 +1,58 @@
+"""Open any step afterwards: which documents it held, where they came from, what was masked, and a digest to compare by."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from pellucid.batches.batch import IGNORE
+from pellucid.batches.order import DataOrder
+from pellucid.core.errors import UsageError
+
+__all__ = ["inspect_step"]
+
+_EXCERPT_TOKENS = 60
+
+
+def inspect_step(order: DataOrder, step: int, batch_seqs: int, decode: Callable[[list[int]], str] | None = None) -> dict[str, Any]:
+    """Return what one step read (step 0 is the first), as plain JSON values; raise `UsageError` for a negative step.
+
+    Each sequence has its index, source, epoch, window, first token (in its source), documents, masked targets, and the sha256 of
+    its T+1 token ids as little-endian uint32. Each document has id, language, licence and origin, `from_token` (offset in the
+    document of the first token that the window holds), `window_token` (where that lies in the window) and `tokens` (how many of the
+    window's T+1 are its own); with `decode`, also an `excerpt` of the beginning of that part.
+    """
+    if step < 0:
+        raise UsageError(f"step {step} does not exist; steps are counted from 0")
+    masked_B = (order.batch(step, batch_seqs).targets_BT == IGNORE).sum(axis=1)
+    sequences = [_inspect_sequence(order, step * batch_seqs + row, int(masked), decode) for row, masked in enumerate(masked_B)]
+    return {"step": step, "batch_seqs": batch_seqs, "seq_tokens": order.seq_tokens, "sequences": sequences}
+
+
+def _inspect_sequence(order: DataOrder, index: int, masked: int, decode: Callable[[list[int]], str] | None) -> dict[str, Any]:
+    sequence = order.sequence(index)
+    stream = order.streams[order.source_names.index(sequence.source)]
+    begins, end = stream.document_starts, sequence.start + order.seq_tokens + 1
+    first = int(np.searchsorted(begins, sequence.start, side="right")) - 1
+    numbers = list(range(first, int(np.searchsorted(begins, end))))
+    documents = []
+    for number, known in zip(numbers, stream.metadata(numbers), strict=True):
+        begin = max(sequence.start, int(begins[number]))
+        tokens = min(end, int(begins[number + 1])) - begin
+        document = {name: known[name] for name in ("id", "language", "licence", "origin")}
+        document |= {"from_token": begin - int(begins[number]), "window_token": begin - sequence.start, "tokens": tokens}
+        if decode is not None:
+            at = begin - sequence.start
+            document["excerpt"] = decode(sequence.ids[at : at + min(tokens, _EXCERPT_TOKENS)].tolist())
+        documents.append(document)
+    return {
+        "index": index,
+        "source": sequence.source,
+        "epoch": sequence.epoch,
+        "window": sequence.window,
+        "start_token": sequence.start,
+        "documents": documents,
+        "masked_targets": masked,
+        "sha256": sha256(sequence.ids.astype("<u4").tobytes()).hexdigest(),
+    }

@@ -1,0 +1,154 @@
+"""The order of data: which tokens the i-th sequence of a run holds, as a pure function of weights, shards, seed and i.
+
+Nothing is shuffled, stored or carried along: resuming needs only the step, ranks need not talk to each other, and any step can be
+looked at afterwards. A source's own windows come in an order that depends on its name, the seed and the epoch alone, so that adding
+a source or changing a weight moves no other source's windows.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pellucid.batches.accounting import SourceUse, account_for
+from pellucid.batches.batch import Batch, Sequence, confine_to_documents
+from pellucid.batches.mixture import build_mixture, check_weights
+from pellucid.batches.permutation import mix, permute
+from pellucid.core.errors import DataError, UsageError
+from pellucid.core.seeds import derive_seed
+
+__all__ = ["DataOrder", "Stream"]
+
+
+class Stream(Protocol):
+    """What the order needs of a source: its tokens one after another, and where its documents begin (`shards.TokenStream`)."""
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+
+    @property
+    def document_starts(self) -> NDArray[np.int64]:
+        """Offset of each document's first token, and the number of tokens at the end; ascending."""
+
+    def read(self, start: int, count: int) -> NDArray[Any]:
+        """Return `count` tokens from `start` on."""
+
+    def metadata(self, documents: list[int]) -> list[dict[str, Any]]:
+        """Return what is known of these documents: id, language, licence, origin."""
+
+
+class DataOrder:
+    """Sequences 0, 1, 2, … of a run. `attention="document"` adds positions and document numbers and masks across documents.
+
+    Sources without weight are left out; the others are numbered by name, so that the order they are listed in plays no part.
+    Raises `DataError`, naming all faults, when a weight cannot be served or a source has less than one window of tokens.
+    """
+
+    def __init__(
+        self,
+        streams: Mapping[str, Stream],
+        weights: Mapping[str, float],
+        seq_tokens: int,
+        seed: int,
+        attention: Literal["causal", "document"] = "causal",
+    ) -> None:
+        faults = check_weights(weights, streams)
+        for name in sorted(streams):
+            tokens = streams[name].tokens
+            if weights.get(name, 0) > 0 and tokens <= seq_tokens:
+                faults.append(
+                    f"source {name!r}: has weight {weights[name]:g} and {tokens} tokens; one window needs seq_tokens + 1 = "
+                    f"{seq_tokens + 1}; set its weight to 0, add text to it, or shorten seq_tokens"
+                )
+        if faults:
+            raise DataError("the data cannot be served as asked\n  " + "\n  ".join(faults))
+        names = sorted(name for name, weight in weights.items() if weight > 0)
+        total = float(sum(weights[name] for name in names))
+        self.seq_tokens, self.seed, self.attention = seq_tokens, seed, attention
+        self.source_names = tuple(names)
+        self.streams = tuple(streams[name] for name in names)
+        self.shares = tuple(weights[name] / total for name in names)
+        self.mixture = build_mixture({name: weights[name] for name in names})
+        self._windows_S = np.array([(stream.tokens - 1) // seq_tokens for stream in self.streams], dtype=np.int64)
+        self._key_S = np.array([derive_seed(seed, "windows", name) for name in names], dtype=np.uint64)
+
+    def locate(
+        self, index_N: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return source, epoch, window and first token of each sequence, all int64 (N,).
+
+        Visit k of a source with W windows reads window π(k mod W) of epoch k div W, where π is that epoch's own permutation;
+        window w holds tokens w·T to w·T + T, so neighbouring windows share one token: the last target of one, the first input of
+        the next.
+        """
+        index_N = np.asarray(index_N, dtype=np.int64)
+        if len(index_N) and index_N.min() < 0:
+            raise UsageError(f"sequence {index_N.min()} does not exist; they are counted from 0")
+        source_N, visit_N = self.mixture.visits(index_N)
+        windows_N = self._windows_S[source_N]
+        epoch_N, place_N = np.divmod(visit_N, windows_N)
+        window_N = permute(place_N, windows_N, mix(self._key_S[source_N] ^ mix(epoch_N.astype(np.uint64))))
+        return source_N, epoch_N, window_N, window_N * self.seq_tokens
+
+    def sequence(self, index: int) -> Sequence:
+        """Return the sequence at one place of the order."""
+        source, epoch, window, start = (int(value[0]) for value in self.locate(np.array([index])))
+        ids = self.streams[source].read(start, self.seq_tokens + 1).astype(np.uint32)
+        return Sequence(index, self.source_names[source], epoch, window, start, ids)
+
+    def sequences_at(self, index_B: NDArray[np.int64]) -> Batch:
+        """Return the sequences at these places, in the order asked for. A rank passes the places that are its own."""
+        index_B = np.asarray(index_B, dtype=np.int64)
+        source_B, _, _, start_B = self.locate(index_B)
+        count = self.seq_tokens + 1
+        places = list(zip(source_B.tolist(), start_B.tolist(), strict=True))
+        tokens_BT = np.empty((len(places), count), dtype=np.int64)
+        for row, (source, start) in enumerate(places):
+            tokens_BT[row] = self.streams[source].read(start, count)
+        ids_BT = tokens_BT[:, :-1]
+        if self.attention == "causal":
+            return Batch(ids_BT, tokens_BT[:, 1:], source_B, index_B, self.source_names)
+        starts = [self._document_offsets(source, start) for source, start in places]
+        targets_BT, positions_BT, documents_BT = confine_to_documents(tokens_BT, starts)
+        return Batch(ids_BT, targets_BT, source_B, index_B, self.source_names, positions_BT, documents_BT)
+
+    def sequences(self, first: int, count: int) -> Batch:
+        """Return `count` sequences from `first` on."""
+        return self.sequences_at(np.arange(first, first + count))
+
+    def batch(self, step: int, batch_seqs: int) -> Batch:
+        """Return the sequences of one step; step 0 is the first."""
+        return self.sequences(step * batch_seqs, batch_seqs)
+
+    def consumed(self, total_seqs: int) -> dict[str, SourceUse]:
+        """Return the account of every source after the first `total_seqs` sequences: what a plan foresees and a run has used."""
+        if total_seqs < 0:
+            raise UsageError(f"total_seqs: got {total_seqs}; must be 0 or above")
+        counts = self.mixture.counts(total_seqs)
+        return {
+            name: account_for(
+                sequences=int(counts[source]),
+                total_seqs=total_seqs,
+                share=self.shares[source],
+                quota=int(self.mixture.quota_S[source]),
+                seq_tokens=self.seq_tokens,
+                available_tokens=self.streams[source].tokens,
+                masked_tokens=self._masked_per_epoch(source),
+            )
+            for source, name in enumerate(self.source_names)
+        }
+
+    def _document_offsets(self, source: int, start: int) -> NDArray[np.int64]:
+        """Return where documents begin in a window of T+1 tokens, not counting one that begins with the window."""
+        begins = self.streams[source].document_starts
+        first, last = np.searchsorted(begins, (start + 1, start + self.seq_tokens + 1))
+        return np.asarray(begins[first:last]) - start
+
+    def _masked_per_epoch(self, source: int) -> int:
+        if self.attention == "causal":
+            return 0
+        last_target = int(self._windows_S[source]) * self.seq_tokens
+        first, last = np.searchsorted(self.streams[source].document_starts, (1, last_target + 1))
+        return int(last - first)
