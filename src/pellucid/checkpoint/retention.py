@@ -1,0 +1,69 @@
+"""Which checkpoint to continue from, and which ones may go."""
+
+import shutil
+import warnings
+from pathlib import Path
+
+from pellucid.checkpoint.files import checkpoint_step
+from pellucid.core.artifacts import find_faults
+from pellucid.core.errors import ArtifactError, PellucidWarning
+from pellucid.core.files import fsync_directory
+from pellucid.recipe.training import CheckpointConfig
+
+__all__ = ["apply_retention", "latest_good", "list_checkpoints"]
+
+
+def list_checkpoints(root: Path) -> list[Path]:
+    """Return the checkpoint folders under `root` by step, oldest first, whole or not."""
+    found = [(step, path) for path in root.glob("step-*") if (step := checkpoint_step(path)) is not None]
+    return [path for _, path in sorted(found)]
+
+
+def latest_good(root: Path) -> Path | None:
+    """Return the newest checkpoint whose every byte agrees with its manifest; None when there is none.
+
+    A damaged one is passed over with a `PellucidWarning` that names the file.
+    """
+    for path in reversed(list_checkpoints(root)):
+        faults = _faults(path, digests=True)
+        if not faults:
+            return path
+        warnings.warn(f"{path} is damaged and passed over: {'; '.join(faults)}", PellucidWarning, stacklevel=2)
+    return None
+
+
+def apply_retention(root: Path, config: CheckpointConfig) -> list[Path]:
+    """Drop the checkpoints that the rule does not keep, oldest first, and return their paths.
+
+    Kept are the newest `keep_last` good ones and those at multiples of `keep_every_steps`. Damaged ones count for nothing. The
+    newest good one is read in full first (the others are judged by their sizes): when none holds, nothing is dropped.
+    """
+    good: list[Path] = []
+    surplus: list[Path] = []
+    for path in reversed(list_checkpoints(root)):
+        if len(good) == config.keep_last:
+            surplus.append(path)
+        elif not _faults(path, digests=not good):
+            good.append(path)
+    dropped = []
+    for path in reversed(surplus):
+        step = checkpoint_step(path)
+        if step is not None and config.keep_every_steps and step % config.keep_every_steps == 0:
+            continue
+        # Under a hidden name first: a kill half-way must not leave something that looks like a damaged checkpoint.
+        hidden = path.with_name(f".{path.name}.dropped")
+        path.rename(hidden)
+        shutil.rmtree(hidden)
+        dropped.append(path)
+    for left in root.glob(".step-*"):  # of saves and drops that a kill cut short
+        shutil.rmtree(left, ignore_errors=True)
+    if dropped:
+        fsync_directory(root)
+    return dropped
+
+
+def _faults(path: Path, *, digests: bool) -> list[str]:
+    try:
+        return find_faults(path, digests=digests)
+    except ArtifactError as error:
+        return [str(error)]
