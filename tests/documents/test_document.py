@@ -1,0 +1,19 @@
+from hashlib import sha256
+
+import pytest
+
+from pellucid.documents.document import SCHEMA, Document, digest_text
+
+
+def test_the_digest_is_the_sha256_of_the_utf8_text() -> None:
+    assert digest_text("Grüße") == sha256("Grüße".encode()).hexdigest()
+
+
+def test_half_a_surrogate_pair_has_no_digest() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        digest_text("\ud800")
+
+
+def test_a_document_has_exactly_the_columns_of_the_schema() -> None:
+    assert set(SCHEMA.names) == set(Document.__dataclass_fields__)
+    assert {str(kind) for kind in SCHEMA.types} == {"string"}
