@@ -1,0 +1,25 @@
+"""Floating-point operations of training, by the two conventions that reports use, and what each leaves in or out."""
+
+from pellucid.plan.parameters import count_parameters
+from pellucid.recipe.model import ModelConfig
+
+__all__ = ["FORMULAS", "flops_per_token"]
+
+FORMULAS = {
+    "six_n": "6·N, N = all parameters, embedding counted (Kaplan et al. 2020, arXiv 2001.08361, section 2.1)",
+    "with_attention": "6·N + 12·L·H·C·T: as above, and attention scores over the full T by T square "
+    "(Chowdhery et al. 2022, arXiv 2204.02311, appendix B)",
+    "matmul": "6·M + 6·L·H·C·T, M = parameters multiplied with (an untied embedding is looked up, not multiplied), "
+    "attention below the diagonal only: the work that cannot be avoided",
+}
+
+
+def flops_per_token(config: ModelConfig, seq_tokens: int) -> dict[str, int]:
+    """Return FLOPs of one token's forward and backward pass, keyed as `FORMULAS`; recomputation is not counted."""
+    parameters = count_parameters(config)
+    scores = config.layers * config.heads * config.head_channels * seq_tokens
+    return {
+        "six_n": 6 * parameters.total,
+        "with_attention": 6 * parameters.total + 12 * scores,
+        "matmul": 6 * parameters.multiplied + 6 * scores,
+    }

@@ -1,0 +1,73 @@
+"""Memory of one training rank, by kind, from shapes alone.
+
+Weights, gradients and moments follow ZeRO (Rajbhandari et al. 2019, arXiv 1910.02054): `none` keeps everything on every rank,
+`zero1` spreads the optimizer's moments, `full` spreads weights and gradients as well. Activations count the tensors that one block
+keeps for its backward pass, with attention that keeps no score matrix (Dao 2023, arXiv 2307.08691).
+"""
+
+from typing import Any
+
+from pellucid.plan.parameters import count_parameters
+from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.training import TrainStageConfig
+
+__all__ = ["SHARDINGS", "activation_bytes", "rank_memory"]
+
+SHARDINGS = ("none", "zero1", "full")
+FP32 = 4
+BF16 = 2
+# Logits are made in chunks of this size, once as values and once as gradient (the loss of this package).
+LOGITS_CHUNK_BYTES = 2 * 16 * 2**20
+
+
+def activation_bytes(config: ModelConfig, tokens: int, *, bf16: bool, checkpointed: bool = False) -> int:
+    """Return the bytes that a forward pass over `tokens` positions keeps for the backward pass, without the loss.
+
+    Per block and token: the residual stream before each norm (2·D, float32); both norms' outputs, queries, keys, values, and
+    what attention read (3·D + (H + 2·K)·C); gate, silu(gate), up and their product (4·F), in the compute type.
+    With `checkpointed`, only each block's input is kept, plus one block's activations while it is recomputed.
+    """
+    compute = BF16 if bf16 else FP32
+    heads = (config.heads + 2 * config.kv_heads) * config.head_channels
+    block = 2 * config.hidden * FP32 + (3 * config.hidden + heads + 4 * config.mlp_hidden) * compute
+    # log-sum-exp per head, mean and deviation per norm
+    block += config.heads * FP32 + 2 * 2 * FP32
+    last_norm = config.hidden * (FP32 + compute)
+    if checkpointed:
+        return tokens * (config.layers * config.hidden * FP32 + block + last_norm)
+    return tokens * (config.layers * block + last_norm)
+
+
+def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, bf16: bool) -> dict[str, dict[str, Any]]:
+    """Return bytes for one rank, by sharding, then by kind: weights, gradients, moments, activations, loss, total.
+
+    `total_checkpointed` is the same with activation checkpointing. Weights, gradients and moments are float32 (mixed precision
+    keeps float32 masters); with bf16 the compute copies of the weights count as weights.
+    """
+    parameters = count_parameters(config)
+    tokens = stage.micro_seqs * stage.seq_tokens
+    weights = parameters.total * FP32
+    copies = parameters.multiplied * BF16 if bf16 else 0
+    gradients = parameters.total * FP32
+    moments = parameters.total * 2 * FP32
+    if stage.optimizer.kind == "muon":
+        moments -= parameters.block_matrices * FP32
+    compute = BF16 if bf16 else FP32
+    table = config.vocab_tokens * config.hidden
+    # The loss makes its gradients on the way forward: the head's in float32, the hidden states' in the compute type.
+    loss = LOGITS_CHUNK_BYTES + table * FP32 + tokens * config.hidden * compute
+    kept = activation_bytes(config, tokens, bf16=bf16)
+    recomputed = activation_bytes(config, tokens, bf16=bf16, checkpointed=True)
+    table_of_kinds = {}
+    for sharding in SHARDINGS:
+        state = devices if sharding == "full" else 1
+        kinds = {
+            "weights": weights // state + copies,
+            "gradients": gradients // state,
+            "moments": moments // (devices if sharding != "none" else 1),
+            "activations": kept,
+            "loss": loss,
+        }
+        fixed = sum(kinds.values()) - kept
+        table_of_kinds[sharding] = {**kinds, "total": fixed + kept, "total_checkpointed": fixed + recomputed}
+    return table_of_kinds

@@ -1,0 +1,53 @@
+"""Parameters of the decoder, part by part, from its shape alone."""
+
+from dataclasses import dataclass
+
+from pellucid.recipe.model import ModelConfig
+
+__all__ = ["ParameterCount", "count_parameters"]
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Learned numbers by part. `head` is 0 when the head shares the embedding's matrix."""
+
+    embedding: int
+    attention: int
+    mlp: int
+    norms: int
+    head: int
+
+    @property
+    def total(self) -> int:
+        """All learned numbers."""
+        return self.embedding + self.attention + self.mlp + self.norms + self.head
+
+    @property
+    def block_matrices(self) -> int:
+        """The parameters of attention and MLP: what Muon updates (the few query, key and value biases are counted with them)."""
+        return self.attention + self.mlp
+
+    @property
+    def multiplied(self) -> int:
+        """Parameters that every token is multiplied with: all but an embedding that is only looked up."""
+        return self.total - (self.embedding if self.head else 0)
+
+
+def count_parameters(config: ModelConfig) -> ParameterCount:
+    """Count the decoder's parameters.
+
+    Per block: queries and output D·D, keys and values D·K·C, their biases, gate, up and down D·F, two norms; then one last norm.
+    """
+    kv_channels = config.kv_heads * config.head_channels
+    attention = 2 * config.hidden * config.hidden + 2 * config.hidden * kv_channels
+    if config.qkv_bias:
+        attention += config.hidden + 2 * kv_channels
+    norm = config.hidden * (2 if config.norm_bias else 1)
+    table = config.vocab_tokens * config.hidden
+    return ParameterCount(
+        embedding=table,
+        attention=config.layers * attention,
+        mlp=config.layers * 3 * config.hidden * config.mlp_hidden,
+        norms=(2 * config.layers + 1) * norm,
+        head=0 if config.tied_head else table,
+    )

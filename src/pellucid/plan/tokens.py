@@ -1,0 +1,73 @@
+"""Tokens and epochs by source and by category, over all training stages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pellucid.recipe.recipe import Recipe
+
+__all__ = ["apportion", "category_rows", "source_rows", "stage_rows"]
+
+
+def stage_rows(recipe: Recipe) -> list[dict[str, Any]]:
+    """Return each training stage's tokens and steps; `trained_tokens` counts whole steps."""
+    return [
+        {
+            "name": stage.name,
+            "objective": stage.objective,
+            "tokens": stage.length_tokens,
+            "steps": stage.total_steps,
+            "batch_tokens": stage.batch_tokens,
+            "batch_sequences": stage.batch_seqs,
+            "trained_tokens": stage.total_steps * stage.batch_tokens,
+        }
+        for stage in recipe.train
+    ]
+
+
+def apportion(total: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Split a whole number by shares that add up to 1 into whole numbers that add up to it (largest remainders)."""
+    exact = {name: total * share for name, share in shares.items()}
+    parts = {name: int(part) for name, part in exact.items()}
+    most_cut = sorted(exact, key=lambda name: parts[name] - exact[name])
+    for name in most_cut[: max(0, total - sum(parts.values()))]:
+        parts[name] += 1
+    return parts
+
+
+def source_rows(recipe: Recipe, available_tokens: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
+    """Return for each source its weight, share, tokens and epochs.
+
+    tokens = share · length, summed over stages; epochs = tokens / tokens of one epoch, None where those are not known.
+    `available_tokens` (from shards that exist) goes before the recipe's own figures.
+    """
+    tokens = dict.fromkeys((source.name for source in recipe.sources), 0)
+    for stage in recipe.train:
+        for name, part in apportion(stage.length_tokens, recipe.shares_of(stage)).items():
+            tokens[name] += part
+    total = sum(tokens.values())
+    rows = []
+    for source in recipe.sources:
+        available = (available_tokens or {}).get(source.name, source.available_tokens)
+        rows.append(
+            {
+                "name": source.name,
+                "category": source.category,
+                "language": source.language,
+                "weight": source.weight,
+                "share": tokens[source.name] / total,
+                "tokens": tokens[source.name],
+                "available_tokens": available,
+                "epochs": tokens[source.name] / available if available else None,
+            }
+        )
+    return rows
+
+
+def category_rows(sources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return tokens and share by category, the largest first."""
+    totals: dict[str, int] = {}
+    for row in sources:
+        totals[row["category"]] = totals.get(row["category"], 0) + row["tokens"]
+    everything = sum(totals.values())
+    ordered = sorted(totals.items(), key=lambda item: -item[1])
+    return [{"name": name, "tokens": tokens, "share": tokens / everything} for name, tokens in ordered]
