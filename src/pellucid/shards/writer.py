@@ -23,6 +23,7 @@ METADATA_SCHEMA = pa.schema([*(pa.field(name, pa.string()) for name in _NAMES), 
 
 _BATCH_CHARS = 4 << 20
 _BATCH_DOCUMENTS = 1 << 14
+_GROUP_ROWS = 1 << 14
 
 
 class TextDocument(Protocol):
@@ -82,26 +83,24 @@ def write_shards(
     dtype = choose_dtype(vocab_tokens)
     special = np.array(list(special_ids.values()), dtype=np.int64)
     special_counts = np.zeros(len(special), dtype=np.int64)
-    text_bytes = 0
+    lowest = int(special.min())
     with ExitStack() as stack:
         tokens = stack.enter_context(_TokenFiles(out, dtype, config.shard_tokens))
         starts = stack.enter_context(_StartsFile(out / STARTS))
-        metadata = stack.enter_context(pq.ParquetWriter(out / DOCUMENTS, METADATA_SCHEMA, compression="zstd"))
+        metadata = stack.enter_context(_MetadataFile(out / DOCUMENTS))
         for batch in _batches(documents):
             ids, offsets = encode_batch([document.text for document in batch])
             check_batch(ids, offsets, [document.id for document in batch], eos_id, vocab_tokens)
             joined, ends = _append_eos(ids, offsets, eos_id, dtype)
-            special_counts += np.bincount(joined, minlength=vocab_tokens)[special]
+            high = joined[joined >= lowest]  # specials follow the ranks, so this leaves little to count
+            special_counts += np.bincount(high, minlength=vocab_tokens)[special]
             starts.write(np.concatenate(([0], ends[:-1])) + tokens.written)
             tokens.write(joined, ends)
-            sizes = [len(document.text.encode()) for document in batch]
-            text_bytes += sum(sizes)
-            columns: dict[str, Any] = {name: [getattr(document, name) for document in batch] for name in _NAMES}
-            metadata.write_table(pa.table({**columns, "text_bytes": sizes}, schema=METADATA_SCHEMA))
+            metadata.write(batch)
         starts.write(np.array([tokens.written]))
         count = starts.entries - 1
     counts = {name: int(number) for name, number in zip(special_ids, special_counts, strict=True)}
-    index = ShardIndex(dtype.name, tuple(tokens.files), tokens.written, count, counts, text_bytes)
+    index = ShardIndex(dtype.name, tuple(tokens.files), tokens.written, count, counts, metadata.text_bytes)
     check_index(index, eos_name, config.max_special_frac, "/".join(out.parts[-2:]))
     index.write(out)
     return index
@@ -198,3 +197,35 @@ class _StartsFile:
                 self._write_header()
         finally:
             self._file.close()
+
+
+class _MetadataFile:
+    """documents.parquet: one row per document, in groups small enough to read one and large enough to be few."""
+
+    def __init__(self, path: Path) -> None:
+        self.text_bytes = 0
+        self._rows: list[dict[str, Any]] = []
+        self._writer = pq.ParquetWriter(path, METADATA_SCHEMA, compression="zstd")
+
+    def write(self, documents: list[TextDocument]) -> None:
+        """Add the documents' rows."""
+        for document in documents:
+            size = len(document.text.encode())
+            self.text_bytes += size
+            self._rows.append({**{name: getattr(document, name) for name in _NAMES}, "text_bytes": size})
+            if len(self._rows) == _GROUP_ROWS:
+                self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._rows, METADATA_SCHEMA))
+        self._rows = []
+
+    def __enter__(self) -> "_MetadataFile":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        try:
+            if kind is None and self._rows:
+                self._flush()
+        finally:
+            self._writer.close()
