@@ -15,10 +15,7 @@ def draw_curve(values: Sequence[float], width: int = 60, height: int = 8) -> lis
     columns = min(width, len(values))
     picked = [values[round(column * (len(values) - 1) / max(1, columns - 1))] for column in range(columns)]
     eighths = [max(0, round(value / top * height * 8)) for value in picked]
-    lines = []
-    for row in reversed(range(height)):
-        lines.append("".join(_EIGHTHS[min(8, max(0, filled - 8 * row))] for filled in eighths).rstrip())
-    return lines
+    return ["".join(_EIGHTHS[min(8, max(0, filled - 8 * row))] for filled in eighths).rstrip() for row in reversed(range(height))]
 
 
 def bar(share: float, width: int = 20) -> str:

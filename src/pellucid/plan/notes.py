@@ -36,8 +36,8 @@ def printed_notes(recipe: Recipe, parameters: int, tokens: int, hours: dict[str,
         without = parameters - 2 * model.layers * model.hidden
         yield (
             f"{row['model']} ({row['source']}) prints {spaced(row['printed_parameters'])} parameters; the described model has "
-            f"{spaced(parameters)}. The difference, {spaced(parameters - without)} = {model.layers} · 2 · {model.hidden}, is the bias "
-            "of the two norms of every layer: the printed figure counts bias only in the final norm."
+            f"{spaced(parameters)}. The difference, {spaced(parameters - without)} = {model.layers} · 2 · {model.hidden}, is the "
+            "bias of the two norms of every layer: the printed figure counts bias only in the final norm."
         )
         assert without == row["printed_parameters"]
         if tokens == row["tokens"]:

@@ -1,5 +1,6 @@
 """A plan as text for the terminal."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ def render_plan(plan: Mapping[str, Any], schedules: Mapping[str, Sequence[float]
     parts.append(_spending(plan))
     if plan["notes"]:
         parts.append(Text("\nnotes", style="bold"))
-        parts += [Text(f"· {note}") for note in plan["notes"]]
+        parts += [Text(_unbroken(f"· {note}")) for note in plan["notes"]]
     return Group(*parts)
 
 
@@ -47,7 +48,8 @@ def _parameters(plan: Mapping[str, Any]) -> Table:
 
 
 def _sources(plan: Mapping[str, Any]) -> Table:
-    table = _table("\nsources", "source", "share", "tokens", "epochs", "category")
+    table = _table("\nsources", "source", "share", "tokens", "epochs")
+    table.add_column("category")
     for row in plan["sources"]:
         epochs = "?" if row["epochs"] is None else f"{row['epochs']:.2f}"
         table.add_row(row["name"], f"{row['share']:.2%}", format_count(row["tokens"]), epochs, row["category"])
@@ -66,12 +68,21 @@ def _categories(plan: Mapping[str, Any]) -> Table:
 def _stage(stage: Mapping[str, Any]) -> Text:
     per_token = stage["flops_per_token"]
     lines = (
-        f"{spaced(stage['tokens'])} tokens in {spaced(stage['steps'])} steps of {spaced(stage['batch_tokens'])}",
+        f"{spaced(stage['tokens'])} tokens in {spaced(stage['steps'])} steps of {spaced(stage['batch_tokens'])}\n"
         f"FLOPs per token  {per_token['six_n'] / 1e9:.4g} G by 6N, {per_token['with_attention'] / 1e9:.4g} G with attention, "
-        f"{per_token['matmul'] / 1e9:.4g} G that cannot be avoided",
-        f"expected         {format_duration(stage['step_s'])} per step, {format_count(stage['tokens_per_s'])} tokens/s",
+        f"{per_token['matmul'] / 1e9:.4g} G that cannot be avoided\n"
+        f"expected         {format_duration(stage['step_s'])} per step, {format_count(stage['tokens_per_s'])} tokens/s"
     )
-    return Text.assemble((f"\nstage {stage['name']}\n", "bold"), "\n".join(lines))
+    return Text.assemble((f"\nstage {stage['name']}\n", "bold"), _unbroken(lines))
+
+
+def _unbroken(text: str) -> str:
+    """Keep the groups of a number on one line."""
+    return re.sub(r"(?<=\d) (?=\d{3})", "\u00a0", text)
+
+
+def _figure(number: float) -> str:
+    return spaced(number) if number >= 1000 else f"{number:.3g}"
 
 
 def _memory(stage: Mapping[str, Any], plan: Mapping[str, Any]) -> Table:
@@ -94,9 +105,9 @@ def _schedule(stage: Mapping[str, Any], rates: Sequence[float]) -> Text:
 def _spending(plan: Mapping[str, Any]) -> Table:
     device, time, cost, energy = plan["device"], plan["time"], plan["cost"], plan["energy"]
     table = _table(f"\non {device['count']} × {device['title']}", "", "by 6N", "with attention")
-    table.add_row("device-hours", f"{time['device_hours_six_n']:,.4g}", f"{time['device_hours']:,.4g}")
+    table.add_row("device-hours", _figure(time["device_hours_six_n"]), _figure(time["device_hours"]))
     table.add_row("wall time", format_duration(time["wall_s_six_n"]), format_duration(time["wall_s"]))
-    table.add_row("US dollars", f"{cost['usd_six_n']:,.2f}", f"{cost['usd']:,.2f}")
-    table.add_row("kWh (estimated)", f"{energy['kwh_six_n']:,.4g}", f"{energy['kwh']:,.4g}")
-    table.add_row("kg CO2e (estimated)", f"{energy['kg_co2e_six_n']:,.4g}", f"{energy['kg_co2e']:,.4g}")
+    table.add_row("US dollars", _figure(cost["usd_six_n"]), _figure(cost["usd"]))
+    table.add_row("kWh (estimated)", _figure(energy["kwh_six_n"]), _figure(energy["kwh"]))
+    table.add_row("kg CO2e (estimated)", _figure(energy["kg_co2e_six_n"]), _figure(energy["kg_co2e"]))
     return table
