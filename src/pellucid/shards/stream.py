@@ -1,5 +1,6 @@
 """Reading shards: one split of one source as a single long array of tokens, memory-mapped, however many files hold it."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ class TokenStream:
         self.index = ShardIndex.read(path)
         self._dtype = np.dtype(self.index.dtype).newbyteorder("<")
         self._file_starts = np.cumsum([0, *(file.tokens for file in self.index.files)], dtype=np.int64)
+        self._file_starts_list = self._file_starts.tolist()
         self._maps: list[np.ndarray | None] = [None] * len(self.index.files)
         for file in self.index.files:
             self._check_size(file.name, file.tokens * self._dtype.itemsize)
@@ -49,7 +51,7 @@ class TokenStream:
         last = self._file_of(start + count - 1)
         pieces: list[np.ndarray] = []
         for file in range(first, last + 1):
-            begin = int(self._file_starts[file])
+            begin = self._file_starts_list[file]
             pieces.append(self._map(file)[max(0, start - begin) : start + count - begin])
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
@@ -126,7 +128,8 @@ class TokenStream:
             raise ArtifactError(f"{path} {what}; its index says {expected} bytes; {self._fix}")
 
     def _file_of(self, token: int) -> int:
-        return int(np.searchsorted(self._file_starts, token, side="right")) - 1
+        # Bisecting a list: numpy's search costs more for one number than reading the window that it is for.
+        return bisect_right(self._file_starts_list, token) - 1
 
     def _map(self, file: int) -> np.ndarray:
         """Map a file on first use; a plain array, because slices of `np.memmap` cost several times as much."""
