@@ -64,13 +64,17 @@ def confine_to_documents(
     """
     targets_BT = tokens_BT[:, 1:].copy()
     seqs, seq_tokens = targets_BT.shape
-    begins_BT = np.zeros((seqs, seq_tokens + 1), dtype=np.int32)
     row_N = np.repeat(np.arange(seqs), [len(offsets) for offsets in starts])
-    offset_N = np.concatenate(starts) if seqs else np.empty(0, dtype=np.int64)
+    offset_N = np.concatenate([np.empty(0, dtype=np.int64), *starts])
     targets_BT[row_N, offset_N - 1] = IGNORE
-    # One marker for each beginning: where it lies, as the number to take off the plain position from there on.
-    begins_BT[row_N, offset_N] = 1
-    documents_BT = np.cumsum(begins_BT[:, :-1], axis=1, dtype=np.int32)
-    plain_T = np.arange(seq_tokens, dtype=np.int64)
-    positions_BT = plain_T - np.maximum.accumulate(plain_T * begins_BT[:, :-1], axis=1)
-    return targets_BT, positions_BT, documents_BT
+    # All windows end to end are runs of one document each; a run begins with a window or with a document inside it.
+    inside = offset_N < seq_tokens
+    begin_N = np.concatenate([np.arange(seqs) * seq_tokens, row_N[inside] * seq_tokens + offset_N[inside]])
+    begin_N.sort()
+    length_N = np.diff(begin_N, append=seqs * seq_tokens)
+    run_N = np.arange(len(begin_N))
+    number_N = run_N - np.maximum.accumulate(run_N * (begin_N % seq_tokens == 0))
+    documents_BT = np.repeat(number_N.astype(np.int32), length_N).reshape(seqs, seq_tokens)
+    positions_BT = np.arange(seqs * seq_tokens)
+    positions_BT -= np.repeat(begin_N, length_N)
+    return targets_BT, positions_BT.reshape(seqs, seq_tokens), documents_BT
