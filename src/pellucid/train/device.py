@@ -1,0 +1,101 @@
+"""Where training runs: device, precision, determinism, memory, and the peak that MFU is measured against."""
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+__all__ = ["Device", "deterministic", "pick_device"]
+
+# Dense bf16 FLOP/s without sparsity, from the makers' data sheets; the longer name is looked up first.
+_PEAKS = {
+    "B200": 2.25e15,
+    "H100 PCIe": 756e12,
+    "H100": 989.4e12,
+    "H200": 989.4e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A10": 125e12,
+    "RTX 4090": 165.2e12,
+    "RTX 3090": 71e12,
+}
+
+
+@dataclass(frozen=True)
+class Device:
+    """The device and the type that matrix products are computed in. Weights and moments are float32 in either case."""
+
+    device: torch.device
+    precision: Literal["fp32", "bf16"]
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context of a forward pass: matrix products in bf16 where that was chosen."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def memory_bytes(self) -> int:
+        """Return the most memory used so far: allocated by torch on a GPU, resident in the process otherwise."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+    def peak_flops(self) -> tuple[float, str]:
+        """Return the peak FLOP/s of this precision and where the figure comes from: a table, or a product of matrices timed now."""
+        if self.device.type == "cuda" and self.precision == "bf16":
+            name = torch.cuda.get_device_name(self.device)
+            for known in sorted(_PEAKS, key=len, reverse=True):
+                if known in name:
+                    return _PEAKS[known], f"data sheet of {known}, dense bf16"
+        flops, size = self._measure_matmul()
+        return flops, f"fastest of several {size}x{size} matrix products in {self.precision}, measured at the start"
+
+    def _measure_matmul(self) -> tuple[float, int]:
+        size = 8192 if self.device.type == "cuda" else 1024
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        a, b = (torch.ones(size, size, dtype=dtype, device=self.device) for _ in range(2))
+        fastest = float("inf")
+        for _ in range(6):
+            self.synchronize()
+            started = time.perf_counter()
+            torch.mm(a, b)
+            self.synchronize()
+            fastest = min(fastest, time.perf_counter() - started)
+        return 2 * size**3 / fastest, size
+
+    def synchronize(self) -> None:
+        """Wait until the device has done what was asked of it."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def pick_device(precision: Literal["auto", "fp32", "bf16"]) -> Device:
+    """Return the GPU when there is one, otherwise the CPU; `auto` is bf16 on the first and fp32 on the second."""
+    device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" else "fp32"
+    return Device(device, precision)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Make torch choose algorithms whose results do not vary from run to run, and warn where there is none."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    enabled, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Filling fresh memory with NaN finds reads of it at a price in time; training has none.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]

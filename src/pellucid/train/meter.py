@@ -1,0 +1,48 @@
+"""Where the time of a step goes, and how much of the machine's peak it uses."""
+
+import time
+
+from torch import nn
+
+from pellucid.recipe.model import ModelConfig
+
+__all__ = ["FORMULA", "Stopwatch", "flops_per_token"]
+
+FORMULA = {
+    "mfu": "tokens_per_s * (6*N + 12*layers*hidden*seq_tokens) / peak_flops; N = all parameters, a tied head once; "
+    "attention counted in full, as if not causal (PaLM, arXiv 2204.02311, appendix B)",
+    "mfu_6n": "tokens_per_s * 6*N / peak_flops",
+    "tokens_per_s": "tokens of the step / (data + forward_backward + optimizer); saving, sampling and logging are in other",
+    "loss": "nats per target token of this step, before the update, without z-loss",
+}
+
+_PHASES = ("data", "forward_backward", "optimizer", "other")
+
+
+class Stopwatch:
+    """Splits wall time into the phases of a step. What happens between `collect` and the next `lap` goes to that lap's phase.
+
+    On a GPU the optimizer's kernels run while the next step is being launched, so part of them shows up there.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = dict.fromkeys(_PHASES, 0.0)
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """Book the time since the last lap on `phase`."""
+        now = time.perf_counter()
+        self._seconds[phase] += now - self._last
+        self._last = now
+
+    def collect(self) -> dict[str, float]:
+        """Return the seconds by phase since the last call, and begin anew."""
+        seconds, self._seconds = self._seconds, dict.fromkeys(_PHASES, 0.0)
+        return seconds
+
+
+def flops_per_token(model: nn.Module, config: ModelConfig, seq_tokens: int) -> tuple[float, float]:
+    """Return the FLOPs of training one token, forward and backward: with attention, and as 6N only."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    attention = 12 * config.layers * config.hidden * seq_tokens
+    return 6.0 * parameters + attention, 6.0 * parameters

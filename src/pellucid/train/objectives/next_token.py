@@ -1,0 +1,14 @@
+"""Next-token prediction: the objective of pretraining, annealing and context extension."""
+
+from pellucid.model.decoder import Decoder
+from pellucid.train.feed import MicroBatch, ObjectiveLoss
+from pellucid.train.loss import token_loss
+
+__all__ = ["next_token"]
+
+
+def next_token(model: Decoder, batch: MicroBatch, *, z_loss: float = 0.0) -> ObjectiveLoss:
+    """Return the summed cross-entropy of the targets in nats, with the z-loss in `loss_sum` only."""
+    x_BTD = model(batch.ids_BT, batch.positions_BT, batch.documents_BT)
+    loss = token_loss(x_BTD, model.head_weight, batch.targets_BT, z_loss)
+    return ObjectiveLoss(loss.loss_sum, loss.nats_BT.sum(dim=1))

@@ -1,0 +1,105 @@
+"""What a run leaves to read: `metrics.jsonl`, `samples.jsonl`, and the bar that a person watches."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from pellucid.core.metrics import MetricsLog
+from pellucid.core.progress import ProgressBar
+from pellucid.core.seeds import derive_seed
+from pellucid.model.decoder import Decoder
+from pellucid.train.loop import Task
+from pellucid.train.meter import FORMULA, flops_per_token
+from pellucid.train.state import TrainState
+
+__all__ = ["Recorder", "Sampler"]
+
+
+class Sampler(Protocol):
+    """Continues a prompt with the model as it stands; given by whoever knows the tokenizer."""
+
+    def __call__(self, model: Decoder, prompt: str, *, new_tokens: int, seed: int) -> str:
+        """Return the continuation as text, without the prompt."""
+
+
+class Recorder:
+    """Logs of one stage. Opened at the step that training resumes from, it forgets what was logged after it.
+
+    The first line of `metrics.jsonl` has `event: start` with the formulas and the machine's peak; each resume adds a line with
+    `event: resume`; every other line is one step.
+    """
+
+    def __init__(
+        self, out: Path, task: Task, state: TrainState, *, resumed_from: str | None = None, sample: Sampler | None = None
+    ) -> None:
+        self._stage, self._device, self._sample = task.stage, task.device, sample
+        self._bar: ProgressBar | None = None
+        step = state.progress.step
+        self._flops, self._flops_6n = flops_per_token(state.model, state.model.config, task.stage.seq_tokens)
+        self._peak, peak_source = task.device.peak_flops()
+        # A start line of step 0 would outlive the run it tells of; samples of the resumed step are about to be made again.
+        self._metrics = MetricsLog(out / "metrics.jsonl", resume_step=step if resumed_from else -1)
+        self._samples = MetricsLog(out / "samples.jsonl", resume_step=step - 1) if self._wants_samples else None
+        facts = {
+            "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
+            "flops_per_token": {"mfu": self._flops, "mfu_6n": self._flops_6n},
+            "peak_flops": self._peak,
+            "peak_source": peak_source,
+            "device": str(task.device.device),
+            "precision": task.device.precision,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+        if resumed_from:
+            self._metrics.append({"step": step, "event": "resume", "checkpoint": Path(resumed_from).name, **facts})
+        else:
+            self._metrics.append({"step": step, "event": "start", "formula": FORMULA, **facts})
+
+    @property
+    def _wants_samples(self) -> bool:
+        return self._sample is not None and self._stage.samples.every_steps > 0
+
+    def show_on(self, bar: ProgressBar, tokens: int) -> None:
+        """Show progress on `bar`, which starts at the `tokens` that are already done."""
+        self._bar = bar
+        bar.resume_at(tokens)
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Complete one step's record with speed and memory, write it, and move the bar."""
+        tokens, seconds = self._stage.batch_seqs * self._stage.seq_tokens, record["seconds"]
+        busy = seconds["data"] + seconds["forward_backward"] + seconds["optimizer"]
+        speed = tokens / busy
+        self._metrics.append(
+            {
+                **record,
+                "tokens_per_s": speed,
+                "mfu": speed * self._flops / self._peak,
+                "mfu_6n": speed * self._flops_6n / self._peak,
+                "memory_bytes": self._device.memory_bytes(),
+            }
+        )
+        if self._bar is not None:
+            self._bar.note("step skipped: not finite" if record["skipped"] else f"loss {record['loss']:.3f}")
+            self._bar.advance(tokens)
+
+    def watch(self, state: TrainState) -> None:
+        """Write samples when they are due: every so many steps, and at the end."""
+        step, config = state.progress.step, self._stage.samples
+        if self._samples is None or self._sample is None or not step:
+            return
+        if step % config.every_steps and step < self._stage.total_steps:
+            return
+        state.model.eval()
+        # What is sampled may not move what is trained: whatever the sampler draws, the random state is put back.
+        with torch.random.fork_rng(), torch.no_grad():
+            for number, prompt in enumerate(config.prompts):
+                text = self._sample(state.model, prompt, new_tokens=config.new_tokens, seed=derive_seed(step, "sample", number))
+                self._samples.append({"step": step, "prompt": prompt, "text": text})
+        state.model.train()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._metrics.close()
+        if self._samples is not None:
+            self._samples.close()

@@ -1,0 +1,57 @@
+"""All that a step changes, so that saving it and putting it back continues to the same bits."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from pellucid.model.decoder import Decoder
+from pellucid.optim.optimizer import ModelOptimizer
+
+__all__ = ["Progress", "TrainState"]
+
+
+@dataclass
+class Progress:
+    """What a run adds up as it goes. `tokens` counts every position read; `nats` and `targets` are those of applied steps.
+
+    `skipped` holds `{"step", "sequences": [first, last]}` of each step that was not applied because it was not finite.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    bad_steps_in_a_row: int = 0
+    nats: dict[str, float] = field(default_factory=dict)
+    targets: dict[str, int] = field(default_factory=dict)
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class TrainState:
+    """Model, optimizer and progress. `progress.step` is the number of steps done, applied or skipped."""
+
+    model: Decoder
+    optimizer: ModelOptimizer
+    progress: Progress = field(default_factory=Progress)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as a checkpoint's sections. Random states are kept too, although no part of a step draws from them."""
+        random = {"torch": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            random["cuda"] = torch.cuda.get_rng_state()
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": random,
+            "progress": asdict(self.progress),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the sections of a checkpoint."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state.get("optimizer", {}))
+        self.progress = Progress(**state["progress"])
+        torch.set_rng_state(state["random"]["torch"])
+        if torch.cuda.is_available() and "cuda" in state["random"]:
+            torch.cuda.set_rng_state(state["random"]["cuda"])
