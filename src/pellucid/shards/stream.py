@@ -58,22 +58,20 @@ class TokenStream:
     def read_many(self, starts: np.ndarray, count: int) -> np.ndarray:
         """Return the windows of `count` tokens at `starts` (int64, N) as a new array [N, count] of the stored type.
 
-        Windows inside one file are gathered in one call without a loop; only those that cross files are put together one by one.
+        Where one file holds all, they are gathered in one call without a loop; else one by one, a microsecond or two each.
         """
         if len(starts) == 0:
             return np.empty((0, count), dtype=self._dtype)
         assert starts.min() >= 0 < count and starts.max() + count <= self.tokens, f"a window is outside {self.tokens} tokens"
         if len(self.index.files) == 1:
-            windows: np.ndarray = self._windows(0, count)[starts]
+            windows: np.ndarray = self._windows(count)[starts]
             return windows
         files = np.searchsorted(self._file_starts, starts, side="right") - 1
-        inside = starts + count <= self._file_starts[files + 1]
+        inside = starts - self._file_starts[files]
         out = np.empty((len(starts), count), dtype=self._dtype)
-        for file in np.unique(files[inside]).tolist():
-            rows = np.flatnonzero(inside & (files == file))
-            out[rows] = self._windows(file, count)[starts[rows] - self._file_starts[file]]
-        for row in np.flatnonzero(~inside).tolist():
-            out[row] = self.read(int(starts[row]), count)
+        for row, (file, begin) in enumerate(zip(files.tolist(), inside.tolist(), strict=True)):
+            tokens = self._map(file)[begin : begin + count]
+            out[row] = tokens if len(tokens) == count else self.read(int(starts[row]), count)
         return out
 
     @cached_property
@@ -139,8 +137,8 @@ class TokenStream:
             self._maps[file] = mapped
         return mapped
 
-    def _windows(self, file: int, count: int) -> np.ndarray:
-        """Return all windows of a file as overlapping rows of a view, so that indexing rows copies whole windows."""
-        tokens = self._map(file)
+    def _windows(self, count: int) -> np.ndarray:
+        """Return all windows of the only file as overlapping rows of a view, so that indexing rows copies whole windows."""
+        tokens = self._map(0)
         step = tokens.itemsize
         return np.ndarray((len(tokens) - count + 1, count), tokens.dtype, tokens, 0, (step, step))
