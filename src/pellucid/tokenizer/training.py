@@ -16,9 +16,11 @@ MIN_VOCAB_TOKENS = 256 + len(SPECIAL_TOKENS)
 # A document is learnt from in slices, so that one of any length costs the memory and the regex stack of a slice.
 _SLICE_CHARS = 2**16
 
-# Longer runs are no words. Random ones (base64, sequences) would make each merge walk through megabytes.
-_LONGEST_WORD_CHARS = 1024
-_LONG_WORD = re.compile(rf"\w{{{_LONGEST_WORD_CHARS + 1},}}|[^\w\s]{{{_LONGEST_WORD_CHARS + 1},}}")
+# Longer runs of letters, marks or blanks are no words: they would end up as tokens of thousands of bytes, and random ones (base64,
+# sequences) would make each merge walk through megabytes.
+_LONGEST_RUN_CHARS = 1024
+_LONG_WORD = re.compile(rf"\w{{{_LONGEST_RUN_CHARS + 1},}}|[^\w\s]{{{_LONGEST_RUN_CHARS + 1},}}")
+_LONG_BLANK = re.compile(rf"\s{{{_LONGEST_RUN_CHARS + 1},}}")
 
 
 def train_bpe(texts: Iterable[str], vocab_tokens: int) -> Tokenizer:
@@ -52,6 +54,6 @@ def _slices(texts: Iterable[str]) -> Iterator[str]:
             raise DataError(f"training text {index} is no valid Unicode: {error}") from error
         for start in range(0, len(text), _SLICE_CHARS):
             piece = text[start : start + _SLICE_CHARS]
-            if any(len(word) > _LONGEST_WORD_CHARS for word in piece.split()):
+            if any(len(word) > _LONGEST_RUN_CHARS for word in piece.split()):
                 piece = _LONG_WORD.sub(" ", piece)
-            yield piece
+            yield _LONG_BLANK.sub(" ", piece)
