@@ -11,15 +11,11 @@ from pellucid.batches.batch import IGNORE, Batch, confine_to_documents
 EOS = 0
 
 
-def starts_after_eos(tokens_BT: np.ndarray) -> list[np.ndarray]:
-    return [np.flatnonzero(row[:-1] == EOS) + 1 for row in tokens_BT]
-
-
 @given(st.integers(0, 5), st.integers(1, 40), st.integers(0, 2**32 - 1))
 @settings(deadline=None)
 def test_positions_documents_and_masks_follow_from_the_end_marks_token_by_token(seqs: int, seq_tokens: int, seed: int) -> None:
     tokens_BT = np.random.default_rng(seed).integers(0, 6, (seqs, seq_tokens + 1))
-    targets_BT, positions_BT, documents_BT = confine_to_documents(tokens_BT, starts_after_eos(tokens_BT))
+    targets_BT, positions_BT, documents_BT = confine_to_documents(tokens_BT, EOS)
     assert targets_BT.dtype == positions_BT.dtype == np.int64
     assert documents_BT.dtype == np.int32
     for row in range(seqs):
@@ -34,7 +30,7 @@ def test_positions_documents_and_masks_follow_from_the_end_marks_token_by_token(
 
 def test_masking_leaves_the_inputs_alone() -> None:
     tokens_BT = np.array([[7, EOS, 8, 9, EOS]])
-    targets_BT, positions_BT, documents_BT = confine_to_documents(tokens_BT, starts_after_eos(tokens_BT))
+    targets_BT, positions_BT, documents_BT = confine_to_documents(tokens_BT, EOS)
     assert tokens_BT.tolist() == [[7, EOS, 8, 9, EOS]]
     assert targets_BT.tolist() == [[EOS, IGNORE, 9, EOS]]
     assert positions_BT.tolist() == [[0, 1, 0, 1]]
@@ -45,7 +41,7 @@ def test_targets_that_carry_loss_are_counted() -> None:
     ids_BT = np.array([[1, 2, 3]])
     plain = Batch(ids_BT, ids_BT, np.array([0]), np.array([4]), ("a",))
     assert (plain.target_tokens, plain.first_sequence) == (3, 4)
-    targets_BT, positions_BT, documents_BT = confine_to_documents(np.array([[1, EOS, 2, 3]]), [np.array([2])])
+    targets_BT, positions_BT, documents_BT = confine_to_documents(np.array([[1, EOS, 2, 3]]), EOS)
     assert Batch(ids_BT, targets_BT, np.array([0]), np.array([4]), ("a",), positions_BT, documents_BT).target_tokens == 2
 
 

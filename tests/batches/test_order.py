@@ -210,6 +210,13 @@ def test_unknown_and_unservable_weights_are_refused_before_anything_is_read(stre
         DataOrder(streams, {"wiki": 1, "code": 1e-6}, 64, seed=0)
 
 
+def test_shards_of_two_tokenizers_cannot_be_confined_to_documents(make_stream: Make) -> None:
+    sources = {"a": make_stream(100), "b": make_stream(100)}
+    sources["b"].ids[-1] = 7
+    with pytest.raises(DataError, match=r"different tokens \(a: 0, b: 7\).*same tokenizer"):
+        DataOrder(sources, {"a": 1, "b": 1}, 64, seed=0, attention="document")
+
+
 def test_sequences_before_the_first_are_refused(streams: dict[str, Any]) -> None:
     order = DataOrder(streams, WEIGHTS, 64, seed=0)
     with pytest.raises(UsageError, match="sequence -1 does not exist"):

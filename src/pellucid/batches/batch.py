@@ -1,6 +1,5 @@
 """What training is handed: ids and targets, and where documents begin when attention is confined to them."""
 
-from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,26 +54,31 @@ class Batch:
 
 
 def confine_to_documents(
-    tokens_BT: NDArray[np.int64], starts: Items[NDArray[np.int64]]
+    tokens_BT: NDArray[np.int64], eos_id: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
-    """Return targets, positions and document numbers, each (B, T), for windows of T+1 tokens.
+    """Return targets, positions and document numbers, each (B, T), for windows of T+1 tokens whose documents end with `eos_id`.
 
-    `starts[b]` are the offsets in window b, from 1 to T, where a document begins. The last token of a document (its end mark) may
-    not foretell the first of the next, which has nothing to do with it: that target is `IGNORE`.
+    The end mark of a document may not foretell the first token of the next, which has nothing to do with it: where it is the input,
+    the target is `IGNORE`. The document after it begins at position 0.
     """
-    targets_BT = tokens_BT[:, 1:].copy()
-    seqs, seq_tokens = targets_BT.shape
-    row_N = np.repeat(np.arange(seqs), [len(offsets) for offsets in starts])
-    offset_N = np.concatenate([np.empty(0, dtype=np.int64), *starts])
-    targets_BT[row_N, offset_N - 1] = IGNORE
-    # All windows end to end are runs of one document each; a run begins with a window or with a document inside it.
-    inside = offset_N < seq_tokens
-    begin_N = np.concatenate([np.arange(seqs) * seq_tokens, row_N[inside] * seq_tokens + offset_N[inside]])
-    begin_N.sort()
+    ids_BT = tokens_BT[:, :-1]
+    seqs, seq_tokens = ids_BT.shape
+    # One allocation for both: the largest piece of memory sets how much the allocator keeps for the next batch.
+    targets_BT, positions_BT = np.empty((2, seqs, seq_tokens), dtype=np.int64)
+    targets_BT[:] = tokens_BT[:, 1:]
+    end_N = np.flatnonzero(ids_BT == eos_id)
+    targets_BT.reshape(-1)[end_N] = IGNORE
+    # All windows end to end are runs of one document each; a run begins with a window or after an end mark.
+    begin_N = np.unique(np.concatenate([np.arange(seqs) * seq_tokens, end_N + 1]))
+    begin_N = begin_N[begin_N < seqs * seq_tokens]
     length_N = np.diff(begin_N, append=seqs * seq_tokens)
     run_N = np.arange(len(begin_N))
     number_N = run_N - np.maximum.accumulate(run_N * (begin_N % seq_tokens == 0))
     documents_BT = np.repeat(number_N.astype(np.int32), length_N).reshape(seqs, seq_tokens)
-    positions_BT = np.arange(seqs * seq_tokens)
-    positions_BT -= np.repeat(begin_N, length_N)
-    return targets_BT, positions_BT.reshape(seqs, seq_tokens), documents_BT
+    # Positions go up by one, except that a run's first takes back the length of the run before.
+    flat = positions_BT.reshape(-1)
+    flat.fill(1)
+    flat[begin_N[1:]] -= length_N[:-1]
+    flat[:1] = 0
+    np.cumsum(flat, out=flat)
+    return targets_BT, positions_BT, documents_BT

@@ -22,7 +22,7 @@ __all__ = ["DataOrder", "Stream"]
 
 
 class Stream(Protocol):
-    """What the order needs of a source: its tokens one after another, and where its documents begin (`shards.TokenStream`)."""
+    """What the order needs of a source (`shards.TokenStream`): its tokens in a row, each document ended by EOS, and their index."""
 
     @property
     def tokens(self) -> int:
@@ -72,6 +72,7 @@ class DataOrder:
         self.shares = tuple(weights[name] / total for name in names)
         self.mixture = build_mixture({name: weights[name] for name in names})
         self._windows_S = np.array([(stream.tokens - 1) // seq_tokens for stream in self.streams], dtype=np.int64)
+        self._eos_id = self._find_eos_id() if attention == "document" else -1
         self._key_S = np.array([derive_seed(seed, "windows", name) for name in names], dtype=np.uint64)
 
     def locate(
@@ -110,8 +111,7 @@ class DataOrder:
         ids_BT = tokens_BT[:, :-1]
         if self.attention == "causal":
             return Batch(ids_BT, tokens_BT[:, 1:], source_B, index_B, self.source_names)
-        starts = [self._document_offsets(source, start) for source, start in places]
-        targets_BT, positions_BT, documents_BT = confine_to_documents(tokens_BT, starts)
+        targets_BT, positions_BT, documents_BT = confine_to_documents(tokens_BT, self._eos_id)
         return Batch(ids_BT, targets_BT, source_B, index_B, self.source_names, positions_BT, documents_BT)
 
     def sequences(self, first: int, count: int) -> Batch:
@@ -140,11 +140,18 @@ class DataOrder:
             for source, name in enumerate(self.source_names)
         }
 
-    def _document_offsets(self, source: int, start: int) -> NDArray[np.int64]:
-        """Return where documents begin in a window of T+1 tokens, not counting one that begins with the window."""
-        begins = self.streams[source].document_starts
-        first, last = np.searchsorted(begins, (start + 1, start + self.seq_tokens + 1))
-        return np.asarray(begins[first:last]) - start
+    def _find_eos_id(self) -> int:
+        """Return the id that ends every document: the last token of every source. It spares a search of the document index."""
+        found = {
+            name: int(stream.read(stream.tokens - 1, 1)[0]) for name, stream in zip(self.source_names, self.streams, strict=True)
+        }
+        if len(set(found.values())) > 1:
+            told = ", ".join(f"{name}: {eos}" for name, eos in found.items())
+            raise DataError(
+                f"attention: document needs one end mark, but the sources end with different tokens ({told}); their shards were "
+                "not written with the same tokenizer: delete shards/ and run again"
+            )
+        return found[self.source_names[0]]
 
     def _masked_per_epoch(self, source: int) -> int:
         if self.attention == "causal":
