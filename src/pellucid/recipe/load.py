@@ -80,7 +80,9 @@ def _validate(raw: Any, known: set[Loc]) -> tuple[Recipe | None, list[Finding]]:
         findings = translate(errors, Recipe)
         if ("model", "preset") in known:
             findings = [one for one in findings if not (one.loc[:1] == ("model",) and one.message == "missing")]
-        wrong: set[Loc] = {tuple(one["loc"]) for one in errors if one["type"] not in ("extra_forbidden", "too_short")}
+        # An unknown key spoils nothing else, and a list is called too short also when only its items are wrong.
+        spoilt = [one for one in errors if one["type"] != "extra_forbidden" and not (one["type"] == "too_short" and one["input"])]
+        wrong: set[Loc] = {tuple(one["loc"]) for one in spoilt}
         return None, [*findings, *check(assemble(Recipe, raw, wrong))]
     return recipe, check(recipe)
 

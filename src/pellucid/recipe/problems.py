@@ -112,7 +112,7 @@ def _finding(error: Mapping[str, Any], loc: Loc, root: type[Section]) -> Finding
     got = f"got {show_value(value)}; "
     if kind in _LIMITS:
         name, limit = _LIMITS[kind]
-        return Finding(loc, got + limit.format(context[name]))
+        return Finding(loc, got + limit.format(f"{context[name]:g}" if isinstance(context[name], float) else context[name]))
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
         near = suggest(str(value), choices)
@@ -140,12 +140,14 @@ def _unknown_key(error: Mapping[str, Any], loc: Loc, root: type[Section]) -> Fin
 
 
 def _deeper(key: str, section: type[Section] | None) -> str | None:
-    """Return the field that a key is near to in one of the sections inside this one, dotted."""
+    """Return the field that a key is nearest to in the sections inside this one, dotted."""
+    homes: dict[str, str] = {}
     for name, field in section.model_fields.items() if section else ():
         inner = section_in(field.annotation)
-        if inner is not None and (near := suggest(key, list(inner.model_fields))) is not None:
-            return f"{name}.{near}"
-    return None
+        for deeper in inner.model_fields if inner else ():
+            homes.setdefault(deeper, f"{name}.{deeper}")
+    near = suggest(key, list(homes))
+    return homes[near] if near else None
 
 
 def _spelling(kind: str, value: Any) -> str:

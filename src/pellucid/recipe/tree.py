@@ -73,7 +73,11 @@ def parse_yaml(text: str, stamp: Stamp) -> Node | None:
 
     Raises `TreeError` with line and column for what is not YAML, and with every duplicate key, unknown tag and unusable number.
     """
-    loader = _Yaml12(text)
+    try:
+        loader = _Yaml12(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise TreeError([Problem(f"line {line}", f"not YAML: the control character {error.character:#04x}")]) from error
     try:
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:

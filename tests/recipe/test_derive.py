@@ -1,0 +1,90 @@
+"""Values that follow from others."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pellucid.core.errors import RecipeError
+from pellucid.recipe.derive import fill_in
+from pellucid.recipe.load import LoadedRecipe, load_recipe
+from pellucid.recipe.tree import Node, Stamp, parse_yaml, plain
+
+Load = Callable[..., LoadedRecipe]
+Write = Callable[..., Path]
+
+
+def filled(text: str, path: str = "run.yaml") -> dict[str, object]:
+    tree = parse_yaml(text, Stamp("given", "run.yaml"))
+    assert isinstance(tree, dict)
+    assert fill_in(tree, Path(path)) == []
+    result: dict[str, object] = plain(tree)
+    return result
+
+
+def test_a_run_is_named_after_its_file_unless_it_says_otherwise(write: Write) -> None:
+    write()
+    child = write("extends: small.yaml\n", "variant.yaml")
+    assert load_recipe(child).recipe.name == "variant"
+    assert load_recipe(child, ["name=other"]).recipe.name == "other"
+    assert load_recipe(write("extends: small.yaml\nname: mine\n", "variant.yaml")).recipe.name == "mine"
+
+
+@given(st.integers(512, 300_000))
+def test_the_model_has_the_tokenizers_vocabulary_padded_to_64(tokens: int) -> None:
+    result = filled(f"model: {{preset: pocket}}\ntokenizer: {{vocab_tokens: {tokens}}}")
+    padded = result["model"]["vocab_tokens"]  # type: ignore[index]
+    assert padded % 64 == 0
+    assert tokens <= padded < tokens + 64
+
+
+def test_arcade100k_counts_100289_and_is_padded_to_100352(load: Load) -> None:
+    recipe = load("tokenizer.kind=arcade100k").recipe
+    assert (recipe.tokenizer.vocab_tokens, recipe.model.vocab_tokens) == (100_289, 100_352)
+
+
+def test_a_vocabulary_that_is_given_stays(load: Load) -> None:
+    loaded = load("model.vocab_tokens=9000")
+    assert loaded.recipe.model.vocab_tokens == 9000
+    assert loaded.origins["model.vocab_tokens"] == "override"
+
+
+def test_the_evaluation_window_is_the_last_stages_sequence_in_half_steps(load: Load) -> None:
+    evaluate = load().recipe.evaluate
+    assert (evaluate.seq_tokens, evaluate.stride_tokens) == (512, 256)
+    evaluate = load("evaluate.seq_tokens=100").recipe.evaluate
+    assert (evaluate.seq_tokens, evaluate.stride_tokens) == (100, 50)
+
+
+def test_a_preset_is_filled_in_under_what_is_given(load: Load) -> None:
+    model = load("model.layers=2").recipe.model
+    assert (model.layers, model.hidden) == (2, 256)
+
+
+def test_an_overriding_preset_leaves_behind_what_the_file_said_of_the_model(write: Write) -> None:
+    path = write(**{"{preset: pocket}": "{preset: pocket, layers: 6}"})
+    model = load_recipe(path, ["model.layers=3", "model.preset=tinyllama-1.1b"]).recipe.model
+    assert (model.layers, model.hidden, model.kv_heads) == (3, 2048, 4)
+    assert load_recipe(path, ["model.preset=tinyllama-1.1b"]).recipe.model.layers == 22
+
+
+def test_an_unknown_preset_is_one_problem_that_names_the_nearest(write: Write) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(), ["model.preset=poket"])
+    assert [(one.field, one.fix.split(";")[0]) for one in caught.value.problems] == [("model.preset", "did you mean pocket?")]
+
+
+@pytest.mark.parametrize("text", ["model: 3", "model: {preset: 3}", "tokenizer: 3", "train: 3", "train: [3]", "evaluate: []", "{}"])
+def test_nonsense_is_left_for_validation(text: str) -> None:
+    tree: Node | None = parse_yaml(text, Stamp("given", "run.yaml"))
+    assert isinstance(tree, dict)
+    found = fill_in(tree, Path("run.yaml"))
+    assert all(one.loc == ("model", "preset") for one in found)
+
+
+def test_derived_values_tell_what_they_follow_from(load: Load) -> None:
+    loaded = load()
+    assert loaded.origins["model.vocab_tokens"] == "derived"
+    assert loaded.places["model.vocab_tokens"].startswith("from tokenizer.vocab_tokens")

@@ -1,0 +1,110 @@
+"""The whole way from file to recipe; and the recipes that are shipped."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pellucid.core.errors import Problem, RecipeError
+from pellucid.recipe.load import LoadedRecipe, fields_of, load_recipe
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+Load = Callable[..., LoadedRecipe]
+Write = Callable[..., Path]
+Problems = Callable[..., list[Problem]]
+
+
+def test_a_recipe_loads_with_its_folder_and_digest(load: Load, tmp_path: Path) -> None:
+    loaded = load()
+    assert loaded.base == tmp_path
+    assert loaded.recipe.train[0].length_tokens == 2_000_000
+    assert loaded.digest == load().digest != load("seed=2").digest
+    assert len(loaded.digest) == 64
+
+
+def test_origins_tell_given_inherited_override_derived_and_default(write: Write) -> None:
+    write()
+    child = write("extends: small.yaml\ntrain: {pretrain: {seq_tokens: 256}}\n", "child.yaml")
+    loaded = load_recipe(child, ["train.0.micro_seqs=8"])
+    where = {field: (loaded.origins[field], loaded.places[field]) for field in loaded.origins}
+    assert where["train.pretrain.seq_tokens"] == ("given", "child.yaml:2")
+    assert where["train.pretrain.batch_tokens"] == ("inherited", "small.yaml:9")
+    assert where["train.pretrain.micro_seqs"] == ("override", "--set train.0.micro_seqs")
+    assert where["model.hidden"] == ("inherited", "preset pocket:5")
+    assert where["name"] == ("derived", "from the file's name")
+    assert where["train.pretrain.z_loss"] == ("default", "")
+    assert loaded.origins.keys() == loaded.places.keys() == {field for field, _, _ in fields_of(loaded.recipe)}
+
+
+def test_every_traced_field_can_be_given_back_as_an_override(load: Load) -> None:
+    loaded = load()
+    fields = [field for field, value, _ in fields_of(loaded.recipe) if isinstance(value, int) and not isinstance(value, bool)]
+    again = load(*(f"{field}={value}" for field, value, _ in fields_of(loaded.recipe) if field in fields))
+    assert again.recipe == loaded.recipe
+    assert {again.origins[field] for field in fields} == {"override"}
+
+
+def test_relative_source_paths_still_lead_to_their_files_from_a_child(write: Write, tmp_path: Path) -> None:
+    write(name="base/small.yaml")
+    (tmp_path / "base/texts").mkdir()
+    (tmp_path / "base/texts/a.txt").write_text("text")
+    loaded = load_recipe(write("extends: ../base/small.yaml\n", "children/child.yaml"))
+    found = list(loaded.base.glob(loaded.recipe.sources[0].path or ""))
+    assert [path.resolve() for path in found] == [(tmp_path / "base/texts/a.txt").resolve()]
+
+
+def test_all_problems_are_shown_at_once_as_the_style_asks(write: Write) -> None:
+    path = write(**{"batch_tokens: 8192": "batch_tokens: 100000\n    warmup_step: 3", "weight: 3": "weight: -3"})
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, ["nonsense", "train.4.x=1"])
+    assert caught.value.exit_status == 2
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"5 problems in {path}"
+    text = "\n".join(line.rstrip() for line in lines)
+    assert "  sources[0].weight       got -3; must be 0 or more  (source wiki)\n" in text
+    assert "must be a multiple of micro_seqs · seq_tokens = 16 · 512 = 8192\n" in text
+    assert "\n                          nearest: 98304 or 106496\n" in text
+    assert "unknown key; did you mean schedule.warmup_steps?" in text
+
+
+def test_a_wrong_value_from_elsewhere_says_where_it_stands(write: Write, problems: Problems) -> None:
+    write(**{"weight: 3": "weight: -3"})
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write("extends: small.yaml\n", "child.yaml"))
+    assert caught.value.problems[0].fix == "inherited from small.yaml:3"
+    assert problems("sources.wiki.weight=-3")[0].fix == "set by --set sources.wiki.weight"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_loads_and_is_named_after_its_file(path: Path) -> None:
+    loaded = load_recipe(path)
+    assert loaded.recipe.name == path.stem
+    assert loaded.recipe.description
+    assert path.read_text().startswith("# yaml-language-server: $schema=../src/pellucid/recipe/recipe.schema.json\n")
+
+
+def test_the_pocket_recipe_has_every_category_and_language() -> None:
+    sources = load_recipe(ROOT / "recipes/pocket.yaml").recipe.sources
+    assert len({source.category for source in sources}) == 9
+    assert {source.language for source in sources} == {"en", "de", "es", "fr", "it", "nl", "pt"}
+
+
+def test_the_stable_lm_recipe_has_the_figures_of_its_report() -> None:
+    recipe = load_recipe(ROOT / "recipes/stable-lm-2-1.6b.yaml").recipe
+    stage = recipe.train[0]
+    assert len(recipe.sources) == 28
+    assert sum(source.weight for source in recipe.sources) == pytest.approx(1.0001)
+    assert stage.total_steps == 239_591
+    assert (stage.schedule.kind, stage.schedule.period_steps, stage.schedule.warmup_steps) == ("hyb", 540_000, 9720)
+    assert stage.batch_tokens == 512 * stage.micro_seqs * 2 * stage.seq_tokens
+    assert (recipe.model.vocab_tokens, recipe.tokenizer.vocab_tokens) == (100_352, 100_289)
+
+
+def test_the_tinyllama_recipe_has_the_figures_of_its_paper() -> None:
+    recipe = load_recipe(ROOT / "recipes/tinyllama-1.1b.yaml").recipe
+    stage = recipe.train[0]
+    assert recipe.shares_of(stage) == pytest.approx({"SlimPajama": 0.7, "StarCoderData": 0.3})
+    assert stage.batch_tokens == 1024 * 2048
+    assert (stage.schedule.peak_lr, stage.schedule.min_lr, stage.schedule.warmup_steps) == (4e-4, 4e-5, 2000)
+    assert recipe.model.kv_heads == 4

@@ -1,0 +1,51 @@
+"""The schema that editors complete with."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pellucid.recipe.schema import SCHEMA_FILE, json_schema, write_schema
+from pellucid.recipe.tree import Stamp, parse_yaml, plain
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+
+
+def test_the_shipped_file_is_the_generated_one(tmp_path: Path) -> None:
+    write_schema(tmp_path / "schema.json")
+    assert SCHEMA_FILE.read_bytes() == (tmp_path / "schema.json").read_bytes(), "run: python -m pellucid.recipe.schema"
+
+
+def test_every_field_and_section_has_a_description() -> None:
+    schema = json_schema()
+    sections = {"recipe": schema, **schema["$defs"]}
+    bare = [
+        f"{name}.{key}"
+        for name, section in sections.items()
+        for key, field in section["properties"].items()
+        if "description" not in field and "$ref" not in field
+    ]
+    assert bare == []
+    assert all("description" in section for section in schema["$defs"].values())
+
+
+def test_the_schema_allows_what_only_files_may_hold() -> None:
+    schema = json_schema()
+    assert "extends" in schema["properties"]
+    assert "pocket" in schema["$defs"]["ModelConfig"]["properties"]["preset"]["enum"]
+    assert {way["type"] for way in schema["properties"]["train"]["anyOf"]} == {"array", "object"}
+    assert "required" not in schema
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_shipped_recipes_hold_under_the_schema(path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    tree = parse_yaml(path.read_text(), Stamp("given", path.name))
+    assert tree is not None
+    jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text())).validate(plain(tree))
+
+
+def test_a_typo_does_not_hold_under_the_schema() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    errors = list(jsonschema.Draft202012Validator(json_schema()).iter_errors({"seeds": 1, "train": {"p": {"lenght_tokens": 1}}}))
+    assert len(errors) == 2
