@@ -1,0 +1,28 @@
+"""The shipped recipes, loaded once."""
+
+from pathlib import Path
+
+import pytest
+
+from pellucid.recipe.load import load_recipe
+from pellucid.recipe.recipe import Recipe
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.fixture(scope="session")
+def stable_lm() -> Recipe:
+    """Stable LM 2 1.6B's recipe."""
+    return load_recipe(RECIPES / "stable-lm-2-1.6b.yaml").recipe
+
+
+@pytest.fixture(scope="session")
+def tinyllama() -> Recipe:
+    """TinyLlama 1.1B's recipe."""
+    return load_recipe(RECIPES / "tinyllama-1.1b.yaml").recipe
+
+
+@pytest.fixture(scope="session")
+def pocket() -> Recipe:
+    """The pocket recipe."""
+    return load_recipe(RECIPES / "pocket.yaml").recipe

@@ -1,0 +1,45 @@
+"""What a plan says beside its figures."""
+
+from pellucid.plan.memory import rank_memory
+from pellucid.plan.notes import memory_notes, printed_notes, source_notes, spaced
+from pellucid.plan.tokens import source_rows
+from pellucid.recipe.recipe import Recipe
+
+HOURS = {"six_n": 32_396.3, "with_attention": 40_328.4}
+
+
+def test_the_printed_figures_of_stable_lm_2_are_explained(stable_lm: Recipe) -> None:
+    text = "\n".join(printed_notes(stable_lm, 1_644_515_328, 2_009_831_803_933, HOURS))
+    for figure in (
+        "1 644 417 024",
+        "1 644 515 328",
+        "98 304 = 24 · 2 · 2048",
+        "2 009 831 803 929, 4 fewer",
+        "32 400 (6N) to 40 300",
+        "44 %",
+    ):
+        assert figure in text
+
+
+def test_other_models_and_lengths_have_no_printed_figures(stable_lm: Recipe, tinyllama: Recipe) -> None:
+    assert list(printed_notes(tinyllama, 1_100_048_384, 3 * 10**12, HOURS)) == []
+    assert len(list(printed_notes(stable_lm, 1_644_515_328, 10**9, HOURS))) == 1
+
+
+def test_unusual_mixes_are_pointed_out(stable_lm: Recipe) -> None:
+    text = "\n".join(source_notes(stable_lm, source_rows(stable_lm)))
+    assert "add up to 1.0001, not 1" in text
+    assert "BookCorpusOpen (5.9), AMPS (6.2)" in text
+
+
+def test_a_stage_that_does_not_fit_is_told_the_least_that_helps(stable_lm: Recipe) -> None:
+    memory = rank_memory(stable_lm.model, stable_lm.train[0], 512, bf16=True)
+    assert "sharding zero1 needs" in next(memory_notes(memory, 42_300_000_000, "pretrain"))
+    assert "sharding full needs" in next(memory_notes(memory, 25_000_000_000, "pretrain"))
+    assert "activation checkpointing with sharding zero1" in next(memory_notes(memory, 20_000_000_000, "pretrain"))
+    assert "a smaller micro_seqs" in next(memory_notes(memory, 10**9, "pretrain"))
+    assert list(memory_notes(memory, 10**11, "pretrain")) == []
+
+
+def test_numbers_are_grouped_by_three() -> None:
+    assert spaced(1644515328) == "1 644 515 328"

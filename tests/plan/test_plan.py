@@ -1,0 +1,59 @@
+"""The whole forecast."""
+
+import orjson
+import pytest
+
+from pellucid.core.errors import RecipeError
+from pellucid.plan.plan import make_plan
+from pellucid.recipe.recipe import Recipe
+
+
+def test_stable_lm_2_is_forecast_as_its_report_says(stable_lm: Recipe) -> None:
+    plan = make_plan(stable_lm)
+    assert plan["parameters"]["total"] == 1_644_515_328
+    assert plan["tokens"]["total"] == 2_009_831_803_933
+    assert plan["stages"][0]["steps"] == 239_591
+    assert plan["stages"][0]["accumulation_steps"] == 2
+    assert plan["time"]["device_hours_six_n"] == pytest.approx(32_400, rel=1e-3)
+    assert plan["time"]["device_hours"] == pytest.approx(40_300, rel=1e-3)
+    assert plan["cost"]["usd"] == pytest.approx(plan["time"]["device_hours"] * 3.5)
+    assert plan["energy"]["kg_co2e"] == pytest.approx(plan["energy"]["kwh"] * 0.385)
+    assert any("98 304" in note for note in plan["notes"])
+
+
+def test_tinyllama_is_forecast_at_24_thousand_tokens_a_second_per_device(tinyllama: Recipe) -> None:
+    plan = make_plan(tinyllama)
+    assert plan["parameters"]["total"] == 1_100_048_384
+    assert plan["stages"][0]["tokens_per_s"] / 16 == pytest.approx(24_000, rel=1e-3)
+
+
+def test_the_stable_keys_are_there_and_the_plan_is_json(pocket: Recipe, stable_lm: Recipe) -> None:
+    for recipe in (pocket, stable_lm):
+        plan = make_plan(recipe)
+        again = orjson.loads(orjson.dumps(plan))
+        assert again == plan
+        assert again["parameters"]["total"] > 0
+        assert again["tokens"]["total"] == sum(row["tokens"] for row in again["sources"])
+        assert {"name", "weight", "tokens", "epochs", "category"} <= again["sources"][0].keys()
+
+
+def test_parts_of_time_money_and_memory_agree(stable_lm: Recipe) -> None:
+    plan = make_plan(stable_lm)
+    stage = plan["stages"][0]
+    assert plan["time"]["wall_s"] == pytest.approx(stage["step_s"] * stage["tokens"] / stage["batch_tokens"])
+    assert plan["time"]["wall_s"] == pytest.approx(plan["time"]["device_hours"] * 3600 / 512)
+
+
+def test_tokens_of_shards_give_epochs(pocket: Recipe) -> None:
+    counts = {source.name: 1_000 for source in pocket.sources}
+    assert all(row["epochs"] is not None for row in make_plan(pocket, counts)["sources"])
+
+
+def test_a_batch_that_does_not_divide_over_the_devices_is_pointed_out(tinyllama: Recipe) -> None:
+    odd = tinyllama.model_copy(update={"plan": tinyllama.plan.model_copy(update={"devices": 3})})
+    assert any("not a whole number" in note for note in make_plan(odd)["notes"])
+
+
+def test_a_device_that_the_table_lacks_is_refused(pocket: Recipe) -> None:
+    with pytest.raises(RecipeError, match=r"plan\.device"):
+        make_plan(pocket.model_copy(update={"plan": pocket.plan.model_copy(update={"device": "abacus"})}))

@@ -1,0 +1,41 @@
+"""A plan as text."""
+
+import pytest
+from rich.console import Console
+
+from pellucid.optim.schedules import learning_rate
+from pellucid.plan.plan import make_plan
+from pellucid.plan.render import render_plan
+from pellucid.recipe.recipe import Recipe
+
+
+def shown(recipe: Recipe, width: int = 120) -> str:
+    console = Console(width=width, record=True, force_terminal=False)
+    stage = recipe.train[0]
+    rates = [learning_rate(stage.schedule, step * stage.total_steps / 100, stage.total_steps) for step in range(101)]
+    with console.capture() as capture:
+        console.print(render_plan(make_plan(recipe), {stage.name: rates}))
+    return capture.get()
+
+
+def test_the_text_holds_the_figures_that_matter(stable_lm: Recipe) -> None:
+    text = shown(stable_lm)
+    plain = text.replace("\u00a0", " ")
+    for figure in (
+        "1 644 515 328",
+        "RefinedWeb",
+        "32.92%",
+        "1.15",
+        "239 591 steps",
+        "zero1",
+        "40 328",
+        "learning rate of pretrain",
+        "█",
+    ):
+        assert figure in plain, figure
+
+
+@pytest.mark.parametrize("width", [60, 200])
+def test_every_recipe_renders_at_any_width(pocket: Recipe, tinyllama: Recipe, width: int) -> None:
+    for recipe in (pocket, tinyllama):
+        assert recipe.sources[0].name in shown(recipe, width)
