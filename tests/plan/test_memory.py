@@ -28,7 +28,7 @@ def kept_bytes(model: Decoder, ids: torch.Tensor) -> int:
 
 
 @pytest.mark.parametrize("name", ["pocket", "tinyllama-1.1b", "smollm2-135m"])
-def test_activations_are_forecast_within_10_percent(name: str) -> None:
+def test_activations_are_forecast_within_3_percent(name: str) -> None:
     config = ModelConfig.model_validate(
         {**plain(read_preset(name)), "layers": 2, "vocab_tokens": 512, "hidden": 288, "mlp_hidden": 768, "context_tokens": 128}
         | ({"heads": 9, "kv_heads": 3} if name != "pocket" else {"heads": 4, "kv_heads": 4})
@@ -36,7 +36,7 @@ def test_activations_are_forecast_within_10_percent(name: str) -> None:
     model = Decoder(config)
     init_weights(model, 1)
     ids = torch.randint(0, 512, (4, 128))
-    assert activation_bytes(config, ids.numel(), bf16=False) == pytest.approx(kept_bytes(model, ids), rel=0.1)
+    assert activation_bytes(config, ids.numel(), bf16=False) == pytest.approx(kept_bytes(model, ids), rel=0.03)
 
 
 def test_stable_lm_2_fits_40_gb_with_micro_batch_2_and_no_recomputation_only_when_moments_are_spread(stable_lm: Recipe) -> None:

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pellucid.core.errors import Problem, RecipeError
 from pellucid.recipe.load import LoadedRecipe, fields_of, load_recipe
@@ -52,6 +55,66 @@ def test_relative_source_paths_still_lead_to_their_files_from_a_child(write: Wri
     loaded = load_recipe(write("extends: ../base/small.yaml\n", "children/child.yaml"))
     found = list(loaded.base.glob(loaded.recipe.sources[0].path or ""))
     assert [path.resolve() for path in found] == [(tmp_path / "base/texts/a.txt").resolve()]
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.floats()
+    | st.text("ab. -\u00e9\ud800", max_size=4)
+    | st.sampled_from(["pocket", "wiki"])
+)
+trees = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=3), inner, max_size=3), max_leaves=4
+)
+FIELDS = [
+    *(
+        "sources",
+        "sources.wiki",
+        "sources.wiki.weight",
+        "sources.0.name",
+        "sources.wiki.path",
+        "train",
+        "train.0",
+        "train.pretrain.name",
+    ),
+    *(
+        "train.0.weights",
+        "train.0.weights.wiki",
+        "train.0.schedule",
+        "train.0.seq_tokens",
+        "train.0.micro_seqs",
+        "model",
+        "model.preset",
+    ),
+    *(
+        "model.heads",
+        "model.kv_heads",
+        "model.hidden",
+        "model.rotary_frac",
+        "tokenizer",
+        "tokenizer.kind",
+        "evaluate",
+        "evaluate.seq_tokens",
+    ),
+    *("documents.min_bytes", "seed", "seed.x", "name", "export.formats", "plan.device", "unknown", "a.b.c"),
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(FIELDS), trees), min_size=1, max_size=4))
+def test_no_value_anywhere_causes_anything_but_a_recipe_or_its_problems(write: Write, changes: list[tuple[str, object]]) -> None:
+    overrides = [
+        f"{field}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10))}" for field, value in changes
+    ]
+    try:
+        loaded = load_recipe(write(), overrides)
+    except RecipeError as error:
+        assert error.problems
+        assert str(error).startswith(f"{len(error.problems)} problem")
+    else:
+        assert loaded.origins.keys() == {field for field, _, _ in fields_of(loaded.recipe)}
 
 
 def test_all_problems_are_shown_at_once_as_the_style_asks(write: Write) -> None:

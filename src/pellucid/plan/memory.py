@@ -30,6 +30,9 @@ def activation_bytes(config: ModelConfig, tokens: int, *, bf16: bool, checkpoint
     compute = BF16 if bf16 else FP32
     heads = (config.heads + 2 * config.kv_heads) * config.head_channels
     block = 2 * config.hidden * FP32 + (3 * config.hidden + heads + 4 * config.mlp_hidden) * compute
+    if config.norm == "rmsnorm" and not bf16:
+        # Without a fused kernel, as on a CPU, the normalised input is kept beside the input.
+        block += 2 * config.hidden * FP32
     # log-sum-exp per head, mean and deviation per norm
     block += config.heads * FP32 + 2 * 2 * FP32
     last_norm = config.hidden * (FP32 + compute)
