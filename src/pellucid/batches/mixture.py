@@ -103,16 +103,20 @@ def _round_to_quotas(shares: list[Fraction], block_seqs: int) -> list[int]:
 
 def _earliest_deadline_first(shares: list[Fraction], quotas: list[int], block_seqs: int) -> list[int]:
     """Return the source of each place in the block: of the visits that may come now, the one that must come soonest."""
-    released: list[list[tuple[int, int]]] = [[] for _ in range(block_seqs)]
+    # A visit is one number, deadline · S + source, so that the heap orders by deadline and no object is made for each.
+    sources = len(shares)
+    visits, releases = [], []
     for source, (share, quota) in enumerate(zip(shares, quotas, strict=True)):
         top, bottom = share.denominator, share.numerator
-        for visit in range(quota):
-            deadline = min(-(-(visit + 1) * top // bottom), block_seqs)
-            released[visit * top // bottom].append((deadline, source))
-    waiting: list[tuple[int, int]] = []
+        releases += [visit * top // bottom for visit in range(quota)]
+        visits += [min(-(-visit * top // bottom), block_seqs) * sources + source for visit in range(1, quota + 1)]
+    by_release = sorted(range(block_seqs), key=releases.__getitem__)
+    waiting: list[int] = []
     order = []
-    for arrivals in released:
-        for visit_due in arrivals:
-            heappush(waiting, visit_due)
-        order.append(heappop(waiting)[1])
+    arrived = 0
+    for place in range(block_seqs):
+        while arrived < block_seqs and releases[by_release[arrived]] <= place:
+            heappush(waiting, visits[by_release[arrived]])
+            arrived += 1
+        order.append(heappop(waiting) % sources)
     return order
