@@ -1,0 +1,159 @@
+"""The parser, the errors' way to the terminal, and the exit statuses. Each command's own code is imported when it is called."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from pellucid import __version__
+from pellucid.core.errors import PellucidError
+
+__all__ = ["build_parser", "entry", "main"]
+
+_DESCRIPTION = """\
+Pellucid turns one recipe file into a small open language model and the whole account of how it was made:
+documents, tokenizer, token shards, training, held-out scores, exports and a report, each checkable on its own.
+"""
+
+_EPILOG = """\
+first steps:
+  pellucid run recipes/pocket.yaml         everything, from the shipped corpus to a report (about 12 minutes on two cores)
+  pellucid chat runs/pocket                talk to what came out
+  pellucid inspect runs/pocket --step 100  which documents step 100 was trained on
+
+exit status: 0 done, 1 failed, 2 the recipe or the call is wrong, 130/143 stopped by a signal (the same command continues)
+"""
+
+_STAGES = {
+    "plan": "forecast parameters, tokens, memory, time, money and carbon before spending any",
+    "documents": "read the sources, drop exact duplicates, hold documents out, count everything",
+    "tokenizer": "train or build the vocabulary",
+    "shards": "turn documents into token shards",
+    "train": "run the recipe's training stages",
+    "evaluate": "score held-out documents in bits per byte beside compression baselines",
+    "export": "write the model for other runtimes and compare it there with the checkpoint",
+    "report": "make the report from what the other stages left",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(
+        prog="pellucid", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"pellucid {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+
+    run = _command(commands, "run", "run", "run every stage of a recipe; what has not changed is skipped", "recipes/pocket.yaml")
+    _recipe_arguments(run)
+    for name, text in _STAGES.items():
+        stage = _command(commands, name, "run", text, "recipes/pocket.yaml")
+        _recipe_arguments(stage)
+        if name == "plan":
+            stage.add_argument("--json", action="store_true", help="print the plan as JSON and write nothing")
+
+    explain = _command(
+        commands, "explain", "explain", "show a recipe resolved, and where each value comes from", "recipes/pocket.yaml"
+    )
+    explain.add_argument("recipe", metavar="RECIPE", help="recipe file (YAML)")
+    _set_argument(explain)
+    explain.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    inspect = _command(
+        commands, "inspect", "inspect", "open one training step: its sequences and documents", "runs/pocket --step 100"
+    )
+    inspect.add_argument("run", metavar="RUN", help="run folder")
+    inspect.add_argument("--step", type=int, required=True, metavar="N", help="step of the training stage, from 0")
+    inspect.add_argument("--stage", metavar="NAME", help="training stage; the first when not given")
+    inspect.add_argument("--text", action="store_true", help="show how each sequence begins")
+    inspect.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    chat = _command(commands, "chat", "chat", "let the trained model continue what you type", "runs/pocket")
+    chat.add_argument("run", metavar="RUN", help="run folder")
+    chat.add_argument("--prompt", metavar="TEXT", help="continue this text once and leave, instead of asking for input")
+    chat.add_argument("--new-tokens", type=int, default=128, metavar="N", help="longest continuation (default: 128)")
+    chat.add_argument("--temperature", type=float, default=0.8, metavar="X", help="0 takes the likeliest token (default: 0.8)")
+    chat.add_argument("--top-k", type=int, default=50, metavar="N", help="choose among the N likeliest tokens (default: 50)")
+    chat.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed and prompt give the same text (default: 1)")
+
+    verify = _command(commands, "verify", "verify", "check every artifact of a run against its manifest", "runs/pocket")
+    verify.add_argument("run", metavar="RUN", help="run folder")
+    verify.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+    show = _command(
+        commands, "show", "show", "print an artifact's manifest: what it is and what it came from", "runs/pocket/shards"
+    )
+    show.add_argument("artifact", metavar="DIR", help="artifact folder")
+    show.add_argument("--json", action="store_true", help="print the manifest as it is")
+
+    doctor = _command(commands, "doctor", "doctor", "say what this machine can do and which extras are installed", "")
+    doctor.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that never guesses abbreviated flags, so that adding a flag breaks no one's script."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})  # type: ignore[arg-type]
+
+
+def _command(
+    commands: "argparse._SubParsersAction[_Parser]", name: str, module: str, text: str, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"example: pellucid {name} {example}".rstrip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(module=module)
+    return parser
+
+
+def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="recipe file (YAML)")
+    _set_argument(parser)
+    parser.add_argument("--runs", metavar="DIR", default="runs", help="folder that holds the runs (default: runs)")
+
+
+def _set_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="change one value, for example --set train.0.length_tokens=2e6; may be given again",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    try:
+        arguments = build_parser().parse_args(argv)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 2
+    command: Callable[[argparse.Namespace], int] = import_module(f"pellucid.cli.{arguments.module}").command
+    try:
+        return command(arguments)
+    except PellucidError as error:
+        _say(f"{type(error).__name__}: {error}")
+        return error.exit_status
+    except KeyboardInterrupt:
+        _say("\nStopped. What was finished is kept; give the same command again to continue.")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def entry() -> None:
+    """Console script."""
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""`pellucid run` and the single stages."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from pellucid.core.errors import StoppedError
+from pellucid.recipe.load import load_recipe
+from pellucid.stages.flow import run_all, run_one
+from pellucid.stages.plan import plan_json
+
+__all__ = ["command"]
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Run all stages of a recipe, or one."""
+    signal.signal(signal.SIGTERM, _stop)
+    loaded = load_recipe(Path(arguments.recipe), arguments.overrides)
+    if arguments.command == "plan" and arguments.json:
+        sys.stdout.write(plan_json(loaded.recipe))
+        return 0
+    runs = Path(arguments.runs)
+    if arguments.command == "run":
+        run_all(loaded, runs)
+    else:
+        run_one(arguments.command, loaded, runs)
+    return 0
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    """Outside training, which saves first, SIGTERM ends the stage where it is; the next call goes on from there."""
+    raise StoppedError(number, "Stopped. What was finished is kept; give the same command again to continue.")

@@ -1,0 +1,26 @@
+"""`pellucid show DIR`: an artifact's manifest."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from pellucid.cli.output import print_json, print_table, print_text
+from pellucid.core.artifacts import read_manifest
+from pellucid.core.units import format_bytes, format_duration
+
+__all__ = ["command"]
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Print what an artifact is, what it came from and what it holds."""
+    manifest = read_manifest(Path(arguments.artifact))
+    if arguments.json:
+        print_json(asdict(manifest))
+        return 0
+    print_text(f"{manifest.kind}, made {manifest.started_at} in {format_duration(manifest.seconds)} by {manifest.code_version}")
+    print_table(("input", "digest"), ((name, digest[:16]) for name, digest in manifest.inputs.items()))
+    files = ((name, format_bytes(output["bytes"]), output["sha256"][:16]) for name, output in manifest.outputs.items())
+    print_table(("file", "size", "sha256"), files, right=(1,))
+    if manifest.summary:
+        print_json(manifest.summary)
+    return 0

@@ -1,0 +1,45 @@
+"""Raw sources → `documents/`: every record kept, held out or dropped by reason, and counted."""
+
+from pathlib import Path
+
+from pellucid.core.artifacts import DIGEST_LIMIT_BYTES, Build, Key
+from pellucid.core.files import sha256_file
+from pellucid.core.units import format_bytes, format_count
+from pellucid.documents.files import find_files
+from pellucid.documents.prepare import prepare_documents
+from pellucid.recipe.data import SourceConfig
+from pellucid.stages.stage import Context, Stage
+
+__all__ = ["DOCUMENTS"]
+
+
+def _key(context: Context) -> Key:
+    recipe, base = context.recipe, context.loaded.base
+    sources = [source.model_dump(mode="json", exclude={"weight", "available_tokens", "category"}) for source in recipe.sources]
+    config = {"sources": sources, **recipe.documents.model_dump(mode="json", exclude={"workers"})}
+    return Key("documents", 1, 0, config, _input_digests(recipe.sources, base))
+
+
+def _input_digests(sources: tuple[SourceConfig, ...], base: Path) -> dict[str, str]:
+    """Return what the raw files are known by: their digests, or size and time where reading them all would take too long."""
+    files = {f"{source.name}/{file.name}": file for source in sources for file in find_files(source, base)}
+    if sum(file.stat().st_size for file in files.values()) <= DIGEST_LIMIT_BYTES:
+        return {name: sha256_file(file) for name, file in files.items()}
+    return {name: f"{file.stat().st_size}@{file.stat().st_mtime_ns}" for name, file in files.items()}
+
+
+def _build(context: Context, build: Build) -> str:
+    recipe = context.recipe
+    funnel = prepare_documents(recipe.sources, context.loaded.base, recipe.documents, build.path).as_json()["sources"]
+    total = {
+        name: sum(source[name] for source in funnel.values()) for name in ("read", "kept", "kept_bytes", "heldout", "heldout_bytes")
+    }
+    total["dropped"] = sum(reason["documents"] for source in funnel.values() for reason in source["dropped"].values())
+    build.summary.update(total)
+    return (
+        f"{format_count(total['kept'])} documents of {format_bytes(total['kept_bytes'])} kept, "
+        f"{total['heldout']} held out, {total['dropped']} dropped"
+    )
+
+
+DOCUMENTS = Stage("documents", "documents", _key, _build)

@@ -1,0 +1,65 @@
+"""The flow: a recipe's stages in order, in one run folder that one process holds at a time."""
+
+import time
+from pathlib import Path
+
+from pellucid.core.errors import UsageError
+from pellucid.core.files import write_bytes
+from pellucid.core.lock import run_lock
+from pellucid.core.progress import console
+from pellucid.core.units import format_duration
+from pellucid.recipe.load import LoadedRecipe
+from pellucid.stages.documents import DOCUMENTS
+from pellucid.stages.evaluate import EVALUATE
+from pellucid.stages.export import EXPORT
+from pellucid.stages.plan import PLAN
+from pellucid.stages.report import REPORT
+from pellucid.stages.run_folder import RECIPE_FILE, dump_recipe
+from pellucid.stages.shards import SHARDS
+from pellucid.stages.stage import Context, Stage, run_stage
+from pellucid.stages.tokenizer import TOKENIZER
+from pellucid.stages.train import train_stages
+
+__all__ = ["run_all", "run_one", "stages_of"]
+
+
+def stages_of(loaded: LoadedRecipe) -> list[Stage]:
+    """Return the recipe's stages in the order in which they run."""
+    return [PLAN, DOCUMENTS, TOKENIZER, SHARDS, *train_stages(loaded.recipe), EVALUATE, EXPORT, REPORT]
+
+
+def run_all(loaded: LoadedRecipe, runs: Path) -> None:
+    """Run every stage that is not current, and say at the end where to look and what to type next."""
+    started = time.monotonic()
+    run = runs / loaded.recipe.name
+    with run_lock(run):
+        context = _open(loaded, run)
+        changed = [run_stage(stage, context) for stage in stages_of(loaded)]
+    _closing_lines(run, time.monotonic() - started, any(changed))
+
+
+def run_one(name: str, loaded: LoadedRecipe, runs: Path) -> None:
+    """Run one stage by its name; `train` stands for all training stages."""
+    run = runs / loaded.recipe.name
+    training = {stage.name for stage in train_stages(loaded.recipe)}
+    chosen = [stage for stage in stages_of(loaded) if stage.name == name or (name == "train" and stage.name in training)]
+    if not chosen:
+        raise UsageError(f"there is no stage {name!r}; the recipe has {', '.join(stage.name for stage in stages_of(loaded))}")
+    with run_lock(run):
+        context = _open(loaded, run)
+        for stage in chosen:
+            run_stage(stage, context)
+
+
+def _open(loaded: LoadedRecipe, run: Path) -> Context:
+    write_bytes(run / RECIPE_FILE, dump_recipe(loaded).encode())
+    return Context(loaded, run)
+
+
+def _closing_lines(run: Path, seconds: float, changed: bool) -> None:
+    console.print(f"\n{'Done' if changed else 'Nothing changed'} in {format_duration(seconds)}.", style="bold")
+    gguf = run / "exports" / "gguf" / "model.gguf"
+    console.print(f"  look at    {run / 'report' / 'index.html'}", soft_wrap=True)
+    if gguf.is_file():
+        console.print(f"  llama.cpp  {gguf}", soft_wrap=True)
+    console.print(f"  type next  pellucid chat {run}", soft_wrap=True)

@@ -1,0 +1,82 @@
+"""What a run folder knows about itself: its resolved recipe, its shards, its newest weights. For commands that are given a run."""
+
+from pathlib import Path
+
+import yaml
+
+from pellucid.batches.order import DataOrder
+from pellucid.checkpoint.retention import latest_good
+from pellucid.core.errors import ArtifactError, UsageError
+from pellucid.recipe.load import LoadedRecipe
+from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.training import TrainStageConfig
+from pellucid.shards.stream import TokenStream
+
+__all__ = [
+    "RECIPE_FILE",
+    "data_order",
+    "dump_recipe",
+    "final_checkpoint",
+    "newest_checkpoint",
+    "open_recipe",
+    "source_weights",
+    "training_stage",
+]
+
+RECIPE_FILE = "recipe.resolved.yaml"
+
+
+def dump_recipe(loaded: LoadedRecipe) -> str:
+    """Return the resolved recipe as YAML: every value written out, presets and defaults filled in."""
+    values = loaded.recipe.model_dump(mode="json")
+    return f"# {loaded.recipe.name}, resolved; digest {loaded.digest}\n" + yaml.safe_dump(
+        values, sort_keys=False, allow_unicode=True
+    )
+
+
+def open_recipe(run: Path) -> Recipe:
+    """Return the recipe that a run was made with; raise `UsageError` when the folder is no run."""
+    path = run / RECIPE_FILE
+    if not path.is_file():
+        raise UsageError(f"{run} is not a run (it has no {RECIPE_FILE}); give the folder of a run, for example runs/pocket")
+    return Recipe.model_validate(yaml.safe_load(path.read_text()))
+
+
+def training_stage(recipe: Recipe, name: str | None) -> TrainStageConfig:
+    """Return the training stage of this name (the first when None); raise `UsageError` naming those there are."""
+    for stage in recipe.train:
+        if name is None or stage.name == name:
+            return stage
+    raise UsageError(f"the run has no training stage {name!r}; it has {', '.join(stage.name for stage in recipe.train)}")
+
+
+def source_weights(recipe: Recipe, stage: TrainStageConfig) -> dict[str, float]:
+    """Return the sampling weight of each source in this stage."""
+    return {source.name: (stage.weights or {}).get(source.name, source.weight) for source in recipe.sources}
+
+
+def data_order(recipe: Recipe, stage: TrainStageConfig, run: Path) -> DataOrder:
+    """Open the run's shards in the order in which this stage reads them; raise `ArtifactError` when there are none."""
+    shards = run / "shards"
+    if not (shards / "manifest.json").is_file():
+        raise ArtifactError(f"{shards} is not there or not finished; it is made by: pellucid shards RECIPE")
+    weights = source_weights(recipe, stage)
+    streams = {name: TokenStream(shards / name / "train") for name in weights}
+    return DataOrder(streams, weights, stage.seq_tokens, recipe.seed, stage.attention)
+
+
+def final_checkpoint(run: Path, stage: TrainStageConfig) -> Path:
+    """Return the checkpoint of a finished training stage; raise `ArtifactError` when the stage has not finished."""
+    path = run / stage.name / "checkpoints" / f"step-{stage.total_steps:08d}"
+    if not (run / stage.name / "manifest.json").is_file() or not (path / "manifest.json").is_file():
+        raise ArtifactError(f"the training stage {stage.name!r} of {run} has not finished; it is made by: pellucid train RECIPE")
+    return path
+
+
+def newest_checkpoint(run: Path, recipe: Recipe) -> Path:
+    """Return the newest good checkpoint of the last training stage that has one, finished or not."""
+    for stage in reversed(recipe.train):
+        found = latest_good(run / stage.name / "checkpoints")
+        if found is not None:
+            return found
+    raise ArtifactError(f"{run} has no checkpoint yet; it is made by: pellucid train RECIPE")
