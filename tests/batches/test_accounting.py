@@ -1,11 +1,12 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.batches.accounting import account_for
 
 
 @given(st.integers(0, 10**7), st.integers(0, 10**6), st.integers(1, 5000), st.integers(0, 10**12))
+@settings(deadline=None)
 def test_every_token_of_a_source_is_seen_unseen_in_the_tail_or_the_first(
     sequences: int, more: int, seq_tokens: int, extra: int
 ) -> None:

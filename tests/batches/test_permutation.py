@@ -28,6 +28,7 @@ def test_every_size_up_to_300_is_permuted() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 2**62), st.integers(0, 2**64 - 1), st.floats(0, 1, exclude_max=True)), max_size=30))
+@settings(deadline=None)
 def test_sizes_and_keys_are_elementwise_and_alone_or_together_give_the_same(cases: list[tuple[int, int, float]]) -> None:
     size_N = np.array([size for size, _, _ in cases], dtype=np.int64)
     key_N = np.array([key for _, key, _ in cases], dtype=np.uint64)
