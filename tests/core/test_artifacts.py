@@ -126,3 +126,12 @@ def test_a_build_killed_at_any_moment_leaves_the_old_artifact_or_none(tmp_path: 
             assert find_faults(path) == []
         else:  # killed between the two renames: the old artifact lies beside, whole
             assert find_faults(path.with_name(".shards.old")) == []
+
+
+def test_an_artifact_may_lie_inside_another_and_counts_as_its_contents(tmp_path: Path) -> None:
+    outer = tmp_path / "pretrain"
+    with building(outer, KEY, in_place=True) as part:
+        build(part.path / "checkpoints" / "step-1", text="inner")
+    assert find_faults(outer) == []
+    (outer / "checkpoints" / "step-1" / "manifest.json").write_text("{}")
+    assert "step-1/manifest.json" in find_faults(outer)[0]

@@ -128,7 +128,9 @@ def seal(path: Path, key: Key, *, summary: Mapping[str, Any], started: float, en
     """Write the manifest of a finished folder, last and atomically, after everything else in it is on the disk."""
     with disk_full_is_explained(path):
         fsync_tree(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name not in (MANIFEST, KEY))
+    # Only this folder's own manifest is left out: one that lies deeper (a checkpoint's in its training stage) is contents.
+    own = (path / MANIFEST, path / KEY)
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file not in own)
     outputs = {str(file.relative_to(path)): {"sha256": sha256_file(file), "bytes": file.stat().st_size} for file in files}
     manifest = Manifest(
         kind=key.kind,

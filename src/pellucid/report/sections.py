@@ -35,14 +35,14 @@ def data(facts: Facts, recipe: Recipe) -> str:
     parts = []
     for stage in recipe.train:
         receipt = f"{stage.name}/receipt.json"
-        consumed = facts.document(receipt)["sources"]
+        consumed = facts.document(receipt)["consumed"]["sources"]
         rows: list[list[Fact | str | None]] = []
         ordered = sorted(recipe.sources, key=lambda source: -consumed.get(source.name, {}).get("tokens", 0))
         index = {source.name: number for number, source in enumerate(recipe.sources)}
         for source in ordered:
             if source.name not in consumed:
                 continue
-            at = ("sources", source.name)
+            at = ("consumed", "sources", source.name)
             rows.append(
                 [
                     source.name,
@@ -57,7 +57,9 @@ def data(facts: Facts, recipe: Recipe) -> str:
         caption = f"Sources by tokens consumed in the stage {stage.name}: planned and realised share, tokens and epochs."
         columns = ("Source", "Category", "Weight", "Realised", "Tokens", "Epochs", "Text")
         parts.append(table(columns, rows, caption=caption, numbers_from=2))
-        parts.append(figure(stacked_share(_by_category(recipe, consumed)), "Trained tokens by category.", receipt, "/sources"))
+        parts.append(
+            figure(stacked_share(_by_category(recipe, consumed)), "Trained tokens by category.", receipt, "/consumed/sources")
+        )
     return section("data", "Data", *parts)
 
 
@@ -161,7 +163,7 @@ def _smooth(values: Sequence[float], width: int) -> Iterator[float]:
 def heldout(facts: Facts, recipe: Recipe) -> str:
     """Bits per byte on held-out text beside what compressors without a neural network reach."""
     scores = facts.document(SCORES)["bits_per_byte"]
-    baselines = [name for name in ("xz", "ngram") if name in scores["all"]]
+    baselines = [name for name in ("xz", "ngram") if name in scores["total"]]
     titles = {"model": "Model", "xz": "xz -9", "ngram": "5-gram"}
     by_language = scores["by_language"]
     chart = bars(
@@ -179,8 +181,8 @@ def heldout(facts: Facts, recipe: Recipe) -> str:
     for key, title in (("by_language", "Language"), ("by_source", "Source")):
         rows: list[list[Fact | str | None]] = []
         for name in [*scores[key], None]:
-            at = ("bits_per_byte", key, name) if name else ("bits_per_byte", "all")
-            found = scores[key][name] if name else scores["all"]
+            at = ("bits_per_byte", key, name) if name else ("bits_per_byte", "total")
+            found = scores[key][name] if name else scores["total"]
             row: list[Fact | str | None] = [LANGUAGES.get(name, name) if name else "all"]
             row += [facts.get(SCORES, *at, k, show=decimals(3)) if k in found else None for k in ("model", *baselines)]
             row.append(facts.get(SCORES, *at, "perplexity", show=decimals(1)))
@@ -275,8 +277,8 @@ def headline(facts: Facts, recipe: Recipe) -> list[tuple[str, Fact]]:
     records = facts.document(f"{stage}/metrics.jsonl")
     cards.append(("tokens trained on", facts.get(f"{stage}/metrics.jsonl", len(records) - 1, "tokens", show=format_count)))
     if facts.has(SCORES):
-        cards.append(("bits per byte, held out", facts.get(SCORES, "bits_per_byte", "all", "model", show=decimals(3))))
-        if "xz" in facts.document(SCORES)["bits_per_byte"]["all"]:
-            cards.append(("bits per byte, xz -9", facts.get(SCORES, "bits_per_byte", "all", "xz", show=decimals(3))))
+        cards.append(("bits per byte, held out", facts.get(SCORES, "bits_per_byte", "total", "model", show=decimals(3))))
+        if "xz" in facts.document(SCORES)["bits_per_byte"]["total"]:
+            cards.append(("bits per byte, xz -9", facts.get(SCORES, "bits_per_byte", "total", "xz", show=decimals(3))))
     cards.append(("training time", facts.get(f"{stage}/manifest.json", "seconds", show=format_duration)))
     return cards

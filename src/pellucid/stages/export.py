@@ -1,0 +1,55 @@
+"""Checkpoint → `exports/`: each format written, opened again in its own runtime and compared with the checkpoint."""
+
+from typing import Any
+
+from pellucid.checkpoint.models import load_model
+from pellucid.core.artifacts import Build, Key, fingerprint
+from pellucid.core.files import write_json
+from pellucid.core.progress import progress
+from pellucid.core.units import format_bytes
+from pellucid.export.gguf import write_gguf
+from pellucid.export.hf import write_hf
+from pellucid.export.parity import check_gguf, check_hf
+from pellucid.stages.run_folder import final_checkpoint
+from pellucid.stages.stage import Context, Stage
+from pellucid.tokenizer.tokenizer import load_tokenizer
+
+__all__ = ["EXPORT"]
+
+
+def _key(context: Context) -> Key:
+    recipe = context.recipe
+    checkpoint = fingerprint(final_checkpoint(context.run, recipe.train[-1]))
+    inputs = {"checkpoint": checkpoint, "tokenizer": fingerprint(context.folder("tokenizer"))}
+    return Key("exports", 1, 0, {**recipe.export.model_dump(mode="json"), "name": recipe.name}, inputs)
+
+
+def _build(context: Context, build: Build) -> str:
+    recipe, config = context.recipe, context.recipe.export
+    tokenizer = load_tokenizer(context.folder("tokenizer"))
+    model, meta = load_model(final_checkpoint(context.run, recipe.train[-1]))
+    model.eval()
+    state = model.state_dict()
+    checks: dict[str, dict[str, Any]] = {}
+    with progress("exports", len(config.formats), "formats") as bar:
+        for name in config.formats:
+            bar.note(name)
+            if name == "hf":
+                write_hf(state, recipe.model, tokenizer, build.path / "hf")
+                checks[name] = check_hf(build.path / "hf", model, tokenizer)
+            else:
+                path = build.path / "gguf" / "model.gguf"
+                write_gguf(state, recipe.model, tokenizer, path, dtype=config.gguf_type, name=recipe.name)
+                checks[name] = check_gguf(path, model, tokenizer, dtype=config.gguf_type)
+            files = [file for file in (build.path / name).rglob("*") if file.is_file()]
+            checks[name]["bytes"] = sum(file.stat().st_size for file in files)
+            bar.advance()
+    write_json(build.path / "export.json", {"formats": checks, "checkpoint_step": meta["step"]})
+    build.summary.update(checks)
+    return ", ".join(
+        f"{name} {format_bytes(check['bytes'])} (logits within {check['largest_logit_difference']:.1g})"
+        for name, check in checks.items()
+    )
+
+
+EXPORT = Stage("export", "exports", _key, _build)
