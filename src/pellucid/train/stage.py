@@ -4,6 +4,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pellucid.batches.order import DataOrder
 from pellucid.batches.receipt import build_receipt
 from pellucid.checkpoint.files import load_checkpoint, save_checkpoint
@@ -55,6 +57,8 @@ def run_stage(
         model = Decoder(model_config)
         init_weights(model, derive_seed(seed, "weights"))
         model.to(device.device)
+        # Nothing in a step draws from this; it is set so that what checkpoints hold does not depend on the process's past.
+        torch.manual_seed(derive_seed(seed, "torch"))
         state = TrainState(model, build_optimizer(model, stage.optimizer))
         resumed = saver.restore(state)
         if not resumed and init_from is not None:

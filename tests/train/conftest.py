@@ -1,0 +1,63 @@
+"""A training stage of a second: a decoder of a few thousand weights on the bytes of the licence, as tokens."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pellucid.batches.order import DataOrder
+from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.training import CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainStageConfig
+
+TEXT = (Path(__file__).parents[2] / "LICENSE").read_bytes()
+MODEL = ModelConfig(
+    vocab_tokens=256, context_tokens=32, layers=2, hidden=32, heads=2, kv_heads=1, mlp_hidden=48, norm="layernorm",
+    norm_bias=True, rotary_frac=0.5, qkv_bias=True, tied_head=False,
+)  # fmt: skip
+
+
+class ByteStream:
+    """A source in memory whose tokens are the bytes of a text and whose documents are its lines, each with its end mark."""
+
+    def __init__(self, text: bytes) -> None:
+        self._tokens_N = np.frombuffer(text, dtype=np.uint8).astype(np.uint16)
+        self.tokens = len(self._tokens_N)
+        ends = np.flatnonzero(self._tokens_N == ord("\n")) + 1
+        self.document_starts = np.unique(np.concatenate(([0], ends, [self.tokens])))
+
+    def read(self, start: int, count: int) -> NDArray[Any]:
+        return self._tokens_N[start : start + count]
+
+    def metadata(self, documents: list[int]) -> list[dict[str, Any]]:
+        return [{} for _ in documents]
+
+
+class Tiny:
+    """Makes the parts of a tiny stage; what a test cares about it says."""
+
+    model = MODEL
+
+    def stage(self, steps: int = 12, **changes: Any) -> TrainStageConfig:
+        values: dict[str, Any] = {
+            "name": "pretrain",
+            "length_tokens": steps * 4 * 32,
+            "batch_tokens": 4 * 32,
+            "seq_tokens": 32,
+            "micro_seqs": 2,
+            "optimizer": OptimizerConfig(kind="adamw"),
+            "schedule": ScheduleConfig(peak_lr=3e-3, warmup_steps=3, cooldown_steps=4),
+            "checkpoint": CheckpointConfig(every_steps=5),
+        }
+        return TrainStageConfig(**{**values, **changes})
+
+    def order(self, seed: int = 1, attention: Any = "causal") -> DataOrder:
+        half = TEXT.index(b"\n", len(TEXT) // 2) + 1
+        streams = {"law": ByteStream(TEXT[:half]), "appendix": ByteStream(TEXT[half:])}
+        return DataOrder(streams, {"law": 3, "appendix": 1}, 32, seed, attention)
+
+
+@pytest.fixture
+def tiny() -> Tiny:
+    return Tiny()

@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from pellucid.train.device import Device, deterministic, pick_device
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_auto_is_float32_on_the_cpu() -> None:
+    assert pick_device("auto") == Device(CPU, "fp32")
+    assert pick_device("bf16").precision == "bf16"
+
+
+def test_bf16_computes_products_in_bfloat16_and_keeps_float32_weights() -> None:
+    layer = torch.nn.Linear(4, 4)
+    with Device(CPU, "bf16").autocast():
+        assert layer(torch.ones(2, 4)).dtype == torch.bfloat16
+    with Device(CPU, "fp32").autocast():
+        assert layer(torch.ones(2, 4)).dtype == torch.float32
+    assert layer.weight.dtype == torch.float32
+
+
+def test_memory_and_peak_are_real_figures_with_their_origin() -> None:
+    device = Device(CPU, "fp32")
+    assert 10 * 2**20 < device.memory_bytes() < 2**40
+    flops, source = device.peak_flops()
+    assert 1e8 < flops < 1e15
+    assert "measured" in source
+
+
+def test_known_gpus_take_their_peak_from_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(torch.device("cuda", 0), "bf16")
+    for name, peak in {"NVIDIA H200": 989.4e12, "NVIDIA H100 PCIe": 756e12, "NVIDIA A100-SXM4-40GB": 312e12}.items():
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _, name=name: name)
+        assert device.peak_flops()[0] == peak
+
+
+def test_determinism_is_asked_for_inside_and_put_back_outside() -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+    with deterministic():
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert torch.are_deterministic_algorithms_enabled() == before

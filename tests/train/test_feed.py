@@ -1,0 +1,29 @@
+from typing import Any
+
+import numpy as np
+import torch
+
+from pellucid.batches.batch import IGNORE
+from pellucid.train.feed import micro_batches, targets_by_sequence
+
+
+def test_micro_batches_are_the_batch_in_order_with_a_shorter_last_one(tiny: Any) -> None:
+    batch = tiny.order(attention="document").sequences(3, 5)
+    parts = list(micro_batches(batch, 2, torch.device("cpu")))
+    assert [len(part.ids_BT) for part in parts] == [2, 2, 1]
+    for name in ("ids_BT", "targets_BT", "positions_BT", "documents_BT"):
+        assert np.array_equal(torch.cat([getattr(part, name) for part in parts]).numpy(), getattr(batch, name))
+    assert parts[0].ids_BT.dtype == torch.int64
+
+
+def test_without_document_attention_there_are_no_positions_and_no_documents(tiny: Any) -> None:
+    (part,) = micro_batches(tiny.order().sequences(0, 2), 8, torch.device("cpu"))
+    assert part.positions_BT is None
+    assert part.documents_BT is None
+
+
+def test_targets_are_counted_by_sequence_without_the_ignored_ones(tiny: Any) -> None:
+    batch = tiny.order(attention="document").sequences(0, 16)
+    counts_B = targets_by_sequence(batch)
+    assert counts_B.sum() == batch.target_tokens < batch.targets_BT.size
+    assert [int((row != IGNORE).sum()) for row in batch.targets_BT] == counts_B.tolist()

@@ -1,0 +1,261 @@
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pellucid.checkpoint.files import load_checkpoint
+from pellucid.checkpoint.models import load_model
+from pellucid.core.errors import ArtifactError, DiskFullError, PellucidWarning, StoppedError, TrainingError
+from pellucid.core.metrics import read_metrics
+from pellucid.model.decoder import Decoder
+from pellucid.recipe.training import CheckpointConfig, OptimizerConfig, SamplesConfig, ScheduleConfig
+from pellucid.train.device import Device
+from pellucid.train.stage import run_stage
+
+HERE = Path(__file__)
+WEIGHTS = ("model.safetensors", "optimizer.safetensors", "random.safetensors", "state.json")
+
+
+def sample(model: Decoder, prompt: str, *, new_tokens: int, seed: int) -> str:
+    ids_BT = torch.tensor([list(prompt.encode())])
+    for _ in range(new_tokens):
+        ids_BT = torch.cat([ids_BT, model.logits(model(ids_BT))[:, -1].argmax(-1, keepdim=True)], dim=1)
+    return bytes(ids_BT[0].tolist()).decode("latin-1")[len(prompt) :]
+
+
+def quick_peak(_: Device) -> tuple[float, str]:
+    return 1e9, "not measured in tests"
+
+
+@pytest.fixture(autouse=True)
+def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Device, "peak_flops", quick_peak)
+
+
+def final(out: Path, steps: int) -> dict[str, bytes]:
+    folder = out / "checkpoints" / f"step-{steps:08d}"
+    return {name: (folder / name).read_bytes() for name in WEIGHTS}
+
+
+def losses(out: Path) -> list[tuple[int, float]]:
+    return [(line["step"], line["loss"]) for line in read_metrics(out / "metrics.jsonl") if "event" not in line]
+
+
+def test_a_stage_leaves_checkpoints_metrics_samples_and_a_receipt(tiny: Any, tmp_path: Path) -> None:
+    stage = tiny.stage(12, samples=SamplesConfig(every_steps=6, prompts=("The",), new_tokens=4))
+    summary = run_stage(stage, tiny.model, tiny.order(), 1, tmp_path, sample=sample)
+    assert summary["checkpoint"] == "checkpoints/step-00000012"
+    assert (summary["steps"], summary["tokens"], summary["skipped_steps"]) == (12, 12 * 128, 0)
+    assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == ["step-00000010", "step-00000012"]
+    assert [step for step, _ in losses(tmp_path)] == list(range(1, 13))
+    assert [line["step"] for line in read_metrics(tmp_path / "samples.jsonl")] == [6, 12]
+    receipt = json.loads((tmp_path / "receipt.json").read_text())
+    assert receipt["consumed"] == receipt["planned"]
+    assert receipt["consumed"]["tokens"] == 12 * 128
+    assert receipt["mean_loss_by_source"].keys() == {"law", "appendix"}
+    assert receipt["mean_loss"] == pytest.approx(sum(loss for _, loss in losses(tmp_path)) / 12)
+    model, meta = load_model(tmp_path / summary["checkpoint"])
+    assert (meta["step"], meta["seed"], meta["stage"]["name"]) == (12, 1, "pretrain")
+    assert model.config == tiny.model
+
+
+def test_a_finished_stage_run_again_trains_no_step(tiny: Any, tmp_path: Path) -> None:
+    first = run_stage(tiny.stage(4), tiny.model, tiny.order(), 1, tmp_path)
+    before = final(tmp_path, 4), losses(tmp_path)
+    assert run_stage(tiny.stage(4), tiny.model, tiny.order(), 1, tmp_path) == first
+    assert (final(tmp_path, 4), losses(tmp_path)) == before
+
+
+def test_the_next_stage_begins_with_the_weights_of_the_one_before(tiny: Any, tmp_path: Path) -> None:
+    summary = run_stage(tiny.stage(4), tiny.model, tiny.order(), 1, tmp_path / "a")
+    checkpoint = tmp_path / "a" / summary["checkpoint"]
+    still = tiny.stage(1, schedule=ScheduleConfig(peak_lr=1e-30))
+    run_stage(still, tiny.model, tiny.order(), 1, tmp_path / "b", init_from=checkpoint)
+    assert (tmp_path / "b/checkpoints/step-00000001/model.safetensors").read_bytes() == (
+        checkpoint / "model.safetensors"
+    ).read_bytes()
+    wider = tiny.model.model_copy(update={"mlp_hidden": 64})
+    with pytest.raises(ArtifactError, match="mlp_hidden: the checkpoint has 48, the recipe says 64"):
+        run_stage(still, wider, tiny.order(), 1, tmp_path / "c", init_from=checkpoint)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_a_checkpoint_and_the_same_call_ends_with_the_same_bits(
+    tiny: Any, tmp_path: Path, number: int, status: int
+) -> None:
+    stage = tiny.stage(12, samples=SamplesConfig(every_steps=3, new_tokens=2))
+    run_stage(stage, tiny.model, tiny.order(), 1, tmp_path / "whole", sample=sample)
+
+    def interrupting(model: Decoder, prompt: str, *, new_tokens: int, seed: int) -> str:
+        os.kill(os.getpid(), number)
+        return sample(model, prompt, new_tokens=new_tokens, seed=seed)
+
+    with pytest.raises(StoppedError, match="step-00000003") as raised:
+        run_stage(stage, tiny.model, tiny.order(), 1, tmp_path / "cut", sample=interrupting)
+    assert raised.value.exit_status == status
+    run_stage(stage, tiny.model, tiny.order(), 1, tmp_path / "cut", sample=sample)
+    assert final(tmp_path / "cut", 12) == final(tmp_path / "whole", 12)
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    assert (tmp_path / "cut/samples.jsonl").read_bytes() == (tmp_path / "whole/samples.jsonl").read_bytes()
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_and_the_end_is_the_same(tiny: Any, tmp_path: Path) -> None:
+    run_stage(tiny.stage(12), tiny.model, tiny.order(), 1, tmp_path)
+    whole = final(tmp_path, 12)
+    file = tmp_path / "checkpoints/step-00000012/model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.warns(PellucidWarning, match=r"step-00000012/model\.safetensors was altered"):
+        run_stage(tiny.stage(12), tiny.model, tiny.order(), 1, tmp_path)
+    assert final(tmp_path, 12) == whole
+
+
+def test_checkpoints_of_another_recipe_are_not_continued(tiny: Any, tmp_path: Path) -> None:
+    run_stage(tiny.stage(2), tiny.model, tiny.order(), 1, tmp_path)
+    with pytest.raises(ArtifactError, match="layers: the checkpoint has 2, the recipe says 1"):
+        run_stage(tiny.stage(2), tiny.model.model_copy(update={"layers": 1}), tiny.order(), 1, tmp_path)
+    with pytest.raises(ArtifactError, match="seed: the checkpoint has 1, the recipe says 2"):
+        run_stage(tiny.stage(2), tiny.model, tiny.order(), 2, tmp_path)
+    with pytest.raises(ArtifactError, match="optimizer: the checkpoint has"):
+        run_stage(tiny.stage(2, optimizer=OptimizerConfig(kind="muon")), tiny.model, tiny.order(), 1, tmp_path)
+    run_stage(tiny.stage(2, checkpoint=CheckpointConfig(keep_last=1)), tiny.model, tiny.order(), 1, tmp_path)
+
+
+def test_a_rate_that_blows_up_ends_the_run_and_leaves_finite_weights(tiny: Any, tmp_path: Path) -> None:
+    stage = tiny.stage(
+        40, max_bad_steps=2, schedule=ScheduleConfig(kind="constant", peak_lr=1e25), checkpoint=CheckpointConfig(every_steps=1)
+    )
+    with pytest.raises(TrainingError, match=r"2 steps in a row .* The last good checkpoint is .*step-") as raised:
+        run_stage(stage, tiny.model, tiny.order(), 1, tmp_path)
+    name = str(raised.value).split("last good checkpoint is ")[1].split(". Lower")[0]
+    state, _ = load_checkpoint(Path(name))
+    assert all(value.isfinite().all() for value in state["model"].values())
+    assert [line["skipped"] for line in read_metrics(tmp_path / "metrics.jsonl") if "event" not in line][-2:] == [True, True]
+
+
+def test_a_full_disk_ends_the_run_and_the_same_call_continues_it(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_stage(tiny.stage(12), tiny.model, tiny.order(), 1, tmp_path / "whole")
+    from pellucid.checkpoint import files
+
+    saved = files.seal
+
+    def seal(path: Path, *arguments: Any, **named: Any) -> Any:
+        if "00000010" in path.name:
+            raise OSError(28, "No space left on device")
+        return saved(path, *arguments, **named)
+
+    monkeypatch.setattr(files, "seal", seal)
+    with pytest.raises(DiskFullError):
+        run_stage(tiny.stage(12), tiny.model, tiny.order(), 1, tmp_path / "cut")
+    assert [path.name for path in (tmp_path / "cut/checkpoints").iterdir()] == ["step-00000005"]
+    monkeypatch.setattr(files, "seal", saved)
+    run_stage(tiny.stage(12), tiny.model, tiny.order(), 1, tmp_path / "cut")
+    assert final(tmp_path / "cut", 12) == final(tmp_path / "whole", 12)
+
+
+def test_a_stage_runs_in_a_thread_where_signals_cannot_be_caught(tiny: Any, tmp_path: Path) -> None:
+    found: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: found.append(run_stage(tiny.stage(1), tiny.model, tiny.order(), 1, tmp_path)))
+    thread.start()
+    thread.join()
+    assert found[0]["steps"] == 1
+
+
+def test_killed_at_any_moment_and_called_again_it_ends_with_the_same_bytes(tiny: Any, tmp_path: Path) -> None:
+    """A process of its own is killed over and over: after random times, and at the n-th change it makes to the disk."""
+    answer = subprocess.run(
+        [sys.executable, str(HERE), str(tmp_path)], capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    kills = json.loads(answer.stdout)
+    assert kills["by_time"] >= 2
+    assert kills["by_change"] >= 8
+    assert final(tmp_path / "cut", 12) == final(tmp_path / "whole", 12)
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    for name in ("samples.jsonl", "receipt.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def main(folder: Path) -> None:
+    """Run the stage once undisturbed and once through kills, each run in a forked process, and print how often it was killed."""
+    import random
+    import time
+
+    from pellucid.core.environment import code_version, environment
+
+    # Paid once here instead of in every fork.
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    code_version(), environment()
+    Device.peak_flops = quick_peak  # type: ignore[method-assign]
+    tiny = runpy.run_path(str(HERE.with_name("conftest.py")))["Tiny"]()
+    choose = random.Random(5)
+    kills = {"by_time": 0, "by_change": 0}
+
+    def attempt(out: Path, die_at_change: int | None = None) -> int:
+        child = os.fork()
+        if child:
+            return child
+        if die_at_change is not None:
+            die_at_this_change(die_at_change)
+        stage = tiny.stage(
+            12,
+            optimizer=OptimizerConfig(kind="muon"),
+            checkpoint=CheckpointConfig(every_steps=2),
+            samples=SamplesConfig(every_steps=3, new_tokens=2),
+        )
+        run_stage(stage, tiny.model, tiny.order(), 1, out, sample=sample)
+        os._exit(0)
+
+    started = time.monotonic()
+    assert os.waitpid(attempt(folder / "whole"), 0)[1] == 0
+    duration = time.monotonic() - started
+    for number in range(60):
+        if number % 4 == 0:
+            child = attempt(folder / "cut")
+            time.sleep(choose.uniform(0.05, 0.9) * duration)
+            os.kill(child, signal.SIGKILL)
+            kills["by_time"] += os.waitpid(child, 0)[1] == signal.SIGKILL
+        else:
+            status = os.waitpid(attempt(folder / "cut", die_at_change=choose.randint(1, 30)), 0)[1]
+            kills["by_change"] += status == signal.SIGKILL
+            if status == 0 and min(kills["by_time"] - 1, kills["by_change"] - 7) > 0:
+                break
+    assert os.waitpid(attempt(folder / "cut"), 0)[1] == 0
+    sys.stdout.write(json.dumps(kills))
+
+
+def die_at_this_change(number: int) -> None:
+    """Make the process kill itself instead of making its n-th call that flushes, renames or removes something."""
+    import shutil
+
+    left = [number]
+
+    def deadly(call: Any) -> Any:
+        def counted(*arguments: Any, **named: Any) -> Any:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*arguments, **named)
+
+        return counted
+
+    os.fsync = deadly(os.fsync)
+    Path.rename = deadly(Path.rename)  # type: ignore[method-assign]
+    Path.replace = deadly(Path.replace)  # type: ignore[method-assign]
+    shutil.rmtree = deadly(shutil.rmtree)  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
