@@ -1,0 +1,134 @@
+"""One GGUF file that llama.cpp and what is built on it run: weights, shape, vocabulary and merges.
+
+LayerNorm models are written as llama.cpp's `stablelm`, RMSNorm models as its `llama`, each from the same tensors as the Hugging
+Face folder. Written with `gguf`, the format owner's package.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from pellucid.core.errors import ArtifactError, MissingExtraError
+from pellucid.core.files import disk_full_is_explained
+from pellucid.export.hf import check_vocabulary
+from pellucid.model.hf_names import to_hf
+from pellucid.recipe.model import ModelConfig
+from pellucid.tokenizer.huggingface import byte_alphabet, merges
+from pellucid.tokenizer.tokenizer import Tokenizer
+
+__all__ = ["PRE_TOKENIZER", "GgufType", "write_gguf"]
+
+GgufType = Literal["F32", "F16"]
+
+# llama.cpp's name for the split pattern of Arcade100k: cl100k's, with single digits.
+PRE_TOKENIZER = "stablelm2"
+
+
+def write_gguf(
+    state: Mapping[str, Tensor], config: ModelConfig, tokenizer: Tokenizer, path: Path, *, dtype: GgufType, name: str
+) -> None:
+    """Write the model as one GGUF file; `state` has our names, `name` is shown by runtimes. Norms and biases stay float32.
+
+    Raises `MissingExtraError` without the package gguf, `UsageError` for a shape that llama.cpp does not compute, and
+    `ArtifactError` where weights, config and tokenizer disagree or a weight does not fit the type.
+    """
+    gguf = _gguf()
+    check_vocabulary(config, tokenizer)
+    tensors = to_hf(state, config)
+    arch = gguf.MODEL_ARCH.STABLELM if config.norm == "layernorm" else gguf.MODEL_ARCH.LLAMA
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with disk_full_is_explained(path):
+        writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[arch])
+        writer.add_name(name)
+        writer.add_file_type(gguf.LlamaFileType.ALL_F32 if dtype == "F32" else gguf.LlamaFileType.MOSTLY_F16)
+        _add_shape(writer, config)
+        _add_vocabulary(writer, gguf.TokenType, config, tokenizer)
+        names = gguf.get_tensor_name_map(arch, config.layers)
+        for theirs, array in _arrays(tensors, config):
+            writer.add_tensor(names.get_name(theirs, try_suffixes=(".weight", ".bias")), _cast(theirs, array, dtype))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+
+
+def _gguf() -> Any:
+    try:
+        import gguf
+    except ImportError as error:
+        raise MissingExtraError("gguf", "gguf", "a GGUF export") from error
+    return gguf
+
+
+def _add_shape(writer: Any, config: ModelConfig) -> None:
+    writer.add_context_length(config.context_tokens)
+    writer.add_embedding_length(config.hidden)
+    writer.add_block_count(config.layers)
+    writer.add_feed_forward_length(config.mlp_hidden)
+    writer.add_head_count(config.heads)
+    writer.add_head_count_kv(config.kv_heads)
+    writer.add_rope_dimension_count(config.rotary_channels)
+    writer.add_rope_freq_base(config.rotary_base)
+    writer.add_vocab_size(config.vocab_tokens)
+    if config.norm == "layernorm":
+        writer.add_parallel_residual(False)
+        writer.add_layer_norm_eps(config.norm_eps)
+    else:
+        writer.add_layer_norm_rms_eps(config.norm_eps)
+
+
+def _add_vocabulary(writer: Any, kinds: Any, config: ModelConfig, tokenizer: Tokenizer) -> None:
+    """Tokens by id, spelled in GPT-2's byte alphabet. Rows of the embedding that no token has are written as unused ones."""
+    letters = byte_alphabet()
+    tokens = [f"[PAD{id_}]" for id_ in range(config.vocab_tokens)]
+    types = [kinds.UNUSED] * config.vocab_tokens
+    for token, id_ in tokenizer.ranks.items():
+        tokens[id_] = "".join(letters[byte] for byte in token)
+        types[id_] = kinds.NORMAL
+    for special, id_ in tokenizer.special.items():
+        tokens[id_] = special
+        types[id_] = kinds.CONTROL
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(PRE_TOKENIZER)
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    spelled = (["".join(letters[byte] for byte in part) for part in pair] for pair in merges(tokenizer.ranks))
+    writer.add_token_merges([" ".join(pair) for pair in spelled])
+    writer.add_bos_token_id(tokenizer.eos_id)
+    writer.add_eos_token_id(tokenizer.eos_id)
+    writer.add_pad_token_id(tokenizer.eos_id)
+    writer.add_add_bos_token(False)
+    writer.add_add_eos_token(False)
+
+
+def _arrays(tensors: Mapping[str, Tensor], config: ModelConfig) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+    """Yield Hugging Face's names with what llama.cpp wants under them."""
+    for theirs, tensor in tensors.items():
+        array: npt.NDArray[np.float32] = tensor.detach().to("cpu").float().numpy()
+        if config.norm == "rmsnorm" and theirs.endswith(("q_proj.weight", "k_proj.weight")):
+            array = _interleave(array, config.head_channels)
+        yield theirs, array
+    if config.norm == "layernorm" and config.tied_head:
+        # llama.cpp's `llama` falls back to the embedding; its `stablelm` wants the head written out.
+        yield "lm_head.weight", tensors["model.embed_tokens.weight"].detach().to("cpu").float().numpy()
+
+
+def _interleave(array: npt.NDArray[np.float32], head_channels: int) -> npt.NDArray[np.float32]:
+    """Reorder each head's rows for rotation of neighbours: row i and row i + C/2 become rows 2i and 2i+1."""
+    halves = array.reshape(-1, 2, head_channels // 2, array.shape[1])
+    return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(array.shape))
+
+
+def _cast(name: str, array: npt.NDArray[np.float32], dtype: GgufType) -> npt.NDArray[Any]:
+    if not np.isfinite(array).all():
+        raise ArtifactError(f"{name} holds values that are not finite; export an earlier checkpoint")
+    if dtype == "F32" or array.ndim == 1:
+        return array
+    largest = float(np.abs(array).max(initial=0.0))
+    if largest > float(np.finfo(np.float16).max):
+        raise ArtifactError(f"{name} reaches {largest:.4g}, F16 ends at 65504: set export.gguf_type: F32")
+    return array.astype(np.float16)

@@ -1,0 +1,58 @@
+"""A folder that `transformers` loads: weights as safetensors, config, generation config and tokenizer."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pellucid.core.errors import ArtifactError
+from pellucid.core.files import disk_full_is_explained, write_json
+from pellucid.model.hf_names import hf_config, to_hf
+from pellucid.recipe.model import ModelConfig
+from pellucid.tokenizer.huggingface import tokenizer_config_json
+from pellucid.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
+
+__all__ = ["WEIGHTS", "HfType", "check_vocabulary", "write_hf"]
+
+WEIGHTS = "model.safetensors"
+
+HfType = Literal["float32", "bfloat16"]
+
+
+def write_hf(
+    state: Mapping[str, Tensor], config: ModelConfig, tokenizer: Tokenizer, folder: Path, *, dtype: HfType = "float32"
+) -> None:
+    """Write the model and its tokenizer for `AutoModelForCausalLM` and `AutoTokenizer`; `state` has our names.
+
+    The end of text also begins a text, as in training. Padding is known to the tokenizer but not to the model: a padding id in
+    `config.json` would freeze that row of the embedding in later fine-tuning, and it is the end of text's row.
+    Raises `UsageError` for a shape that no transformers class computes, and `ArtifactError` where weights, config and tokenizer
+    disagree.
+    """
+    check_vocabulary(config, tokenizer)
+    folder.mkdir(parents=True, exist_ok=True)
+    kind = getattr(torch, dtype)
+    tensors = {name: tensor.detach().to("cpu", kind).contiguous() for name, tensor in to_hf(state, config).items()}
+    ends = {"bos_token_id": tokenizer.eos_id, "eos_token_id": tokenizer.eos_id}
+    with disk_full_is_explained(folder):
+        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        write_json(folder / "config.json", hf_config(config, ends, dtype))
+        write_json(folder / "generation_config.json", {**ends, "pad_token_id": tokenizer.eos_id})
+        tokenizer.save(folder)
+        write_json(folder / "tokenizer_config.json", _tokenizer_config(config, tokenizer))
+
+
+def check_vocabulary(config: ModelConfig, tokenizer: Tokenizer) -> None:
+    """Raise `ArtifactError` when the tokenizer has ids that the model has no row for."""
+    if tokenizer.vocab_tokens > config.vocab_tokens:
+        raise ArtifactError(
+            f"the tokenizer has {tokenizer.vocab_tokens} ids, the model's embedding {config.vocab_tokens} rows: "
+            "they do not belong together; set model.vocab_tokens to at least the tokenizer's vocab_tokens and train again"
+        )
+
+
+def _tokenizer_config(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
+    return {**tokenizer_config_json(tokenizer.special, END_OF_TEXT), "model_max_length": config.context_tokens}

@@ -1,0 +1,153 @@
+"""The proof that an export is the checkpoint it came from: loaded again by its own runtime, and compared with the model."""
+
+import json
+from collections.abc import Callable, Sequence
+from importlib import metadata, resources, util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pellucid.core.errors import ArtifactError
+from pellucid.export.gguf import GgufType
+from pellucid.export.hf import WEIGHTS, HfType
+from pellucid.export.llama_cpp import LlamaCpp
+from pellucid.model.decoder import Decoder
+from pellucid.model.hf_names import from_hf
+from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
+
+__all__ = ["GGUF_LIMITS", "HF_LIMIT", "check_gguf", "check_hf", "probe_sequences", "probe_texts"]
+
+# Largest difference of a logit. F16: llama.cpp also rounds what it multiplies the weights with.
+HF_LIMIT = 1e-4
+GGUF_LIMITS: dict[GgufType, float] = {"F32": 1e-4, "F16": 1e-2}
+
+_PROMPT_TOKENS = 4
+_GENERATED_TOKENS = 8
+
+
+def probe_texts() -> list[str]:
+    """Return the fixed texts on which tokenizers are compared: seven languages, code, and what tokenizers trip over."""
+    texts: dict[str, list[str]] = json.loads(resources.files("pellucid.export").joinpath("probe_texts.json").read_text("utf-8"))
+    return [text for group in texts.values() for text in group]
+
+
+def probe_sequences(tokenizer: Tokenizer, context_tokens: int) -> list[list[int]]:
+    """Return token sequences for comparing logits: the probe texts as documents in a row, three cuts of ≤ 64 tokens, one of ≤ 512.
+
+    They are spread over all texts, so that every language and code take part, and leave room in the context for a new token.
+    """
+    ids = [token for text in probe_texts() for token in [tokenizer.eos_id, *tokenizer.encode(text)]]
+    lengths = [min(length, context_tokens - 1) for length in (64, 64, 64, 512)]
+    starts = [place * len(ids) // len(lengths) for place in range(len(lengths))]
+    return [ids[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+
+
+def check_hf(folder: Path, model: Decoder, tokenizer: Tokenizer, *, dtype: HfType = "float32") -> dict[str, Any]:
+    """Load a Hugging Face folder again and compare ids and logits with the checkpoint's; return what was compared.
+
+    With transformers, both its model and its tokenizer are compared. Without, the weights are read back into our own decoder and
+    the tokenizer into our own class, and the result says so. `dtype` is the type the weights were written in: they are compared
+    with the checkpoint's weights rounded to it. Raises `ArtifactError` when ids differ or a logit is off by more than `HF_LIMIT`.
+    """
+    reference = _rounded(model, dtype)
+    has_transformers = util.find_spec("transformers") is not None
+    if has_transformers:
+        loaded_with = f"transformers {metadata.version('transformers')}"
+    else:
+        loaded_with = "safetensors and Pellucid's own decoder (transformers is not installed)"
+    logits_of, encode = _in_transformers(folder) if has_transformers else _reloaded(folder, model)
+    result = {"file": folder.name, "loaded_with": loaded_with, **_compare_ids(loaded_with, encode, tokenizer)}
+    sequences = probe_sequences(tokenizer, model.config.context_tokens)
+    differences = np.concatenate([(logits_of(ids) - _logits(reference, ids)).abs().amax(-1).numpy() for ids in sequences])
+    return _judged(f"{folder} in {loaded_with}", result, differences, HF_LIMIT)
+
+
+def check_gguf(path: Path, model: Decoder, tokenizer: Tokenizer, *, dtype: GgufType, positions: int = 24) -> dict[str, Any]:
+    """Run a GGUF file in llama.cpp and compare ids and logits with the checkpoint's; return what was compared.
+
+    llama.cpp's interface gives log-probabilities, which are logits less their log-sum-exp; so ours are compared in that form, over
+    the whole vocabulary, after each of `positions` contexts. Also asks for a few generated tokens. Raises `MissingExtraError`
+    without xllamacpp, and `ArtifactError` when the file does not load, ids differ or a value is off by more than `GGUF_LIMITS`.
+    """
+    config = model.config
+    sequences = probe_sequences(tokenizer, config.context_tokens)
+    each = max(1, positions // len(sequences))
+    differences, divergences = [], []
+    with LlamaCpp(path, config.context_tokens) as runtime:
+        loaded_with = f"llama.cpp (xllamacpp {runtime.version})"
+        result = {"file": path.name, "loaded_with": loaded_with, **_compare_ids(loaded_with, runtime.tokenize, tokenizer)}
+        for ids in sequences:
+            ours_TV = torch.log_softmax(_logits(model, ids).double(), -1).numpy()
+            # Growing contexts share their beginning, which the runtime keeps; the last position is always among them.
+            for last in np.linspace(len(ids) - 1, 0, each, endpoint=False).astype(int)[::-1]:
+                theirs_V = runtime.log_probabilities(ids[: last + 1], config.vocab_tokens)
+                differences.append(np.abs(theirs_V - ours_TV[last]).max())
+                divergences.append(_kl(ours_TV[last], theirs_V))
+        text = runtime.generate(sequences[0][:_PROMPT_TOKENS], min(_GENERATED_TOKENS, config.context_tokens - _PROMPT_TOKENS))
+    result |= {"largest_kl_nats": float(np.max(divergences)), "generated": text}
+    return _judged(f"{path} in {loaded_with}", result, np.array(differences), GGUF_LIMITS[dtype])
+
+
+def _compare_ids(runtime: str, encode: Callable[[str], list[int]], tokenizer: Tokenizer) -> dict[str, Any]:
+    texts = probe_texts()
+    for text in texts:
+        theirs, ours = list(encode(text)), tokenizer.encode(text)
+        if theirs != ours:
+            raise ArtifactError(f"{runtime} reads {text!r} as the ids {theirs}, the run's tokenizer as {ours}")
+    return {"texts_with_equal_ids": len(texts)}
+
+
+def _judged(what: str, result: dict[str, Any], differences: npt.NDArray[np.floating], limit: float) -> dict[str, Any]:
+    """Add the largest difference over all positions to the result, or refuse it. A value that is not a number is refused too."""
+    largest = float(differences.max())
+    if not largest <= limit:
+        raise ArtifactError(f"{what} gives other logits than the checkpoint: they differ by up to {largest:.3g}, limit {limit:g}")
+    return {**result, "positions": len(differences), "largest_logit_difference": largest, "limit": limit}
+
+
+def _in_transformers(folder: Path) -> tuple[Callable[[Sequence[int]], Tensor], Callable[[str], list[int]]]:
+    import transformers
+
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    loaded.train(False)
+    # A special token's name in raw text is read as text by us, and by their tokenizer when told so.
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, split_special_tokens=True, local_files_only=True)
+
+    def logits_of(ids: Sequence[int]) -> Tensor:
+        with torch.inference_mode():
+            logits_TV: Tensor = loaded(torch.tensor([list(ids)])).logits[0]
+        return logits_TV
+
+    return logits_of, lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _reloaded(folder: Path, model: Decoder) -> tuple[Callable[[Sequence[int]], Tensor], Callable[[str], list[int]]]:
+    again = Decoder(model.config)
+    tensors = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
+    again.load_state_dict(from_hf(tensors, model.config))
+    return lambda ids: _logits(again, ids), load_tokenizer(folder).encode
+
+
+def _rounded(model: Decoder, dtype: HfType) -> Decoder:
+    """The model as it is, or a copy whose weights have gone through `dtype`."""
+    if dtype == "float32":
+        return model
+    copy = Decoder(model.config)
+    copy.load_state_dict({name: tensor.to(getattr(torch, dtype)) for name, tensor in model.state_dict().items()})
+    return copy
+
+
+def _logits(model: Decoder, ids: Sequence[int]) -> Tensor:
+    with torch.inference_mode():
+        logits_TV: Tensor = model.logits(model(torch.tensor([list(ids)])))[0].float()
+    return logits_TV
+
+
+def _kl(ours_V: npt.NDArray[np.float64], theirs_V: npt.NDArray[np.float64]) -> float:
+    """Kullback-Leibler divergence of two distributions given as log-probabilities, in nats."""
+    return float((np.exp(ours_V) * (ours_V - theirs_V)).sum())

@@ -1,0 +1,74 @@
+import json
+
+import pytest
+import torch
+
+from pellucid.core.errors import ArtifactError, UsageError
+from pellucid.export.hf import write_hf
+from pellucid.recipe.model import ModelConfig
+from pellucid.tokenizer.tokenizer import load_tokenizer
+
+transformers = pytest.importorskip("transformers")
+
+
+def test_the_folder_loads_in_transformers_with_equal_logits_and_ids(trained, tokenizer, tmp_path):
+    write_hf(trained.state, trained.config, tokenizer, tmp_path)
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    assert type(loaded).__name__ == ("LlamaForCausalLM" if trained.config.norm == "rmsnorm" else "StableLmForCausalLM")
+    ids_BT = torch.randint(0, trained.config.vocab_tokens, (3, 64), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        ours = trained.model.logits(trained.model(ids_BT))
+        theirs = loaded(ids_BT).logits
+    torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=0)
+    their_tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    text = "Größe, là-bas, ¿qué? 1234\n\tx = y"
+    assert their_tokenizer(text)["input_ids"] == tokenizer.encode(text)
+    assert their_tokenizer.eos_token_id == loaded.config.eos_token_id == tokenizer.eos_id
+    assert their_tokenizer.model_max_length == 64
+
+
+def test_it_generates_in_transformers_from_its_own_settings(stablelm, tokenizer, tmp_path):
+    write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path)
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    new = loaded.generate(torch.tensor([tokenizer.encode("The river")]), max_new_tokens=5, do_sample=False)
+    assert new.shape[1] > len(tokenizer.encode("The river"))
+    assert loaded.generation_config.pad_token_id == tokenizer.eos_id
+    assert loaded.config.pad_token_id is None
+
+
+def test_the_config_names_the_rotary_settings_nested_and_at_top_level(stablelm, tokenizer, tmp_path):
+    write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_bytes())
+    for place in (config, config["rope_parameters"]):
+        assert place["rope_theta"] == 10_000.0
+        assert place["partial_rotary_factor"] == 0.25
+
+
+def test_the_tokenizer_in_the_folder_is_the_runs_own(stablelm, tokenizer, tmp_path):
+    write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path)
+    again = load_tokenizer(tmp_path)
+    assert again.ranks == tokenizer.ranks
+    assert again.special == tokenizer.special
+
+
+def test_bfloat16_halves_the_weights_and_rounds_them_once(stablelm, tokenizer, tmp_path):
+    for dtype in ("float32", "bfloat16"):
+        write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path / dtype, dtype=dtype)
+    sizes = {dtype: (tmp_path / dtype / "model.safetensors").stat().st_size for dtype in ("float32", "bfloat16")}
+    assert sizes["bfloat16"] < 0.55 * sizes["float32"]
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "bfloat16")
+    assert loaded.dtype == torch.bfloat16
+    torch.testing.assert_close(loaded.model.embed_tokens.weight, stablelm.state["embedding.weight"].bfloat16(), atol=0, rtol=0)
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(stablelm, tokenizer, tmp_path):
+    small = ModelConfig(**{**stablelm.config.model_dump(), "vocab_tokens": 599})
+    with pytest.raises(ArtifactError, match="the tokenizer has 600 ids, the model's embedding 599 rows"):
+        write_hf(stablelm.state, small, tokenizer, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shape_that_transformers_does_not_compute_is_refused(stablelm, tokenizer, tmp_path):
+    mixed = ModelConfig(**{**stablelm.config.model_dump(), "norm": "rmsnorm", "norm_bias": False})
+    with pytest.raises(UsageError, match="rmsnorm"):
+        write_hf(stablelm.state, mixed, tokenizer, tmp_path)

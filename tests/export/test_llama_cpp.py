@@ -1,0 +1,47 @@
+import os
+
+import numpy as np
+import pytest
+
+from pellucid.core.errors import ArtifactError
+from pellucid.export.gguf import write_gguf
+from pellucid.export.llama_cpp import LlamaCpp
+from pellucid.export.parity import probe_texts
+from pellucid.tokenizer.arcade import arcade100k
+
+pytest.importorskip("xllamacpp")
+
+
+@pytest.fixture(scope="module")
+def file(stablelm, tokenizer, tmp_path_factory):
+    path = tmp_path_factory.mktemp("gguf") / "model.gguf"
+    write_gguf(stablelm.state, stablelm.config, tokenizer, path, dtype="F16", name="t")
+    return path
+
+
+def test_it_reads_text_and_generates_with_a_proxy_in_the_environment(file, tokenizer, monkeypatch):
+    monkeypatch.setitem(os.environ, "http_proxy", "http://127.0.0.1:9")
+    with LlamaCpp(file, 64) as runtime:
+        text = "<|endoftext|> is text here, 123"
+        assert runtime.tokenize(text) == tokenizer.encode(text)
+        log_V = runtime.log_probabilities(tokenizer.encode("The river"), 608)
+        assert np.exp(log_V).sum() == pytest.approx(1, abs=1e-4)
+        assert runtime.generate(tokenizer.encode("The river"), 4)
+
+
+def test_a_file_that_is_no_gguf_is_named(tmp_path):
+    path = tmp_path / "broken.gguf"
+    path.write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(ArtifactError, match=r"llama\.cpp does not load .*broken\.gguf"):
+        LlamaCpp(path, 64)
+
+
+@pytest.mark.slow
+def test_arcade100k_reads_every_probe_text_alike_in_llama_cpp(stablelm, tmp_path):
+    pytest.importorskip("tiktoken_ext")
+    tokenizer = arcade100k()
+    shape = {"vocab_tokens": 100_352, "layers": 1}
+    model = type(stablelm.model)(stablelm.config.model_copy(update=shape))
+    write_gguf(model.state_dict(), model.config, tokenizer, tmp_path / "model.gguf", dtype="F16", name="t")
+    with LlamaCpp(tmp_path / "model.gguf", 64) as runtime:
+        assert [text for text in probe_texts() if runtime.tokenize(text) != tokenizer.encode(text)] == []

@@ -1,0 +1,101 @@
+from importlib import util
+
+import pytest
+import torch
+
+from pellucid.core.errors import ArtifactError
+from pellucid.export import parity
+from pellucid.export.gguf import write_gguf
+from pellucid.export.hf import write_hf
+from pellucid.export.parity import check_gguf, check_hf, probe_sequences, probe_texts
+
+
+def test_the_probe_holds_two_hundred_different_texts_with_every_language():
+    texts = probe_texts()
+    assert len(texts) == len(set(texts)) >= 200
+    together = "".join(texts)
+    assert all(letters in together for letters in ("ß", "œ", "¿", "ì", "ij", "ã", "def ", "\r\n"))
+
+
+def test_probe_sequences_fit_the_context_and_differ(tokenizer):
+    for context_tokens in (8, 64, 4096):
+        sequences = probe_sequences(tokenizer, context_tokens)
+        assert [len(ids) for ids in sequences] == [min(length, context_tokens - 1) for length in (64, 64, 64, 512)]
+        assert len({tuple(ids) for ids in sequences}) == 4
+
+
+def test_a_hugging_face_folder_is_certified_by_transformers(trained, tokenizer, tmp_path):
+    pytest.importorskip("transformers")
+    write_hf(trained.state, trained.config, tokenizer, tmp_path)
+    result = check_hf(tmp_path, trained.model, tokenizer)
+    assert result["loaded_with"].startswith("transformers ")
+    assert result["texts_with_equal_ids"] == len(probe_texts())
+    assert result["positions"] == 4 * 63
+    assert result["largest_logit_difference"] <= result["limit"] == 1e-4
+
+
+def test_a_bfloat16_folder_is_compared_with_the_rounded_checkpoint(stablelm, tokenizer, tmp_path):
+    pytest.importorskip("transformers")
+    write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path, dtype="bfloat16")
+    assert check_hf(tmp_path, stablelm.model, tokenizer, dtype="bfloat16")["largest_logit_difference"] <= 1e-4
+    with pytest.raises(ArtifactError, match="other logits"):
+        check_hf(tmp_path, stablelm.model, tokenizer)
+
+
+def test_without_transformers_the_folder_is_read_back_and_the_result_says_so(trained, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr(util, "find_spec", lambda name: None)
+    write_hf(trained.state, trained.config, tokenizer, tmp_path)
+    result = check_hf(tmp_path, trained.model, tokenizer)
+    assert "transformers is not installed" in result["loaded_with"]
+    assert result["largest_logit_difference"] <= 1e-6
+
+
+def test_a_folder_of_another_checkpoint_is_not_certified(stablelm, tokenizer, tmp_path):
+    state = {name: tensor.clone() for name, tensor in stablelm.state.items()}
+    state["blocks.1.mlp.up.weight"][0, 0] += 0.5
+    write_hf(state, stablelm.config, tokenizer, tmp_path)
+    with pytest.raises(ArtifactError, match="gives other logits than the checkpoint: they differ by up to"):
+        check_hf(tmp_path, stablelm.model, tokenizer)
+
+
+def test_another_tokenizer_is_named_with_the_text_that_shows_it(stablelm, tokenizer, tmp_path):
+    write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path)
+
+    class Shifted(type(tokenizer)):
+        def encode(self, text):
+            return [1 if id_ == 101 else id_ for id_ in super().encode(text)]
+
+    other = Shifted(tokenizer.ranks, tokenizer.special, "bpe")
+    with pytest.raises(ArtifactError, match="the run's tokenizer as"):
+        check_hf(tmp_path, stablelm.model, other)
+
+
+@pytest.mark.parametrize("dtype", ["F32", "F16"])
+def test_a_gguf_file_is_certified_by_llama_cpp(trained, tokenizer, tmp_path, dtype):
+    pytest.importorskip("xllamacpp")
+    path = tmp_path / "model.gguf"
+    write_gguf(trained.state, trained.config, tokenizer, path, dtype=dtype, name="t")
+    result = check_gguf(path, trained.model, tokenizer, dtype=dtype, positions=8)
+    assert result["loaded_with"].startswith("llama.cpp")
+    assert result["positions"] == 8
+    assert result["texts_with_equal_ids"] == len(probe_texts())
+    assert result["largest_logit_difference"] <= parity.GGUF_LIMITS[dtype]
+    assert -1e-6 < result["largest_kl_nats"] < 1e-4
+    assert result["generated"]
+
+
+def test_a_gguf_file_of_another_checkpoint_is_not_certified(stablelm, tokenizer, tmp_path):
+    pytest.importorskip("xllamacpp")
+    path = tmp_path / "model.gguf"
+    state = stablelm.state | {"norm.weight": stablelm.state["norm.weight"] * 1.05}
+    write_gguf(state, stablelm.config, tokenizer, path, dtype="F32", name="t")
+    with pytest.raises(ArtifactError, match="other logits"):
+        check_gguf(path, stablelm.model, tokenizer, dtype="F32", positions=4)
+
+
+def test_logits_that_are_not_numbers_are_never_certified(stablelm, tokenizer, tmp_path):
+    write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path)
+    broken = type(stablelm.model)(stablelm.config)
+    broken.load_state_dict(stablelm.state | {"norm.weight": torch.full_like(stablelm.state["norm.weight"], float("nan"))})
+    with pytest.raises(ArtifactError, match="differ by up to nan"):
+        check_hf(tmp_path, broken, tokenizer)
