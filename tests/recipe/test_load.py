@@ -153,6 +153,16 @@ def test_the_pocket_recipe_has_every_category_and_language() -> None:
     assert {source.language for source in sources} == {"en", "de", "es", "fr", "it", "nl", "pt"}
 
 
+@pytest.mark.skipif(not list((ROOT / "corpora/pocket").glob("*.parquet")), reason="the corpus is not built here")
+@pytest.mark.parametrize("name", ["pocket", "pocket-smoke"])
+def test_the_pocket_recipes_read_the_files_of_the_corpus(name: str) -> None:
+    files = {path.stem for path in (ROOT / "corpora/pocket").glob("*.parquet")}
+    loaded = load_recipe(ROOT / f"recipes/{name}.yaml")
+    named = {source.name for source in loaded.recipe.sources}
+    assert named == files if name == "pocket" else named < files
+    assert all((loaded.base / (source.path or "")).is_file() for source in loaded.recipe.sources)
+
+
 def test_the_stable_lm_recipe_has_the_figures_of_its_report() -> None:
     recipe = load_recipe(ROOT / "recipes/stable-lm-2-1.6b.yaml").recipe
     stage = recipe.train[0]
