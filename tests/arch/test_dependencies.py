@@ -17,7 +17,7 @@ LIBRARIES = {
     "checkpoint": {"model"},
     "generate": {"model"},
     "train": {"batches", "model", "optim", "checkpoint"},
-    "evals": {"batches", "generate", "tokenizer", "model"},
+    "evals": {"batches", "generate", "tokenizer"},
     "export": {"model", "checkpoint", "tokenizer"},
     "serve": {"generate", "tokenizer"},
     "report": set(),

@@ -19,11 +19,11 @@ def command(arguments: argparse.Namespace) -> int:
     run = Path(arguments.run)
     recipe = open_recipe(run)
     stage = training_stage(recipe, arguments.stage)
-    if not 0 <= arguments.step < stage.total_steps:
-        raise UsageError(f"--step {arguments.step}: stage {stage.name!r} has steps 0 to {stage.total_steps - 1}")
+    if not 1 <= arguments.step <= stage.total_steps:
+        raise UsageError(f"--step {arguments.step}: stage {stage.name!r} has steps 1 to {stage.total_steps}, as in metrics.jsonl")
     order = data_order(recipe, stage, run)
     decode = load_tokenizer(run / "tokenizer").decode if arguments.text else None
-    step = inspect_step(order, arguments.step, stage.batch_seqs, decode)
+    step = {**inspect_step(order, arguments.step - 1, stage.batch_seqs, decode), "step": arguments.step}
     if arguments.json:
         print_json({"stage": stage.name, **step})
     else:

@@ -64,7 +64,9 @@ def build_parser() -> argparse.ArgumentParser:
         commands, "inspect", "inspect", "open one training step: its sequences and documents", "runs/pocket --step 100"
     )
     inspect.add_argument("run", metavar="RUN", help="run folder")
-    inspect.add_argument("--step", type=int, required=True, metavar="N", help="step of the training stage, from 0")
+    inspect.add_argument(
+        "--step", type=int, required=True, metavar="N", help="step of the training stage, counted from 1 as in metrics.jsonl"
+    )
     inspect.add_argument("--stage", metavar="NAME", help="training stage; the first when not given")
     inspect.add_argument("--text", action="store_true", help="show how each sequence begins")
     inspect.add_argument("--json", action="store_true", help="print JSON instead of a table")

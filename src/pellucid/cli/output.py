@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
-__all__ = ["print_json", "print_table", "print_text"]
+__all__ = ["print_json", "print_rich", "print_table", "print_text"]
 
 
 def print_json(value: Any) -> None:
@@ -26,8 +26,13 @@ def print_table(
         table.add_column(column, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
+    print_rich(table)
+
+
+def print_rich(content: RenderableType) -> None:
+    """Print what rich renders: as wide as the terminal, or 160 columns into a file or pipe."""
     width = None if sys.stdout.isatty() else 160
-    Console(highlight=False, markup=False, width=width).print(table)
+    Console(highlight=False, markup=False, width=width).print(content)
 
 
 def print_text(text: str, end: str = "\n") -> None:

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from pellucid.cli.output import print_rich
 from pellucid.core.errors import StoppedError
 from pellucid.recipe.load import load_recipe
 from pellucid.stages.flow import run_all, run_one
-from pellucid.stages.plan import plan_json
+from pellucid.stages.plan import plan_json, plan_text
 
 __all__ = ["command"]
 
@@ -26,6 +27,8 @@ def command(arguments: argparse.Namespace) -> int:
         run_all(loaded, runs)
     else:
         run_one(arguments.command, loaded, runs)
+    if arguments.command == "plan":
+        print_rich(plan_text(loaded.recipe))
     return 0
 
 

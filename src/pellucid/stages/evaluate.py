@@ -18,7 +18,7 @@ from pellucid.evals.ngram import train_ngram
 from pellucid.evals.records import DocumentScore, HeldoutDocument
 from pellucid.recipe.recipe import Recipe
 from pellucid.shards.stream import TokenStream
-from pellucid.stages.run_folder import final_checkpoint, source_weights
+from pellucid.stages.run_folder import final_checkpoint
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from pellucid.train.device import pick_device
@@ -79,7 +79,7 @@ def _build(context: Context, build: Build) -> str:
         "window": {"seq_tokens": window.seq_tokens, "stride_tokens": window.stride_tokens},
         "checkpoint": {"path": str(checkpoint.relative_to(context.run)), "step": meta["step"], "stage": stage.name},
         "baselines": baselines,
-        "unseen_sources": sorted(name for name, weight in source_weights(recipe, stage).items() if weight == 0),
+        "unseen_sources": sorted(name for name, weight in recipe.weights_of(stage).items() if weight == 0),
         "withoutheldout_documents": sorted(
             {source.name for source in recipe.sources} - {document.source for document in documents}
         ),

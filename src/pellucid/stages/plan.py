@@ -1,21 +1,37 @@
 """Recipe → `plan/plan.json`: the forecast, made before anything is spent."""
 
 import orjson
+from rich.console import RenderableType
 
 from pellucid.core.artifacts import Build, Key
 from pellucid.core.files import write_json
 from pellucid.core.units import format_count
+from pellucid.optim.schedules import learning_rate
 from pellucid.plan.plan import make_plan
+from pellucid.plan.render import render_plan
 from pellucid.recipe.recipe import Recipe
 from pellucid.stages.stage import Context, Stage
 
-__all__ = ["PLAN", "plan_json"]
+__all__ = ["PLAN", "plan_json", "plan_text"]
+
+# Points of the drawn schedule: more than a terminal has columns.
+_DRAWN_POINTS = 200
 
 
 def plan_json(recipe: Recipe) -> str:
     """Return the plan as JSON text; its keys are kept stable."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
     return orjson.dumps(make_plan(recipe), option=options).decode()
+
+
+def plan_text(recipe: Recipe) -> RenderableType:
+    """Return the plan for the terminal, each stage's learning rate drawn."""
+    schedules = {}
+    for stage in recipe.train:
+        last = stage.total_steps
+        steps = [max(1, round(n * last / _DRAWN_POINTS)) for n in range(_DRAWN_POINTS + 1)]
+        schedules[stage.name] = [learning_rate(stage.schedule, step, last) for step in steps]
+    return render_plan(make_plan(recipe), schedules)
 
 
 def _key(context: Context) -> Key:

@@ -7,6 +7,7 @@ import yaml
 from pellucid.batches.order import DataOrder
 from pellucid.checkpoint.retention import latest_good
 from pellucid.core.errors import ArtifactError, UsageError
+from pellucid.core.seeds import derive_seed
 from pellucid.recipe.load import LoadedRecipe
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
@@ -19,7 +20,6 @@ __all__ = [
     "final_checkpoint",
     "newest_checkpoint",
     "open_recipe",
-    "source_weights",
     "training_stage",
 ]
 
@@ -50,19 +50,15 @@ def training_stage(recipe: Recipe, name: str | None) -> TrainStageConfig:
     raise UsageError(f"the run has no training stage {name!r}; it has {', '.join(stage.name for stage in recipe.train)}")
 
 
-def source_weights(recipe: Recipe, stage: TrainStageConfig) -> dict[str, float]:
-    """Return the sampling weight of each source in this stage."""
-    return {source.name: (stage.weights or {}).get(source.name, source.weight) for source in recipe.sources}
-
-
 def data_order(recipe: Recipe, stage: TrainStageConfig, run: Path) -> DataOrder:
     """Open the run's shards in the order in which this stage reads them; raise `ArtifactError` when there are none."""
     shards = run / "shards"
     if not (shards / "manifest.json").is_file():
         raise ArtifactError(f"{shards} is not there or not finished; it is made by: pellucid shards RECIPE")
-    weights = source_weights(recipe, stage)
+    weights = recipe.weights_of(stage)
     streams = {name: TokenStream(shards / name / "train") for name in weights}
-    return DataOrder(streams, weights, stage.seq_tokens, recipe.seed, stage.attention)
+    # A seed of its own for each stage: a second stage does not replay the windows of the first.
+    return DataOrder(streams, weights, stage.seq_tokens, derive_seed(recipe.seed, "order", stage.name), stage.attention)
 
 
 def final_checkpoint(run: Path, stage: TrainStageConfig) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pellucid.core.artifacts import Build, Key, fingerprint
+from pellucid.core.errors import UsageError
 from pellucid.core.progress import progress
 from pellucid.core.units import format_bytes
 from pellucid.documents.store import iter_documents
@@ -24,6 +25,11 @@ def _key(context: Context) -> Key:
 
 def _build(context: Context, build: Build) -> str:
     config = context.recipe.tokenizer
+    if config.kind == "sentencepiece":
+        raise UsageError(
+            f"tokenizer.kind is sentencepiece ({config.hub}): such a recipe can be planned, but this version cannot read "
+            "SentencePiece vocabularies; set tokenizer.kind to bpe or arcade100k"
+        )
     if config.kind == "arcade100k":
         tokenizer = arcade100k()
         remark = "Arcade100k"

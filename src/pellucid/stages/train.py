@@ -8,7 +8,7 @@ from pellucid.generate.decoding import generate
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
-from pellucid.stages.run_folder import data_order, final_checkpoint, source_weights
+from pellucid.stages.run_folder import data_order, final_checkpoint
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from pellucid.train.stage import run_stage
@@ -37,7 +37,7 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
     settings = {
         "stage": config.model_dump(mode="json", exclude=_SHOWN_ONLY),
         "model": recipe.model.model_dump(mode="json"),
-        "weights": source_weights(recipe, config),
+        "weights": recipe.weights_of(config),
     }
     return Key("checkpoint_stage", 1, recipe.seed, settings, inputs)
 

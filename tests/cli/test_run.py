@@ -1,0 +1,34 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from pellucid.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_plan_as_json_prints_stable_keys_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = str(ROOT / "recipes" / "stable-lm-2-1.6b.yaml")
+    assert main(["plan", recipe, "--json", "--runs", str(tmp_path / "runs")]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["parameters"]["total"] == 1_644_515_328
+    assert {"name", "weight", "tokens", "epochs", "category"} <= plan["sources"][0].keys()
+    assert plan["tokens"]["total"] > 2e12
+    assert not (tmp_path / "runs").exists()
+
+
+def test_all_problems_of_a_recipe_are_shown_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    recipe = str(ROOT / "recipes" / "pocket-smoke.yaml")
+    wrong = ["--set", "train.0.batch_tokens=1000", "--set", "model.heads=5", "--set", "train.0.schedule.peak_lr=-1"]
+    assert main(["run", recipe, "--runs", str(tmp_path), *wrong]) == 2
+    shown = capsys.readouterr().err
+    assert "3 problems" in shown
+    for field in ("batch_tokens", "heads", "peak_lr"):
+        assert field in shown
+    assert not list(tmp_path.iterdir()), "a wrong recipe leaves no run behind"
+
+
+def test_a_single_stage_needs_the_stages_before_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["shards", str(ROOT / "recipes" / "pocket-smoke.yaml"), "--runs", str(tmp_path)]) == 1
+    assert "pellucid documents" in capsys.readouterr().err

@@ -1,0 +1,36 @@
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from pellucid.cli.main import main
+
+
+def test_any_altered_byte_of_any_artifact_is_found_and_its_file_named(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [
+        path for path in sorted(run_copy.rglob("*")) if path.is_file() and path.parent != run_copy and path.name != "manifest.json"
+    ]
+    draw = random.Random(3)
+    for file in draw.sample(files, 25):
+        whole = file.read_bytes()
+        if not whole:
+            continue
+        at = draw.randrange(len(whole))
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << draw.randrange(8))]) + whole[at + 1 :])
+        assert main(["verify", str(run_copy)]) == 1
+        assert str(file) in capsys.readouterr().out
+        file.write_bytes(whole)
+    assert main(["verify", str(run_copy)]) == 0
+
+
+def test_an_edited_ledger_does_not_hold(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = run_copy / "ledger.jsonl"
+    ledger.write_text(ledger.read_text().replace('"stage":"plan"', '"stage":"plane"', 1))
+    assert main(["verify", str(run_copy), "--json"]) == 1
+    assert "ledger.jsonl" in json.loads(capsys.readouterr().out)["faults"][0]
+
+
+def test_a_folder_without_artifacts_does_not_pass(tmp_path: Path) -> None:
+    assert main(["verify", str(tmp_path)]) == 1
+    assert main(["verify", str(tmp_path / "none")]) == 2

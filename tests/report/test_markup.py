@@ -1,0 +1,23 @@
+from pellucid.report.facts import Fact
+from pellucid.report.markup import cell, figure, section, table
+
+
+def test_text_is_escaped_everywhere() -> None:
+    evil = '<script>"x"&'
+    page = table([evil], [[evil]], caption=evil) + section("a", evil, cell(Fact(evil, evil, "a.json", "/" + evil)))
+    page += figure("<svg></svg>", evil, "a.json")
+    assert "<script>" not in page
+
+
+def test_a_fact_links_to_its_file_and_a_missing_value_is_a_dash() -> None:
+    html = cell(Fact("1.78", 1.7812, "scores/heldout.json", "/bits_per_byte/all"))
+    assert 'href="../scores/heldout.json"' in html
+    assert 'data-pointer="/bits_per_byte/all"' in html
+    assert 'data-value="1.7812"' in html
+    assert "–" in cell(None)
+
+
+def test_number_columns_are_right_aligned_and_a_total_is_set_apart() -> None:
+    html = table(["Name", "N"], [["a", "1"], ["all", "2"]], caption="c", total=True)
+    assert html.count('class="number"') == 3
+    assert html.count('class="total"') == 1

@@ -1,0 +1,10 @@
+from pathlib import Path
+
+from pellucid.core.artifacts import read_manifest
+from pellucid.core.files import sha256_file
+
+
+def test_the_report_follows_every_manifest_that_it_shows(finished_run: Path) -> None:
+    inputs = read_manifest(finished_run / "report", "report").inputs
+    assert inputs.keys() == {"plan", "documents", "tokenizer", "shards", "pretrain", "scores", "exports"}
+    assert all(digest == sha256_file(finished_run / name / "manifest.json") for name, digest in inputs.items())

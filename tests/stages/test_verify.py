@@ -1,0 +1,18 @@
+from pathlib import Path
+
+from pellucid.stages.verify import verify_run
+
+
+def test_a_finished_run_holds_also_after_it_was_copied(run_copy: Path) -> None:
+    result = verify_run(run_copy)
+    assert result.faults == []
+    assert "ledger.jsonl" in result.checked
+    assert len(result.checked) == 9
+
+
+def test_a_missing_file_and_a_missing_ledger_are_named(run_copy: Path) -> None:
+    (run_copy / "plan" / "plan.json").unlink()
+    (run_copy / "ledger.jsonl").unlink()
+    faults = verify_run(run_copy).faults
+    assert any("plan.json is missing" in fault for fault in faults)
+    assert any("ledger.jsonl is missing" in fault for fault in faults)
