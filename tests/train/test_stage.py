@@ -123,10 +123,12 @@ def test_checkpoints_of_another_recipe_are_not_continued(tiny: Any, tmp_path: Pa
     run_stage(tiny.stage(2), tiny.model, tiny.order(), 1, tmp_path)
     with pytest.raises(ArtifactError, match="layers: the checkpoint has 2, the recipe says 1"):
         run_stage(tiny.stage(2), tiny.model.model_copy(update={"layers": 1}), tiny.order(), 1, tmp_path)
-    with pytest.raises(ArtifactError, match="seed: the checkpoint has 1, the recipe says 2"):
+    with pytest.raises(ArtifactError, match="seed: the checkpoint has 1, now it is 2"):
         run_stage(tiny.stage(2), tiny.model, tiny.order(), 2, tmp_path)
-    with pytest.raises(ArtifactError, match="optimizer: the checkpoint has"):
+    with pytest.raises(ArtifactError, match=r"optimizer\.kind: the checkpoint has adamw, now it is muon"):
         run_stage(tiny.stage(2, optimizer=OptimizerConfig(kind="muon")), tiny.model, tiny.order(), 1, tmp_path)
+    with pytest.raises(ArtifactError, match=r"data\.seed: the checkpoint has 1, now it is 7"):
+        run_stage(tiny.stage(2), tiny.model, tiny.order(seed=7), 1, tmp_path)
     run_stage(tiny.stage(2, checkpoint=CheckpointConfig(keep_last=1)), tiny.model, tiny.order(), 1, tmp_path)
 
 

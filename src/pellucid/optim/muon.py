@@ -1,7 +1,8 @@
 """Muon for the blocks' matrices: momentum, then the nearest semi-orthogonal matrix as the update.
 
-`torch.optim.Muon` does the same one matrix at a time and always in bfloat16, which takes far longer than float32 on a CPU
-without native bfloat16; here matrices of one shape go through together, in float32 on a CPU and in bfloat16 on a GPU.
+`torch.optim.Muon` does the same one matrix at a time and always in bfloat16. Here matrices of one shape go through together, in
+bfloat16 on a GPU and in float32 on a CPU: processors differ widely in bfloat16 (half the time of float32 where they compute it,
+many times as long where they do not, see benchmarks/optimizer_step.json), and float32 gives all of them the same losses.
 """
 
 import math

@@ -1,5 +1,6 @@
 """One training stage as a folder: checkpoints, metrics, samples and the receipt; continued from wherever it was cut off."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def run_stage(
     undisturbed run on the same machine with the same number of threads.
     """
     device = pick_device(stage.precision)
-    saver = _Saver(out / "checkpoints", stage, model_config, seed)
+    saver = _Saver(out / "checkpoints", stage, model_config, {"seed": seed, "data": _data(order)})
     with deterministic(), stop_on_signals() as stop:
         model = Decoder(model_config)
         init_weights(model, derive_seed(seed, "weights"))
@@ -78,11 +79,29 @@ def _objective(stage: TrainStageConfig) -> Objective:
     return {"next_token": partial(next_token, z_loss=stage.z_loss)}[stage.objective]
 
 
+def _data(order: DataOrder) -> dict[str, Any]:
+    """What the order of data is a function of, as far as a resumed run must agree on it."""
+    return {
+        "seed": order.seed,
+        "attention": order.attention,
+        "shares": dict(zip(order.source_names, order.shares, strict=True)),
+        "tokens": {name: stream.tokens for name, stream in zip(order.source_names, order.streams, strict=True)},
+    }
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values under dotted names, so that a difference can be told field by field."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
 class _Saver:
     """Keeps the checkpoints of one stage."""
 
-    def __init__(self, root: Path, stage: TrainStageConfig, model: ModelConfig, seed: int) -> None:
-        self._root, self._stage, self._model, self._seed = root, stage, model, seed
+    def __init__(self, root: Path, stage: TrainStageConfig, model: ModelConfig, origin: dict[str, Any]) -> None:
+        self._root, self._stage, self._model, self._origin = root, stage, model, origin
         self._path: Path | None = None
         self._step: int | None = None
 
@@ -95,7 +114,8 @@ class _Saver:
         step = state.progress.step
         if step == self._step:
             return
-        meta = {"seed": self._seed, "step": step, "stage": self._stage.model_dump(), "model": self._model.model_dump()}
+        stage, model = self._stage.model_dump(mode="json"), self._model.model_dump(mode="json")
+        meta = {"step": step, **self._origin, "stage": stage, "model": model}
         self._path, self._step = save_checkpoint(self._root, step, state.state_dict(), meta=meta), step
         apply_retention(self._root, self._stage.checkpoint)
 
@@ -106,12 +126,12 @@ class _Saver:
             return False
         loaded, meta = load_checkpoint(path, verify=False)  # latest_good has just read every byte
         check_architecture(path, meta, self._model)
-        wanted = {"seed": self._seed, **self._stage.model_dump(mode="json")}
-        found = {"seed": meta["seed"], **meta["stage"]}
+        wanted = _flat({**self._origin, **self._stage.model_dump(mode="json")})
+        found = _flat({**{name: meta.get(name) for name in self._origin}, **meta["stage"]})
         differing = [
-            f"  {name}: the checkpoint has {found.get(name)}, the recipe says {wanted.get(name)}"
-            for name in sorted((found.keys() | wanted.keys()) - _FREE_TO_CHANGE)
-            if found.get(name) != wanted.get(name)
+            f"  {name}: the checkpoint has {found.get(name)}, now it is {wanted.get(name)}"
+            for name in sorted(found.keys() | wanted.keys())
+            if found.get(name) != wanted.get(name) and name.split(".")[0] not in _FREE_TO_CHANGE
         ]
         if differing:
             raise ArtifactError(
