@@ -26,8 +26,8 @@ _LONG_BLANK = re.compile(rf"\s{{{_LONGEST_RUN_CHARS + 1},}}")
 def train_bpe(texts: Iterable[str], vocab_tokens: int) -> Tokenizer:
     """Learn a vocabulary of exactly `vocab_tokens` ids: 256 bytes, merges, then the special tokens of Arcade100k.
 
-    The same texts give the same vocabulary, whatever their order within equal counts and the number of threads. Raises
-    `UsageError` when the size leaves no room for bytes and special tokens, `DataError` when the texts do not hold enough pairs.
+    The same texts give the same vocabulary, in whatever order they come and with any number of threads. Raises `UsageError` when
+    the size leaves no room for bytes and special tokens, `DataError` when the texts do not hold enough pairs.
     """
     if vocab_tokens < MIN_VOCAB_TOKENS:
         raise UsageError(
