@@ -26,8 +26,8 @@ class Sampler(Protocol):
 class Recorder:
     """Logs of one stage. Opened at the step that training resumes from, it forgets what was logged after it.
 
-    The first line of `metrics.jsonl` has `event: start` with the formulas and the machine's peak; each resume adds a line with
-    `event: resume`; every other line is one step.
+    The first line of `metrics.jsonl` has `event: start` with the formulas and the machine's peak; each resume that has steps
+    to do adds a line with `event: resume`; every other line is one step.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Recorder:
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
-        if resumed_from:
+        if resumed_from and step < task.stage.total_steps:
             self._metrics.append({"step": step, "event": "resume", "checkpoint": Path(resumed_from).name, **facts})
-        else:
+        elif not resumed_from:
             self._metrics.append({"step": step, "event": "start", "formula": FORMULA, **facts})
 
     @property
