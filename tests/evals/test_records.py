@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.evals.records import DocumentScore, HeldoutDocument, limit_by_source, total
+from pellucid.evals.records import DocumentScore, total
 
 rows = st.lists(
     st.builds(DocumentScore, st.text(), st.text(), st.text(), st.integers(1, 10**6), st.integers(1, 10**6), st.floats(0, 1e6)),
@@ -29,10 +29,3 @@ def test_the_order_of_documents_changes_no_total(scores, random):
 def test_no_text_has_no_figure():
     assert math.isnan(total([]).bits_per_byte)
     assert math.isnan(total([]).perplexity)
-
-
-def test_a_limit_keeps_whole_documents_from_the_start_of_each_source():
-    documents = [HeldoutDocument(f"{source}{n}", source, "en", "é" * n) for source in ("a", "b") for n in (2, 3, 1)]
-    assert [document.id for document in limit_by_source(documents, 10)] == ["a2", "a3", "b2", "b3"]
-    assert [document.id for document in limit_by_source(documents, 4)] == ["a2", "b2"]
-    assert list(limit_by_source(documents, None)) == documents

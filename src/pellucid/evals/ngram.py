@@ -114,7 +114,7 @@ class NgramModel:
 def train_ngram(tokens: npt.NDArray[np.integer], *, vocab_tokens: int, eos_id: int, order: int = 5) -> NgramModel:
     """Estimate the model from a stream of documents, each followed by `eos_id`, with n-grams up to `order` ≥ 2 tokens.
 
-    Time and memory grow with the stream; `benchmarks/ngram.json` has both.
+    Time and memory grow with the stream; `benchmarks/evals.json` has both.
     Raises `DataError` for an empty stream or an id outside the vocabulary.
     """
     if len(tokens) == 0:

@@ -1,10 +1,10 @@
 """What a held-out evaluation reads and writes about one document."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["DocumentScore", "HeldoutDocument", "Totals", "limit_by_source", "total"]
+__all__ = ["DocumentScore", "HeldoutDocument", "Totals", "total"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,3 @@ def total(scores: Iterable[DocumentScore]) -> Totals:
     """Add up document scores; the sum of nats is exact (`math.fsum`), so neither order nor grouping changes it."""
     rows = list(scores)
     return Totals(len(rows), sum(row.bytes for row in rows), sum(row.tokens for row in rows), math.fsum(row.nats for row in rows))
-
-
-def limit_by_source(documents: Iterable[HeldoutDocument], max_bytes: int | None) -> Iterator[HeldoutDocument]:
-    """Yield each source's first documents that together hold at most `max_bytes` bytes of text; all of them for None."""
-    used: dict[str, int] = {}
-    for document in documents:
-        size = len(document.text.encode())
-        used[document.source] = used.get(document.source, 0) + size
-        if max_bytes is None or used[document.source] <= max_bytes:
-            yield document

@@ -149,5 +149,9 @@ def _logits(model: Decoder, ids: Sequence[int]) -> Tensor:
 
 
 def _kl(ours_V: npt.NDArray[np.float64], theirs_V: npt.NDArray[np.float64]) -> float:
-    """Kullback-Leibler divergence of two distributions given as log-probabilities, in nats."""
+    """Kullback-Leibler divergence of two distributions given as log-probabilities, in nats.
+
+    Theirs were rounded to float32, so they are scaled to add up to one again; otherwise that rounding is all one sees.
+    """
+    theirs_V = theirs_V - np.log(np.exp(theirs_V).sum())
     return float((np.exp(ours_V) * (ours_V - theirs_V)).sum())
