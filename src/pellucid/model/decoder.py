@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pellucid.core.errors import UsageError
 from pellucid.core.seeds import derive_seed
+from pellucid.model import fused
 from pellucid.model.cache import KVCache
 from pellucid.recipe.model import ModelConfig
 
@@ -21,8 +22,8 @@ __all__ = ["Decoder", "init_weights"]
 class Attending(NamedTuple):
     """What all layers of one forward pass share: rotary tables of the positions, and which positions see which."""
 
-    cos_BT1R: Tensor
-    sin_BT1R: Tensor
+    cos_B1TR: Tensor
+    sin_B1TR: Tensor
     mask_B1TT: Tensor | None
     """True where a query sees a key; None means causal, or everything for a single new position."""
     causal: bool
@@ -79,7 +80,7 @@ class Decoder(nn.Module):
 
     def logits(self, x_BTD: Tensor) -> Tensor:
         """Return logits_BTV of hidden states; training goes through `train.loss`, which never holds all of them."""
-        return F.linear(x_BTD, self.head_weight)
+        return fused.linear(x_BTD, self.head_weight)
 
     def _attending(
         self, ids_BT: Tensor, positions_BT: Tensor | None, documents_BT: Tensor | None, cache: KVCache | None
@@ -107,7 +108,7 @@ class Decoder(nn.Module):
         else:
             cos_BTR, sin_BTR = self.rotary_cos_TR[positions_BT], self.rotary_sin_TR[positions_BT]
         causal = mask_B1TT is None and tokens > 1
-        return Attending(cos_BTR[:, :, None], sin_BTR[:, :, None], mask_B1TT, causal, cache)
+        return Attending(cos_BTR[:, None], sin_BTR[:, None], mask_B1TT, causal, cache)
 
 
 class Block(nn.Module):
@@ -134,7 +135,6 @@ class Attention(nn.Module):
         super().__init__()
         self.layer = layer
         self.head_channels = config.head_channels
-        self.grouped = config.kv_heads != config.heads
         kv_hidden = config.kv_heads * config.head_channels
         self.query = nn.Linear(config.hidden, config.hidden, bias=config.qkv_bias)
         self.key = nn.Linear(config.hidden, kv_hidden, bias=config.qkv_bias)
@@ -143,19 +143,17 @@ class Attention(nn.Module):
 
     def forward(self, x_BTD: Tensor, attending: Attending) -> Tensor:
         """Return what the heads read, x_BTD."""
-        q_BTHC = self.query(x_BTD).unflatten(-1, (-1, self.head_channels))
-        k_BTKC = self.key(x_BTD).unflatten(-1, (-1, self.head_channels))
-        v_BTKC = self.value(x_BTD).unflatten(-1, (-1, self.head_channels))
-        q_BHTC = _rotate(q_BTHC, attending.cos_BT1R, attending.sin_BT1R).transpose(1, 2)
-        k_BKTC = _rotate(k_BTKC, attending.cos_BT1R, attending.sin_BT1R).transpose(1, 2)
-        v_BKTC = v_BTKC.transpose(1, 2)
+        batch, tokens, _ = x_BTD.shape
+        q_BHTC, k_BKTC, v_BKTC = (
+            fused.linear(x_BTD, part.weight, part.bias).view(batch, tokens, -1, self.head_channels).transpose(1, 2)
+            for part in (self.query, self.key, self.value)
+        )
+        q_BHTC = _rotate(q_BHTC, attending.cos_B1TR, attending.sin_B1TR)
+        k_BKTC = _rotate(k_BKTC, attending.cos_B1TR, attending.sin_B1TR)
         if attending.cache is not None:
             k_BKTC, v_BKTC = attending.cache.extend(self.layer, k_BKTC, v_BKTC)
-        y_BHTC = F.scaled_dot_product_attention(
-            q_BHTC, k_BKTC, v_BKTC, attn_mask=attending.mask_B1TT, is_causal=attending.causal, enable_gqa=self.grouped
-        )
-        y_BTD: Tensor = self.output(y_BHTC.transpose(1, 2).flatten(2))
-        return y_BTD
+        y_BHTC = fused.attention(q_BHTC, k_BKTC, v_BKTC, attending.mask_B1TT, attending.causal)
+        return fused.linear(y_BHTC.transpose(1, 2).flatten(2), self.output.weight)
 
 
 class MLP(nn.Module):
@@ -169,8 +167,7 @@ class MLP(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Return x_BTD."""
-        y_BTD: Tensor = self.down(F.silu(self.gate(x_BTD)) * self.up(x_BTD))
-        return y_BTD
+        return fused.linear(fused.swiglu(x_BTD, self.gate.weight, self.up.weight), self.down.weight)
 
 
 def init_weights(model: Decoder, seed: int) -> None:
@@ -228,13 +225,13 @@ def _rotary_tables(config: ModelConfig) -> tuple[Tensor, Tensor]:
     return angle_TR.cos(), angle_TR.sin()
 
 
-def _rotate(x_BTHC: Tensor, cos_BT1R: Tensor, sin_BT1R: Tensor) -> Tensor:
+def _rotate(x_BHTC: Tensor, cos_B1TR: Tensor, sin_B1TR: Tensor) -> Tensor:
     """Rotate the first channels, half-split as in GPT-NeoX: channel i turns with channel i + R/2; the others pass."""
-    half = cos_BT1R.shape[-1]
+    half = cos_B1TR.shape[-1]
     if half == 0:
-        return x_BTHC
-    a, b, rest = x_BTHC[..., :half], x_BTHC[..., half : 2 * half], x_BTHC[..., 2 * half :]
-    cos, sin = cos_BT1R.to(x_BTHC.dtype), sin_BT1R.to(x_BTHC.dtype)
+        return x_BHTC
+    a, b, rest = x_BHTC[..., :half], x_BHTC[..., half : 2 * half], x_BHTC[..., 2 * half :]
+    cos, sin = cos_B1TR.to(x_BHTC.dtype), sin_B1TR.to(x_BHTC.dtype)
     return torch.cat((a * cos - b * sin, b * cos + a * sin, rest), dim=-1)
 
 

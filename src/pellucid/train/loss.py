@@ -1,7 +1,7 @@
 """Cross-entropy of next tokens from hidden states, without ever holding the logits of all positions.
 
 The head's matrix product, the softmax and both gradients are computed chunk by chunk of positions in the forward pass, so at most
-`CHUNK_BYTES` of logits exist at a time, where a plain loss keeps B·T·V of them, and again as their gradient.
+`CHUNK_ROWS`·V logits exist at a time, where a plain loss keeps B·T·V of them, and again as their gradient.
 """
 
 from typing import Any, NamedTuple
@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pellucid.model.fused import product
+
 __all__ = ["IGNORE", "TokenLoss", "token_loss"]
 
 IGNORE = -100
 """Targets with this value carry no loss."""
 
-CHUNK_BYTES = 16 * 2**20
-"""Logits of one chunk in float32: large enough for an efficient matrix product, small enough to stay in a last-level cache."""
+CHUNK_ROWS = {"cpu": 512, "cuda": 2048}
+"""Positions of one chunk: enough for an efficient matrix product; on a CPU their logits stay in the last-level cache."""
 
 
 class TokenLoss(NamedTuple):
@@ -50,30 +52,32 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         need_x, need_head = ctx.needs_input_grad[:2]
         head_used_VD = head_VD.to(x_ND.dtype)
         valid_N = targets_N != IGNORE
-        rows_N = torch.where(valid_N, targets_N, 0)
+        target_N = torch.where(valid_N, targets_N, 0)
         nats_N, log_z_N = (torch.empty(x_ND.shape[0], dtype=torch.float32, device=x_ND.device) for _ in range(2))
         dx_ND = torch.empty_like(x_ND) if need_x else None
         dhead_VD = torch.zeros(head_VD.shape, dtype=torch.float32, device=head_VD.device) if need_head else None
-        chunk = max(1, CHUNK_BYTES // (4 * head_VD.shape[0]))
-        for start in range(0, x_ND.shape[0], chunk):
-            part = slice(start, start + chunk)
-            logits_NV = (x_ND[part] @ head_used_VD.T).float()
-            target_N1 = rows_N[part, None]
+        rows = CHUNK_ROWS.get(x_ND.device.type, 2048)
+        for start in range(0, x_ND.shape[0], rows):
+            part = slice(start, start + rows)
+            logits_NV = product(x_ND[part], head_used_VD).float()
+            target_N1 = target_N[part, None]
             target_logit_N = logits_NV.gather(1, target_N1)[:, 0]
-            log_z_N[part] = torch.logsumexp(logits_NV, dim=1)
+            largest_N = logits_NV.amax(1)
+            # torch's softmax is several times faster than its logsumexp and exp. The largest probability is at least 1/V, so its
+            # logarithm gives the normaliser without loss.
+            p_NV = torch.softmax(logits_NV, dim=1, out=logits_NV)
+            log_z_N[part] = largest_N - p_NV.amax(1).log()
             nats_N[part] = log_z_N[part] - target_logit_N
             if not (need_x or need_head):
                 continue
-            dlogits_NV = logits_NV.sub_(log_z_N[part, None]).exp_()
             if z_loss:
-                dlogits_NV *= 1 + 2 * z_loss * log_z_N[part, None]
-            dlogits_NV.scatter_add_(1, target_N1, torch.full_like(target_N1, -1, dtype=torch.float32))
-            dlogits_NV *= valid_N[part, None]
-            dlogits_NV = dlogits_NV.to(x_ND.dtype)
+                p_NV *= 1 + 2 * z_loss * log_z_N[part, None]
+            dlogits_NV = p_NV.scatter_(1, target_N1, p_NV.gather(1, target_N1) - 1).to(x_ND.dtype)
+            valid_N1 = valid_N[part, None].to(x_ND.dtype)
             if dx_ND is not None:
-                torch.mm(dlogits_NV, head_used_VD, out=dx_ND[part])
+                torch.mul(product(dlogits_NV, head_used_VD.T), valid_N1, out=dx_ND[part])
             if dhead_VD is not None:
-                _add_product(dhead_VD, dlogits_NV.T, x_ND[part])
+                _add_product(dhead_VD, dlogits_NV.T, x_ND[part] * valid_N1)
         nats_N.masked_fill_(~valid_N, 0)
         log_z_N.masked_fill_(~valid_N, 0)
         loss_sum = nats_N.sum() + (z_loss * log_z_N.square().sum() if z_loss else 0)

@@ -1,0 +1,33 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pellucid.train.allocation import keep_freed_memory
+
+_PROGRAM = """
+import resource, sys, torch
+from pellucid.train.allocation import keep_freed_memory
+torch.set_num_threads(1)
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+def touch():
+    torch.ones(6 * 2**20)  # 24 MiB, freed at once
+for _ in range(3):
+    touch()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    touch()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str) -> int:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    return int(subprocess.run([sys.executable, "-c", _PROGRAM, how], capture_output=True, text=True, check=True, env=clean).stdout)
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="the C library has no mallopt")
+def test_freed_blocks_are_used_again_without_new_pages() -> None:
+    assert faults("keep") < 100
