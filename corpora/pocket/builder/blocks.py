@@ -1,0 +1,90 @@
+"""A page as a list of blocks, and how blocks become documents of a bounded size."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+__all__ = ["MAX_BYTES", "Block", "Page", "plain_blocks", "render", "split_pages"]
+
+MAX_BYTES = 16_000  # longer works are cut at headings, so that every file has many documents to hold some out
+TIGHT = {"li", "row", "line"}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A paragraph, heading or the like: `kind` is h, p, li, row, line (verse, dialogue) or pre (kept as it is)."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One file, or one natural part of it, in one language. `origin` is PACKAGE/path; `part` names a part of the file."""
+
+    origin: str
+    language: str
+    licence: str
+    blocks: list[Block]
+    part: str = ""
+
+
+def plain_blocks(text: str) -> list[Block]:
+    """Cut plain text at empty lines; the lines of a paragraph are joined."""
+    return [Block("p", " ".join(piece.split())) for piece in re.split(r"\n\s*\n", text) if piece.strip()]
+
+
+def render(blocks: Iterable[Block]) -> str:
+    """Return the text of blocks: list items and rows on lines of their own, everything else set apart by an empty line."""
+    out: list[str] = []
+    before = ""
+    for block in blocks:
+        text = f"- {block.text}" if block.kind == "li" else block.text
+        if out:
+            out.append("\n" if block.kind in TIGHT and before in TIGHT else "\n\n")
+        out.append(text)
+        before = block.kind
+    return "".join(out)
+
+
+def split_pages(blocks: list[Block], max_bytes: int = MAX_BYTES) -> Iterator[list[Block]]:
+    """Cut a page into pieces of at most `max_bytes`: at headings where a piece is big enough, else between blocks."""
+    fine = [piece for block in blocks for piece in cut_block(block, max_bytes)]
+    total = sum(len(block.text.encode()) + 2 for block in fine)
+    if total <= max_bytes:
+        yield fine
+        return
+    piece: list[Block] = []
+    size, left = 0, total
+    for block in fine:
+        grown = len(block.text.encode()) + 2
+        at_heading = block.kind == "h" and size >= max_bytes // 3 and left >= 1000
+        if piece and (at_heading or size + grown > max_bytes):
+            heading = piece.pop() if piece[-1].kind == "h" and len(piece) > 1 and block.kind != "h" else None
+            yield piece
+            piece = [heading] if heading else []
+            size = sum(len(kept.text.encode()) + 2 for kept in piece)
+        piece.append(block)
+        size += grown
+        left -= grown
+    if piece:
+        yield piece
+
+
+def cut_block(block: Block, max_bytes: int) -> Iterator[Block]:
+    """Cut one block that is too long by itself: a listing between lines, a paragraph between sentences."""
+    if len(block.text.encode()) + 2 <= max_bytes:
+        yield block
+        return
+    parts = block.text.split("\n") if block.kind == "pre" else re.split(r"(?<=[.!?;:]) ", block.text)
+    glue = "\n" if block.kind == "pre" else " "
+    taken: list[str] = []
+    size = 0
+    for part in parts:
+        grown = len(part.encode()) + 1
+        if taken and size + grown > max_bytes - 2:
+            yield Block(block.kind, glue.join(taken))
+            taken, size = [], 0
+        taken.append(part)
+        size += grown
+    yield Block(block.kind, glue.join(taken))

@@ -1,0 +1,318 @@
+"""Readers: from an unpacked package to pages. Each takes (package, source, language) and yields `Page`s."""
+
+import bz2
+import gzip
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import Any
+
+import yaml
+from lxml import etree
+
+from builder.blocks import Block, Page, plain_blocks
+from builder.markup import html_blocks, latex_blocks, mallard_blocks, markdown_blocks, tidy
+from builder.packages import Package
+
+__all__ = ["Reader", "dictionary", "factbook", "html_pages", "jar_pages", "json_book", "littre", "mallard", "metamath", "rights"]
+__all__ += ["conversations", "enwiki", "licences", "rlang_book", "source_code", "speeches", "sword_bible", "vignettes"]
+
+Reader = Callable[[Package, str, str], Iterator[Page]]
+
+
+def html_pages(pattern: str, *, root: str = "body", skip: str = r"(^|/)(index|ix\d+|search|genindex|glossary_index)\b", drop: str = "") -> Reader:
+    """Read HTML files of a glob with `{lang}` in it; `skip` is a pattern of paths left out, `drop` one of classes and ids."""
+    unwanted = re.compile(drop) if drop else None
+
+    def dropped(element: etree._Element) -> bool:
+        return bool(unwanted and unwanted.search(f"{element.get('class') or ''} #{element.get('id') or ''}"))
+
+    def read(package: Package, licence: str, language: str) -> Iterator[Page]:
+        for path, data in package.files(pattern.replace("{lang}", language)):
+            if not re.search(skip, path):
+                yield Page(package.origin(path), language, licence, html_blocks(data, dropped, root))
+
+    return read
+
+
+def jar_pages(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the Scilab help: HTML pages in a jar."""
+    for _, data in package.files(f"usr/share/scilab/modules/helptools/jar/scilab_{language}*_help.jar"):
+        with zipfile.ZipFile(BytesIO(data)) as jar:
+            for name in sorted(jar.namelist()):
+                if name.endswith(".html") and "section_" not in name and not name.endswith("index.html"):
+                    text = re.sub(rb"<span class=\"path\".*?</span>\s*<br", b"<br", jar.read(name), flags=re.S)
+                    yield Page(f"{package.name}/{name}", language, licence, html_blocks(text))
+
+
+def mallard(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the GNOME help pages."""
+    folder = {"en": "C", "pt": "pt_BR"}.get(language, language)
+    for path, data in package.files(f"usr/share/help/{folder}/gnome-help/*.page"):
+        yield Page(package.origin(path), language, licence, mallard_blocks(data))
+
+
+def vignettes(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the articles that R packages ship as R Markdown or Sweave sources."""
+    for path, data in package.files("usr/lib/R/site-library/*/doc/*.Rmd", "usr/lib/R/site-library/*/doc/*.[RS]nw"):
+        text = data.decode("utf-8", "replace")
+        if "\ufffd" not in text:
+            read = markdown_blocks if path.endswith(".Rmd") else latex_blocks
+            yield Page(package.origin(path.removeprefix("usr/lib/R/site-library/")), language, licence, read(text))
+
+
+def json_book(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the chapters of Moby-Dick."""
+    for path, data in package.files("package/data/*.json"):
+        chapter = json.loads(data)
+        if not isinstance(chapter, dict):  # the file that holds all chapters again
+            continue
+        blocks = [Block("h", f"{chapter['chapter']}. {chapter['title']}".strip()), *plain_blocks(chapter["text"])]
+        yield Page(package.origin(path), language, licence, blocks)
+
+
+def speeches(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the State of the Union addresses."""
+    for path, data in package.files("package/data/*.json"):
+        speech = json.loads(data)
+        if not isinstance(speech, dict):
+            continue
+        blocks = [Block("h", f"{speech['name']}, {speech['year']}"), *plain_blocks(speech["text"])]
+        yield Page(package.origin(path), language, licence, blocks)
+
+
+def factbook(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the World Factbook: one page per country, a heading per field."""
+    for path, data in package.files("package/*/*.json"):
+        blocks: list[Block] = []
+        fields(json.loads(data), blocks, "")
+        yield Page(package.origin(path), language, licence, blocks)
+
+
+def fields(value: Any, blocks: list[Block], name: str) -> None:
+    """Append the fields of a factbook entry: a field with parts becomes a heading with rows."""
+    if set(value) == {"text"}:
+        text = tidy(re.sub(r"<[^>]+>", " ", str(value["text"])).replace("&nbsp;", " ").replace("&amp;", "&"))
+        blocks.append(Block("line", f"{name}: {text}" if name else text))
+        return
+    if name:
+        blocks.append(Block("h", name))
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            fields(inner, blocks, key)
+
+
+def dictionary(pattern: str, drop: str = "") -> Reader:
+    """Read a dictd dictionary (gzip): an entry begins in the first column, its text is indented."""
+    unwanted = re.compile(drop) if drop else None
+
+    def read(package: Package, licence: str, language: str) -> Iterator[Page]:
+        for path, data in package.files(pattern):
+            entries = re.split(r"\n(?=\S)", gzip.decompress(data).decode("utf-8", "replace"))
+            blocks: list[Block] = []
+            size = count = 0
+            for entry in entries:
+                head, _, body = entry.partition("\n")
+                if head.startswith("00-database") or "\ufffd" in entry or not body.strip() or (unwanted and unwanted.search(entry)):
+                    continue
+                blocks += [Block("h", tidy(head)), *plain_blocks(re.sub(r"[{}]", "", body))]
+                size += len(entry)
+                if size > 4000:
+                    yield Page(package.origin(path), language, licence, blocks, f"{count:05d}")
+                    blocks, size, count = [], 0, count + 1
+            if blocks:
+                yield Page(package.origin(path), language, licence, blocks, f"{count:05d}")
+
+    return read
+
+
+def littre(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the Littré (StarDict): one in sixteen of its long entries, each a page."""
+    root = package.root / "usr/share/stardict/dic"
+    index = (root / "XMLittre.idx").read_bytes()
+    text = gzip.decompress((root / "XMLittre.dict.dz").read_bytes())
+    place = 0
+    seen: set[int] = set()  # words that are written in two ways share an entry
+    while place < len(index):
+        end = index.index(b"\0", place)
+        word = index[place:end].decode()
+        offset, size = (int.from_bytes(index[end + 1 + shift : end + 5 + shift], "big") for shift in (0, 4))
+        place = end + 9
+        if 2500 <= size <= 12_000 and zlib.crc32(word.encode()) % 16 == 0 and offset not in seen:
+            seen.add(offset)
+            entry = text[offset : offset + size]
+            lines = re.sub(r"</?(?:i|b|big|small)>", "", entry.decode("utf-8", "replace")).split("\n")
+            blocks = [Block("p", tidy(line)) for line in lines if line.strip()]
+            yield Page(f"{package.name}/XMLittre.dict", language, licence, [Block("h", word), *blocks], f"{offset:08d}")
+
+
+def metamath(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the comments of set.mm: what each definition and theorem says, formulas as they are typed there."""
+    for path, data in package.files("usr/share/metamath/databases/set.mm*"):
+        text = (gzip.decompress(data) if path.endswith(".gz") else data).decode("utf-8", "replace")
+        blocks: list[Block] = []
+        size = count = 0
+        for comment in re.findall(r"\$\(\s+(.*?)\s+\$\)", text, flags=re.S):
+            comment = re.sub(r"\((?:Contributed|Proof shortened|Revised|Proof modification|New usage|Moved|Revision)[^()]*(?:\([^()]*\)[^()]*)*\)", "", comment)
+            comment = re.sub(r"\[[A-Z][\w']+\]\s*(?:p\.\s*[\w-]+)?", "", comment).replace("``", "`")
+            comment = re.sub(r"(?:^|\s)~ (\S+)", r" \1", re.sub(r"`\s*(.*?)\s*`", r"\1", comment, flags=re.S))
+            if len(comment) < 120 or re.search(r"[=#*-]{6}|\$[ctjv]|htmldef|@", comment):
+                continue
+            blocks += [Block("p", tidy(comment))]
+            size += len(comment)
+            if size > 3000:
+                yield Page(package.origin(path), language, licence, blocks, f"{count:05d}")
+                blocks, size, count = [], 0, count + 1
+
+
+def rights(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the Universal Declaration of Human Rights, the preamble and each article a page."""
+    code = {"en": "eng", "de": "deu_1996", "es": "spa", "fr": "fra", "it": "ita", "nl": "nld", "pt": "por_PT"}[language]
+    for path, data in package.files(f"package/declaration/{code}.html"):
+        for number, piece in enumerate(re.split(rb"<article[^>]*>|</header>", data)):
+            yield Page(package.origin(path), language, licence, html_blocks(b"<body>" + piece.split(b"<body>")[-1]), f"{number:02d}")
+
+
+def conversations(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the ChatterBot dialogues: each topic a page, each turn a line."""
+    folder = {"en": "english", "de": "german", "es": "spanish", "fr": "french", "it": "italian", "pt": "portuguese", "nl": "dutch"}[language]
+    for path, data in package.files(f"chatterbot_corpus/data/{folder}/*.yml"):
+        blocks: list[Block] = []
+        part = size = 0
+        for turns in yaml.load(data, Loader=yaml.CSafeLoader).get("conversations") or []:
+            said = [tidy(str(turn)) for turn in turns if turn is not None]
+            lines = [Block("line", ("? " if place % 2 == 0 else "! ") + turn) for place, turn in enumerate(said)]
+            blocks += [Block("p", lines[0].text), *lines[1:]] if lines else []
+            size += sum(map(len, said))
+            if size > 1500:
+                yield Page(package.origin(path), language, licence, blocks, f"{part:03d}")
+                blocks, size, part = [], 0, part + 1
+        yield Page(package.origin(path), language, licence, blocks, f"{part:03d}")
+
+
+def enwiki(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the sample of English Wikipedia articles, wiki markup taken off."""
+    for path, data in package.files("gensim/test/test_data/enwiki-latest-pages-articles1*.bz2"):
+        text = bz2.decompress(data).decode("utf-8", "replace")
+        for found in re.finditer(r"<page>\s*<title>(.*?)</title>.*?<text[^>]*>(.*?)</text>", text, flags=re.S):
+            if ":" not in found[1] and not found[2].lower().startswith("#redirect"):
+                yield Page(package.origin(path), language, licence, [Block("h", found[1]), *wiki_blocks(found[2])], found[1].replace(" ", "_"))
+
+
+def wiki_blocks(text: str) -> list[Block]:
+    """Return the prose and headings of wiki text; templates, tables, files and references go."""
+    for mark, plain in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&amp;", "&"), ("&nbsp;", " ")):
+        text = text.replace(mark, plain)
+    text = re.sub(r"<!--.*?-->|<ref[^>/]*/>|<(ref|gallery|math|timeline|blockquote|div|table)\b[^>]*>.*?</\1>", "", text, flags=re.S)
+    for _ in range(6):
+        text = re.sub(r"\{\{[^{}]*\}\}|\{\|[^{}]*\|\}", "", text)
+    text = re.split(r"\n==+\s*(?:References|External links|See also|Further reading|Notes|Bibliography|Footnotes)\s*==+", text)[0]
+    for _ in range(3):
+        text = re.sub(r"\[\[(?:File|Image|Category)[^\[\]]*(?:\[\[[^\]]*\]\][^\[\]]*)*\]\]", "", text)
+    text = re.sub(r"\[\[(?:[^\]|]*\|)?([^\]]*)\]\]", r"\1", re.sub(r"\[https?:\S+ ?([^\]]*)\]", r"\1", text))
+    text = re.sub(r"</?[a-z][^>]*>|'{2,}|__\w+__", "", text)
+    blocks: list[Block] = []
+    for line in text.split("\n"):
+        line = tidy(line)
+        if heading := re.fullmatch(r"=+ *(.*?) *=+", line):
+            blocks.append(Block("h", heading[1]))
+        elif line.startswith(("*", "#")) and len(line) > 20:
+            blocks.append(Block("li", line.lstrip("*#:; ")))
+        elif len(line) > 40 and not re.search(r"[{}|\]\[]", line):
+            blocks.append(Block("p", line.lstrip(":; ")))
+    return blocks
+
+
+def licences(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the licence texts of the SPDX list."""
+    for path, data in package.files("package/licenses/*.json"):
+        entry = json.loads(data)
+        yield Page(package.origin(path), language, licence, [Block("h", entry["name"]), *plain_blocks(entry["licenseText"])])
+
+
+def rlang_book(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read Jane Austen's novels from the R package's data base: the strings of its objects, cut at chapter headings."""
+    for path, data in package.files("usr/lib/R/site-library/janeaustenr/data/Rdata.rdb", "usr/lib/R/site-library/janeaustenr/R/sysdata.rdb"):
+        place = 0
+        while place + 4 < len(data):
+            found = zlib.decompressobj()
+            try:
+                raw = found.decompress(data[place + 4 :])
+            except zlib.error:
+                break
+            used = len(data) - place - 4 - len(found.unused_data)
+            yield from chapters(package, path, licence, language, raw, place)
+            place += 4 + used
+
+
+def chapters(package: Package, path: str, licence: str, language: str, raw: bytes, place: int) -> Iterator[Page]:
+    """Yield the chapters in one serialised R character vector (lines of a novel)."""
+    lines: list[str] = []
+    here = 0
+    while (here := raw.find(b"\x00\x09", here)) >= 0:
+        size = int.from_bytes(raw[here + 2 : here + 6], "big")
+        if size == 0xFFFFFFFF or size > 200:
+            here += 2
+            continue
+        lines.append(raw[here + 6 : here + 6 + size].decode("utf-8", "replace"))
+        here += 6 + size
+    for number, chapter in enumerate(re.split(r"\n(?=(?:CHAPTER|Chapter|VOLUME|Volume) [IVXLC\d]+)", "\n".join(lines))):
+        head, _, body = chapter.partition("\n")
+        if len(body) > 2000:
+            yield Page(package.origin(path.removeprefix("usr/lib/R/site-library/")), language, licence, [Block("h", head), *plain_blocks(body)], f"{place}-{number:02d}")
+
+
+def sword_bible(package: Package, licence: str, language: str) -> Iterator[Page]:
+    """Read the chapters of a SWORD Bible module (zText4 or zText, zlib): verses of OSIS or ThML marks become lines."""
+    for half in ("ot", "nt"):
+        parts = {path.rpartition(".")[2]: data for path, data in package.files(f"usr/share/sword/modules/texts/ztext/*/{half}.*")}
+        kinds = sorted(parts)
+        blocks_index, verses_index, texts = (parts[kind] for kind in sorted(kinds, key=lambda kind: kind[-1]))
+        books: dict[int, bytes] = {}
+        lines: list[Block] = []
+        chapter = 0
+        for place in range(0, len(verses_index), 10):
+            number = int.from_bytes(verses_index[place : place + 4], "little")
+            start = int.from_bytes(verses_index[place + 4 : place + 8], "little")
+            size = int.from_bytes(verses_index[place + 8 : place + 10], "little")
+            if size == 0:
+                continue
+            if number not in books:
+                offset, length = (int.from_bytes(blocks_index[number * 12 + shift : number * 12 + shift + 4], "little") for shift in (0, 4))
+                books[number] = zlib.decompress(texts[offset : offset + length])
+            verse = books[number][start : start + size].decode("utf-8", "replace")
+            text = tidy(re.sub(r"<[^>]+>", " ", verse))
+            if re.search(r"<chapter|<title", verse) or len(lines) >= 60:
+                if lines:
+                    yield Page(f"{package.name}/{half}", language, licence, lines, f"{chapter:04d}")
+                    lines, chapter = [], chapter + 1
+            if text:
+                lines.append(Block("line", text))
+        if lines:
+            yield Page(f"{package.name}/{half}", language, licence, lines, f"{chapter:04d}")
+
+
+def source_code(*patterns: str, skip: str, comment: str) -> Reader:
+    """Read source files; the comment at the top (`comment` is its pattern) goes, cuts fall before top-level definitions."""
+
+    def read(package: Package, licence: str, language: str) -> Iterator[Page]:
+        for path, data in package.files(*patterns):
+            text = data.decode("utf-8", "replace")
+            if re.search(skip, path) or "\ufffd" in text:
+                continue
+            text = re.sub(rf"\A(?:{comment})", "", text.replace("\r\n", "\n"), flags=re.S | re.M)
+            pieces = re.split(r"\n(?=(?:async def|def|class|@\w|function|export|template|namespace|const \w+ = \(|/\*\*)[^\n]*)", text)
+            blocks: list[Block] = []
+            for piece in pieces:
+                if blocks and len(blocks[-1].text) + len(piece) < 12_000:
+                    blocks[-1] = Block("pre", blocks[-1].text + "\n" + piece)
+                else:
+                    blocks.append(Block("pre", piece))
+            for number, block in enumerate(blocks):
+                yield Page(package.origin(path), language, licence, [block], f"{number:03d}" if len(blocks) > 1 else "")
+
+    return read
+
