@@ -48,6 +48,7 @@ class Recorder:
             "peak_source": peak_source,
             "device": str(task.device.device),
             "precision": task.device.precision,
+            "compiled": task.forward is not state.model,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }

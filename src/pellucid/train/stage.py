@@ -20,6 +20,8 @@ from pellucid.model.decoder import Decoder, init_weights
 from pellucid.optim.optimizer import build_optimizer
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.training import TrainStageConfig
+from pellucid.train.allocation import keep_freed_memory
+from pellucid.train.compilation import compile_model
 from pellucid.train.device import deterministic, pick_device
 from pellucid.train.feed import Objective
 from pellucid.train.loop import Hooks, Task, train
@@ -54,6 +56,7 @@ def run_stage(
     """
     device = pick_device(stage.precision)
     saver = _Saver(out / "checkpoints", stage, model_config, {"seed": seed, "data": _data(order)})
+    keep_freed_memory()
     with deterministic(), stop_on_signals() as stop:
         model = Decoder(model_config)
         init_weights(model, derive_seed(seed, "weights"))
@@ -64,7 +67,7 @@ def run_stage(
         resumed = saver.restore(state)
         if not resumed and init_from is not None:
             load_weights(model, init_from)
-        task = Task(stage, order, _objective(stage), model, device)
+        task = Task(stage, order, _objective(stage), compile_model(model, stage.compile), device)
         recorder = Recorder(out, task, state, resumed_from=saver.last_saved() if resumed else None, sample=sample)
         try:
             with show_progress(stage.name, stage.total_steps * stage.batch_tokens, "tokens") as bar:
