@@ -113,6 +113,8 @@ def _judged(what: str, result: dict[str, Any], differences: npt.NDArray[np.float
 def _in_transformers(folder: Path) -> tuple[Callable[[Sequence[int]], Tensor], Callable[[str], list[int]]]:
     import transformers
 
+    # Its bar over a file of a few megabytes would break into ours.
+    transformers.utils.logging.disable_progress_bar()
     loaded = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     loaded.train(False)
     # A special token's name in raw text is read as text by us, and by their tokenizer when told so.
