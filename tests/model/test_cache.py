@@ -45,19 +45,6 @@ def test_a_full_cache_refuses_more_and_keeps_what_it_holds() -> None:
     assert cache.length == 3
 
 
-def test_a_rewound_cache_gives_another_continuation_the_same_context() -> None:
-    model, cache = model_of(), KVCache(CONFIG)
-    with torch.no_grad():
-        model(torch.arange(6)[None], cache=cache)
-        model(torch.tensor([[50, 51]]), cache=cache)
-        cache.rewind(6)
-        again = model(torch.tensor([[60]]), cache=cache)
-        fresh = model(torch.cat([torch.arange(6), torch.tensor([60])])[None])[:, -1:]
-    torch.testing.assert_close(again, fresh, atol=1e-4, rtol=1e-4)
-    with pytest.raises(UsageError, match="rewind"):
-        cache.rewind(99)
-
-
 def test_a_sequence_past_the_context_is_refused_with_a_cache_too() -> None:
     model, cache = model_of(), KVCache(CONFIG, max_tokens=64)
     with torch.no_grad():

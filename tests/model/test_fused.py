@@ -35,16 +35,6 @@ def test_linear_equals_torchs(rows: int, bias: bool, seed: int) -> None:
     check(fused.linear, F.linear, inputs)
 
 
-@settings(max_examples=20, deadline=None)
-@given(rows=ROWS, seed=st.integers(0, 9))
-def test_swiglu_equals_its_definition(rows: int, seed: int) -> None:
-    check(
-        fused.swiglu,
-        lambda x, gate, up: F.silu(F.linear(x, gate)) * F.linear(x, up),
-        tensors((2, rows, 12), (20, 12), (20, 12), seed=seed),
-    )
-
-
 @settings(max_examples=30, deadline=None)
 @given(tokens=ROWS, kv_heads=st.sampled_from([1, 2, 4]), document=st.integers(0, 90), seed=st.integers(0, 9))
 def test_attention_equals_torchs_at_any_length_grouping_and_mask(tokens: int, kv_heads: int, document: int, seed: int) -> None:

@@ -48,9 +48,3 @@ class KVCache:
     def advance(self, tokens: int) -> None:
         """Count `tokens` positions as held, after every layer has written them."""
         self.length += tokens
-
-    def rewind(self, length: int) -> None:
-        """Forget all positions from `length` on, so that another continuation can share what comes before."""
-        if not 0 <= length <= self.length:
-            raise UsageError(f"cannot rewind a cache of {self.length} positions to {length}")
-        self.length = length

@@ -4,7 +4,7 @@ Shapes: B sequences, T positions, D hidden, H query heads, K kv heads, C head ch
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -75,8 +75,7 @@ class Decoder(nn.Module):
             x_BTD = block(x_BTD, attending)
         if cache is not None:
             cache.advance(ids_BT.shape[1])
-        hidden: Tensor = self.norm(x_BTD)
-        return hidden
+        return cast(Tensor, self.norm(x_BTD))
 
     def logits(self, x_BTD: Tensor) -> Tensor:
         """Return logits_BTV of hidden states; training goes through `train.loss`, which never holds all of them."""
@@ -101,8 +100,7 @@ class Decoder(nn.Module):
                 mask_B1TT = everything.tril(past)[None, None]
         if documents_BT is not None:
             mask_B1TT = (documents_BT[:, None, :, None] == documents_BT[:, None, None, :]).tril()
-            if positions_BT is None:
-                positions_BT = _positions_within(documents_BT)
+            positions_BT = _positions_within(documents_BT) if positions_BT is None else positions_BT
         if positions_BT is None:
             cos_BTR, sin_BTR = (t[None, past : past + tokens] for t in (self.rotary_cos_TR, self.rotary_sin_TR))
         else:
@@ -124,8 +122,7 @@ class Block(nn.Module):
     def forward(self, x_BTD: Tensor, attending: Attending) -> Tensor:
         """Return x_BTD after this block."""
         x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), attending)
-        result: Tensor = x_BTD + self.mlp(self.mlp_norm(x_BTD))
-        return result
+        return cast(Tensor, x_BTD + self.mlp(self.mlp_norm(x_BTD)))
 
 
 class Attention(nn.Module):
@@ -167,7 +164,8 @@ class MLP(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Return x_BTD."""
-        return fused.linear(fused.swiglu(x_BTD, self.gate.weight, self.up.weight), self.down.weight)
+        gate_BTF, up_BTF = fused.linear(x_BTD, self.gate.weight), fused.linear(x_BTD, self.up.weight)
+        return fused.linear(F.silu(gate_BTF) * up_BTF, self.down.weight)
 
 
 def init_weights(model: Decoder, seed: int) -> None:
@@ -202,9 +200,7 @@ def _check(config: ModelConfig) -> None:
     if config.heads % config.kv_heads:
         wrong.append(f"heads {config.heads} is not a multiple of kv_heads {config.kv_heads}")
     if config.rotary_channels % 2:
-        wrong.append(
-            f"rotary_frac {config.rotary_frac} rotates {config.rotary_channels} of {config.head_channels} channels; must be even"
-        )
+        wrong.append(f"rotary_frac rotates {config.rotary_channels} of {config.head_channels} channels; must be even")
     if config.norm == "rmsnorm" and config.norm_bias:
         wrong.append("norm_bias is true; an rmsnorm has no bias")
     if wrong:

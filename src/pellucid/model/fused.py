@@ -1,8 +1,7 @@
-"""Linear layers, SwiGLU and attention as a CPU computes them fastest in float32; plain torch everywhere else.
+"""Linear layers and attention as a CPU computes them fastest in float32; plain torch everywhere else.
 
-`benchmarks/train_step.py` says what this gains over torch's own modules, eager and compiled: oneDNN's products beat the ones that
-`F.linear` calls, attention in blocks of queries skips what the causal mask hides in the backward pass too, and SwiGLU keeps its
-intermediate values in a few buffers. All are ordinary functions of tensors with gradients, equal to the plain ones to rounding.
+oneDNN's products beat the ones that `F.linear` calls, and attention in blocks of queries skips what the causal mask hides in the
+backward pass too; `benchmarks/train_step.py` says what this gains. Values and gradients equal the plain ones to rounding.
 """
 
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["attention", "linear", "product", "swiglu"]
+__all__ = ["attention", "linear", "product"]
 
 _FEWEST_ROWS = 64
 """Below this, as in decoding, plain products are as fast and have less to set up."""
@@ -52,26 +51,20 @@ def linear(x_BTI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Te
     return result.view(*x_BTI.shape[:-1], -1)
 
 
-def swiglu(x_BTD: Tensor, gate_FD: Tensor, up_FD: Tensor) -> Tensor:
-    """Return silu(x · gateᵀ) · (x · upᵀ), the hidden values of the MLP."""
-    if not _fast(x_BTD, x_BTD.numel() // x_BTD.shape[-1]):
-        return F.silu(F.linear(x_BTD, gate_FD)) * F.linear(x_BTD, up_FD)
-    result: Tensor = _SwiGLU.apply(x_BTD.reshape(-1, x_BTD.shape[-1]), gate_FD, up_FD)  # type: ignore[no-untyped-call]
-    return result.view(*x_BTD.shape[:-1], -1)
-
-
 def attention(q_BHTC: Tensor, k_BKSC: Tensor, v_BKSC: Tensor, mask_B1TS: Tensor | None, causal: bool) -> Tensor:
     """Return what every head reads, (B, H, T, C): softmax(q·kᵀ/√C)·v over the keys that the mask allows, causal ones by default.
 
     `mask_B1TS` is True where a query may look, and must not look ahead when T = S; K divides H (grouped queries).
     """
-    heads, tokens, groups = q_BHTC.shape[1], q_BHTC.shape[2], q_BHTC.shape[1] // k_BKSC.shape[1]
+    tokens, groups = q_BHTC.shape[2], q_BHTC.shape[1] // k_BKSC.shape[1]
     lower = causal or (mask_B1TS is not None and tokens == k_BKSC.shape[2])
     if not (lower and tokens <= _LONGEST and torch.is_grad_enabled() and _fast(q_BHTC, tokens)):
         return F.scaled_dot_product_attention(q_BHTC, k_BKSC, v_BKSC, attn_mask=mask_B1TS, is_causal=causal, enable_gqa=groups > 1)
-    q_ZTC, k_ZTC, v_ZTC = (t.repeat_interleave(heads // t.shape[1], dim=1).flatten(0, 1) for t in (q_BHTC, k_BKSC, v_BKSC))
-    y_ZTC: Tensor = _BlockAttention.apply(q_ZTC, k_ZTC, v_ZTC, mask_B1TS)  # type: ignore[no-untyped-call]
-    return y_ZTC.view_as(q_BHTC)
+    if groups > 1:
+        k_BKSC, v_BKSC = (t.repeat_interleave(groups, dim=1) for t in (k_BKSC, v_BKSC))
+    qkv = (t.flatten(0, 1) for t in (q_BHTC, k_BKSC, v_BKSC))
+    y_ZTC: Tensor = _BlockAttention.apply(*qkv, mask_B1TS)  # type: ignore[no-untyped-call]
+    return y_ZTC.view(q_BHTC.shape)
 
 
 class _Linear(torch.autograd.Function):
@@ -85,32 +78,9 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x_NI, weight_OI = ctx.saved_tensors
-        dy_NO = grads[0]
-        need_x, need_weight, need_bias = ctx.needs_input_grad
-        return (
-            product(dy_NO, weight_OI.T) if need_x else None,
-            dy_NO.T @ x_NI if need_weight else None,
-            dy_NO.sum(0) if need_bias else None,
-        )
-
-
-class _SwiGLU(torch.autograd.Function):
-    """Keeps the two products for the backward pass; everything else is made in place."""
-
-    @staticmethod
-    def forward(ctx: Any, x_ND: Tensor, gate_FD: Tensor, up_FD: Tensor) -> Tensor:
-        gate_NF, up_NF = product(x_ND, gate_FD), product(x_ND, up_FD)
-        ctx.save_for_backward(x_ND, gate_FD, up_FD, gate_NF, up_NF)
-        return F.silu(gate_NF).mul_(up_NF)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x_ND, gate_FD, up_FD, gate_NF, up_NF = ctx.saved_tensors
-        dh_NF = grads[0]
-        dup_NF = F.silu(gate_NF).mul_(dh_NF)
-        dgate_NF = torch.ops.aten.silu_backward(dh_NF * up_NF, gate_NF)
-        dx_ND = product(dgate_NF, gate_FD.T).add_(product(dup_NF, up_FD.T)) if ctx.needs_input_grad[0] else None
-        return dx_ND, dgate_NF.T @ x_ND, dup_NF.T @ x_ND
+        dy_NO, (need_x, need_weight, need_bias) = grads[0], ctx.needs_input_grad
+        dx_NI = product(dy_NO, weight_OI.T) if need_x else None
+        return dx_NI, dy_NO.T @ x_NI if need_weight else None, dy_NO.sum(0) if need_bias else None
 
 
 class _BlockAttention(torch.autograd.Function):
@@ -124,7 +94,7 @@ class _BlockAttention(torch.autograd.Function):
         probabilities = []
         for block, keys in _blocks(q_ZTC.shape[1]):
             size = block.stop - block.start
-            p_Zts = q_ZTC.new_empty(q_ZTC.shape[0], size, keys.stop)
+            p_Zts = q_ZTC.new_empty(len(q_ZTC), size, keys.stop)
             torch.baddbmm(p_Zts, q_ZTC[:, block], k_ZTC[:, keys].mT, beta=0, alpha=scale, out=p_Zts)
             if mask_B1TT is None:
                 p_Zts[:, :, block] += ahead[:size, :size]
@@ -146,8 +116,7 @@ class _BlockAttention(torch.autograd.Function):
         for (block, keys), p_Zts in zip(_blocks(q_ZTC.shape[1]), probabilities, strict=True):
             dv_ZTC[:, keys].baddbmm_(p_Zts.mT, dy_ZTC[:, block])
             ds_Zts = torch.bmm(dy_ZTC[:, block], v_ZTC[:, keys].mT).sub_(sum_ZT1[:, block]).mul_(p_Zts)
-            dq_block_ZtC = dq_ZTC[:, block]
-            torch.baddbmm(dq_block_ZtC, ds_Zts, k_ZTC[:, keys], beta=0, alpha=scale, out=dq_block_ZtC)
+            torch.baddbmm(dq_ZTC[:, block], ds_Zts, k_ZTC[:, keys], beta=0, alpha=scale, out=dq_ZTC[:, block])
             dk_ZTC[:, keys].baddbmm_(ds_Zts.mT, q_ZTC[:, block], alpha=scale)
         return dq_ZTC, dk_ZTC, dv_ZTC, None
 
@@ -155,4 +124,4 @@ class _BlockAttention(torch.autograd.Function):
 def _blocks(tokens: int) -> list[tuple[slice, slice]]:
     """Blocks of queries, each with the keys that it may see."""
     starts = range(0, tokens, _QUERY_BLOCK)
-    return [(slice(start, min(start + _QUERY_BLOCK, tokens)), slice(0, min(start + _QUERY_BLOCK, tokens))) for start in starts]
+    return [(slice(i, min(i + _QUERY_BLOCK, tokens)), slice(0, min(i + _QUERY_BLOCK, tokens))) for i in starts]

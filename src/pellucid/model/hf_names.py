@@ -26,7 +26,6 @@ _BLOCK_PARTS = {
     "mlp.up": "mlp.up_proj",
     "mlp.down": "mlp.down_proj",
 }
-_QKV = ("attention.query", "attention.key", "attention.value")
 
 
 def to_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
@@ -39,11 +38,8 @@ def to_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]
     _architecture(config)
     names = _names(config)
     _check_tensors(state, {ours: shape for ours, (_, shape) in names.items()})
-    result = {theirs: state[ours] for ours, (theirs, _) in names.items()}
-    for theirs in _zero_biases(config):
-        like = state["norm.weight"]
-        result[theirs] = torch.zeros(config.hidden, dtype=like.dtype, device=like.device)
-    return result
+    biases = {theirs: torch.zeros_like(state["norm.weight"]) for theirs in _zero_biases(config)}
+    return {theirs: state[ours] for ours, (theirs, _) in names.items()} | biases
 
 
 def from_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
@@ -152,7 +148,7 @@ def _names(config: ModelConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
                 names.update(_norm_names(config, ours, theirs))
                 continue
             names[f"{ours}.weight"] = (f"{theirs}.weight", shapes[part])
-            if config.qkv_bias and part in _QKV:
+            if config.qkv_bias and part in ("attention.query", "attention.key", "attention.value"):
                 names[f"{ours}.bias"] = (f"{theirs}.bias", shapes[part][:1])
     return names
 
