@@ -1,0 +1,224 @@
+"""Time one training step of the Stable LM 2 shape (9.0 M parameters, 8 x 512 tokens, fp32, AdamW) beside its peers.
+
+Every contestant runs in a process of its own and is asked for one step at a time, round robin, so that all of them meet the same
+machine. A step is forward, backward, clipping to norm 1 and AdamW; losses are next-token cross-entropy of the same random ids.
+
+    python benchmarks/train_step.py                                     # needs pellucid[hf]
+    python benchmarks/train_step.py --litgpt-python VENV/bin/python     # an environment of litgpt's own
+
+Peers are run as their own users would: torch.compile of the module, fused AdamW, foreach clipping.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+SHAPE = {"vocab": 8192, "context": 512, "hidden": 256, "layers": 6, "heads": 4, "mlp": 704, "batch": 8}
+TOKENS = SHAPE["batch"] * SHAPE["context"]
+CONTESTANTS = ("pellucid", "pellucid-compiled", "transformers", "transformers-compiled", "litgpt", "litgpt-compiled")
+
+
+def pellucid_step(ids: Any, compiled: bool) -> Any:
+    import torch
+
+    from pellucid.model.decoder import Decoder, init_weights
+    from pellucid.recipe.model import ModelConfig
+    from pellucid.train.allocation import keep_freed_memory
+    from pellucid.train.compilation import compile_model
+    from pellucid.train.loss import token_loss
+
+    keep_freed_memory()
+    config = ModelConfig(
+        vocab_tokens=SHAPE["vocab"], context_tokens=SHAPE["context"], hidden=SHAPE["hidden"], layers=SHAPE["layers"],
+        heads=SHAPE["heads"], kv_heads=SHAPE["heads"], mlp_hidden=SHAPE["mlp"], norm="layernorm", norm_bias=True,
+        rotary_frac=0.25, qkv_bias=True, tied_head=False,
+    )  # fmt: skip
+    model = Decoder(config)
+    init_weights(model, 0)
+    forward = compile_model(model, "on" if compiled else "off")
+    inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+
+    def loss() -> torch.Tensor:
+        return token_loss(forward(inputs), model.head_weight, targets).loss_sum / TOKENS
+
+    return model, loss
+
+
+def transformers_step(ids: Any, compiled: bool) -> Any:
+    import torch
+    import torch.nn.functional as F
+    from transformers import StableLmConfig, StableLmForCausalLM
+
+    config = StableLmConfig(
+        vocab_size=SHAPE["vocab"], max_position_embeddings=SHAPE["context"], hidden_size=SHAPE["hidden"],
+        num_hidden_layers=SHAPE["layers"], num_attention_heads=SHAPE["heads"], num_key_value_heads=SHAPE["heads"],
+        intermediate_size=SHAPE["mlp"], use_qkv_bias=True, tie_word_embeddings=False, use_cache=False,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25},
+    )  # fmt: skip
+    model = StableLmForCausalLM._from_config(config, attn_implementation="sdpa").train()
+    forward = torch.compile(model) if compiled else model
+    inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+
+    def loss() -> torch.Tensor:
+        return F.cross_entropy(forward(input_ids=inputs).logits.flatten(0, 1), targets.flatten())
+
+    return model, loss
+
+
+def litgpt_step(ids: Any, compiled: bool) -> Any:
+    import torch
+    from litgpt.config import Config
+    from litgpt.model import GPT
+    from litgpt.utils import chunked_cross_entropy
+
+    config = Config(
+        block_size=SHAPE["context"], vocab_size=SHAPE["vocab"], padded_vocab_size=SHAPE["vocab"], n_layer=SHAPE["layers"],
+        n_head=SHAPE["heads"], n_query_groups=SHAPE["heads"], n_embd=SHAPE["hidden"], intermediate_size=SHAPE["mlp"],
+        rotary_percentage=0.25, parallel_residual=False, bias=False, attn_bias=True, norm_class_name="LayerNorm",
+        mlp_class_name="LLaMAMLP",
+    )  # fmt: skip
+    model = GPT(config)
+    forward = torch.compile(model) if compiled else model
+    inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+
+    def loss() -> torch.Tensor:
+        return chunked_cross_entropy(forward(inputs), targets, chunk_size=0)
+
+    return model, loss
+
+
+def serve(name: str, threads: int) -> None:
+    """Warm up, report the parameters, then make one step for every line on standard input and answer with its times."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    ids = torch.randint(SHAPE["vocab"], (SHAPE["batch"], SHAPE["context"] + 1))
+    family, _, compiled = name.partition("-")
+    make = {"pellucid": pellucid_step, "transformers": transformers_step, "litgpt": litgpt_step}[family]
+    model, loss = make(ids, bool(compiled))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+
+    def step() -> float:
+        value = loss()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        return float(value)
+
+    losses = [step() for _ in range(3)]
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    answer = {"parameters": parameters, "warmup_losses": losses, "torch": torch.__version__}
+    print("READY " + json.dumps(answer), flush=True)
+    for _ in sys.stdin:
+        wall, before = time.perf_counter(), os.times()
+        step()
+        after = os.times()
+        cpu = after.user - before.user + after.system - before.system
+        print("STEP " + json.dumps({"wall_s": time.perf_counter() - wall, "cpu_s": cpu}), flush=True)
+
+
+class Contestant:
+    """One process that makes a step when asked."""
+
+    def __init__(self, name: str, threads: int, python: str) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        self.name, self.steps = name, []
+        self._process = subprocess.Popen(
+            [python, __file__, "--serve", name, "--threads", str(threads)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
+        )  # fmt: skip
+        self.about = self._answer("READY ")
+
+    def step(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        self.steps.append(self._answer("STEP "))
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _answer(self, mark: str) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(mark):
+                answer: dict[str, Any] = json.loads(line[len(mark) :])
+                return answer
+        raise SystemExit(f"{self.name} stopped: run `{sys.executable} {__file__} --serve {self.name} --threads 1` to see why")
+
+
+def measure(names: list[str], threads: int, rounds: int, litgpt_python: str) -> dict[str, Any]:
+    contestants = [Contestant(name, threads, litgpt_python if name.startswith("litgpt") else sys.executable) for name in names]
+    for _ in range(rounds):
+        for contestant in contestants:
+            contestant.step()
+    result = {}
+    for contestant in contestants:
+        contestant.close()
+        figures = {}
+        for kind in ("wall_s", "cpu_s"):
+            values = sorted(step[kind] for step in contestant.steps)
+            figures[kind] = {"median": statistics.median(values), "min": values[0], "max": values[-1]}
+        speed = {kind: round(TOKENS / figures[f"{kind}_s"]["median"], 1) for kind in ("wall", "cpu")}
+        result[contestant.name] = {**contestant.about, **figures, "tokens_per_s": speed}
+    return result
+
+
+def compare(result: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The ratio of our speed to the fastest compiled peer's."""
+    ours = {name: row for name, row in result.items() if name.startswith("pellucid")}
+    peers = {name: row for name, row in result.items() if name not in ours and name.endswith("-compiled")}
+    if not ours or not peers:
+        return {}
+    best, peer = (min(rows, key=lambda name: rows[name][kind]["median"]) for rows in (ours, peers))
+    ratio = result[peer][kind]["median"] / result[best][kind]["median"]
+    return {"ours": best, "fastest_compiled_peer": peer, "ratio": round(ratio, 3)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=9, help="steps of each contestant, in turn")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS)
+    parser.add_argument(
+        "--litgpt-python", default="", help="interpreter of an environment that has litgpt 0.5.13 and the same torch"
+    )
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--serve", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve(arguments.serve, arguments.threads[0])
+        return
+    names = arguments.contestants or [n for n in CONTESTANTS if arguments.litgpt_python or not n.startswith("litgpt")]
+
+    from pellucid.core.environment import code_version, environment
+
+    report: dict[str, Any] = {
+        "what": "one training step: forward, backward, clip, AdamW; medians over interleaved rounds",
+        "command": "python benchmarks/train_step.py " + " ".join(sys.argv[1:]).replace(arguments.litgpt_python or "\0", "PYTHON"),
+        "code_version": code_version(), "environment": environment(), "shape": SHAPE, "tokens_per_step": TOKENS,
+        "rounds": arguments.rounds, "threads": {},
+    }  # fmt: skip
+    for threads in arguments.threads:
+        result = measure(names, threads, arguments.rounds, arguments.litgpt_python)
+        compared = {"cpu": compare(result, "cpu_s"), "wall": compare(result, "wall_s")}
+        report["threads"][str(threads)] = {"contestants": result, "against_the_fastest_compiled_peer": compared}
+        for name, row in result.items():
+            speed = row["tokens_per_s"]
+            print(f"{threads} threads  {name:24s} {speed['wall']:7.0f} tok/s wall  {speed['cpu'] * threads:7.0f} tok/s by CPU time")
+        print(json.dumps(compared), flush=True)
+    arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
