@@ -50,15 +50,15 @@ def documents(place: int, language: str, work: Path) -> list[Row]:
     pages: list[Page] = []
     for package in packages_of(source, language, work):
         licence = next(iter(source.packages.values())) if len(source.packages) == 1 else source.packages[package.name]
-        for page in source.read(package, licence, folder(source, language)):
-            pages.append(Page(page.origin, language, page.licence, page.blocks, page.part))
+        found = source.read(package, licence, folder(source, language))
+        pages += [Page(page.origin, language, page.licence, page.blocks, page.part) for page in found]
     return list(rows(source, clean_pages(pages, source.check_language)))
 
 
 def rows(source: Source, pages: list[Page]) -> Iterator[Row]:
     """Yield the documents of cleaned pages."""
     for page in pages:
-        pieces = list(split_pages(page.blocks))
+        pieces = split_pages(page.blocks)
         for number, blocks in enumerate(pieces):
             text = clean_text(render(blocks))
             if len(text.encode()) < MIN_BYTES:
@@ -66,7 +66,15 @@ def rows(source: Source, pages: list[Page]) -> Iterator[Row]:
             key = page.origin + (f"@{page.part}" if page.part else "") + (f"#{number}" if len(pieces) > 1 else "")
             digest = hashlib.sha256(text.encode()).hexdigest()
             origin = f"{source.registry}:{page.origin}"
-            yield {"id": key, "text": text, "language": page.language, "source": source.name, "licence": page.licence, "origin": origin, "digest": digest}
+            yield {
+                "id": key,
+                "text": text,
+                "language": page.language,
+                "source": source.name,
+                "licence": page.licence,
+                "origin": origin,
+                "digest": digest,
+            }
 
 
 def deduplicate(files: dict[str, list[Row]], log: list[str]) -> dict[str, list[Row]]:
@@ -87,7 +95,9 @@ def deduplicate(files: dict[str, list[Row]], log: list[str]) -> dict[str, list[R
     by_file: dict[str, list[Row]] = defaultdict(list)
     for row in kept:
         by_file[f"{row['source']}.{row['language']}.parquet"].append(row)
-    caps = {f"{source.name}.{one}.parquet": source.caps.get(one, source.cap_bytes) for source in SOURCES for one in source.languages}
+    caps = {
+        f"{source.name}.{one}.parquet": source.caps.get(one, source.cap_bytes) for source in SOURCES for one in source.languages
+    }
     by_file = {name: capped(found, caps[name]) for name, found in by_file.items()}
     chosen = [row for name in sorted(by_file) for row in by_file[name]]
     shingles = [index.shingles(row["text"]) for row in chosen]
@@ -115,7 +125,12 @@ def tally(found: list[Row]) -> dict[str, int]:
     """Count documents and bytes, and those held out."""
     sizes = [(len(row["text"].encode()), heldout(row["digest"], HELDOUT_FRAC)) for row in found]
     held = [size for size, is_held in sizes if is_held]
-    return {"documents": len(sizes), "bytes": sum(size for size, _ in sizes), "heldout_documents": len(held), "heldout_bytes": sum(held)}
+    return {
+        "documents": len(sizes),
+        "bytes": sum(size for size, _ in sizes),
+        "heldout_documents": len(held),
+        "heldout_bytes": sum(held),
+    }
 
 
 def write(files: dict[str, list[Row]], out: Path, work: Path) -> None:
@@ -128,23 +143,43 @@ def write(files: dict[str, list[Row]], out: Path, work: Path) -> None:
         write_parquet(out / name, files[name])
         source = sources[name.split(".")[0]]
         language = name.split(".")[1]
-        packages = [{"registry": found.registry, "name": found.name, "version": found.version} for found in packages_of(source, language, work)]
+        packages = [
+            {"registry": found.registry, "name": found.name, "version": found.version}
+            for found in packages_of(source, language, work)
+        ]
         licences = sorted({row["licence"] for row in files[name]})
-        entries.append({"file": name, "source": source.name, "category": source.category, "language": language, "licences": licences, "packages": packages, **tally(files[name])})
+        entries.append(
+            {
+                "file": name,
+                "source": source.name,
+                "category": source.category,
+                "language": language,
+                "licences": licences,
+                "packages": packages,
+                **tally(files[name]),
+            }
+        )
     everything = [row for found in files.values() for row in found]
     totals: dict[str, Any] = tally(everything)
     category = {source.name: source.category for source in SOURCES}
     for key, of in (("by_category", lambda row: category[row["source"]]), ("by_language", lambda row: row["language"])):
-        totals[key] = {name: tally([row for row in everything if of(row) == name]) for name in sorted({of(row) for row in everything})}
+        totals[key] = {
+            name: tally([row for row in everything if of(row) == name]) for name in sorted({of(row) for row in everything})
+        }
     write_provenance(out, entries, totals)
-    named = {source.name: (source, [*packages_of(source, None, work), *(fetch("deb", name, work) for name in source.notices)]) for source in SOURCES}
+    named = {
+        source.name: (source, [*packages_of(source, None, work), *(fetch("deb", name, work) for name in source.notices)])
+        for source in SOURCES
+    }
     write_licences(out / "LICENSES", named, fetch("npm", "spdx-license-list", work))
 
 
 def main() -> int:
     """Build, tell what differs, and write unless --check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=HERE / ".work", help="folder for the packages (default: .work beside this file; about 3 GB)")
+    parser.add_argument(
+        "--work", type=Path, default=HERE / ".work", help="folder for the packages (default: .work beside this file; about 3 GB)"
+    )
     parser.add_argument("--out", type=Path, default=HERE, help="folder that is written, and compared with (default: this one)")
     parser.add_argument("--check", action="store_true", help="write nothing but the log; exit 1 if anything differs")
     parser.add_argument("--log", type=Path, help="where to write the log (default: build.log in the work folder)")
@@ -153,12 +188,17 @@ def main() -> int:
     given = parser.parse_args()
     started = time.monotonic()
     given.work.mkdir(parents=True, exist_ok=True)
-    jobs = [(source, language) for source in SOURCES for language in source.languages if not given.only or given.only in source.name]
+    jobs = [
+        (source, language) for source in SOURCES for language in source.languages if not given.only or given.only in source.name
+    ]
     for source, language in jobs:
         packages_of(source, language, given.work)
     files: dict[str, list[Row]] = {}
     with ProcessPoolExecutor(given.workers) as pool:
-        futures = {f"{source.name}.{language}.parquet": pool.submit(documents, SOURCES.index(source), language, given.work) for source, language in jobs}
+        futures = {
+            f"{source.name}.{language}.parquet": pool.submit(documents, SOURCES.index(source), language, given.work)
+            for source, language in jobs
+        }
         for name, future in futures.items():
             files[name] = future.result()
             count = tally(files[name])

@@ -47,28 +47,34 @@ def render(blocks: Iterable[Block]) -> str:
     return "".join(out)
 
 
-def split_pages(blocks: list[Block], max_bytes: int = MAX_BYTES) -> Iterator[list[Block]]:
-    """Cut a page into pieces of at most `max_bytes`: at headings where a piece is big enough, else between blocks."""
+def split_pages(blocks: list[Block], max_bytes: int = MAX_BYTES) -> list[list[Block]]:
+    """Cut a page into pieces of at most `max_bytes`: at headings where a piece is big enough, else into parts of like size."""
     fine = [piece for block in blocks for piece in cut_block(block, max_bytes)]
-    total = sum(len(block.text.encode()) + 2 for block in fine)
+    total = weight(fine)
     if total <= max_bytes:
-        yield fine
-        return
-    piece: list[Block] = []
+        return [fine]
+    limit = min(max_bytes, total // (total // max_bytes + 1) + 1500)
+    pieces: list[list[Block]] = [[]]
     size, left = 0, total
     for block in fine:
-        grown = len(block.text.encode()) + 2
+        grown = weight([block])
+        piece = pieces[-1]
         at_heading = block.kind == "h" and size >= max_bytes // 3 and left >= 1000
-        if piece and (at_heading or size + grown > max_bytes):
-            heading = piece.pop() if piece[-1].kind == "h" and len(piece) > 1 and block.kind != "h" else None
-            yield piece
-            piece = [heading] if heading else []
-            size = sum(len(kept.text.encode()) + 2 for kept in piece)
-        piece.append(block)
+        if piece and (at_heading or size + grown > limit):
+            heading = [piece.pop()] if piece[-1].kind == "h" and len(piece) > 1 and block.kind != "h" else []
+            pieces.append(heading)
+            size = weight(heading)
+        pieces[-1].append(block)
         size += grown
         left -= grown
-    if piece:
-        yield piece
+    if weight(pieces[-1]) < 1000 and weight(pieces[-2]) + weight(pieces[-1]) <= max_bytes:
+        pieces[-2] += pieces.pop()
+    return pieces
+
+
+def weight(blocks: list[Block]) -> int:
+    """Return the bytes that blocks come to when rendered, at most."""
+    return sum(len(block.text.encode()) + 2 for block in blocks)
 
 
 def cut_block(block: Block, max_bytes: int) -> Iterator[Block]:

@@ -1,4 +1,4 @@
-"""HTML, Mallard, Markdown and LaTeX to blocks of plain text."""
+"""HTML, Mallard and Markdown to blocks of plain text."""
 
 import re
 from collections.abc import Callable
@@ -8,16 +8,51 @@ from lxml import etree, html
 
 from builder.blocks import Block, plain_blocks
 
-__all__ = ["html_blocks", "latex_blocks", "mallard_blocks", "markdown_blocks", "tidy"]
+__all__ = ["html_blocks", "mallard_blocks", "markdown_blocks", "tidy"]
 
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6", "caption", "summary"}
 BLOCKS = {"p", "div", "section", "article", "main", "blockquote", "body", "ul", "ol", "dl", "li", "dt", "dd", "table", "tbody"}
 BLOCKS |= {"thead", "tr", "td", "th", "pre", "center", "figure", "figcaption", "address", "header", "footer", "form", "br", "hr"}
 BLOCKS |= HEADINGS
-SKIPPED = {"script", "style", "head", "nav", "aside", "noscript", "button", "input", "select", "svg", "math", "img", "iframe", "title"}
-SKIPPED_CLASSES = {"navheader", "navfooter", "toc", "docnav", "nav_table", "menu", "manualnavbar", "path", "revhistory", "legalnotice"}
+SKIPPED = {
+    "script",
+    "style",
+    "head",
+    "nav",
+    "aside",
+    "noscript",
+    "button",
+    "input",
+    "select",
+    "svg",
+    "math",
+    "img",
+    "iframe",
+    "title",
+}
+SKIPPED_CLASSES = {
+    "navheader",
+    "navfooter",
+    "toc",
+    "docnav",
+    "nav_table",
+    "menu",
+    "manualnavbar",
+    "path",
+    "revhistory",
+    "legalnotice",
+}
 SKIPPED_CLASSES |= {"footnotes", "list-of-figures", "list-of-tables", "howtogetheader", "related", "sphinxsidebar", "headerlink"}
-SKIPPED_CLASSES |= {"chlinktop", "chlinkprevnexttop", "chlinkprevnextbot", "chlinkbot", "ContChap", "header", "shortcontents", "contents"}
+SKIPPED_CLASSES |= {
+    "chlinktop",
+    "chlinkprevnexttop",
+    "chlinkprevnextbot",
+    "chlinkbot",
+    "ContChap",
+    "header",
+    "shortcontents",
+    "contents",
+}
 
 
 def tidy(text: str) -> str:
@@ -149,46 +184,3 @@ def inline_markdown(text: str) -> list[Block]:
     if not text or text.startswith(("[", ":::", "|--", "\\newcommand")) or re.fullmatch(r"[-=*_ |:]+", text):
         return []
     return [Block(kind, text)]
-
-
-def latex_blocks(text: str) -> list[Block]:
-    """Return the blocks of a Sweave paper: mathematics stays as LaTeX, text commands go, code chunks become listings."""
-    if begin := text.find("\\begin{document}") + 1:
-        text = text[begin + 15 :]
-    text = text.split("\\end{document}")[0].split("\\begin{thebibliography}")[0].split("\\bibliography{")[0]
-    text = re.sub(r"(?<!\\)%.*", "", text)
-    blocks: list[Block] = []
-    for piece in re.split(r"^(<<.*?>>=\n.*?^@.*?$|\\begin\{S?(?:input|output|verbatim|Code\w*)\}.*?\\end\{[^}]*\})", text, flags=re.M | re.S):
-        if piece.startswith("<<"):
-            body = piece.split("\n", 1)[1].rsplit("\n@", 1)[0]
-            if "echo=FALSE" not in piece.split("\n", 1)[0].replace(" ", "") and body.strip():
-                blocks.append(Block("pre", "\n".join(line.rstrip() for line in body.strip("\n").split("\n"))))
-        elif not re.match(r"\\begin\{S?(?:input|output|verbatim|Code)", piece):
-            blocks += latex_prose(piece)
-    return blocks
-
-
-def latex_prose(text: str) -> list[Block]:
-    """Return LaTeX prose as blocks."""
-    text = re.sub(r"\\begin\{(figure|table|tabular|center|sidewaysfigure|thebibliography|Schunk)\*?\}.*?\\end\{\1\*?\}", "\n\n", text, flags=re.S)
-    text = re.sub(r"\\(sub)*(section|paragraph|chapter)\*?\{((?:[^{}]|\{[^{}]*\})*)\}", r"\n\n§\3\n\n", text)
-    text = re.sub(r"\\item(\[[^\]]*\])?", r"\n\n• ", text)
-    text = re.sub(r"\\(?:label|ref|eqref|index|vspace|hspace|setkeys|bibliographystyle|newcommand|SweaveOpts|pagestyle|usepackage)\*?(?:\[[^\]]*\])?(\{[^{}]*\}){1,2}", "", text)
-    text = re.sub(r"[~ ]?\\cite\w*\*?(?:\[[^\]]*\])*\{[^{}]*\}", "", text)
-    text = re.sub(r"\\begin\{(?:itemize|enumerate|description|abstract|quote|quotation|flushleft|document|Sinput)\}(\[[^\]]*\])?|\\end\{(?:itemize|enumerate|description|abstract|quote|quotation|flushleft)\}", "\n\n", text)
-    for _ in range(3):
-        text = re.sub(r"\\(?:emph|textbf|textit|texttt|textsf|code|pkg|proglang|class|fct|footnote|url|textrm|dfn|file|Rpackage|Rfunction|Robject|Rcode|Rclass|samp|verb|bf|it|tt|email|fixme|textsc|R|strong|cmd|Rfunarg)\{((?:[^{}]|\{[^{}]*\})*)\}", r"\1", text)
-    text = re.sub(r"\\(?:maketitle|tableofcontents|newpage|clearpage|noindent|bigskip|medskip|smallskip|appendix|centering|sloppy|small|normalsize|footnotesize|raggedright|par|hfill|protect)\b", "", text)
-    text = text.replace("``", '"').replace("''", '"').replace("~", " ").replace("\\_", "_").replace("\\%", "%").replace("\\&", "&").replace("\\#", "#")
-    out: list[Block] = []
-    for block in plain_blocks(text):
-        kind, body = "p", block.text
-        if body.startswith("§"):
-            kind, body = "h", body[1:]
-        elif body.startswith("•"):
-            kind, body = "li", body[1:]
-        body = tidy(body.replace("{}", ""))
-        prose = re.sub(r"\$[^$]*\$|\\begin\{.*?\\end\{[^}]*\}|\\\[.*?\\\]", "", body)
-        if body and prose.count("\\") <= 1:  # a paragraph that is still full of commands is layout, not text
-            out.append(Block(kind, body))
-    return out

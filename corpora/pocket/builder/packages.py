@@ -10,7 +10,24 @@ from pathlib import Path, PurePosixPath
 
 __all__ = ["Package", "fetch"]
 
-BULKY = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".svg", ".ogg", ".webm", ".pdf", ".so", ".ttf", ".otf", ".map", ".wasm", ".ps", ".dvi"}
+BULKY = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".gif",
+    ".svg",
+    ".ogg",
+    ".webm",
+    ".pdf",
+    ".so",
+    ".ttf",
+    ".otf",
+    ".map",
+    ".wasm",
+    ".ps",
+    ".dvi",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +80,9 @@ def download(registry: str, name: str, folder: Path) -> Path:
     done = subprocess.run(commands[registry], cwd=folder, capture_output=True, text=True, check=False)
     archives = [path for path in sorted(folder.iterdir()) if path.suffix in {".deb", ".whl", ".tgz"}]
     if done.returncode or len(archives) != 1:
-        raise RuntimeError(f"{' '.join(commands[registry])} left {len(archives)} archives, exit {done.returncode}: {done.stderr[-500:]}")
+        raise RuntimeError(
+            f"{' '.join(commands[registry])} left {len(archives)} archives, exit {done.returncode}: {done.stderr[-500:]}"
+        )
     return archives[0]
 
 
@@ -85,9 +104,9 @@ def unpack(archive: Path, root: Path) -> None:
                     wheel.extract(name, root)
         return
     if archive.suffix == ".deb":
-        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as stream:
-            with tarfile.open(fileobj=stream.stdout, mode="r|") as files:
-                extract(files, root)
+        command = ["dpkg-deb", "--fsys-tarfile", str(archive)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as stream, tarfile.open(fileobj=stream.stdout, mode="r|") as files:
+            extract(files, root)
         return
     with tarfile.open(archive) as files:
         extract(files, root)

@@ -1,29 +1,29 @@
 """Readers: from an unpacked package to pages. Each takes (package, source, language) and yields `Page`s."""
 
-import bz2
-import gzip
 import json
 import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
-from typing import Any
 
 import yaml
 from lxml import etree
 
 from builder.blocks import Block, Page, plain_blocks
-from builder.markup import html_blocks, latex_blocks, mallard_blocks, markdown_blocks, tidy
+from builder.latex import latex_blocks
+from builder.markup import html_blocks, mallard_blocks, markdown_blocks, tidy
 from builder.packages import Package
 
-__all__ = ["Reader", "dictionary", "factbook", "html_pages", "jar_pages", "json_book", "littre", "mallard", "metamath", "rights"]
-__all__ += ["conversations", "enwiki", "licences", "rlang_book", "source_code", "speeches", "sword_bible", "vignettes"]
+__all__ = ["Reader", "conversations", "html_pages", "jar_pages", "json_book", "licences", "mallard", "novels", "rights"]
+__all__ += ["source_code", "speeches", "sword_bible", "vignettes"]
 
 Reader = Callable[[Package, str, str], Iterator[Page]]
 
 
-def html_pages(pattern: str, *, root: str = "body", skip: str = r"(^|/)(index|ix\d+|search|genindex|glossary_index)\b", drop: str = "") -> Reader:
+def html_pages(
+    pattern: str, *, root: str = "body", skip: str = r"(^|/)(index|ix\d+|search|genindex|glossary_index)\b", drop: str = ""
+) -> Reader:
     """Read HTML files of a glob with `{lang}` in it; `skip` is a pattern of paths left out, `drop` one of classes and ids."""
     unwanted = re.compile(drop) if drop else None
 
@@ -84,101 +84,21 @@ def speeches(package: Package, licence: str, language: str) -> Iterator[Page]:
         yield Page(package.origin(path), language, licence, blocks)
 
 
-def factbook(package: Package, licence: str, language: str) -> Iterator[Page]:
-    """Read the World Factbook: one page per country, a heading per field."""
-    for path, data in package.files("package/*/*.json"):
-        blocks: list[Block] = []
-        fields(json.loads(data), blocks, "")
-        yield Page(package.origin(path), language, licence, blocks)
-
-
-def fields(value: Any, blocks: list[Block], name: str) -> None:
-    """Append the fields of a factbook entry: a field with parts becomes a heading with rows."""
-    if set(value) == {"text"}:
-        text = tidy(re.sub(r"<[^>]+>", " ", str(value["text"])).replace("&nbsp;", " ").replace("&amp;", "&"))
-        blocks.append(Block("line", f"{name}: {text}" if name else text))
-        return
-    if name:
-        blocks.append(Block("h", name))
-    for key, inner in value.items():
-        if isinstance(inner, dict):
-            fields(inner, blocks, key)
-
-
-def dictionary(pattern: str, drop: str = "") -> Reader:
-    """Read a dictd dictionary (gzip): an entry begins in the first column, its text is indented."""
-    unwanted = re.compile(drop) if drop else None
-
-    def read(package: Package, licence: str, language: str) -> Iterator[Page]:
-        for path, data in package.files(pattern):
-            entries = re.split(r"\n(?=\S)", gzip.decompress(data).decode("utf-8", "replace"))
-            blocks: list[Block] = []
-            size = count = 0
-            for entry in entries:
-                head, _, body = entry.partition("\n")
-                if head.startswith("00-database") or "\ufffd" in entry or not body.strip() or (unwanted and unwanted.search(entry)):
-                    continue
-                blocks += [Block("h", tidy(head)), *plain_blocks(re.sub(r"[{}]", "", body))]
-                size += len(entry)
-                if size > 4000:
-                    yield Page(package.origin(path), language, licence, blocks, f"{count:05d}")
-                    blocks, size, count = [], 0, count + 1
-            if blocks:
-                yield Page(package.origin(path), language, licence, blocks, f"{count:05d}")
-
-    return read
-
-
-def littre(package: Package, licence: str, language: str) -> Iterator[Page]:
-    """Read the Littré (StarDict): one in sixteen of its long entries, each a page."""
-    root = package.root / "usr/share/stardict/dic"
-    index = (root / "XMLittre.idx").read_bytes()
-    text = gzip.decompress((root / "XMLittre.dict.dz").read_bytes())
-    place = 0
-    seen: set[int] = set()  # words that are written in two ways share an entry
-    while place < len(index):
-        end = index.index(b"\0", place)
-        word = index[place:end].decode()
-        offset, size = (int.from_bytes(index[end + 1 + shift : end + 5 + shift], "big") for shift in (0, 4))
-        place = end + 9
-        if 2500 <= size <= 12_000 and zlib.crc32(word.encode()) % 16 == 0 and offset not in seen:
-            seen.add(offset)
-            entry = text[offset : offset + size]
-            lines = re.sub(r"</?(?:i|b|big|small)>", "", entry.decode("utf-8", "replace")).split("\n")
-            blocks = [Block("p", tidy(line)) for line in lines if line.strip()]
-            yield Page(f"{package.name}/XMLittre.dict", language, licence, [Block("h", word), *blocks], f"{offset:08d}")
-
-
-def metamath(package: Package, licence: str, language: str) -> Iterator[Page]:
-    """Read the comments of set.mm: what each definition and theorem says, formulas as they are typed there."""
-    for path, data in package.files("usr/share/metamath/databases/set.mm*"):
-        text = (gzip.decompress(data) if path.endswith(".gz") else data).decode("utf-8", "replace")
-        blocks: list[Block] = []
-        size = count = 0
-        for comment in re.findall(r"\$\(\s+(.*?)\s+\$\)", text, flags=re.S):
-            comment = re.sub(r"\((?:Contributed|Proof shortened|Revised|Proof modification|New usage|Moved|Revision)[^()]*(?:\([^()]*\)[^()]*)*\)", "", comment)
-            comment = re.sub(r"\[[A-Z][\w']+\]\s*(?:p\.\s*[\w-]+)?", "", comment).replace("``", "`")
-            comment = re.sub(r"(?:^|\s)~ (\S+)", r" \1", re.sub(r"`\s*(.*?)\s*`", r"\1", comment, flags=re.S))
-            if len(comment) < 120 or re.search(r"[=#*-]{6}|\$[ctjv]|htmldef|@", comment):
-                continue
-            blocks += [Block("p", tidy(comment))]
-            size += len(comment)
-            if size > 3000:
-                yield Page(package.origin(path), language, licence, blocks, f"{count:05d}")
-                blocks, size, count = [], 0, count + 1
-
-
 def rights(package: Package, licence: str, language: str) -> Iterator[Page]:
     """Read the Universal Declaration of Human Rights, the preamble and each article a page."""
     code = {"en": "eng", "de": "deu_1996", "es": "spa", "fr": "fra", "it": "ita", "nl": "nld", "pt": "por_PT"}[language]
     for path, data in package.files(f"package/declaration/{code}.html"):
         for number, piece in enumerate(re.split(rb"<article[^>]*>|</header>", data)):
-            yield Page(package.origin(path), language, licence, html_blocks(b"<body>" + piece.split(b"<body>")[-1]), f"{number:02d}")
+            yield Page(
+                package.origin(path), language, licence, html_blocks(b"<body>" + piece.split(b"<body>")[-1]), f"{number:02d}"
+            )
 
 
 def conversations(package: Package, licence: str, language: str) -> Iterator[Page]:
     """Read the ChatterBot dialogues: each topic a page, each turn a line."""
-    folder = {"en": "english", "de": "german", "es": "spanish", "fr": "french", "it": "italian", "pt": "portuguese", "nl": "dutch"}[language]
+    folder = {"en": "english", "de": "german", "es": "spanish", "fr": "french", "it": "italian", "pt": "portuguese", "nl": "dutch"}[
+        language
+    ]
     for path, data in package.files(f"chatterbot_corpus/data/{folder}/*.yml"):
         blocks: list[Block] = []
         part = size = 0
@@ -193,39 +113,6 @@ def conversations(package: Package, licence: str, language: str) -> Iterator[Pag
         yield Page(package.origin(path), language, licence, blocks, f"{part:03d}")
 
 
-def enwiki(package: Package, licence: str, language: str) -> Iterator[Page]:
-    """Read the sample of English Wikipedia articles, wiki markup taken off."""
-    for path, data in package.files("gensim/test/test_data/enwiki-latest-pages-articles1*.bz2"):
-        text = bz2.decompress(data).decode("utf-8", "replace")
-        for found in re.finditer(r"<page>\s*<title>(.*?)</title>.*?<text[^>]*>(.*?)</text>", text, flags=re.S):
-            if ":" not in found[1] and not found[2].lower().startswith("#redirect"):
-                yield Page(package.origin(path), language, licence, [Block("h", found[1]), *wiki_blocks(found[2])], found[1].replace(" ", "_"))
-
-
-def wiki_blocks(text: str) -> list[Block]:
-    """Return the prose and headings of wiki text; templates, tables, files and references go."""
-    for mark, plain in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&amp;", "&"), ("&nbsp;", " ")):
-        text = text.replace(mark, plain)
-    text = re.sub(r"<!--.*?-->|<ref[^>/]*/>|<(ref|gallery|math|timeline|blockquote|div|table)\b[^>]*>.*?</\1>", "", text, flags=re.S)
-    for _ in range(6):
-        text = re.sub(r"\{\{[^{}]*\}\}|\{\|[^{}]*\|\}", "", text)
-    text = re.split(r"\n==+\s*(?:References|External links|See also|Further reading|Notes|Bibliography|Footnotes)\s*==+", text)[0]
-    for _ in range(3):
-        text = re.sub(r"\[\[(?:File|Image|Category)[^\[\]]*(?:\[\[[^\]]*\]\][^\[\]]*)*\]\]", "", text)
-    text = re.sub(r"\[\[(?:[^\]|]*\|)?([^\]]*)\]\]", r"\1", re.sub(r"\[https?:\S+ ?([^\]]*)\]", r"\1", text))
-    text = re.sub(r"</?[a-z][^>]*>|'{2,}|__\w+__", "", text)
-    blocks: list[Block] = []
-    for line in text.split("\n"):
-        line = tidy(line)
-        if heading := re.fullmatch(r"=+ *(.*?) *=+", line):
-            blocks.append(Block("h", heading[1]))
-        elif line.startswith(("*", "#")) and len(line) > 20:
-            blocks.append(Block("li", line.lstrip("*#:; ")))
-        elif len(line) > 40 and not re.search(r"[{}|\]\[]", line):
-            blocks.append(Block("p", line.lstrip(":; ")))
-    return blocks
-
-
 def licences(package: Package, licence: str, language: str) -> Iterator[Page]:
     """Read the licence texts of the SPDX list."""
     for path, data in package.files("package/licenses/*.json"):
@@ -233,9 +120,11 @@ def licences(package: Package, licence: str, language: str) -> Iterator[Page]:
         yield Page(package.origin(path), language, licence, [Block("h", entry["name"]), *plain_blocks(entry["licenseText"])])
 
 
-def rlang_book(package: Package, licence: str, language: str) -> Iterator[Page]:
+def novels(package: Package, licence: str, language: str) -> Iterator[Page]:
     """Read Jane Austen's novels from the R package's data base: the strings of its objects, cut at chapter headings."""
-    for path, data in package.files("usr/lib/R/site-library/janeaustenr/data/Rdata.rdb", "usr/lib/R/site-library/janeaustenr/R/sysdata.rdb"):
+    for path, data in package.files(
+        "usr/lib/R/site-library/janeaustenr/data/Rdata.rdb", "usr/lib/R/site-library/janeaustenr/R/sysdata.rdb"
+    ):
         place = 0
         while place + 4 < len(data):
             found = zlib.decompressobj()
@@ -262,7 +151,13 @@ def chapters(package: Package, path: str, licence: str, language: str, raw: byte
     for number, chapter in enumerate(re.split(r"\n(?=(?:CHAPTER|Chapter|VOLUME|Volume) [IVXLC\d]+)", "\n".join(lines))):
         head, _, body = chapter.partition("\n")
         if len(body) > 2000:
-            yield Page(package.origin(path.removeprefix("usr/lib/R/site-library/")), language, licence, [Block("h", head), *plain_blocks(body)], f"{place}-{number:02d}")
+            yield Page(
+                package.origin(path.removeprefix("usr/lib/R/site-library/")),
+                language,
+                licence,
+                [Block("h", head), *plain_blocks(body)],
+                f"{place}-{number:02d}",
+            )
 
 
 def sword_bible(package: Package, licence: str, language: str) -> Iterator[Page]:
@@ -281,14 +176,15 @@ def sword_bible(package: Package, licence: str, language: str) -> Iterator[Page]
             if size == 0:
                 continue
             if number not in books:
-                offset, length = (int.from_bytes(blocks_index[number * 12 + shift : number * 12 + shift + 4], "little") for shift in (0, 4))
+                offset, length = (
+                    int.from_bytes(blocks_index[number * 12 + shift : number * 12 + shift + 4], "little") for shift in (0, 4)
+                )
                 books[number] = zlib.decompress(texts[offset : offset + length])
             verse = books[number][start : start + size].decode("utf-8", "replace")
-            text = tidy(re.sub(r"<[^>]+>", " ", verse))
-            if re.search(r"<chapter|<title", verse) or len(lines) >= 60:
-                if lines:
-                    yield Page(f"{package.name}/{half}", language, licence, lines, f"{chapter:04d}")
-                    lines, chapter = [], chapter + 1
+            text = re.sub(r" ([:;?!])", r"\1", tidy(re.sub(r"<[^>]+>", " ", verse)))
+            if lines and (re.search(r"<chapter|<title", verse) or len(lines) >= 60):
+                yield Page(f"{package.name}/{half}", language, licence, lines, f"{chapter:04d}")
+                lines, chapter = [], chapter + 1
             if text:
                 lines.append(Block("line", text))
         if lines:
@@ -304,7 +200,9 @@ def source_code(*patterns: str, skip: str, comment: str) -> Reader:
             if re.search(skip, path) or "\ufffd" in text:
                 continue
             text = re.sub(rf"\A(?:{comment})", "", text.replace("\r\n", "\n"), flags=re.S | re.M)
-            pieces = re.split(r"\n(?=(?:async def|def|class|@\w|function|export|template|namespace|const \w+ = \(|/\*\*)[^\n]*)", text)
+            pieces = re.split(
+                r"\n(?=(?:async def|def|class|@\w|function|export|template|namespace|const \w+ = \(|/\*\*)[^\n]*)", text
+            )
             blocks: list[Block] = []
             for piece in pieces:
                 if blocks and len(blocks[-1].text) + len(piece) < 12_000:
@@ -315,4 +213,3 @@ def source_code(*patterns: str, skip: str, comment: str) -> Reader:
                 yield Page(package.origin(path), language, licence, [block], f"{number:03d}" if len(blocks) > 1 else "")
 
     return read
-

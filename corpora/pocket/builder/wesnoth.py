@@ -47,7 +47,9 @@ def read_wml(source: str, catalogues: dict[str, gettext.GNUTranslations], langua
             speaker = "" if tag == "message" else speaker
         elif found["key"] in {"speaker", "id"} and tag == "message":
             speaker = (found["word"] or found["text"] or "").strip()
-        elif found["mark"] and found["text"] and (found["key"] in SAID or (found["key"] in {"name", "title"} and tag == "scenario")):
+        elif (
+            found["mark"] and found["text"] and (found["key"] in SAID or (found["key"] in {"name", "title"} and tag == "scenario"))
+        ):
             message = found["text"].replace('""', '"')
             catalogue = catalogues.get(domain)
             text = message if language == "en" else catalogue.gettext(message) if catalogue else message
