@@ -89,3 +89,15 @@ def test_frozen_weights_get_no_gradient_and_the_input_still_does() -> None:
     x, weight, bias = tensors((100, 12), (20, 12), (20,))
     (dx,) = torch.autograd.grad(fused.linear(x, weight.detach(), bias.detach()).sum(), x)
     torch.testing.assert_close(dx, weight.detach().sum(0).expand(100, 12), atol=1e-5, rtol=1e-5)
+
+
+def test_attention_is_computed_in_float32_under_autocast_and_gives_gradients_back_in_the_inputs_type() -> None:
+    inputs = tensors((2, 4, 100, 8), (2, 4, 100, 8), (2, 4, 100, 8), dtype=torch.bfloat16)
+    wide = [t.detach().float().requires_grad_() for t in inputs]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = fused.attention(*inputs, None, causal=True)
+    want = F.scaled_dot_product_attention(*wide, is_causal=True)
+    torch.testing.assert_close(got.float(), want, atol=1e-5, rtol=1e-5)
+    for one, other in zip(torch.autograd.grad(got.sum(), inputs), torch.autograd.grad(want.sum(), wide), strict=True):
+        assert one.dtype == torch.bfloat16
+        torch.testing.assert_close(one.float(), other, atol=2e-2, rtol=2e-2)

@@ -23,15 +23,12 @@ _LONGEST = 2048
 _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
+def _many_on_cpu(x: Tensor, rows: int) -> bool:
+    return x.device.type == "cpu" and rows >= _FEWEST_ROWS and not torch.compiler.is_compiling()
+
+
 def _fast(x: Tensor, rows: int) -> bool:
-    return (
-        _onednn is not None
-        and x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and rows >= _FEWEST_ROWS
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-    )
+    return _onednn is not None and x.dtype == torch.float32 and _many_on_cpu(x, rows) and not torch.is_autocast_enabled("cpu")
 
 
 def product(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
@@ -58,7 +55,8 @@ def attention(q_BHTC: Tensor, k_BKSC: Tensor, v_BKSC: Tensor, mask_B1TS: Tensor 
     """
     tokens, groups = q_BHTC.shape[2], q_BHTC.shape[1] // k_BKSC.shape[1]
     lower = causal or (mask_B1TS is not None and tokens == k_BKSC.shape[2])
-    if not (lower and tokens <= _LONGEST and torch.is_grad_enabled() and _fast(q_BHTC, tokens)):
+    exact = q_BHTC.dtype == torch.float32 or torch.is_autocast_enabled("cpu")
+    if not (lower and exact and tokens <= _LONGEST and torch.is_grad_enabled() and _many_on_cpu(q_BHTC, tokens)):
         return F.scaled_dot_product_attention(q_BHTC, k_BKSC, v_BKSC, attn_mask=mask_B1TS, is_causal=causal, enable_gqa=groups > 1)
     if groups > 1:
         k_BKSC, v_BKSC = (t.repeat_interleave(groups, dim=1) for t in (k_BKSC, v_BKSC))
@@ -84,9 +82,10 @@ class _Linear(torch.autograd.Function):
 
 
 class _BlockAttention(torch.autograd.Function):
-    """Attention by blocks of queries, each over the keys up to its own end; Z is sequence and head together."""
+    """Attention by blocks of queries, each over the keys up to its own end, in float32; Z is sequence and head together."""
 
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, q_ZTC: Tensor, k_ZTC: Tensor, v_ZTC: Tensor, mask_B1TT: Tensor | None) -> Tensor:
         scale = q_ZTC.shape[2] ** -0.5
         y_ZTC = torch.empty_like(q_ZTC, memory_format=torch.contiguous_format)
@@ -107,6 +106,7 @@ class _BlockAttention(torch.autograd.Function):
         return y_ZTC
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         q_ZTC, k_ZTC, v_ZTC, y_ZTC, *probabilities = ctx.saved_tensors
         dy_ZTC, scale = grads[0], q_ZTC.shape[2] ** -0.5
