@@ -1,4 +1,5 @@
 import os
+import resource
 import subprocess
 import sys
 
@@ -30,4 +31,5 @@ def faults(how: str) -> int:
 
 @pytest.mark.skipif(not keep_freed_memory(), reason="the C library has no mallopt")
 def test_freed_blocks_are_used_again_without_new_pages() -> None:
-    assert faults("keep") < 100
+    pages_touched = 20 * 24 * 2**20 // resource.getpagesize()
+    assert faults("keep") < pages_touched / 2  # the system may take back idle pages of its own accord, but not all each time
