@@ -23,8 +23,8 @@ def test_all_problems_of_a_recipe_are_shown_at_once(capsys: pytest.CaptureFixtur
     wrong = ["--set", "train.0.batch_tokens=1000", "--set", "model.heads=5", "--set", "train.0.schedule.peak_lr=-1"]
     assert main(["run", recipe, "--runs", str(tmp_path), *wrong]) == 2
     shown = capsys.readouterr().err
-    assert "3 problems" in shown
-    for field in ("batch_tokens", "heads", "peak_lr"):
+    assert "4 problems" in shown
+    for field in ("train[0].batch_tokens", "model.hidden", "model.kv_heads", "train[0].schedule.peak_lr"):
         assert field in shown
     assert not list(tmp_path.iterdir()), "a wrong recipe leaves no run behind"
 
