@@ -156,6 +156,7 @@ def write(files: dict[str, list[Row]], out: Path, work: Path) -> None:
                 "language": language,
                 "licences": licences,
                 "packages": packages,
+                "origin": os.path.commonpath([row["origin"] for row in files[name]]),
                 **tally(files[name]),
             }
         )

@@ -12,7 +12,7 @@ TIGHT = {"li", "row", "line"}
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A paragraph, heading or the like: `kind` is h, p, li, row, line (verse, dialogue) or pre (kept as it is)."""
+    """A paragraph, heading or the like: `kind` is h, p, li, row, line (verse, a turn), dialogue or pre (kept as it is)."""
 
     kind: str
     text: str

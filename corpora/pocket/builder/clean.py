@@ -10,7 +10,9 @@ from builder.blocks import Block, Page
 __all__ = ["clean_pages", "clean_text", "guess_language"]
 
 FUNCTION_WORDS = {
-    "en": "a the and of to in is that for it with as are this be by on from you can which or an not if will has have when your",
+    "en": "a the and of to in is that for it with as are this be by on from you can which or an not if will has have when your at "
+    "using was were each into its than then where what there they their we between no one two must may should see via only other "
+    "also more",
     "de": "der die das und ist nicht ein eine mit auf für von den dem des sich im wird werden sie als auch oder bei zu wenn kann",
     "es": "a el la los las de que y en un una es por con para se del al no su como más puede si este esta son o lo pero",
     "fr": "le la les des et est un une du dans pour que qui sur par pas vous ce cette au aux avec ne se ou sont plus être",

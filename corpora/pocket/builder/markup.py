@@ -176,7 +176,7 @@ def inline_markdown(text: str) -> list[Block]:
         kind, text = "li", item[2]
     text = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", text)
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    text = re.sub(r"</?[a-zA-Z][^>]*>|\s?\[-?@[^\]]*\]", "", text)
+    text = re.sub(r"</?[a-zA-Z][^>]*>|\s?\[-?@[^\]]*\]|(?<!\w)@(?=[A-Za-z])", "", text)
     text = re.sub(r"\*\*([^*]+)\*\*|__([^_]+)__", lambda found: found[1] or found[2], text)
     text = re.sub(r"(?<![\w*_$\\])([*_])(?=\w)([^*_`$]*?\w)\1(?![\w*_])", r"\2", text)
     text = re.sub(r"`r [^`]*`", "", text).replace("`", "")

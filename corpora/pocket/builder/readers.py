@@ -95,7 +95,7 @@ def rights(package: Package, licence: str, language: str) -> Iterator[Page]:
 
 
 def conversations(package: Package, licence: str, language: str) -> Iterator[Page]:
-    """Read the ChatterBot dialogues: each topic a page, each turn a line."""
+    """Read the ChatterBot dialogues: each topic a page, each turn a line after a dash."""
     folder = {"en": "english", "de": "german", "es": "spanish", "fr": "french", "it": "italian", "pt": "portuguese", "nl": "dutch"}[
         language
     ]
@@ -104,8 +104,7 @@ def conversations(package: Package, licence: str, language: str) -> Iterator[Pag
         part = size = 0
         for turns in yaml.load(data, Loader=yaml.CSafeLoader).get("conversations") or []:
             said = [tidy(str(turn)) for turn in turns if turn is not None]
-            lines = [Block("line", ("? " if place % 2 == 0 else "! ") + turn) for place, turn in enumerate(said)]
-            blocks += [Block("p", lines[0].text), *lines[1:]] if lines else []
+            blocks += [Block("dialogue", "\n".join(f"– {turn}" for turn in said))] if said else []
             size += sum(map(len, said))
             if size > 1500:
                 yield Page(package.origin(path), language, licence, blocks, f"{part:03d}")

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import html
 import json
 import re
 import zlib
@@ -29,7 +30,7 @@ def factbook(package: Package, licence: str, language: str) -> Iterator[Page]:
 def fields(value: Any, blocks: list[Block], name: str) -> None:
     """Append the fields of a factbook entry: a field with parts becomes a heading with rows."""
     if set(value) == {"text"}:
-        text = tidy(re.sub(r"<[^>]+>", " ", str(value["text"])).replace("&nbsp;", " ").replace("&amp;", "&"))
+        text = tidy(html.unescape(re.sub(r"<[^>]+>", " ", str(value["text"]))))
         blocks.append(Block("line", f"{name}: {text}" if name else text))
         return
     if name:
@@ -102,7 +103,7 @@ def metamath(package: Package, licence: str, language: str) -> Iterator[Page]:
             comment = re.sub(r"(?:^|\s)~ (\S+)", r" \1", re.sub(r"`\s*(.*?)\s*`", r"\1", comment, flags=re.S))
             if len(comment) < 120 or re.search(r"[=#*-]{6}|\$[ctjv]|htmldef|@|Obsolete|OBSOLETE", comment):
                 continue
-            blocks += [Block("p", tidy(comment))]
+            blocks += [Block("p", tidy(html.unescape(re.sub(r"</?(?:HTML|sup|sub|i)>", "", comment))))]
             size += len(comment)
             if size > 3000:
                 yield Page(package.origin(path), language, licence, blocks, f"{count:05d}")
@@ -126,8 +127,7 @@ def enwiki(package: Package, licence: str, language: str) -> Iterator[Page]:
 
 def wiki_blocks(text: str) -> list[Block]:
     """Return the prose and headings of wiki text; templates, tables, files and references go."""
-    for mark, plain in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&amp;", "&"), ("&nbsp;", " ")):
-        text = text.replace(mark, plain)
+    text = html.unescape(html.unescape(text))
     text = re.sub(
         r"<!--.*?-->|<ref[^>/]*/>|<(ref|gallery|math|timeline|blockquote|div|table)\b[^>]*>.*?</\1>", "", text, flags=re.S
     )

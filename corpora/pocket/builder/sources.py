@@ -96,7 +96,7 @@ SOURCES: tuple[Source, ...] = (
         "Web",
         SIX,
         "GPL-2.0-only",
-        readers.html_pages("usr/share/doc/installation-guide-amd64/{lang}/*.html", skip=SKIP_LAW + r"|/ap(d|e)|/install-methods"),
+        readers.html_pages("usr/share/doc/installation-guide-amd64/{lang}/*.html", skip=SKIP_LAW + r"|/ap[d-g]|/install-methods"),
         package="installation-guide-amd64",
     ),
     Source(

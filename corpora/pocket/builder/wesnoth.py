@@ -1,6 +1,7 @@
 """Reads the campaigns of Battle for Wesnoth: dialogue and story of each scenario, in scenario order, in each language."""
 
 import gettext
+import html
 import re
 from collections.abc import Iterator
 from io import BytesIO
@@ -56,7 +57,7 @@ def read_wml(source: str, catalogues: dict[str, gettext.GNUTranslations], langua
             told += 1
             translated += language == "en" or text != message
             text = re.sub(r"<[^<>]+>", "", text.partition("^")[2] if re.match(r"[\w ]+\^", text) else text)
-            text = " ".join(text.split())
+            text = " ".join(html.unescape(text).split())
             if text and (language == "en" or text != message):
                 name = speaker if found["key"] == "message" and re.match(r"[A-Z][\w' -]+$", speaker) else ""
                 kind = "h" if found["key"] in {"name", "title"} else "line" if found["key"] == "message" else "p"
