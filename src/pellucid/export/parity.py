@@ -114,7 +114,7 @@ def _in_transformers(folder: Path) -> tuple[Callable[[Sequence[int]], Tensor], C
     import transformers
 
     # Its bar over a file of a few megabytes would break into ours.
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     loaded = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     loaded.train(False)
     # A special token's name in raw text is read as text by us, and by their tokenizer when told so.
