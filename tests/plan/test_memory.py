@@ -27,16 +27,18 @@ def kept_bytes(model: Decoder, ids: torch.Tensor) -> int:
     return sum(size for size, _ in storages.values())
 
 
+@pytest.mark.parametrize("seq_tokens", [100, 128, 256])
 @pytest.mark.parametrize("name", ["pocket", "tinyllama-1.1b", "smollm2-135m"])
-def test_activations_are_forecast_within_3_percent(name: str) -> None:
+def test_activations_are_forecast_within_3_percent_and_within_5_without_block_attention(name: str, seq_tokens: int) -> None:
     config = ModelConfig.model_validate(
-        {**plain(read_preset(name)), "layers": 2, "vocab_tokens": 512, "hidden": 288, "mlp_hidden": 768, "context_tokens": 128}
+        {**plain(read_preset(name)), "layers": 2, "vocab_tokens": 512, "hidden": 288, "mlp_hidden": 768, "context_tokens": 256}
         | ({"heads": 9, "kv_heads": 3} if name != "pocket" else {"heads": 4, "kv_heads": 4})
     )
     model = Decoder(config)
     init_weights(model, 1)
-    ids = torch.randint(0, 512, (4, 128))
-    assert activation_bytes(config, ids.numel(), bf16=False) == pytest.approx(kept_bytes(model, ids), rel=0.03)
+    ids = torch.randint(0, 512, (4, seq_tokens))
+    forecast = activation_bytes(config, ids.numel(), seq_tokens=seq_tokens, bf16=False)
+    assert forecast == pytest.approx(kept_bytes(model, ids), rel=0.03 if seq_tokens % 64 == 0 else 0.05)
 
 
 def test_stable_lm_2_fits_40_gb_with_micro_batch_2_and_no_recomputation_only_when_moments_are_spread(stable_lm: Recipe) -> None:

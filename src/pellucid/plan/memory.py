@@ -2,7 +2,8 @@
 
 Weights, gradients and moments follow ZeRO (Rajbhandari et al. 2019, arXiv 1910.02054): `none` keeps everything on every rank,
 `zero1` spreads the optimizer's moments, `full` spreads weights and gradients as well. Activations count the tensors that one block
-keeps for its backward pass, with attention that keeps no score matrix (Dao 2023, arXiv 2307.08691).
+keeps for its backward pass: in bfloat16, as on GPUs, with attention that keeps no score matrix (Dao 2023, arXiv 2307.08691); in
+float32, as on CPUs, with the block attention of `model/fused.py`, which keeps its probabilities.
 """
 
 from typing import Any
@@ -20,8 +21,13 @@ BF16 = 2
 LOGITS_CHUNK_BYTES = 2 * 16 * 2**20
 
 
-def activation_bytes(config: ModelConfig, tokens: int, *, bf16: bool, checkpointed: bool = False) -> int:
-    """Return the bytes that a forward pass over `tokens` positions keeps for the backward pass, without the loss.
+# Block attention on a CPU: positions of a block, and the longest sequence that it is used for (`model/fused.py`).
+ATTENTION_BLOCK_TOKENS = 64
+BLOCK_ATTENTION_UP_TO_TOKENS = 2048
+
+
+def activation_bytes(config: ModelConfig, tokens: int, *, seq_tokens: int, bf16: bool, checkpointed: bool = False) -> int:
+    """Return the bytes that a forward pass over `tokens` positions in sequences of `seq_tokens` keeps for backward, less the loss.
 
     Per block and token: the residual stream before each norm (2·D, float32); both norms' outputs, queries, keys, values, and
     what attention read (3·D + (H + 2·K)·C); gate, silu(gate), up and their product (4·F), in the compute type.
@@ -35,6 +41,10 @@ def activation_bytes(config: ModelConfig, tokens: int, *, bf16: bool, checkpoint
         block += 2 * config.hidden * FP32
     # log-sum-exp per head, mean and deviation per norm
     block += config.heads * FP32 + 2 * 2 * FP32
+    if not bf16 and seq_tokens <= BLOCK_ATTENTION_UP_TO_TOKENS and seq_tokens % ATTENTION_BLOCK_TOKENS == 0:
+        # The lower triangle of each head's probabilities, in blocks, and keys and values repeated for grouped queries.
+        block += config.heads * (seq_tokens + ATTENTION_BLOCK_TOKENS) // 2 * FP32
+        block += 2 * (config.heads - config.kv_heads) * config.head_channels * FP32
     last_norm = config.hidden * (FP32 + compute)
     if checkpointed:
         return tokens * (config.layers * config.hidden * FP32 + block + last_norm)
@@ -59,8 +69,8 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
     table = config.vocab_tokens * config.hidden
     # The loss makes its gradients on the way forward: the head's in float32, the hidden states' in the compute type.
     loss = LOGITS_CHUNK_BYTES + table * FP32 + tokens * config.hidden * compute
-    kept = activation_bytes(config, tokens, bf16=bf16)
-    recomputed = activation_bytes(config, tokens, bf16=bf16, checkpointed=True)
+    kept = activation_bytes(config, tokens, seq_tokens=stage.seq_tokens, bf16=bf16)
+    recomputed = activation_bytes(config, tokens, seq_tokens=stage.seq_tokens, bf16=bf16, checkpointed=True)
     table_of_kinds = {}
     for sharding in SHARDINGS:
         state = devices if sharding == "full" else 1
