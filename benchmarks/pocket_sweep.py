@@ -8,6 +8,7 @@ candidate is trained by the same stage, on the same shards and scored on the sam
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -155,7 +156,12 @@ def main() -> None:
             "--work",
             arguments.work,
         ]
-        done = subprocess.run([*call, "--one", *map(str, overrides)], stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [*call, "--one", *map(str, overrides)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
+        )
         row = {"failed": done.returncode} if done.returncode else orjson.loads(done.stdout.splitlines()[-1])
         table["rows"].append({"name": name, "budget_s": arguments.seconds, "overrides": overrides, **row})
         write_json(out, table)

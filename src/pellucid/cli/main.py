@@ -138,6 +138,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = build_parser().parse_args(argv)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 2
+    # Threads that wait by spinning make training ten times slower as soon as another program wants a core; the library that torch
+    # computes with reads this when it is loaded, so it is set before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     command: Callable[[argparse.Namespace], int] = import_module(f"pellucid.cli.{arguments.module}").command
     try:
         return command(arguments)
