@@ -17,7 +17,7 @@ _FEWEST_ROWS = 64
 
 _QUERY_BLOCK = 64
 _LONGEST = 2048
-"""Block attention keeps its probabilities for the backward pass, T·T/2 a head; longer sequences recompute them in SDPA."""
+"""Block attention keeps its probabilities for the backward pass, T·T/2 a head; longer sequences recompute them, as SDPA does."""
 
 # Not a public operator, though the one that torch's own compiler calls; without it everything falls back to F.linear.
 _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
@@ -56,13 +56,13 @@ def attention(q_BHTC: Tensor, k_BKSC: Tensor, v_BKSC: Tensor, mask_B1TS: Tensor 
     tokens, groups = q_BHTC.shape[2], q_BHTC.shape[1] // k_BKSC.shape[1]
     lower = causal or (mask_B1TS is not None and tokens == k_BKSC.shape[2])
     exact = q_BHTC.dtype == torch.float32 or torch.is_autocast_enabled("cpu")
-    if not (lower and exact and tokens <= _LONGEST and torch.is_grad_enabled() and _many_on_cpu(q_BHTC, tokens)):
+    fits = tokens <= _LONGEST and tokens % _QUERY_BLOCK == 0 and _many_on_cpu(q_BHTC, tokens)
+    if not (fits and lower and exact and torch.is_grad_enabled()):
         return F.scaled_dot_product_attention(q_BHTC, k_BKSC, v_BKSC, attn_mask=mask_B1TS, is_causal=causal, enable_gqa=groups > 1)
     if groups > 1:
         k_BKSC, v_BKSC = (t.repeat_interleave(groups, dim=1) for t in (k_BKSC, v_BKSC))
-    qkv = (t.flatten(0, 1) for t in (q_BHTC, k_BKSC, v_BKSC))
-    y_ZTC: Tensor = _BlockAttention.apply(*qkv, mask_B1TS)  # type: ignore[no-untyped-call]
-    return y_ZTC.view(q_BHTC.shape)
+    y_BHTC: Tensor = _BlockAttention.apply(q_BHTC, k_BKSC, v_BKSC, mask_B1TS)  # type: ignore[no-untyped-call]
+    return y_BHTC
 
 
 class _Linear(torch.autograd.Function):
@@ -82,46 +82,62 @@ class _Linear(torch.autograd.Function):
 
 
 class _BlockAttention(torch.autograd.Function):
-    """Attention by blocks of queries, each over the keys up to its own end, in float32; Z is sequence and head together."""
+    """Attention by blocks of queries, each over the keys up to its own end, in float32; Z is sequence and head together.
+
+    N blocks of t positions are the outermost axis of all results: products of many small matrices are only made in one call, and
+    shared out over the threads, when they are written to contiguous memory.
+    """
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
-    def forward(ctx: Any, q_ZTC: Tensor, k_ZTC: Tensor, v_ZTC: Tensor, mask_B1TT: Tensor | None) -> Tensor:
-        scale = q_ZTC.shape[2] ** -0.5
-        y_ZTC = torch.empty_like(q_ZTC, memory_format=torch.contiguous_format)
-        ahead = torch.full((_QUERY_BLOCK, _QUERY_BLOCK), float("-inf")).triu(1)
+    def forward(ctx: Any, q_BHTC: Tensor, k_BHTC: Tensor, v_BHTC: Tensor, mask_B1TT: Tensor | None) -> Tensor:
+        q_ZTC, k_ZTC, v_ZTC = (t.flatten(0, 1) for t in (q_BHTC, k_BHTC, v_BHTC))
+        y_NZtC, blocks = _empty_blocks(q_ZTC), _blocks(q_ZTC)
+        ahead_tt = torch.full((_QUERY_BLOCK, _QUERY_BLOCK), float("-inf")).triu(1)
         probabilities = []
-        for block, keys in _blocks(q_ZTC.shape[1]):
-            size = block.stop - block.start
-            p_Zts = q_ZTC.new_empty(len(q_ZTC), size, keys.stop)
-            torch.baddbmm(p_Zts, q_ZTC[:, block], k_ZTC[:, keys].mT, beta=0, alpha=scale, out=p_Zts)
+        for i, block in enumerate(blocks):
+            p_Zts = q_ZTC.new_empty(len(q_ZTC), _QUERY_BLOCK, block.stop)
+            torch.baddbmm(p_Zts, q_ZTC[:, block], k_ZTC[:, : block.stop].mT, beta=0, alpha=q_ZTC.shape[2] ** -0.5, out=p_Zts)
             if mask_B1TT is None:
-                p_Zts[:, :, block] += ahead[:size, :size]
+                p_Zts[:, :, block] += ahead_tt
             else:
-                p_Zts.view(mask_B1TT.shape[0], -1, *p_Zts.shape[1:]).masked_fill_(~mask_B1TT[:, :, block, keys], float("-inf"))
+                hidden_B1ts = ~mask_B1TT[:, :, block, : block.stop]
+                p_Zts.view(len(mask_B1TT), -1, *p_Zts.shape[1:]).masked_fill_(hidden_B1ts, float("-inf"))
             torch.softmax(p_Zts, dim=-1, out=p_Zts)
-            torch.bmm(p_Zts, v_ZTC[:, keys], out=y_ZTC[:, block])
+            torch.bmm(p_Zts, v_ZTC[:, : block.stop], out=y_NZtC[i])
             probabilities.append(p_Zts)
-        ctx.save_for_backward(q_ZTC, k_ZTC, v_ZTC, y_ZTC, *probabilities)
-        return y_ZTC
+        y_BHTC = _join(y_NZtC, q_BHTC)
+        ctx.save_for_backward(q_ZTC, k_ZTC, v_ZTC, y_BHTC, *probabilities)
+        return y_BHTC
 
     @staticmethod
     @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        q_ZTC, k_ZTC, v_ZTC, y_ZTC, *probabilities = ctx.saved_tensors
-        dy_ZTC, scale = grads[0], q_ZTC.shape[2] ** -0.5
-        dq_ZTC, dk_ZTC, dv_ZTC = torch.empty_like(y_ZTC), torch.zeros_like(y_ZTC), torch.zeros_like(y_ZTC)
+        q_ZTC, k_ZTC, v_ZTC, y_BHTC, *probabilities = ctx.saved_tensors
+        dy_ZTC, scale = grads[0].flatten(0, 1), q_ZTC.shape[2] ** -0.5
         # The softmax's gradient is p·(dp - Σ p·dp), and that sum is y·dy (Dao et al. 2022, FlashAttention, appendix B).
-        sum_ZT1 = (y_ZTC * dy_ZTC).sum(-1, keepdim=True)
-        for (block, keys), p_Zts in zip(_blocks(q_ZTC.shape[1]), probabilities, strict=True):
-            dv_ZTC[:, keys].baddbmm_(p_Zts.mT, dy_ZTC[:, block])
-            ds_Zts = torch.bmm(dy_ZTC[:, block], v_ZTC[:, keys].mT).sub_(sum_ZT1[:, block]).mul_(p_Zts)
-            torch.baddbmm(dq_ZTC[:, block], ds_Zts, k_ZTC[:, keys], beta=0, alpha=scale, out=dq_ZTC[:, block])
-            dk_ZTC[:, keys].baddbmm_(ds_Zts.mT, q_ZTC[:, block], alpha=scale)
-        return dq_ZTC, dk_ZTC, dv_ZTC, None
+        sum_ZT1 = (y_BHTC * grads[0]).sum(-1, keepdim=True).flatten(0, 1)
+        dq_NZtC, dk_NZtC, dv_NZtC, blocks = *(_empty_blocks(q_ZTC) for _ in range(3)), _blocks(q_ZTC)
+        for i, (block, p_Zts) in enumerate(zip(blocks, probabilities, strict=True)):
+            q_ZtC, dy_ZtC = q_ZTC[:, block], dy_ZTC[:, block]
+            ds_Zts = torch.bmm(dy_ZtC, v_ZTC[:, : block.stop].mT).sub_(sum_ZT1[:, block]).mul_(p_Zts)
+            torch.baddbmm(dq_NZtC[i], ds_Zts, k_ZTC[:, : block.stop], beta=0, alpha=scale, out=dq_NZtC[i])
+            for j, keys in enumerate(blocks[: i + 1]):
+                dv_NZtC[j].baddbmm_(p_Zts[:, :, keys].mT, dy_ZtC, beta=min(1, i - j))
+                dk_NZtC[j].baddbmm_(ds_Zts[:, :, keys].mT, q_ZtC, beta=min(1, i - j), alpha=scale)
+        return _join(dq_NZtC, y_BHTC), _join(dk_NZtC, y_BHTC), _join(dv_NZtC, y_BHTC), None
 
 
-def _blocks(tokens: int) -> list[tuple[slice, slice]]:
-    """Blocks of queries, each with the keys that it may see."""
-    starts = range(0, tokens, _QUERY_BLOCK)
-    return [(slice(i, min(i + _QUERY_BLOCK, tokens)), slice(0, min(i + _QUERY_BLOCK, tokens))) for i in starts]
+def _blocks(x_ZTC: Tensor) -> list[slice]:
+    return [slice(start, start + _QUERY_BLOCK) for start in range(0, x_ZTC.shape[1], _QUERY_BLOCK)]
+
+
+def _empty_blocks(x_ZTC: Tensor) -> Tensor:
+    return x_ZTC.new_empty(x_ZTC.shape[1] // _QUERY_BLOCK, len(x_ZTC), _QUERY_BLOCK, x_ZTC.shape[2])
+
+
+def _join(x_NZtC: Tensor, like_BHTC: Tensor) -> Tensor:
+    """Put blocks together as (B, H, T, C), with the heads innermost in memory as the linear layers around expect them."""
+    batch, heads, tokens, channels = like_BHTC.shape
+    x_NBHtC = x_NZtC.view(-1, batch, heads, _QUERY_BLOCK, channels)
+    return x_NBHtC.permute(1, 0, 3, 2, 4).reshape(batch, tokens, heads, channels).transpose(1, 2)

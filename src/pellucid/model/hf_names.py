@@ -4,17 +4,19 @@ LayerNorm models are written as `StableLmForCausalLM`, RMSNorm models as `LlamaF
 computes the same function. Tensors are only renamed, so a round trip is bit-equal.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pellucid.core.errors import ArtifactError, UsageError
+from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
 
 __all__ = ["from_hf", "hf_config", "to_hf"]
 
+_OUTER_PARTS = {"embedding": "model.embed_tokens", "norm": "model.norm", "head": "lm_head"}
 _BLOCK_PARTS = {
     "attention_norm": "input_layernorm",
     "attention.query": "self_attn.q_proj",
@@ -125,37 +127,17 @@ def _architecture(config: ModelConfig) -> tuple[str, dict[str, Any]]:
 
 def _names(config: ModelConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Our name → (Hugging Face's name, shape) of every tensor."""
-    names: dict[str, tuple[str, tuple[int, ...]]] = {
-        "embedding.weight": ("model.embed_tokens.weight", (config.vocab_tokens, config.hidden))
-    }
-    names.update(_norm_names(config, "norm", "model.norm"))
-    if not config.tied_head:
-        names["head.weight"] = ("lm_head.weight", (config.vocab_tokens, config.hidden))
-    kv_hidden = config.kv_heads * config.head_channels
-    shapes: dict[str, tuple[int, ...]] = {
-        "attention.query": (config.hidden, config.hidden),
-        "attention.key": (kv_hidden, config.hidden),
-        "attention.value": (kv_hidden, config.hidden),
-        "attention.output": (config.hidden, config.hidden),
-        "mlp.gate": (config.mlp_hidden, config.hidden),
-        "mlp.up": (config.mlp_hidden, config.hidden),
-        "mlp.down": (config.hidden, config.mlp_hidden),
-    }
-    for layer in range(config.layers):
-        for part, their_part in _BLOCK_PARTS.items():
-            ours, theirs = f"blocks.{layer}.{part}", f"model.layers.{layer}.{their_part}"
-            if part not in shapes:
-                names.update(_norm_names(config, ours, theirs))
-                continue
-            names[f"{ours}.weight"] = (f"{theirs}.weight", shapes[part])
-            if config.qkv_bias and part in ("attention.query", "attention.key", "attention.value"):
-                names[f"{ours}.bias"] = (f"{theirs}.bias", shapes[part][:1])
-    return names
+    with torch.device("meta"):
+        model = Decoder(config)
+    return {name: (_their_name(name), tuple(parameter.shape)) for name, parameter in model.named_parameters()}
 
 
-def _norm_names(config: ModelConfig, ours: str, theirs: str) -> Iterator[tuple[str, tuple[str, tuple[int, ...]]]]:
-    for kind in ("weight", "bias") if config.norm_bias else ("weight",):
-        yield f"{ours}.{kind}", (f"{theirs}.{kind}", (config.hidden,))
+def _their_name(ours: str) -> str:
+    module, _, kind = ours.rpartition(".")
+    if module in _OUTER_PARTS:
+        return f"{_OUTER_PARTS[module]}.{kind}"
+    _, layer, part = module.split(".", 2)
+    return f"model.layers.{layer}.{_BLOCK_PARTS[part]}.{kind}"
 
 
 def _zero_biases(config: ModelConfig) -> list[str]:
