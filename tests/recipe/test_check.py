@@ -28,8 +28,8 @@ Problems = Callable[..., list[Problem]]
             "got 512; must be at most model.context_tokens = 256",
             "",
         ),
-        (["model.hidden=250"], "model.hidden", "got 250; must be a multiple of heads = 4", "nearest: 248 or 252"),
-        (["model.kv_heads=3"], "model.kv_heads", "got 3; must divide heads = 4", "possible: 1, 2, 4"),
+        (["model.hidden=250"], "model.hidden", "got 250; must be a multiple of heads = 3", "nearest: 249 or 252"),
+        (["model.kv_heads=2"], "model.kv_heads", "got 2; must divide heads = 3", "possible: 1, 3"),
         (
             ["model.rotary_frac=0.55"],
             "model.rotary_frac",
