@@ -129,7 +129,9 @@ class Contestant:
     """One process that makes a step when asked."""
 
     def __init__(self, name: str, threads: int, python: str) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        # Passive waiting, as `pellucid` itself sets it and for all alike: spinning threads ruin each other on a shared machine.
+        settings = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        environment = os.environ | settings
         self.name, self.steps = name, []
         self._process = subprocess.Popen(
             [python, __file__, "--serve", name, "--threads", str(threads)],
@@ -207,6 +209,7 @@ def main() -> None:
         "what": "one training step: forward, backward, clip, AdamW; medians over interleaved rounds",
         "command": "python benchmarks/train_step.py " + " ".join(sys.argv[1:]).replace(arguments.litgpt_python or "\0", "PYTHON"),
         "code_version": code_version(), "environment": environment(), "shape": SHAPE, "tokens_per_step": TOKENS,
+        "omp_wait_policy": "PASSIVE",
         "rounds": arguments.rounds, "threads": {},
     }  # fmt: skip
     for threads in arguments.threads:

@@ -27,11 +27,13 @@ GgufType = Literal["F32", "F16"]
 # llama.cpp's name for the split pattern of Arcade100k: cl100k's, with single digits.
 PRE_TOKENIZER = "stablelm2"
 
+HEAD = "lm_head.weight"
+
 
 def write_gguf(
     state: Mapping[str, Tensor], config: ModelConfig, tokenizer: Tokenizer, path: Path, *, dtype: GgufType, name: str
 ) -> None:
-    """Write the model as one GGUF file; `state` has our names, `name` is shown by runtimes. Norms and biases stay float32.
+    """Write the model as one GGUF file; `state` has our names, `name` is shown by runtimes. Norms, biases and a head stay float32.
 
     Raises `MissingExtraError` without the package gguf, `UsageError` for a shape that llama.cpp does not compute, and
     `ArtifactError` where weights, config and tokenizer disagree or a weight does not fit the type.
@@ -114,7 +116,7 @@ def _arrays(tensors: Mapping[str, Tensor], config: ModelConfig) -> Iterator[tupl
         yield theirs, array
     if config.norm == "layernorm" and config.tied_head:
         # llama.cpp's `llama` falls back to the embedding; its `stablelm` wants the head written out.
-        yield "lm_head.weight", tensors["model.embed_tokens.weight"].detach().to("cpu").float().numpy()
+        yield HEAD, tensors["model.embed_tokens.weight"].detach().to("cpu").float().numpy()
 
 
 def _interleave(array: npt.NDArray[np.float32], head_channels: int) -> npt.NDArray[np.float32]:
@@ -126,7 +128,8 @@ def _interleave(array: npt.NDArray[np.float32], head_channels: int) -> npt.NDArr
 def _cast(name: str, array: npt.NDArray[np.float32], dtype: GgufType) -> npt.NDArray[Any]:
     if not np.isfinite(array).all():
         raise ArtifactError(f"{name} holds values that are not finite; export an earlier checkpoint")
-    if dtype == "F32" or array.ndim == 1:
+    # The head's rounding would reach the logits as it is, so it stays float32, as in llama.cpp's own mixed types.
+    if dtype == "F32" or array.ndim == 1 or name == HEAD:
         return array
     largest = float(np.abs(array).max(initial=0.0))
     if largest > float(np.finfo(np.float16).max):
