@@ -4,17 +4,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import orjson
 from rich.console import Console, RenderableType
 from rich.table import Table
+
+from pellucid.core.files import json_bytes
 
 __all__ = ["print_json", "print_rich", "print_table", "print_text"]
 
 
 def print_json(value: Any) -> None:
     """Print indented JSON with sorted keys."""
-    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
-    sys.stdout.write(orjson.dumps(value, option=options).decode())
+    sys.stdout.write(json_bytes(value).decode())
 
 
 def print_table(

@@ -12,7 +12,7 @@ import orjson
 
 from pellucid.core.errors import ArtifactError, DiskFullError
 
-__all__ = ["disk_full_is_explained", "fsync_tree", "read_json", "sha256_file", "write_bytes", "write_json"]
+__all__ = ["disk_full_is_explained", "fsync_tree", "json_bytes", "read_json", "sha256_file", "write_bytes", "write_json"]
 
 
 @contextmanager
@@ -67,9 +67,14 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON with sorted keys, atomically; the same value gives the same bytes."""
+    """Write a value as `json_bytes` gives it, atomically."""
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return indented JSON with sorted keys and a last newline; the same value gives the same bytes."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
-    write_bytes(path, orjson.dumps(value, option=options))
+    return orjson.dumps(value, option=options)
 
 
 def read_json(path: Path) -> Any:

@@ -76,14 +76,6 @@ class Facts:
             raise ArtifactError(f"{self.run / file} has nothing at {pointer}") from error
         return Fact(show(value), value, file, pointer)
 
-    def command(self, file: str, recipe: str) -> str:
-        """Return the command that makes an artifact file again."""
-        stage = file.split("/")[0]
-        commands = {"scores": "evaluate", "exports": "export"}
-        known = {"plan", "documents", "tokenizer", "shards", "report"}
-        name = stage if stage in known else commands.get(stage, "train")
-        return f"pellucid {name} {recipe}"
-
 
 def canonical(value: Any) -> str:
     """Return a value as the JSON text that the page carries beside each number."""

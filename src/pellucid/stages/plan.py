@@ -1,10 +1,9 @@
 """Recipe → `plan/plan.json`: the forecast, made before anything is spent."""
 
-import orjson
 from rich.console import RenderableType
 
 from pellucid.core.artifacts import Build, Key
-from pellucid.core.files import write_json
+from pellucid.core.files import json_bytes, write_json
 from pellucid.core.units import format_count
 from pellucid.optim.schedules import learning_rate
 from pellucid.plan.plan import make_plan
@@ -20,8 +19,7 @@ _DRAWN_POINTS = 200
 
 def plan_json(recipe: Recipe) -> str:
     """Return the plan as JSON text; its keys are kept stable."""
-    options = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
-    return orjson.dumps(make_plan(recipe), option=options).decode()
+    return json_bytes(make_plan(recipe)).decode()
 
 
 def plan_text(recipe: Recipe) -> RenderableType:
