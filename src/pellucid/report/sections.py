@@ -265,8 +265,8 @@ def omissions(facts: Facts, recipe: Recipe) -> str:
     left_out = [
         "Energy and carbon are forecast in plan/plan.json; they were not measured.",
         "No benchmark beyond held-out text was run on this model.",
-        "Exact duplicates were dropped; near-duplicates between held-out and training documents were not looked for in this run. "
-        "Both come from the same sources.",
+        "Exact duplicates were dropped; near-duplicates between held-out and training text were not looked for in this run.",
+        "Held-out and training documents come from the same sources.",
     ]
     return section("omissions", "What this report leaves out", *(paragraph(text) for text in left_out))
 
