@@ -29,6 +29,11 @@ def test_it_reads_text_and_generates_with_a_proxy_in_the_environment(file, token
         assert runtime.generate(tokenizer.encode("The river"), 4)
 
 
+def test_it_can_be_closed_without_having_been_asked_anything(file):
+    with LlamaCpp(file, 64) as runtime:
+        assert runtime.version
+
+
 def test_a_file_that_is_no_gguf_is_named(tmp_path):
     path = tmp_path / "broken.gguf"
     path.write_bytes(b"GGUF" + bytes(100))

@@ -29,6 +29,7 @@ Problems = Callable[..., list[Problem]]
             "",
         ),
         (["model.hidden=250"], "model.hidden", "got 250; must be a multiple of heads = 3", "nearest: 249 or 252"),
+        (["model.heads=1000000000000000000"], "model.heads", "got 1000000000000000000; must be 65536 or less", ""),
         (["model.kv_heads=2"], "model.kv_heads", "got 2; must divide heads = 3", "possible: 1, 3"),
         (
             ["model.rotary_frac=0.55"],

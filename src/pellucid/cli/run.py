@@ -8,6 +8,7 @@ from types import FrameType
 
 from pellucid.cli.output import print_rich
 from pellucid.core.errors import StoppedError
+from pellucid.core.signals import signals_handled
 from pellucid.recipe.load import load_recipe
 from pellucid.stages.flow import run_all, run_one
 from pellucid.stages.plan import plan_json, plan_text
@@ -17,7 +18,11 @@ __all__ = ["command"]
 
 def command(arguments: argparse.Namespace) -> int:
     """Run all stages of a recipe, or one."""
-    signal.signal(signal.SIGTERM, _stop)
+    with signals_handled(_stop, signal.SIGTERM):
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     loaded = load_recipe(Path(arguments.recipe), arguments.overrides)
     if arguments.command == "plan" and arguments.json:
         sys.stdout.write(plan_json(loaded.recipe))

@@ -42,6 +42,8 @@ class LlamaCpp:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise ArtifactError(f"llama.cpp does not load {path}: {error}") from error
+        # It takes requests before its own loop runs, and closed before that it waits for ever. Only the loop answers this one.
+        self._complete(self.tokenize("a"), n_predict=0)
 
     def __enter__(self) -> Self:
         return self

@@ -1,10 +1,11 @@
 """SIGTERM and Ctrl-C ask training to save and leave; a second Ctrl-C leaves at once."""
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from pellucid.core.signals import signals_handled
 
 __all__ = ["StopRequest", "stop_on_signals"]
 
@@ -27,15 +28,7 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Note SIGTERM and SIGINT instead of dying of them. Outside the main thread, where Python forbids it, do nothing."""
+    """Note SIGTERM and SIGINT instead of dying of them (in the main thread only)."""
     request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
+    with signals_handled(request._receive, signal.SIGTERM, signal.SIGINT):
         yield request
-        return
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, request._receive) for number in numbers}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
