@@ -24,10 +24,9 @@ from pellucid.checkpoint.models import load_model
 from pellucid.core.environment import code_version, environment
 from pellucid.core.files import write_json
 from pellucid.core.metrics import read_metrics
-from pellucid.evals.heldout import Window, score_heldout
 from pellucid.evals.records import total
 from pellucid.recipe.load import load_recipe
-from pellucid.stages.evaluate import heldout_documents
+from pellucid.stages.evaluate import heldout_documents, score_as_recipe
 from pellucid.stages.flow import run_one
 from pellucid.stages.run_folder import data_order
 from pellucid.tokenizer.tokenizer import load_tokenizer
@@ -85,12 +84,7 @@ def train_for(recipe: Path, overrides: list[str], seconds: float, run: Path, scr
     took = time.monotonic() - started
     tokenizer = load_tokenizer(run / "tokenizer")
     model, _ = load_model(scratch / "train" / "checkpoints" / f"step-{stage.total_steps:08d}")
-    window = Window(stage.seq_tokens, stage.seq_tokens // 2)
-    documents = heldout_documents(loaded.recipe, run / "documents")
-    scores = score_heldout(
-        model.eval(), tokenizer.encode_batch, tokenizer.eos_id, documents, window=window, batch_tokens=16 * window.seq_tokens
-    )
-    result = total(scores)
+    result = total(score_as_recipe(loaded.recipe, model.eval(), tokenizer, heldout_documents(loaded.recipe, run / "documents")))
     steps_log = [record for record in read_metrics(scratch / "train" / "metrics.jsonl") if "loss" in record]
     return {
         "bits_per_byte": round(result.bits_per_byte, 4),
@@ -126,7 +120,7 @@ def worker(arguments: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="recipes/pocket.yaml")
-    parser.add_argument("--candidates", default="benchmarks/pocket_sweep.yaml", help="YAML: name → list of overrides")
+    parser.add_argument("--candidates", default="benchmarks/pocket_sweep.yaml", help="YAML: shared, candidates")
     parser.add_argument("--seconds", type=float, default=60, help="training time of each candidate")
     parser.add_argument("--work", default=str(Path(tempfile.gettempdir()) / "pellucid-sweep"), help="scratch folder")
     parser.add_argument("--out", default="benchmarks/pocket_sweep.json")
@@ -139,8 +133,9 @@ def main() -> None:
     out = Path(arguments.out)
     table = orjson.loads(out.read_bytes()) if out.is_file() else {"rows": []}
     table |= {"code": code_version(), "environment": environment(), "command": "python benchmarks/pocket_sweep.py"}
-    candidates = yaml.safe_load(Path(arguments.candidates).read_text())
-    for name, overrides in candidates.items():
+    listed = yaml.safe_load(Path(arguments.candidates).read_text())
+    for name, own in listed["candidates"].items():
+        overrides = [*listed["shared"], *own]
         if arguments.only and name not in arguments.only:
             continue
         if any(row["name"] == name and row["budget_s"] == arguments.seconds for row in table["rows"]):

@@ -19,24 +19,26 @@ def test_decay_falls_on_matrices_only_and_every_parameter_is_in_one_group() -> N
     assert sorted(names) == sorted(name for name, _ in model.named_parameters())
     for group in groups:
         assert all((parameter.ndim == 2) == (group["weight_decay"] == 0.1) for parameter in group["params"])
-    ends = next(group for group in groups if group["name"] == "embedding_and_head")
-    assert sorted(ends["param_names"]) == ["embedding.weight", "head.weight"]
+    members = {group["name"]: group["param_names"] for group in groups}
+    assert members["embedding"] == ["embedding.weight"]
+    assert members["head"] == ["head.weight"]
 
 
 def test_a_tied_head_counts_once() -> None:
     model = Decoder(TINY.model_copy(update={"tied_head": True}))
-    ends = next(group for group in group_parameters(model, OptimizerConfig()) if group["name"] == "embedding_and_head")
-    assert ends["param_names"] == ["embedding.weight"]
+    members = {group["name"]: group["param_names"] for group in group_parameters(model, OptimizerConfig())}
+    assert members["embedding"] == ["embedding.weight"]
+    assert "head" not in members
 
 
 def test_muon_takes_the_matrices_of_the_blocks_and_nothing_else() -> None:
     model = Decoder(TINY)
-    groups = group_parameters(model, OptimizerConfig(kind="muon", muon_lr_ratio=3.0, embedding_lr_ratio=2.0))
+    groups = group_parameters(model, OptimizerConfig(kind="muon", muon_lr_ratio=3.0, embedding_lr_ratio=2.0, head_lr_ratio=0.5))
     methods = {group["name"]: group["method"] for group in groups}
-    assert methods == {"matrices": "muon", "embedding_and_head": "adamw", "norms_and_biases": "adamw"}
+    assert methods == {"matrices": "muon", "embedding": "adamw", "head": "adamw", "norms_and_biases": "adamw"}
     set_learning_rate(groups, 0.01)
     assert {group["name"]: round(group["lr"], 6) for group in groups} == {
-        "matrices": 0.03, "embedding_and_head": 0.02, "norms_and_biases": 0.01,
+        "matrices": 0.03, "embedding": 0.02, "head": 0.005, "norms_and_biases": 0.01,
     }  # fmt: skip
 
 

@@ -28,9 +28,9 @@ Problems = Callable[..., list[Problem]]
             "got 512; must be at most model.context_tokens = 256",
             "",
         ),
-        (["model.hidden=250"], "model.hidden", "got 250; must be a multiple of heads = 3", "nearest: 249 or 252"),
+        (["model.hidden=251"], "model.hidden", "got 251; must be a multiple of heads = 2", "nearest: 250 or 252"),
         (["model.heads=1000000000000000000"], "model.heads", "got 1000000000000000000; must be 65536 or less", ""),
-        (["model.kv_heads=2"], "model.kv_heads", "got 2; must divide heads = 3", "possible: 1, 3"),
+        (["model.kv_heads=3"], "model.kv_heads", "got 3; must divide heads = 2", "possible: 1, 2"),
         (
             ["model.rotary_frac=0.55"],
             "model.rotary_frac",

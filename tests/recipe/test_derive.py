@@ -60,7 +60,7 @@ def test_the_evaluation_window_is_the_last_stages_sequence_in_half_steps(load: L
 
 def test_a_preset_is_filled_in_under_what_is_given(load: Load) -> None:
     model = load("model.layers=2").recipe.model
-    assert (model.layers, model.hidden) == (2, 192)
+    assert (model.layers, model.hidden) == (2, 128)
 
 
 def test_an_overriding_preset_leaves_behind_what_the_file_said_of_the_model(write: Write) -> None:

@@ -10,13 +10,14 @@ __all__ = ["group_parameters", "set_learning_rate"]
 
 
 def group_parameters(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Return up to three groups of `model`'s parameters: the blocks' matrices, embedding and head, and norms with biases.
+    """Return up to four groups of `model`'s parameters: the blocks' matrices, the embedding, the head, and norms with biases.
 
     A group has `name`, `method` ("adamw" or "muon"), `params`, `param_names`, `weight_decay` (matrices only) and `lr_ratio`.
-    The embedding is recognised as the weight of an `nn.Embedding`, the head as the model's `head_weight`; a tied head counts once.
+    The embedding is recognised as the weight of an `nn.Embedding`, the head as the model's `head_weight`; a tied head is the
+    embedding.
     """
-    ends = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    ends.add(id(getattr(model, "head_weight", None)))
+    embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    head = getattr(model, "head_weight", None)
     muon = config.kind == "muon"
     groups: dict[str, dict[str, Any]] = {
         "matrices": {
@@ -24,7 +25,8 @@ def group_parameters(model: nn.Module, config: OptimizerConfig) -> list[dict[str
             "weight_decay": config.weight_decay,
             "lr_ratio": config.muon_lr_ratio if muon else 1.0,
         },
-        "embedding_and_head": {"method": "adamw", "weight_decay": config.weight_decay, "lr_ratio": config.embedding_lr_ratio},
+        "embedding": {"method": "adamw", "weight_decay": config.weight_decay, "lr_ratio": config.embedding_lr_ratio},
+        "head": {"method": "adamw", "weight_decay": config.weight_decay, "lr_ratio": config.head_lr_ratio},
         "norms_and_biases": {"method": "adamw", "weight_decay": 0.0, "lr_ratio": 1.0},
     }
     for group in groups.values():
@@ -32,8 +34,10 @@ def group_parameters(model: nn.Module, config: OptimizerConfig) -> list[dict[str
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        if id(parameter) in ends:
-            group = groups["embedding_and_head"]
+        if id(parameter) in embeddings:
+            group = groups["embedding"]
+        elif parameter is head:
+            group = groups["head"]
         else:
             group = groups["matrices" if parameter.ndim >= 2 else "norms_and_biases"]
         group["params"].append(parameter)

@@ -20,7 +20,10 @@ class OptimizerConfig(Section):
     clip_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this global norm.")
     muon_lr_ratio: float = Field(1.0, gt=0, description="Muon: the matrices' rate as a multiple of the schedule's.")
     muon_momentum: float = Field(0.95, ge=0, lt=1, description="Muon: decay of the momentum.")
-    embedding_lr_ratio: float = Field(1.0, gt=0, description="The rate of embedding and head as a multiple of the schedule's.")
+    embedding_lr_ratio: float = Field(
+        1.0, gt=0, description="The embedding's rate as a multiple of the schedule's; a tied head shares it."
+    )
+    head_lr_ratio: float = Field(1.0, gt=0, description="The untied head's rate as a multiple of the schedule's.")
 
 
 class ScheduleConfig(Section):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import torch
 
 from pellucid.checkpoint.models import load_model
 from pellucid.core.artifacts import Build, Key, fingerprint
@@ -13,7 +14,7 @@ from pellucid.core.errors import DataError
 from pellucid.core.files import write_bytes, write_json
 from pellucid.documents.store import iter_documents
 from pellucid.evals.compression import Compressed, compress_groups
-from pellucid.evals.heldout import Window, score_heldout, summarise
+from pellucid.evals.heldout import LanguageModel, Window, score_heldout, summarise
 from pellucid.evals.ngram import train_ngram
 from pellucid.evals.records import DocumentScore, HeldoutDocument
 from pellucid.recipe.recipe import Recipe
@@ -23,7 +24,7 @@ from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from pellucid.train.device import pick_device
 
-__all__ = ["EVALUATE", "heldout_documents"]
+__all__ = ["EVALUATE", "heldout_documents", "score_as_recipe"]
 
 NGRAM_ORDER = 5
 # More would only cost time and memory (about 140 bytes a token): the order decides the score long before.
@@ -50,16 +51,8 @@ def _build(context: Context, build: Build) -> str:
     checkpoint = final_checkpoint(context.run, stage)
     model, meta = load_model(checkpoint)
     device = pick_device("auto").device
+    scores = score_as_recipe(recipe, model.to(device).eval(), tokenizer, documents, device)
     window = _window(recipe)
-    scores = score_heldout(
-        model.to(device).eval(),
-        tokenizer.encode_batch,
-        tokenizer.eos_id,
-        documents,
-        window=window,
-        batch_tokens=recipe.evaluate.batch_seqs * window.seq_tokens,
-        device=device,
-    )
     predictors: dict[str, list[DocumentScore]] = {"model": scores}
     baselines: dict[str, Any] = {}
     if "ngram" in recipe.evaluate.baselines:
@@ -95,6 +88,21 @@ def _build(context: Context, build: Build) -> str:
     build.summary.update(bits_per_byte=table["all"], documents=len(scores))
     against = ", ".join(f"{name} {table['total'][name]:.3f}" for name in ("xz", "ngram") if name in table["total"])
     return f"{table['all']:.3f} bits per byte on {len(scores)} held-out documents" + (f" ({against})" if against else "")
+
+
+def score_as_recipe(
+    recipe: Recipe,
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    documents: Sequence[HeldoutDocument],
+    device: torch.device | str = "cpu",
+) -> list[DocumentScore]:
+    """Score each document by the windows that the recipe asks for."""
+    window = _window(recipe)
+    batch_tokens = recipe.evaluate.batch_seqs * window.seq_tokens
+    return score_heldout(
+        model, tokenizer.encode_batch, tokenizer.eos_id, documents, window=window, batch_tokens=batch_tokens, device=device
+    )
 
 
 def heldout_documents(recipe: Recipe, folder: Path) -> list[HeldoutDocument]:
