@@ -1,9 +1,10 @@
 """What idle OpenMP threads should do: training speed by `OMP_WAIT_POLICY`, on an idle machine and with one core taken.
 
 A thread that waits actively spins until its partners arrive. When another process holds one of the cores, the spinning thread and
-the late one fight for the other. The command line sets PASSIVE; this is why. Each figure is the median over the later steps.
+the late one fight for the other. The command line sets PASSIVE, which costs something on an idle machine. Each figure is the median
+over the later steps.
 
-    python benchmarks/wait_policy.py --steps 30 --repeats 3
+    python benchmarks/wait_policy.py --steps 24 --repeats 3
 """
 
 import argparse
@@ -54,7 +55,7 @@ def measure(policy: str | None, busy: bool, steps: int, work: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--work", default=str(Path(tempfile.gettempdir()) / "pellucid-sweep"), help="scratch folder")
     parser.add_argument("--out", default="benchmarks/wait_policy.json")

@@ -21,3 +21,10 @@ def test_held_out_scores_stand_beside_their_baselines(finished_run: Path) -> Non
 def test_the_headline_has_size_length_scores_and_time(finished_run: Path) -> None:
     labels = [label for label, _ in sections.headline(Facts(finished_run), open_recipe(finished_run))]
     assert labels == ["parameters", "tokens trained on", "bits per byte, held out", "bits per byte, xz -9", "training time"]
+
+
+def test_what_is_left_out_follows_the_recipe(finished_run: Path) -> None:
+    facts, recipe = Facts(finished_run), open_recipe(finished_run)
+    assert "Exact duplicates were dropped" in sections.omissions(facts, recipe)
+    keeping = recipe.model_copy(update={"documents": recipe.documents.model_copy(update={"exact_dedup": False})})
+    assert "Exact duplicates were kept" in sections.omissions(facts, keeping)

@@ -18,7 +18,7 @@ documents, tokenizer, token shards, training, held-out scores, exports and a rep
 
 _EPILOG = """\
 first steps:
-  pellucid run recipes/pocket.yaml         everything, from the shipped corpus to a report (about 12 minutes on two cores)
+  pellucid run recipes/pocket.yaml         everything, from the shipped corpus to a report (about ten minutes on two cores)
   pellucid chat runs/pocket                talk to what came out
   pellucid inspect runs/pocket --step 100  which documents step 100 was trained on
 
@@ -138,8 +138,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = build_parser().parse_args(argv)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 2
-    # Threads that wait by spinning make training ten times slower as soon as another program wants a core; the library that torch
-    # computes with reads this when it is loaded, so it is set before torch is imported.
+    # Threads that wait by spinning nearly halve the speed of training as soon as another program wants a core
+    # (benchmarks/wait_policy.json); the library that torch computes with reads this when it is loaded, so before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     command: Callable[[argparse.Namespace], int] = import_module(f"pellucid.cli.{arguments.module}").command
     try:

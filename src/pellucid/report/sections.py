@@ -262,10 +262,11 @@ def machine(facts: Facts, recipe: Recipe) -> str:
 
 def omissions(facts: Facts, recipe: Recipe) -> str:
     """What this report leaves out, so that silence is not mistaken for success."""
+    duplicates = "Exact duplicates were dropped" if recipe.documents.exact_dedup else "Exact duplicates were kept, as asked"
     left_out = [
         "Energy and carbon are forecast in plan/plan.json; they were not measured.",
         "No benchmark beyond held-out text was run on this model.",
-        "Exact duplicates were dropped; near-duplicates between held-out and training text were not looked for in this run.",
+        f"{duplicates}; near-duplicates between held-out and training text were not looked for in this run.",
         "Held-out and training documents come from the same sources.",
     ]
     return section("omissions", "What this report leaves out", *(paragraph(text) for text in left_out))
