@@ -21,6 +21,7 @@ import orjson
 import yaml
 
 from pellucid.checkpoint.models import load_model
+from pellucid.cli.main import THREADS_WAIT
 from pellucid.core.environment import code_version, environment
 from pellucid.core.files import write_json
 from pellucid.core.metrics import read_metrics
@@ -155,7 +156,7 @@ def main() -> None:
             [*call, "--one", *map(str, overrides)],
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
+            env=os.environ | THREADS_WAIT,
         )
         row = {"failed": done.returncode} if done.returncode else orjson.loads(done.stdout.splitlines()[-1])
         table["rows"].append({"name": name, "budget_s": arguments.seconds, "overrides": overrides, **row})

@@ -1,10 +1,10 @@
-"""What idle OpenMP threads should do: training speed by `OMP_WAIT_POLICY`, on an idle machine and with one core taken.
+"""What idle OpenMP threads should do: training speed by `OMP_WAIT_POLICY` or GNU OpenMP's spin count, idle or shared.
 
 A thread that waits actively spins until its partners arrive. When another process holds one of the cores, the spinning thread and
-the late one fight for the other. The command line sets PASSIVE, which costs something on an idle machine. Each figure is the median
-over the later steps.
+the late one fight for the other. The command line has them spin briefly ("ours"). Each figure is the median over the later
+steps.
 
-    python benchmarks/wait_policy.py --steps 24 --repeats 3
+    python benchmarks/wait_policy.py --steps 24 --repeats 4
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pocket_sweep import SHORT, prepare
 
+from pellucid.cli.main import THREADS_WAIT
 from pellucid.core.environment import code_version, environment
 from pellucid.core.files import write_json
 from pellucid.core.metrics import read_metrics
@@ -25,7 +26,13 @@ from pellucid.stages.run_folder import data_order
 from pellucid.train.stage import run_stage
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "pocket.yaml"
-POLICIES = {"not set": None, "ACTIVE": "ACTIVE", "PASSIVE": "PASSIVE"}
+POLICIES: dict[str, dict[str, str]] = {
+    "not set": {},
+    "ACTIVE": {"OMP_WAIT_POLICY": "ACTIVE"},
+    "PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "ours": THREADS_WAIT,
+    "spin 3000": {"GOMP_SPINCOUNT": "3000"},
+}
 
 
 def worker(steps: int, work: Path) -> None:
@@ -38,14 +45,12 @@ def worker(steps: int, work: Path) -> None:
     sys.stdout.write(f"{statistics.median(rates[steps // 3 :])}\n")
 
 
-def measure(policy: str | None, busy: bool, steps: int, work: str) -> float:
-    settings = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS")}
-    if policy:
-        settings["OMP_WAIT_POLICY"] = policy
+def measure(policy: dict[str, str], busy: bool, steps: int, work: str) -> float:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
     try:
         call = [sys.executable, __file__, "--worker", "--steps", str(steps), "--work", work]
-        done = subprocess.run(call, env=settings, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(call, env=inherited | policy, stdout=subprocess.PIPE, text=True, check=True)
     finally:
         if other:
             other.kill()
@@ -56,7 +61,7 @@ def measure(policy: str | None, busy: bool, steps: int, work: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=4)
     parser.add_argument("--work", default=str(Path(tempfile.gettempdir()) / "pellucid-sweep"), help="scratch folder")
     parser.add_argument("--out", default="benchmarks/wait_policy.json")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -64,7 +69,7 @@ def main() -> None:
     if arguments.worker:
         worker(arguments.steps, Path(arguments.work))
         return
-    measure("PASSIVE", False, 3, arguments.work)  # makes the shards
+    measure({}, False, 3, arguments.work)  # makes the shards
     cases = [(name, busy) for busy in (False, True) for name in POLICIES]
     found: dict[tuple[str, bool], list[float]] = {case: [] for case in cases}
     for _ in range(arguments.repeats):  # in turn, so that the machine's moods fall on all alike

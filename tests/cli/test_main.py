@@ -1,8 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from pellucid.cli.main import main
+from pellucid.cli.main import THREADS_WAIT, main
 
 
 def test_help_names_every_command_and_the_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,3 +34,16 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setattr("pellucid.cli.doctor.command", interrupted)
     assert main(["doctor"]) == 130
     assert "same command again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}])
+def test_threads_wait_briefly_unless_the_user_said_how(
+    given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in THREADS_WAIT:
+        monkeypatch.setenv(name, "")  # so that what main() sets is taken back after the test
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    main(["explain", str(tmp_path / "none.yaml")])
+    assert {name: os.environ[name] for name in THREADS_WAIT if name in os.environ} == (given or THREADS_WAIT)

@@ -9,7 +9,12 @@ from importlib import import_module
 from pellucid import __version__
 from pellucid.core.errors import PellucidError
 
-__all__ = ["build_parser", "entry", "main"]
+__all__ = ["THREADS_WAIT", "build_parser", "entry", "main"]
+
+# How OpenMP's threads wait for each other: they spin for some microseconds, then sleep. Spinning for long costs a third of the
+# speed of training as soon as another program wants a core, no spinning at all some percent on an idle machine
+# (benchmarks/wait_policy.json). GNU's runtime prefers the count of spins to the policy; others know the policy only.
+THREADS_WAIT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 _DESCRIPTION = """\
 Pellucid turns one recipe file into a small open language model and the whole account of how it was made:
@@ -138,9 +143,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = build_parser().parse_args(argv)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 2
-    # Threads that wait by spinning nearly halve the speed of training as soon as another program wants a core
-    # (benchmarks/wait_policy.json); the library that torch computes with reads this when it is loaded, so before torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not THREADS_WAIT.keys() & os.environ.keys():
+        # OpenMP reads them when it is loaded: before torch is imported.
+        os.environ.update(THREADS_WAIT)
     command: Callable[[argparse.Namespace], int] = import_module(f"pellucid.cli.{arguments.module}").command
     try:
         return command(arguments)
