@@ -1,5 +1,10 @@
 """A training stage of a second: a decoder of a few thousand weights on the bytes of the licence, as tokens."""
 
+import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +66,41 @@ class Tiny:
 @pytest.fixture
 def tiny() -> Tiny:
     return Tiny()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Ranks:
+    """Trains tiny stages in several processes (see ranks.py)."""
+
+    def __call__(self, size: int, *jobs: dict[str, Any]) -> list[dict[str, Any]]:
+        everyone = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+        call = [sys.executable, str(Path(__file__).with_name("ranks.py")), json.dumps(jobs)]
+        processes = [
+            subprocess.Popen(
+                call,
+                env=os.environ | everyone | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(size)
+        ]
+        said = [process.communicate() for process in processes]
+        assert all(process.returncode == 0 for process in processes), "\n".join(errors for _, errors in said)
+        return list(json.loads(said[0][0].splitlines()[-1]))
+
+    @staticmethod
+    def job(out: Path, steps: int = 6, **changes: Any) -> dict[str, Any]:
+        """A run of `steps` steps of 8 sequences in micro-batches of 2; `signal_at` and `spoil_at` are the run's own."""
+        own = {name: changes.pop(name) for name in ("signal_at", "spoil_at") if name in changes}
+        return {"out": str(out), "steps": steps, "changes": {"length_tokens": steps * 256, "batch_tokens": 256, **changes}, **own}
+
+
+@pytest.fixture
+def ranks() -> Ranks:
+    return Ranks()

@@ -67,7 +67,7 @@ def make(tiny: Any, stage: TrainStageConfig, attention: str = "causal") -> tuple
     model = Decoder(tiny.model)
     init_weights(model, 1)
     state = TrainState(model, build_optimizer(model, stage.optimizer))
-    return state, Task(stage, tiny.order(attention=attention), next_token, model, CPU)
+    return state, Task(stage, tiny.order(attention=attention), next_token, CPU)
 
 
 def test_the_order_of_a_step_is_watch_save_step_log(tiny: Any) -> None:
@@ -188,7 +188,7 @@ def test_bf16_on_a_gpu_follows_fp32_on_the_cpu(tiny: Any) -> None:
         model.to(device.device)
         state = TrainState(model, build_optimizer(model, stage.optimizer))
         log = Log()
-        train(state, Task(stage, tiny.order(), next_token, model, device), log.hooks())
+        train(state, Task(stage, tiny.order(), next_token, device), log.hooks())
         assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
         losses.append([record["loss"] for record in log.records])
     assert losses[0] == pytest.approx(losses[1], abs=0.05)

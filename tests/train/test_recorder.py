@@ -28,7 +28,7 @@ def make(tiny: Any, **changes: Any) -> tuple[Task, TrainState]:
     model = Decoder(tiny.model)
     init_weights(model, 1)
     state = TrainState(model, build_optimizer(model, stage.optimizer))
-    return Task(stage, tiny.order(), next_token, model, Device(torch.device("cpu"), "fp32")), state
+    return Task(stage, tiny.order(), next_token, Device(torch.device("cpu"), "fp32")), state
 
 
 def record(step: int, **changes: Any) -> dict[str, Any]:

@@ -1,13 +1,16 @@
-"""One checkpoint as a folder: `step-00000123/` with one safetensors file per section, `state.json`, and `manifest.json` last.
+"""One checkpoint as a folder: `step-00000123/` with its tensors by section, `state.json`, and `manifest.json` last.
 
-Every file's sha256 is in the manifest, because safetensors loads a flipped byte without a word. A save happens in a new hidden
-folder that gets its name only when everything in it is on the disk: a kill or a full disk leaves the older checkpoints as they are.
+One process writes a section as one safetensors file, `model.safetensors`. Several write it together through
+`torch.distributed.checkpoint` as a folder of safetensors files, `model/`, each with a part of the tensors; no part is a pickle.
+Either is read by any number of processes. Every file's sha256 is in the manifest, because safetensors loads a flipped byte without
+a word. A save happens in a new hidden folder that gets its name only when everything in it is on the disk: a kill or a full disk
+leaves the older checkpoints as they are.
 """
 
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
+from pellucid.checkpoint.sharded import is_first, read_shards, say_to_all, spread, write_shards
 from pellucid.core.artifacts import Key, find_faults, read_manifest, replace_folder, seal
 from pellucid.core.errors import ArtifactError, DiskFullError
 from pellucid.core.files import disk_full_is_explained, read_json, write_json
 
-__all__ = ["SCHEMA_VERSION", "checkpoint_step", "load_checkpoint", "read_section", "save_checkpoint"]
+__all__ = ["SCHEMA_VERSION", "Targets", "checkpoint_step", "load_checkpoint", "read_section", "save_checkpoint"]
+
+Targets = Callable[[str, str, torch.Size, torch.dtype], Tensor]
+"""Returns the tensor to read into, given section, name (slash-joined), shape and type: a DTensor to read a rank's own part only."""
 
 SCHEMA_VERSION = 1
 _STATE = "state.json"
@@ -33,51 +41,67 @@ def checkpoint_step(path: Path) -> int | None:
     return int(match[1]) if match else None
 
 
-def save_checkpoint(root: Path, step: int, state: Mapping[str, Any], *, meta: Mapping[str, Any]) -> Path:
+def save_checkpoint(
+    root: Path, step: int, state: Mapping[str, Any], *, meta: Mapping[str, Any], group: ProcessGroup | None = None
+) -> Path:
     """Write `root/step-N/` and return its path once it is durable.
 
-    `state` is nested dicts with string keys; its leaves are tensors or JSON values. Tensors below a top-level key go to
-    `KEY.safetensors`, everything else to `state.json`. `meta` (JSON values) is kept in the manifest as its config.
-    Raises `DiskFullError` when there is no room; nothing that was there before is touched.
+    `state` is nested dicts with string keys; its leaves are tensors or JSON values. Tensors below a top-level key are that
+    section's, everything else goes to `state.json`. `meta` (JSON values) is kept in the manifest as its config. With `group`, whose
+    collectives take tensors on the CPU, every rank of it calls this with its own parts of the tensors, and waits for all others.
+    Raises `DiskFullError` when there is no room, on every rank; nothing that was there before is touched.
     """
     path = root / f"step-{step:08d}"
     part = root / f".{path.name}.part"
     started = time.time()
+    tensors, plain = _split(state)
+
+    def prepare() -> None:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+
+    def finish() -> None:
+        write_json(part / _STATE, plain)
+        key = Key("checkpoint", SCHEMA_VERSION, int(meta.get("seed", 0)), dict(meta))
+        seal(part, key, summary={"step": step}, started=started)
+        replace_folder(part, path)
+
     try:
         with disk_full_is_explained(path):
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
-            tensors, plain = _split(state)
+            say_to_all(group, prepare)
             for section, named in tensors.items():
-                _write_tensors(part / f"{section}.safetensors", named)
-            write_json(part / _STATE, plain)
-            key = Key("checkpoint", SCHEMA_VERSION, int(meta.get("seed", 0)), dict(meta))
-            seal(part, key, summary={"step": step}, started=started)
-            replace_folder(part, path)
+                if group is None:
+                    _write_tensors(part / f"{section}.safetensors", named)
+                else:
+                    write_shards(part / section, named, group)
+            say_to_all(group, finish)
     except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
+        if is_first(group):
+            shutil.rmtree(part, ignore_errors=True)
         raise
     return path
 
 
-def load_checkpoint(path: Path, *, verify: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the state (tensors on the CPU) and the meta of one checkpoint.
+def load_checkpoint(
+    path: Path, *, verify: bool = True, targets: Targets | None = None, group: ProcessGroup | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the state and the meta of one checkpoint. Tensors are whole and on the CPU, or what `targets` gives for each.
 
-    With `verify` every byte is compared with the manifest first; raises `ArtifactError` naming each file that is missing, cut short
-    or altered.
+    With `group` every rank of it calls this at the same time. With `verify` every byte is compared with the manifest first; raises
+    `ArtifactError` naming each file that is missing, cut short or altered.
     """
     meta = _read_meta(path, verify=verify)
     state: dict[str, Any] = read_json(path / _STATE)
-    for file in sorted(path.glob("*.safetensors")):
-        for name, tensor in _read_tensors(file).items():
-            _place(state, [file.stem, *name.split("/")], tensor)
+    for section in _sections(path):
+        for name, tensor in _read_section(path, section, targets, group).items():
+            _place(state, [section, *name.split("/")], tensor)
     return state, meta
 
 
 def read_section(path: Path, section: str, *, verify: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors of one section ("model", for example) by their names, and the checkpoint's meta."""
     meta = _read_meta(path, verify=verify)
-    return _read_tensors(path / f"{section}.safetensors"), meta
+    return _read_section(path, section, None, None), meta
 
 
 def _read_meta(path: Path, *, verify: bool) -> dict[str, Any]:
@@ -88,6 +112,23 @@ def _read_meta(path: Path, *, verify: bool) -> dict[str, Any]:
     if faults:
         raise ArtifactError("the checkpoint is damaged:\n  " + "\n  ".join(faults))
     return manifest.config
+
+
+def _sections(path: Path) -> list[str]:
+    """The names of a checkpoint's sections, whether they are files or folders of shards."""
+    return sorted(file.stem for file in path.iterdir() if file.suffix == ".safetensors" or file.is_dir())
+
+
+def _read_section(path: Path, section: str, targets: Targets | None, group: ProcessGroup | None) -> dict[str, Tensor]:
+    def target(name: str, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        return torch.empty(shape, dtype=dtype) if targets is None else targets(section, name, shape, dtype)
+
+    if (path / section).is_dir():
+        return read_shards(path / section, target, group)
+    tensors = _read_tensors(path / f"{section}.safetensors")
+    if targets is None:
+        return tensors
+    return {name: spread(whole, target(name, whole.shape, whole.dtype)) for name, whole in tensors.items()}
 
 
 def _split(state: Mapping[str, Any]) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:

@@ -10,8 +10,13 @@ __all__ = ["signals_handled"]
 
 
 @contextmanager
-def signals_handled(handler: Callable[[int, FrameType | None], object], *numbers: signal.Signals) -> Iterator[None]:
-    """Let `handler` receive these signals inside the block. Outside the main thread, where Python forbids it, do nothing."""
+def signals_handled(
+    handler: Callable[[int, FrameType | None], object] | signal.Handlers, *numbers: signal.Signals
+) -> Iterator[None]:
+    """Let `handler` receive these signals inside the block; `signal.SIG_DFL` is the system's own.
+
+    Outside the main thread, where Python forbids it, do nothing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -222,6 +222,22 @@ def stage_weights(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator
         yield Finding((*loc, "weights"), "every source has weight 0, so there is nothing to train on", "give a source a weight")
 
 
+def stage_exact(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    """Exact sums are made of whole gradients."""
+    if stage.exact and stage.parallel.shard != "none":
+        yield Finding(
+            (*loc, "exact"),
+            f"got true; needs parallel.shard = none, which is {stage.parallel.shard}",
+            "set parallel.shard: none, or exact: false",
+        )
+    if stage.parallel.cpu_offload and stage.parallel.shard == "none":
+        yield Finding(
+            (*loc, "parallel", "cpu_offload"),
+            "got true; needs parallel.shard = zero1 or full, which is none",
+            "set parallel.shard: full",
+        )
+
+
 RULES: tuple[Rule, ...] = (
     model_heads,
     model_kv_heads,
@@ -234,4 +250,4 @@ RULES: tuple[Rule, ...] = (
     document_sizes,
 )
 SOURCE_RULES: tuple[SourceRule, ...] = (source_place,)
-STAGE_RULES: tuple[StageRule, ...] = (stage_batch, stage_context, schedule_length, schedule_rates, stage_weights)
+STAGE_RULES: tuple[StageRule, ...] = (stage_batch, stage_context, schedule_length, schedule_rates, stage_weights, stage_exact)

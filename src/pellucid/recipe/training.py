@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pellucid.recipe.section import Section
 
-__all__ = ["CheckpointConfig", "OptimizerConfig", "SamplesConfig", "ScheduleConfig", "TrainStageConfig"]
+__all__ = ["CheckpointConfig", "OptimizerConfig", "ParallelConfig", "SamplesConfig", "ScheduleConfig", "TrainStageConfig"]
 
 
 class OptimizerConfig(Section):
@@ -56,6 +56,15 @@ class SamplesConfig(Section):
     new_tokens: int = Field(40, ge=1, description="Tokens generated after each prompt.")
 
 
+class ParallelConfig(Section):
+    """How several processes share a stage. What is computed stays the same, so a stage may be continued with other values."""
+
+    shard: Literal["none", "zero1", "full"] = Field(
+        "none", description="Over ranks: nothing; optimizer state and gradients (ZeRO 1 and 2); parameters too (ZeRO 3)."
+    )
+    cpu_offload: bool = Field(False, description="Keep parameters, gradients and optimizer state in the hosts' memory.")
+
+
 class TrainStageConfig(Section):
     """One training stage. Stages run in order; each begins with the weights of the one before."""
 
@@ -74,6 +83,10 @@ class TrainStageConfig(Section):
     weights: dict[str, float] | None = Field(
         None, description="Source weights of this stage, where they differ from the sources' own."
     )
+    exact: bool = Field(
+        False, description="Add gradients up in fixed point: the same bits on any number of ranks. Needs parallel.shard: none."
+    )
+    parallel: ParallelConfig = Field(ParallelConfig(), description="How several processes share the work.")
     max_bad_steps: int = Field(5, ge=1, description="Non-finite steps in a row before training stops.")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="How gradients become updates.")
     schedule: ScheduleConfig = Field(description="Learning rate by step.")

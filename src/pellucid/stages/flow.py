@@ -1,6 +1,7 @@
 """The flow: a recipe's stages in order, in one run folder that one process holds at a time."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from pellucid.core.errors import UsageError
@@ -19,6 +20,7 @@ from pellucid.stages.shards import SHARDS
 from pellucid.stages.stage import Context, Stage, run_stage
 from pellucid.stages.tokenizer import TOKENIZER
 from pellucid.stages.train import train_stages
+from pellucid.train.world import World, open_world, started_together
 
 __all__ = ["run_all", "run_one", "stages_of"]
 
@@ -30,6 +32,7 @@ def stages_of(loaded: LoadedRecipe) -> list[Stage]:
 
 def run_all(loaded: LoadedRecipe, runs: Path) -> None:
     """Run every stage that is not current, and say at the end where to look and what to type next."""
+    _refuse_company("run")
     started = time.monotonic()
     run = runs / loaded.recipe.name
     with run_lock(run):
@@ -39,21 +42,33 @@ def run_all(loaded: LoadedRecipe, runs: Path) -> None:
 
 
 def run_one(name: str, loaded: LoadedRecipe, runs: Path) -> None:
-    """Run one stage by its name; `train` stands for all training stages."""
+    """Run one stage by its name; `train` stands for all training stages, which several processes may share."""
     run = runs / loaded.recipe.name
     training = {stage.name for stage in train_stages(loaded.recipe)}
     chosen = [stage for stage in stages_of(loaded) if stage.name == name or (name == "train" and stage.name in training)]
     if not chosen:
         raise UsageError(f"there is no stage {name!r}; the recipe has {', '.join(stage.name for stage in stages_of(loaded))}")
-    with run_lock(run):
-        context = _open(loaded, run)
+    if not all(stage.name in training for stage in chosen):
+        _refuse_company(name)
+    with open_world() as world, run_lock(run) if world.is_first else nullcontext():
+        context = _open(loaded, run, world)
         for stage in chosen:
             run_stage(stage, context)
 
 
-def _open(loaded: LoadedRecipe, run: Path) -> Context:
-    write_bytes(run / RECIPE_FILE, dump_recipe(loaded).encode())
-    return Context(loaded, run)
+def _open(loaded: LoadedRecipe, run: Path, world: World = World()) -> Context:  # noqa: B008 (frozen)
+    if world.is_first:
+        write_bytes(run / RECIPE_FILE, dump_recipe(loaded).encode())
+    return Context(loaded, run, world)
+
+
+def _refuse_company(command: str) -> None:
+    """Only training is shared out; of anything else the copies would get in each other's way."""
+    if started_together() > 1:
+        raise UsageError(
+            f"{started_together()} processes were started together, and `pellucid {command}` is work for one. "
+            "Run it without torchrun; then: torchrun … -m pellucid train RECIPE"
+        )
 
 
 def _closing_lines(run: Path, seconds: float, changed: bool) -> None:

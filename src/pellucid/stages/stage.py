@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pellucid.core.artifacts import Build, Key, building, is_current
@@ -12,16 +12,18 @@ from pellucid.core.progress import console
 from pellucid.core.units import format_duration
 from pellucid.recipe.load import LoadedRecipe
 from pellucid.recipe.recipe import Recipe
+from pellucid.train.world import World
 
 __all__ = ["Context", "Stage", "run_stage"]
 
 
 @dataclass(frozen=True)
 class Context:
-    """One run: its recipe and its folder."""
+    """One run: its recipe, its folder, and the processes that work on it."""
 
     loaded: LoadedRecipe
     run: Path
+    world: World = field(default_factory=World)
 
     @property
     def recipe(self) -> Recipe:
@@ -50,10 +52,19 @@ class Stage:
 
 
 def run_stage(stage: Stage, context: Context) -> bool:
-    """Run one stage unless its artifact is current; return whether there was anything to do."""
+    """Run one stage unless its artifact is current; return whether there was anything to do.
+
+    The first rank decides and keeps the books; the others build with it.
+    """
     path = context.run / stage.folder
+    if not context.world.is_first:
+        wanted: bool = context.world.tell(None)
+        if wanted:
+            stage.build(context, Build(path))
+        return wanted
     key = stage.key(context)
     if is_current(path, key):
+        context.world.tell(False)
         console.print(f"[dim]{stage.name:<14}unchanged[/dim]", soft_wrap=True)
         return False
     ledger = Ledger(context.run)
@@ -61,6 +72,7 @@ def run_stage(stage: Stage, context: Context) -> bool:
     started = time.monotonic()
     try:
         with building(path, key, in_place=stage.in_place) as build:
+            context.world.tell(True)
             remark = stage.build(context, build)
     except BaseException as error:
         stopped = not isinstance(error, Exception) or getattr(error, "exit_status", 1) >= 128

@@ -11,12 +11,10 @@ from pellucid.recipe.training import TrainStageConfig
 from pellucid.stages.run_folder import data_order, final_checkpoint
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
+from pellucid.train.saver import FREE_TO_CHANGE
 from pellucid.train.stage import run_stage
 
 __all__ = ["train_stages"]
-
-# What is kept and shown may change without training again; what is computed may not.
-_SHOWN_ONLY = {"checkpoint", "samples", "max_bad_steps"}
 
 
 def train_stages(recipe: Recipe) -> list[Stage]:
@@ -35,7 +33,7 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
     if before is not None:
         inputs["checkpoint"] = fingerprint(final_checkpoint(context.run, before))
     settings = {
-        "stage": config.model_dump(mode="json", exclude=_SHOWN_ONLY),
+        "stage": config.model_dump(mode="json", exclude=set(FREE_TO_CHANGE)),
         "model": recipe.model.model_dump(mode="json"),
         "weights": recipe.weights_of(config),
     }
@@ -54,6 +52,7 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
             build.path,
             sample=partial(_sample, tokenizer),
             init_from=final_checkpoint(context.run, before) if before is not None else None,
+            world=context.world,
         )
     )
     return f"{config.total_steps} steps, {format_count(config.total_steps * config.batch_tokens)} tokens"

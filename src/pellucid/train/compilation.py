@@ -2,7 +2,7 @@
 
 import shutil
 import warnings
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 
@@ -26,11 +26,14 @@ def is_compiled(mode: Literal["auto", "on", "off"], device: torch.device) -> boo
     return mode == "on" or (mode == "auto" and device.type == "cuda")
 
 
-def compile_model(model: Decoder, mode: Literal["auto", "on", "off"]) -> Decoder:
-    """Return the model to call in training: compiled, sharing the parameters of `model`, or `model` itself (see `is_compiled`).
+def compile_model(model: Decoder, mode: Literal["auto", "on", "off"], device: torch.device) -> bool:
+    """Compile each block of `model` in place for training; tell whether that was done (see `is_compiled`).
 
-    Shapes are taken as fixed, so that every step runs the same machine code, also after a resume.
+    One block is compiled once and serves for all, and blocks remain what FSDP gathers one by one. Shapes are taken as fixed, so
+    that every step runs the same machine code, also after a resume. Comes before sharding.
     """
-    if not is_compiled(mode, model.head_weight.device):
-        return model
-    return cast(Decoder, torch.compile(model, dynamic=False))
+    if not is_compiled(mode, device):
+        return False
+    for block in model.blocks:
+        block.compile(dynamic=False)
+    return True

@@ -24,7 +24,7 @@ class Sampler(Protocol):
 
 
 class Recorder:
-    """Logs of one stage. Opened at the step that training resumes from, it forgets what was logged after it.
+    """Logs of one stage, written by the first rank. Opened at the step that training resumes from, it forgets what came after.
 
     The first line of `metrics.jsonl` has `event: start` with the formulas and the machine's peak; each resume that has steps
     to do adds a line with `event: resume`; every other line is one step.
@@ -37,21 +37,28 @@ class Recorder:
         self._bar: ProgressBar | None = None
         step = state.progress.step
         self._flops, self._flops_6n = flops_per_token(state.model, state.model.config, task.stage.seq_tokens)
-        self._peak, peak_source = task.device.peak_flops()
+        world = task.world
+        peak, peak_source = task.device.peak_flops()
+        self._peak = peak * world.size
         # A start line of step 0 would outlive the run it tells of; samples of the resumed step are about to be made again.
-        self._metrics = MetricsLog(out / "metrics.jsonl", resume_step=step if resumed_from else -1)
-        self._samples = MetricsLog(out / "samples.jsonl", resume_step=step - 1) if self._wants_samples else None
+        self._metrics = MetricsLog(out / "metrics.jsonl", resume_step=step if resumed_from else -1) if world.is_first else None
+        wanted = self._wants_samples and world.is_first
+        self._samples = MetricsLog(out / "samples.jsonl", resume_step=step - 1) if wanted else None
         facts = {
             "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
             "flops_per_token": {"mfu": self._flops, "mfu_6n": self._flops_6n},
             "peak_flops": self._peak,
             "peak_source": peak_source,
+            "ranks": world.size,
+            "shard": task.stage.parallel.shard if world.size > 1 else "none",
             "device": str(task.device.device),
             "precision": task.device.precision,
-            "compiled": task.forward is not state.model,
+            "compiled": task.compiled,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
+        if self._metrics is None:
+            return
         if resumed_from and step < task.stage.total_steps:
             self._metrics.append({"step": step, "event": "resume", "checkpoint": Path(resumed_from).name, **facts})
         elif not resumed_from:
@@ -67,7 +74,9 @@ class Recorder:
         bar.resume_at(tokens)
 
     def log(self, record: dict[str, Any]) -> None:
-        """Complete one step's record with speed and memory, write it, and move the bar."""
+        """Complete one step's record with speed (of all ranks) and memory (of this one), write it, and move the bar."""
+        if self._metrics is None:
+            return
         tokens, seconds = self._stage.batch_seqs * self._stage.seq_tokens, record["seconds"]
         busy = seconds["data"] + seconds["forward_backward"] + seconds["optimizer"]
         speed = tokens / busy
@@ -85,9 +94,9 @@ class Recorder:
             self._bar.advance(tokens)
 
     def watch(self, state: TrainState) -> None:
-        """Write samples when they are due: every so many steps, and at the end."""
+        """Write samples when they are due: every so many steps, and at the end. Every rank computes them: each has a part of it."""
         step, config = state.progress.step, self._stage.samples
-        if self._samples is None or self._sample is None or not step:
+        if not self._wants_samples or self._sample is None or not step:
             return
         if step % config.every_steps and step < self._stage.total_steps:
             return
@@ -96,11 +105,12 @@ class Recorder:
         with torch.random.fork_rng(), torch.no_grad():
             for number, prompt in enumerate(config.prompts):
                 text = self._sample(state.model, prompt, new_tokens=config.new_tokens, seed=derive_seed(step, "sample", number))
-                self._samples.append({"step": step, "prompt": prompt, "text": text})
+                if self._samples is not None:
+                    self._samples.append({"step": step, "prompt": prompt, "text": text})
         state.model.train()
 
     def close(self) -> None:
         """Close the files."""
-        self._metrics.close()
-        if self._samples is not None:
-            self._samples.close()
+        for log in (self._metrics, self._samples):
+            if log is not None:
+                log.close()

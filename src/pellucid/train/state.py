@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pellucid.model.decoder import Decoder
 from pellucid.optim.optimizer import ModelOptimizer
@@ -46,6 +47,14 @@ class TrainState:
             "random": random,
             "progress": asdict(self.progress),
         }
+
+    def target(self, section: str, name: str, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        """Return a tensor for a checkpoint's to be read into: a part of it where the parameter it belongs to is such a part."""
+        parameters = dict(self.model.named_parameters())
+        parameter = parameters.get(name if section == "model" else name.rpartition("/")[0])
+        if parameter is not None and parameter.shape == shape:
+            return torch.empty_like(parameter, dtype=dtype)
+        return torch.empty(shape, dtype=dtype)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the sections of a checkpoint."""

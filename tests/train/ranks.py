@@ -1,0 +1,70 @@
+"""One of several processes that train tiny stages together: `python ranks.py RUNS`, with torchrun's variables in the environment.
+
+RUNS is a JSON list; each run has `out`, `steps`, `changes` to the tiny stage, and, where a test wants it, `signal_at` or
+`spoil_at`: [rank, step] of a SIGTERM to one rank, or of a loss that is not a number there. The first rank prints what came of it.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import torch
+
+from conftest import Tiny
+from pellucid.batches.batch import Batch
+from pellucid.batches.order import DataOrder
+from pellucid.core.errors import PellucidError
+from pellucid.model.decoder import Decoder
+from pellucid.recipe.training import TrainStageConfig
+from pellucid.train import stage as stage_module
+from pellucid.train.device import Device
+from pellucid.train.feed import MicroBatch, ObjectiveLoss
+from pellucid.train.world import World, open_world
+
+next_token = stage_module.next_token
+
+
+def run(world: World, job: dict[str, Any]) -> dict[str, Any]:
+    stage: TrainStageConfig = Tiny().stage(job["steps"], **job["changes"])
+    order = Tiny().order()
+    now = {"step": -1}
+    read = DataOrder.sequences
+
+    def sequences(self: DataOrder, first: int, count: int) -> Batch:
+        now["step"] = first // stage.batch_seqs
+        if job.get("signal_at") == [world.rank, now["step"]]:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return read(self, first, count)
+
+    def objective(model: Decoder, batch: MicroBatch, **options: Any) -> ObjectiveLoss:
+        loss = next_token(model, batch, **options)
+        if job.get("spoil_at") != [world.rank, now["step"]]:
+            return loss
+        return ObjectiveLoss(loss.loss_sum * float("nan"), loss.nats_B)
+
+    DataOrder.sequences = sequences  # type: ignore[method-assign]
+    stage_module.next_token = objective
+    try:
+        return stage_module.run_stage(stage, Tiny.model, order, 1, Path(job["out"]), world=world)
+    except PellucidError as error:
+        return {"error": type(error).__name__, "message": str(error)}
+    finally:
+        DataOrder.sequences = read  # type: ignore[method-assign]
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    Device.peak_flops = lambda _: (1e9, "not measured in tests")  # type: ignore[method-assign]
+    with open_world() as world:
+        outcomes = [run(world, job) for job in json.loads(sys.argv[1])]
+    if world.is_first:
+        print(json.dumps(outcomes))
+
+
+if __name__ == "__main__":
+    main()

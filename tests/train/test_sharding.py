@@ -1,0 +1,39 @@
+"""Several processes compute what one computes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pellucid.checkpoint.files import load_checkpoint
+from pellucid.core.metrics import read_metrics
+
+
+def figures(out: Path) -> list[tuple[float, float]]:
+    return [(line["loss"], line["grad_norm"]) for line in read_metrics(out / "metrics.jsonl") if "loss" in line]
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_fifty_steps_of_one_and_of_two_ranks_have_the_same_losses(tmp_path: Path, ranks: Any, kind: str) -> None:
+    optimizer = {"optimizer": {"kind": kind}, "micro_seqs": 2}
+    ranks(1, ranks.job(tmp_path / "alone", 50, **optimizer))
+    alone = figures(tmp_path / "alone")
+    assert len(alone) == 50 and alone[-1][0] < alone[0][0] - 1
+    shards = ("none", "zero1", "full")
+    ranks(2, *(ranks.job(tmp_path / shard, 50, parallel={"shard": shard}, **optimizer) for shard in shards))
+    for shard in shards:
+        assert figures(tmp_path / shard) == [pytest.approx(pair, abs=1e-5) for pair in alone], shard
+        about = next(read_metrics(tmp_path / shard / "metrics.jsonl"))
+        assert (about["ranks"], about["shard"]) == (2, shard)
+
+
+def test_four_ranks_with_everything_sharded_agree_with_one(tmp_path: Path, ranks: Any) -> None:
+    changes = {"attention": "document", "z_loss": 1e-3}
+    ranks(1, ranks.job(tmp_path / "alone", 8, **changes))
+    ranks(4, ranks.job(tmp_path / "full", 8, parallel={"shard": "full"}, **changes))
+    assert figures(tmp_path / "full") == [pytest.approx(pair, abs=1e-5) for pair in figures(tmp_path / "alone")]
+    weights = [load_checkpoint(tmp_path / name / "checkpoints/step-00000008")[0]["model"] for name in ("alone", "full")]
+    assert weights[0].keys() == weights[1].keys()
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, atol=1e-5, rtol=1e-4)
