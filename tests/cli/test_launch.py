@@ -20,6 +20,13 @@ def test_the_job_is_written_and_the_line_that_submits_it_is_shown(tmp_path: Path
     assert "no shards yet" in first
 
 
+def test_the_example_of_the_help_works(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(RECIPE).parents[1])
+    assert main(["launch", "--help"]) == 0
+    example = capsys.readouterr().out.strip().splitlines()[-1].removeprefix("example: pellucid ")
+    assert main([*example.split(), "--runs", str(tmp_path)]) == 0
+
+
 def test_a_run_that_has_shards_needs_nothing_before(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["launch", RECIPE, "--set", "launch.kind=local", "--runs", str(run_copy.parent)]) == 0
     assert "no shards yet" not in capsys.readouterr().out

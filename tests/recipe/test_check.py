@@ -35,6 +35,12 @@ Problems = Callable[..., list[Problem]]
             "nearest: 24576",
         ),
         (
+            ["launch.devices_per_node=4"],
+            "train[0].batch_tokens",
+            "got 8192; cannot be dealt out to the 4 ranks",
+            "nearest: 32768, or micro_seqs: 4",
+        ),
+        (
             ["launch={kind: slurm, nodes: 2, devices_per_node: 2}", "train.0.batch_tokens=100000"],
             "train[0].batch_tokens",
             "got 100000; must be a multiple of micro_seqs",

@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         "launch",
         "launch",
         "write the job file that trains a recipe on several devices or machines: shell, Slurm or Kubernetes; submit nothing",
-        "recipes/pocket.yaml --set launch.kind=local --set launch.devices_per_node=2",
+        "recipes/pocket.yaml --set launch.kind=local --set launch.devices_per_node=2 --set train.0.micro_seqs=8",
     )
     _recipe_arguments(launch)
 

@@ -1,5 +1,6 @@
 """Combinations that cannot work. Each rule yields findings with the value, the limit and the nearest fix."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -186,12 +187,15 @@ def stage_ranks(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[F
     if launch is None or stage.batch_tokens % micro_tokens:
         return
     if stage.batch_tokens % (launch.ranks * micro_tokens):
+        fix = _nearest(stage.batch_tokens, launch.ranks * micro_tokens)
+        if stage.batch_seqs % launch.ranks == 0:
+            fix += f", or micro_seqs: {math.gcd(stage.batch_seqs // launch.ranks, stage.micro_seqs)}"
         yield Finding(
             (*loc, "batch_tokens"),
             f"got {stage.batch_tokens}; cannot be dealt out to the {launch.ranks} ranks of launch (nodes · devices_per_node = "
             f"{launch.nodes} · {launch.devices_per_node}): must be a multiple of ranks · micro_seqs · seq_tokens = "
             f"{launch.ranks} · {stage.micro_seqs} · {stage.seq_tokens} = {launch.ranks * micro_tokens}",
-            _nearest(stage.batch_tokens, launch.ranks * micro_tokens),
+            fix,
         )
 
 
