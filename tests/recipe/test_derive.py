@@ -32,6 +32,13 @@ def test_a_run_is_named_after_its_file_unless_it_says_otherwise(write: Write) ->
     assert load_recipe(write("extends: small.yaml\nname: mine\n", "variant.yaml")).recipe.name == "mine"
 
 
+def test_a_plan_is_made_for_the_devices_of_the_launch_unless_it_says_otherwise() -> None:
+    assert filled("launch: {nodes: 4, devices_per_node: 8}")["plan"] == {"devices": 32}
+    assert filled("launch: {nodes: 4}")["plan"] == {"devices": 4}
+    assert filled("launch: {nodes: 4}\nplan: {devices: 2}")["plan"] == {"devices": 2}
+    assert filled("launch: {nodes: many}")["plan"] == filled("seed: 1")["plan"] == {}
+
+
 @given(st.integers(512, 300_000))
 def test_the_model_has_the_tokenizers_vocabulary_padded_to_64(tokens: int) -> None:
     result = filled(f"model: {{preset: pocket}}\ntokenizer: {{vocab_tokens: {tokens}}}")

@@ -98,6 +98,7 @@ FIELDS = [
         "evaluate",
         "evaluate.seq_tokens",
     ),
+    *("launch", "launch.nodes", "launch.kind", "launch.environment", "launch.slurm", "launch.slurm.options", "launch.setup"),
     *("documents.min_bytes", "seed", "seed.x", "name", "export.formats", "plan.device", "unknown", "a.b.c"),
 ]
 

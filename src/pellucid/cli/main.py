@@ -58,6 +58,15 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "plan":
             stage.add_argument("--json", action="store_true", help="print the plan as JSON and write nothing")
 
+    launch = _command(
+        commands,
+        "launch",
+        "launch",
+        "write the job file that trains a recipe on several devices or machines: shell, Slurm or Kubernetes; submit nothing",
+        "recipes/pocket.yaml --set launch.kind=local --set launch.devices_per_node=2 --set train.0.micro_seqs=8",
+    )
+    _recipe_arguments(launch)
+
     explain = _command(
         commands, "explain", "explain", "show a recipe resolved, and where each value comes from", "recipes/pocket.yaml"
     )

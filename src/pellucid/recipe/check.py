@@ -1,8 +1,10 @@
 """Combinations that cannot work. Each rule yields findings with the value, the limit and the nearest fix."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from pellucid.recipe.check_launch import check_launch
 from pellucid.recipe.data import ARCADE100K_TOKENS, SourceConfig
 from pellucid.recipe.merge import suggest
 from pellucid.recipe.partial import UnknownValueError
@@ -13,7 +15,7 @@ from pellucid.recipe.training import TrainStageConfig
 __all__ = ["RESERVED_STAGE_NAMES", "check"]
 
 # Folders of a run that are not training stages.
-RESERVED_STAGE_NAMES = ("plan", "documents", "tokenizer", "shards", "scores", "exports", "report")
+RESERVED_STAGE_NAMES = ("plan", "documents", "tokenizer", "shards", "scores", "exports", "report", "launch")
 
 T = TypeVar("T")
 Rule = Callable[[Recipe], Iterator[Finding]]
@@ -24,6 +26,8 @@ SourceRule = Callable[[SourceConfig, Loc], Iterator[Finding]]
 def check(recipe: Recipe) -> list[Finding]:
     """Return every impossible combination in a recipe; values that are unknown (see `partial`) silence their rules only."""
     found = [finding for rule in RULES for finding in _tried(rule(recipe))]
+    if recipe.launch is not None:
+        found += [finding for findings in check_launch(recipe.launch) for finding in _tried(findings)]
     for index, source in enumerate(_each(recipe.sources)):
         found += [finding for rule in SOURCE_RULES for finding in _tried(rule(source, ("sources", index)))]
     for index, stage in enumerate(_each(recipe.train)):
@@ -177,6 +181,24 @@ def stage_batch(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[F
         )
 
 
+def stage_ranks(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    """A step's sequences are dealt out to all ranks of the launch in whole micro-batches."""
+    launch, micro_tokens = recipe.launch, stage.micro_seqs * stage.seq_tokens
+    if launch is None or stage.batch_tokens % micro_tokens:
+        return
+    if stage.batch_tokens % (launch.ranks * micro_tokens):
+        fix = _nearest(stage.batch_tokens, launch.ranks * micro_tokens)
+        if stage.batch_seqs % launch.ranks == 0:
+            fix += f", or micro_seqs: {math.gcd(stage.batch_seqs // launch.ranks, stage.micro_seqs)}"
+        yield Finding(
+            (*loc, "batch_tokens"),
+            f"got {stage.batch_tokens}; cannot be dealt out to the {launch.ranks} ranks of launch (nodes · devices_per_node = "
+            f"{launch.nodes} · {launch.devices_per_node}): must be a multiple of ranks · micro_seqs · seq_tokens = "
+            f"{launch.ranks} · {stage.micro_seqs} · {stage.seq_tokens} = {launch.ranks * micro_tokens}",
+            fix,
+        )
+
+
 def stage_context(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
     """A sequence fits the model."""
     limit = recipe.model.context_tokens
@@ -250,4 +272,12 @@ RULES: tuple[Rule, ...] = (
     document_sizes,
 )
 SOURCE_RULES: tuple[SourceRule, ...] = (source_place,)
-STAGE_RULES: tuple[StageRule, ...] = (stage_batch, stage_context, schedule_length, schedule_rates, stage_weights, stage_exact)
+STAGE_RULES: tuple[StageRule, ...] = (
+    stage_batch,
+    stage_ranks,
+    stage_context,
+    schedule_length,
+    schedule_rates,
+    stage_weights,
+    stage_exact,
+)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.recipe.data import ARCADE100K_TOKENS, TokenizerConfig
+from pellucid.recipe.launch import LaunchConfig
 from pellucid.recipe.merge import suggest
 from pellucid.recipe.problems import Finding, show_value
 from pellucid.recipe.read import preset_names, read_preset
@@ -16,7 +17,9 @@ VOCABULARY_MULTIPLE = 64
 
 
 def fill_in(tree: dict[str, Node], path: Path) -> list[Finding]:
-    """Add to the tree, in place, what it leaves open: run name, preset, vocabulary, evaluation window. Return what is wrong.
+    """Add to the tree, in place, what it leaves open, and return what is wrong.
+
+    That is: run name, preset, vocabulary, evaluation window, devices of the plan.
 
     A run is named after its own file unless that file or an override names it: an inherited name would share one run folder.
     """
@@ -26,6 +29,7 @@ def fill_in(tree: dict[str, Node], path: Path) -> list[Finding]:
     findings = _fill_preset(tree)
     _fill_vocabulary(tree)
     _fill_window(tree)
+    _fill_devices(tree)
     return findings
 
 
@@ -82,6 +86,17 @@ def _fill_window(tree: dict[str, Node]) -> None:
         evaluate["seq_tokens"] = _derived(window, "the last training stage's seq_tokens")
     if _value(evaluate, "stride_tokens") is None and isinstance(window, int) and window >= 2:
         evaluate["stride_tokens"] = _derived(window // 2, "half of evaluate.seq_tokens")
+
+
+def _fill_devices(tree: dict[str, Node]) -> None:
+    """A plan is made for the devices that the job will have."""
+    launch, plan = tree.get("launch"), tree.setdefault("plan", {})
+    if not isinstance(launch, dict) or not isinstance(plan, dict) or "devices" in plan:
+        return
+    fields = ("nodes", "devices_per_node")
+    counts = [_value(launch, field) if field in launch else LaunchConfig.model_fields[field].default for field in fields]
+    if all(isinstance(count, int) and count > 0 for count in counts):
+        plan["devices"] = _derived(counts[0] * counts[1], "launch.nodes · launch.devices_per_node")
 
 
 def _derived(value: Any, place: str) -> Leaf:

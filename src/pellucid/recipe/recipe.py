@@ -4,6 +4,7 @@ from pydantic import Field
 
 from pellucid.recipe.after import EvaluateConfig, ExportConfig, PlanConfig
 from pellucid.recipe.data import DocumentsConfig, ShardsConfig, SourceConfig, TokenizerConfig
+from pellucid.recipe.launch import LaunchConfig
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.section import Section
 from pellucid.recipe.training import TrainStageConfig
@@ -26,6 +27,7 @@ class Recipe(Section):
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Held-out scores.")
     export: ExportConfig = Field(ExportConfig(), description="What is written for other runtimes.")
     plan: PlanConfig = Field(PlanConfig(), description="Where the run is meant to happen, and what that costs.")
+    launch: LaunchConfig | None = Field(None, description="How training is started on several devices, for `pellucid launch`.")
 
     def weights_of(self, stage: TrainStageConfig) -> dict[str, float]:
         """Return the weight of every source in a stage: the stage's own where it gives one, else the source's."""
