@@ -16,7 +16,7 @@ from pellucid.model import fused
 from pellucid.model.cache import KVCache
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["Decoder", "init_weights"]
+__all__ = ["Attending", "Block", "Decoder", "init_weights"]
 
 
 class Attending(NamedTuple):
@@ -172,6 +172,14 @@ class HeadNorm(nn.Module):
         return F.layer_norm(x_BTHC, x_BTHC.shape[3:], eps=self.eps) * self.weight.view(x_BTHC.shape[2:])
 
 
+class SharedHeadNorm(nn.RMSNorm):
+    """RMSNorm over the channels of each head, with one weight for all heads."""
+
+    def forward(self, x_BTHC: Tensor) -> Tensor:
+        """Return x_BTHC, in the weight's type: under autocast the input has another, for which torch has no fused kernel."""
+        return super().forward(x_BTHC.to(self.weight.dtype))
+
+
 class MLP(nn.Module):
     """SwiGLU: down(silu(gate(x)) · up(x)) (Shazeer 2020, arXiv 2002.05202)."""
 
@@ -238,7 +246,7 @@ def _head_norm(config: ModelConfig, heads: int) -> nn.Module:
         return nn.Identity()
     if config.norm == "layernorm":
         return HeadNorm(heads, config.head_channels, config.norm_eps)
-    return nn.RMSNorm(config.head_channels, eps=config.norm_eps)
+    return SharedHeadNorm(config.head_channels, eps=config.norm_eps)
 
 
 def _rotary_tables(config: ModelConfig) -> tuple[Tensor, Tensor]:

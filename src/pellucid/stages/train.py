@@ -15,8 +15,8 @@ from pellucid.train.stage import run_stage
 
 __all__ = ["train_stages"]
 
-# What is kept and shown may change without training again; what is computed may not.
-_SHOWN_ONLY = {"checkpoint", "samples", "max_bad_steps"}
+# What is kept and shown may change without training again; what comes out may not.
+_SHOWN_ONLY = {"activation_checkpointing", "checkpoint", "samples", "max_bad_steps"}
 
 
 def train_stages(recipe: Recipe) -> list[Stage]:

@@ -26,14 +26,15 @@ from pellucid.train.device import deterministic, pick_device
 from pellucid.train.feed import Objective
 from pellucid.train.loop import Hooks, Task, train
 from pellucid.train.objectives.next_token import next_token
+from pellucid.train.recompute import checkpoint_activations
 from pellucid.train.recorder import Recorder, Sampler
 from pellucid.train.signals import stop_on_signals
 from pellucid.train.state import TrainState
 
 __all__ = ["run_stage"]
 
-# A stage may be continued after these were changed: they decide what is kept and shown, not what is computed.
-_FREE_TO_CHANGE = {"checkpoint", "samples", "max_bad_steps"}
+# A stage may be continued after these were changed: they decide what is kept and shown, not what comes out.
+_FREE_TO_CHANGE = {"activation_checkpointing", "checkpoint", "samples", "max_bad_steps"}
 
 
 def run_stage(
@@ -61,6 +62,7 @@ def run_stage(
         model = Decoder(model_config)
         init_weights(model, derive_seed(seed, "weights"))
         model.to(device.device)
+        checkpoint_activations(model, stage.activation_checkpointing)
         # Nothing in a step draws from this; it is set so that what checkpoints hold does not depend on the process's past.
         torch.manual_seed(derive_seed(seed, "torch"))
         state = TrainState(model, build_optimizer(model, stage.optimizer))
