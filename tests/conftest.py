@@ -2,7 +2,9 @@
 
 import fcntl
 import shutil
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -29,6 +31,42 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Pa
             assert main(["run", str(ROOT / "recipes" / "pocket-smoke.yaml"), "--runs", str(runs)]) == 0
             (runs / "done").touch()
     return runs / "pocket-smoke"
+
+
+@pytest.fixture
+def storage_watch() -> type:
+    """A context whose `live_bytes()` counts every storage that came up inside and still exists, whoever holds it.
+
+    Storages of `known` tensors (weights, inputs) are left out. `peak_bytes` is the largest count after any operator.
+    """
+    import torch
+    from torch.multiprocessing.reductions import StorageWeakRef
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    class StorageWatch(TorchDispatchMode):
+        def __init__(self, known: list[torch.Tensor]) -> None:
+            super().__init__()
+            self._known = {tensor.untyped_storage()._cdata for tensor in known}
+            self._found: dict[int, tuple[StorageWeakRef, int]] = {}
+            self.operators: Counter[str] = Counter()
+            self.peak_bytes = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            self.operators[str(func)] += 1
+            for tensor in tree_leaves(out):
+                if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in self._known:
+                    storage = tensor.untyped_storage()
+                    self._found[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
+            self.peak_bytes = max(self.peak_bytes, self.live_bytes())
+            return out
+
+        def live_bytes(self) -> int:
+            self._found = {key: (ref, size) for key, (ref, size) in self._found.items() if not ref.expired()}
+            return sum(size for _, size in self._found.values())
+
+    return StorageWatch
 
 
 @pytest.fixture

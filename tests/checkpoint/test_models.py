@@ -42,6 +42,16 @@ def test_another_architecture_is_refused_with_every_field_and_both_values(tmp_pa
     assert "hidden" not in text
 
 
+def test_a_checkpoint_older_than_a_field_has_its_default(tmp_path: Path) -> None:
+    model = Decoder(TINY)
+    init_weights(model, 1)
+    older = {name: value for name, value in TINY.model_dump().items() if name != "qk_norm"}
+    path = save_checkpoint(tmp_path, 5, {"model": model.state_dict()}, meta={"seed": 1, "step": 5, "model": older})
+    load_weights(Decoder(TINY), path)
+    with pytest.raises(ArtifactError, match="qk_norm: the checkpoint has False, the recipe says True"):
+        load_weights(Decoder(TINY.model_copy(update={"qk_norm": True})), path)
+
+
 def test_a_longer_context_takes_the_same_weights(tmp_path: Path) -> None:
     path, model = saved(tmp_path)
     longer = Decoder(TINY.model_copy(update={"context_tokens": 64}))

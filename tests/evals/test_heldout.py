@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pellucid.core.errors import DataError
 from pellucid.evals.heldout import Window, score_heldout, summarise, window_spans
 from pellucid.evals.records import DocumentScore, HeldoutDocument, total
+from pellucid.export.hf_config import hf_config
 from pellucid.model.decoder import Decoder, init_weights
-from pellucid.model.hf_names import hf_config, to_hf
+from pellucid.model.hf_names import to_hf
 from pellucid.recipe.model import ModelConfig
 
 EOS = 256

@@ -20,6 +20,9 @@ SHAPES = {
     "stablelm without biases, grouped and tied": SHAPE | {"norm_bias": False, "qkv_bias": False, "kv_heads": 1, "tied_head": True},
     "llama, grouped": SHAPE | LLAMA,
     "llama, grouped and tied": SHAPE | LLAMA | {"tied_head": True},
+    "stablelm, queries and keys normed, grouped": SHAPE | {"qk_norm": True, "kv_heads": 2},
+    "qwen3, grouped": SHAPE | LLAMA | {"qk_norm": True},
+    "qwen3, one key head and tied": SHAPE | LLAMA | {"qk_norm": True, "kv_heads": 1, "tied_head": True},
 }
 
 

@@ -4,6 +4,7 @@ import torch
 
 from pellucid.core.errors import ArtifactError
 from pellucid.export.gguf import write_gguf
+from pellucid.model.decoder import Decoder
 
 gguf = pytest.importorskip("gguf")
 
@@ -62,6 +63,21 @@ def test_norms_without_bias_get_zeros_and_a_tied_head_is_written_out_for_stablel
     for name in ("output_norm.bias", "blk.0.attn_norm.bias", "blk.1.ffn_norm.bias"):
         assert not tensors[name].data.any()
     np.testing.assert_array_equal(tensors["output.weight"].data, tensors["token_embd.weight"].data)
+
+
+def test_norms_of_heads_are_stacked_for_stablelm_shared_for_qwen3_and_stay_f32(stablelm, tokenizer, tmp_path):
+    llama = {"norm": "rmsnorm", "norm_bias": False, "rotary_frac": 1.0, "qkv_bias": False}
+    for architecture, changes in (("stablelm", {}), ("qwen3", llama)):
+        config = stablelm.config.model_copy(update={**changes, "qk_norm": True, "kv_heads": 2})
+        state = {name: torch.randn(tensor.shape) for name, tensor in Decoder(config).state_dict().items()}
+        write_gguf(state, config, tokenizer, tmp_path / "model.gguf", dtype="F16", name="t")
+        fields, tensors = read(tmp_path / "model.gguf")
+        assert fields["general.architecture"] == architecture
+        for theirs, ours in (("attn_q_norm", "query_norm"), ("attn_k_norm", "key_norm")):
+            tensor = tensors[f"blk.1.{theirs}.weight"]
+            assert tensor.tensor_type == gguf.GGMLQuantizationType.F32
+            expected = state[f"blocks.1.attention.{ours}.weight"].numpy()
+            np.testing.assert_array_equal(tensor.data, expected.reshape(-1, 16) if architecture == "stablelm" else expected)
 
 
 def test_a_weight_beyond_f16_and_one_that_is_not_finite_are_refused(stablelm, tokenizer, tmp_path):

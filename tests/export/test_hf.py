@@ -14,7 +14,8 @@ transformers = pytest.importorskip("transformers")
 def test_the_folder_loads_in_transformers_with_equal_logits_and_ids(trained, tokenizer, tmp_path):
     write_hf(trained.state, trained.config, tokenizer, tmp_path)
     loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
-    assert type(loaded).__name__ == ("LlamaForCausalLM" if trained.config.norm == "rmsnorm" else "StableLmForCausalLM")
+    with_rmsnorm = "Qwen3ForCausalLM" if trained.config.qk_norm else "LlamaForCausalLM"
+    assert type(loaded).__name__ == (with_rmsnorm if trained.config.norm == "rmsnorm" else "StableLmForCausalLM")
     ids_BT = torch.randint(0, trained.config.vocab_tokens, (3, 64), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         ours = trained.model.logits(trained.model(ids_BT))

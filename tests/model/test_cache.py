@@ -14,16 +14,26 @@ CONFIG = ModelConfig(
 )  # fmt: skip
 
 
-def model_of() -> Decoder:
-    model = Decoder(CONFIG)
+NORMED = CONFIG.model_copy(update={"qk_norm": True})
+NORMED_BY_HEADS = NORMED.model_copy(update={"norm": "layernorm"})
+
+
+def model_of(config: ModelConfig = CONFIG) -> Decoder:
+    model = Decoder(config)
     init_weights(model, 2)
     return model.eval()
 
 
-@settings(max_examples=20, deadline=None)
-@given(chunks=st.lists(st.integers(1, 9), min_size=1, max_size=4), seed=st.integers(0, 99))
-def test_logits_with_a_cache_equal_logits_without_however_the_text_is_cut(chunks: list[int], seed: int) -> None:
-    model, ids_BT = model_of(), torch.randint(97, (2, min(32, sum(chunks))), generator=torch.Generator().manual_seed(seed))
+@settings(max_examples=45, deadline=None)
+@given(
+    config=st.sampled_from([CONFIG, NORMED, NORMED_BY_HEADS]),
+    chunks=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    seed=st.integers(0, 99),
+)
+def test_logits_with_a_cache_equal_logits_without_however_the_text_is_cut(
+    config: ModelConfig, chunks: list[int], seed: int
+) -> None:
+    model, ids_BT = model_of(config), torch.randint(97, (2, min(32, sum(chunks))), generator=torch.Generator().manual_seed(seed))
     cache, parts, start = KVCache(CONFIG, batch_seqs=2), [], 0
     with torch.no_grad():
         for chunk in chunks:

@@ -177,6 +177,21 @@ def test_a_shape_that_does_not_fit_together_is_named(changes: dict[str, object],
         Decoder(small(**changes))
 
 
+@pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
+def test_with_qk_norm_queries_and_keys_may_grow_and_attention_stays(norm: str) -> None:
+    model, ids_BT = Decoder(small(norm=norm, norm_bias=False, qkv_bias=False, qk_norm=True)), torch.arange(30)[None]
+    init_weights(model, 0)
+    with torch.no_grad():
+        before = model(ids_BT)
+        for block in model.blocks:
+            for part in (block.attention.query, block.attention.key):
+                part.weight *= 1e3
+        torch.testing.assert_close(model(ids_BT), before, atol=1e-2, rtol=0)  # but for norm_eps it would be equal
+        for block in model.blocks:
+            block.attention.query_norm.weight *= 1e3
+        assert not torch.allclose(model(ids_BT), before, atol=0.1)
+
+
 def test_a_model_without_rotary_channels_runs() -> None:
     with torch.no_grad():
         assert built(small(rotary_frac=0.0))(torch.arange(9)[None]).isfinite().all()

@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.core.errors import ArtifactError, UsageError
+from pellucid.export.hf_config import hf_config
 from pellucid.model.decoder import Decoder
-from pellucid.model.hf_names import from_hf, hf_config, to_hf
+from pellucid.model.hf_names import architecture, from_hf, to_hf
 from pellucid.recipe.model import ModelConfig
 
 
@@ -43,6 +44,10 @@ CONFIGS = [
     config_of(tied_head=True, rotary_frac=0.25),
     config_of("rmsnorm"),
     config_of("rmsnorm", kv_heads=1, tied_head=True, rotary_base=100_000.0),
+    config_of(qk_norm=True, rotary_frac=0.25),
+    config_of(qk_norm=True, norm_bias=False, qkv_bias=True, kv_heads=1),
+    config_of("rmsnorm", qk_norm=True),
+    config_of("rmsnorm", kv_heads=4, qk_norm=True, tied_head=True, norm_eps=1e-2),
 ]
 
 
@@ -73,15 +78,16 @@ def test_logits_equal_transformers_at_random_weights(config: ModelConfig) -> Non
     norm=st.sampled_from(["layernorm", "rmsnorm"]),
     norm_bias=st.booleans(),
     qkv_bias=st.booleans(),
+    qk_norm=st.booleans(),
     tied_head=st.booleans(),
     kv_heads=st.sampled_from([1, 2, 4]),
     seed=st.integers(0, 99),
 )
 def test_names_go_there_and_back_to_the_same_bits(
-    norm: str, norm_bias: bool, qkv_bias: bool, tied_head: bool, kv_heads: int, seed: int
+    norm: str, norm_bias: bool, qkv_bias: bool, qk_norm: bool, tied_head: bool, kv_heads: int, seed: int
 ) -> None:
-    layernorm = norm == "layernorm"
-    config = config_of(norm, kv_heads, norm_bias=norm_bias and layernorm, qkv_bias=qkv_bias and layernorm, tied_head=tied_head)
+    biases = {"norm_bias": norm_bias and norm == "layernorm", "qkv_bias": qkv_bias and norm == "layernorm"}
+    config = config_of(norm, kv_heads, **biases, qk_norm=qk_norm, tied_head=tied_head)
     state = random_model(config, seed).state_dict()
     there = to_hf(state, config)
     back = from_hf(there, config)
@@ -121,10 +127,22 @@ def test_missing_unknown_and_misshapen_tensors_are_named() -> None:
 
 def test_a_shape_that_transformers_cannot_compute_is_refused() -> None:
     with pytest.raises(UsageError, match=r"rmsnorm, rotary_frac 0\.5"):
-        hf_config(config_of("rmsnorm", rotary_frac=0.5))
+        architecture(config_of("rmsnorm", rotary_frac=0.5))
+    config = config_of("rmsnorm", qkv_bias=True, qk_norm=True)
+    state = random_model(config).state_dict()
+    for refused in (to_hf, from_hf):
+        with pytest.raises(UsageError, match=r"qkv_bias True and qk_norm True: .*Qwen3"):
+            refused(state, config)
 
 
-def test_rotary_settings_are_nested_and_at_top_level() -> None:
-    values = hf_config(config_of(rotary_base=5e4), {"eos_token_id": 7, "bos_token_id": 7})
-    assert values["rope_parameters"] == {"rope_type": "default", "rope_theta": 5e4, "partial_rotary_factor": 0.5}
-    assert (values["rope_theta"], values["partial_rotary_factor"], values["eos_token_id"]) == (5e4, 0.5, 7)
+def test_each_heads_norm_is_a_module_of_transformers_own() -> None:
+    config = config_of(qk_norm=True)
+    state = random_model(config).state_dict()
+    there = to_hf(state, config)
+    ours_HC = state["blocks.1.attention.query_norm.weight"].view(4, 8)
+    for head in range(4):
+        assert torch.equal(there[f"model.layers.1.self_attn.q_layernorm.norms.{head}.weight"], ours_HC[head])
+    assert "model.layers.1.self_attn.k_layernorm.norms.2.weight" not in there
+    del there["model.layers.0.self_attn.k_layernorm.norms.1.weight"]
+    with pytest.raises(ArtifactError, match=r"k_layernorm\.norms\.1\.weight is missing"):
+        from_hf(there, config)

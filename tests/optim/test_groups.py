@@ -24,6 +24,15 @@ def test_decay_falls_on_matrices_only_and_every_parameter_is_in_one_group() -> N
     assert members["head"] == ["head.weight"]
 
 
+def test_norms_of_queries_and_keys_are_not_decayed_nor_given_to_muon() -> None:
+    for norm in ("layernorm", "rmsnorm"):
+        shape = {"norm": norm, "norm_bias": False, "qkv_bias": False, "qk_norm": True}
+        groups = group_parameters(Decoder(TINY.model_copy(update=shape)), OptimizerConfig(kind="muon", weight_decay=0.1))
+        members = {name: group for group in groups for name in group["param_names"]}
+        for name in ("blocks.0.attention.query_norm.weight", "blocks.1.attention.key_norm.weight"):
+            assert (members[name]["method"], members[name]["weight_decay"]) == ("adamw", 0.0)
+
+
 def test_a_tied_head_counts_once() -> None:
     model = Decoder(TINY.model_copy(update={"tied_head": True}))
     members = {group["name"]: group["param_names"] for group in group_parameters(model, OptimizerConfig())}

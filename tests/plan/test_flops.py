@@ -2,7 +2,7 @@
 
 import pytest
 
-from pellucid.plan.flops import FORMULAS, flops_per_token
+from pellucid.plan.flops import FORMULAS, flops_per_token, recomputed_flops_per_token
 from pellucid.recipe.recipe import Recipe
 
 
@@ -22,3 +22,9 @@ def test_what_cannot_be_avoided_is_less_and_every_count_has_its_formula(stable_l
     flops = flops_per_token(stable_lm.model, 4096)
     assert flops["matmul"] < flops["with_attention"]
     assert flops.keys() == FORMULAS.keys()
+
+
+def test_recomputation_is_a_third_of_the_work_in_the_blocks(stable_lm: Recipe) -> None:
+    flops = flops_per_token(stable_lm.model, 4096)
+    head_and_norms = 6 * (100_352 * 2048 + 49 * 2 * 2048)
+    assert recomputed_flops_per_token(stable_lm.model, 4096) == (flops["matmul"] - head_and_norms) / 3

@@ -1,7 +1,7 @@
 """What a plan says beside its figures."""
 
 from pellucid.plan.memory import rank_memory
-from pellucid.plan.notes import memory_notes, printed_notes, source_notes, spaced
+from pellucid.plan.notes import memory_notes, printed_notes, recompute_notes, source_notes, spaced
 from pellucid.plan.tokens import source_rows
 from pellucid.recipe.recipe import Recipe
 
@@ -36,9 +36,17 @@ def test_a_stage_that_does_not_fit_is_told_the_least_that_helps(stable_lm: Recip
     memory = rank_memory(stable_lm.model, stable_lm.train[0], 512, bf16=True)
     assert "sharding zero1 needs" in next(memory_notes(memory, 42_300_000_000, "pretrain"))
     assert "sharding full needs" in next(memory_notes(memory, 25_000_000_000, "pretrain"))
-    assert "activation checkpointing with sharding zero1" in next(memory_notes(memory, 20_000_000_000, "pretrain"))
+    assert "activation_checkpointing selective with sharding full" in next(memory_notes(memory, 20_000_000_000, "pretrain"))
     assert "a smaller micro_seqs" in next(memory_notes(memory, 10**9, "pretrain"))
     assert list(memory_notes(memory, 10**11, "pretrain")) == []
+
+
+def test_the_work_that_is_done_twice_is_told(stable_lm: Recipe) -> None:
+    stage = stable_lm.train[0]
+    assert list(recompute_notes(stable_lm.model, stage)) == []
+    (note,) = recompute_notes(stable_lm.model, stage.model_copy(update={"activation_checkpointing": "block"}))
+    # A third of forward and backward, less the head, which is not computed again.
+    assert "computes the forward pass of every block twice: 29% more work" in note
 
 
 def test_numbers_are_grouped_by_three() -> None:

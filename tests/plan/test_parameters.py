@@ -44,6 +44,7 @@ def shapes(draw: st.DrawFn) -> ModelConfig:
         norm_bias=norm == "layernorm" and draw(st.booleans()),
         rotary_frac=0.5,
         qkv_bias=draw(st.booleans()),
+        qk_norm=draw(st.booleans()),
         tied_head=draw(st.booleans()),
     )
 

@@ -40,7 +40,8 @@ def test_metrics_hold_what_people_look_for(finished_run: Path) -> None:
 
 def test_what_is_only_kept_or_shown_may_change_without_training_again(run_copy: Path) -> None:
     before = (run_copy / "pretrain" / "manifest.json").read_bytes()
-    assert main(["train", RECIPE, "--runs", str(run_copy.parent), "--set", "train.0.checkpoint.keep_last=5"]) == 0
+    changes = ["--set", "train.0.checkpoint.keep_last=5", "--set", "train.0.activation_checkpointing=block"]
+    assert main(["train", RECIPE, "--runs", str(run_copy.parent), *changes]) == 0
     assert (run_copy / "pretrain" / "manifest.json").read_bytes() == before
 
 

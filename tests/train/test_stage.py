@@ -107,6 +107,24 @@ def test_a_signal_leaves_a_checkpoint_and_the_same_call_ends_with_the_same_bits(
     assert (tmp_path / "cut/samples.jsonl").read_bytes() == (tmp_path / "whole/samples.jsonl").read_bytes()
 
 
+def test_activation_checkpointing_changes_no_bit_and_may_be_turned_on_between_two_parts(tiny: Any, tmp_path: Path) -> None:
+    run_stage(tiny.stage(12), tiny.model, tiny.order(), 1, tmp_path / "none")
+    run_stage(tiny.stage(12, activation_checkpointing="selective"), tiny.model, tiny.order(), 1, tmp_path / "selective")
+
+    def interrupting(model: Decoder, prompt: str, *, new_tokens: int, seed: int) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return ""
+
+    often = SamplesConfig(every_steps=3, new_tokens=2)
+    with pytest.raises(StoppedError, match="step-00000003"):
+        run_stage(tiny.stage(12, samples=often), tiny.model, tiny.order(), 1, tmp_path / "block", sample=interrupting)
+    run_stage(tiny.stage(12, activation_checkpointing="block"), tiny.model, tiny.order(), 1, tmp_path / "block")
+    none = {name: data for name, data in final(tmp_path / "none", 12).items() if name.endswith("safetensors")}
+    for mode in ("selective", "block"):
+        assert losses(tmp_path / mode) == losses(tmp_path / "none")
+        assert none.items() <= final(tmp_path / mode, 12).items()
+
+
 def test_a_damaged_newest_checkpoint_is_passed_over_and_the_end_is_the_same(tiny: Any, tmp_path: Path) -> None:
     run_stage(tiny.stage(12), tiny.model, tiny.order(), 1, tmp_path)
     whole = final(tmp_path, 12)

@@ -31,9 +31,10 @@ def load_weights(model: Decoder, path: Path) -> dict[str, Any]:
 def check_architecture(path: Path, meta: Mapping[str, Any], expected: ModelConfig) -> None:
     """Raise `ArtifactError` naming every field in which the checkpoint's model differs from `expected`.
 
-    `context_tokens` and `init_std` do not shape the weights, so they may differ: a context can be extended.
+    `context_tokens` and `init_std` do not shape the weights, so they may differ: a context can be extended. A field that is younger
+    than the checkpoint has its default.
     """
-    found, wanted = dict(meta["model"]), expected.model_dump()
+    found, wanted = ModelConfig(**meta["model"]).model_dump(), expected.model_dump()
     differing = [
         name
         for name in sorted(found.keys() | wanted.keys())

@@ -1,7 +1,7 @@
 """One GGUF file that llama.cpp and what is built on it run: weights, shape, vocabulary and merges.
 
-LayerNorm models are written as llama.cpp's `stablelm`, RMSNorm models as its `llama`, each from the same tensors as the Hugging
-Face folder. Written with `gguf`, the format owner's package.
+LayerNorm models are written as llama.cpp's `stablelm`, RMSNorm models as its `llama` or, with `qk_norm`, `qwen3`; each from the
+same tensors as the Hugging Face folder. Written with `gguf`, the format owner's package.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from torch import Tensor
 from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.core.files import disk_full_is_explained
 from pellucid.export.hf import check_vocabulary
-from pellucid.model.hf_names import to_hf
+from pellucid.model.hf_names import architecture, to_hf
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.huggingface import byte_alphabet, merges
 from pellucid.tokenizer.tokenizer import Tokenizer
@@ -29,6 +29,9 @@ PRE_TOKENIZER = "stablelm2"
 
 HEAD = "lm_head.weight"
 
+# transformers' class → llama.cpp's architecture, by its name in gguf.MODEL_ARCH.
+ARCHITECTURES = {"StableLmForCausalLM": "STABLELM", "LlamaForCausalLM": "LLAMA", "Qwen3ForCausalLM": "QWEN3"}
+
 
 def write_gguf(
     state: Mapping[str, Tensor], config: ModelConfig, tokenizer: Tokenizer, path: Path, *, dtype: GgufType, name: str
@@ -41,7 +44,7 @@ def write_gguf(
     gguf = _gguf()
     check_vocabulary(config, tokenizer)
     tensors = to_hf(state, config)
-    arch = gguf.MODEL_ARCH.STABLELM if config.norm == "layernorm" else gguf.MODEL_ARCH.LLAMA
+    arch = gguf.MODEL_ARCH[ARCHITECTURES[architecture(config)]]
     path.parent.mkdir(parents=True, exist_ok=True)
     with disk_full_is_explained(path):
         writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[arch])
@@ -109,11 +112,18 @@ def _add_vocabulary(writer: Any, kinds: Any, config: ModelConfig, tokenizer: Tok
 
 def _arrays(tensors: Mapping[str, Tensor], config: ModelConfig) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """Yield Hugging Face's names with what llama.cpp wants under them."""
+    heads: dict[str, list[npt.NDArray[np.float32]]] = {}
     for theirs, tensor in tensors.items():
         array: npt.NDArray[np.float32] = tensor.detach().to("cpu").float().numpy()
-        if config.norm == "rmsnorm" and theirs.endswith(("q_proj.weight", "k_proj.weight")):
+        module, is_one_heads, _ = theirs.partition(".norms.")
+        if is_one_heads:
+            heads.setdefault(f"{module}.weight", []).append(array)
+            continue
+        if architecture(config) == "LlamaForCausalLM" and theirs.endswith(("q_proj.weight", "k_proj.weight")):
             array = _interleave(array, config.head_channels)
         yield theirs, array
+    for theirs, arrays in heads.items():
+        yield theirs, np.stack(arrays)
     if config.norm == "layernorm" and config.tied_head:
         # llama.cpp's `llama` falls back to the embedding; its `stablelm` wants the head written out.
         yield HEAD, tensors["model.embed_tokens.weight"].detach().to("cpu").float().numpy()
@@ -129,7 +139,7 @@ def _cast(name: str, array: npt.NDArray[np.float32], dtype: GgufType) -> npt.NDA
     if not np.isfinite(array).all():
         raise ArtifactError(f"{name} holds values that are not finite; export an earlier checkpoint")
     # The head's rounding would reach the logits as it is, so it stays float32, as in llama.cpp's own mixed types.
-    if dtype == "F32" or array.ndim == 1 or name == HEAD:
+    if dtype == "F32" or array.ndim == 1 or "norm" in name or name == HEAD:
         return array
     largest = float(np.abs(array).max(initial=0.0))
     if largest > float(np.finfo(np.float16).max):

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import disk_full_is_explained, write_json
-from pellucid.model.hf_names import hf_config, to_hf
+from pellucid.export.hf_config import hf_config
+from pellucid.model.hf_names import to_hf
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.huggingface import tokenizer_config_json
 from pellucid.tokenizer.tokenizer import END_OF_TEXT, Tokenizer

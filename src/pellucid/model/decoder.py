@@ -16,7 +16,7 @@ from pellucid.model import fused
 from pellucid.model.cache import KVCache
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["Decoder", "init_weights"]
+__all__ = ["Attending", "Block", "Decoder", "init_weights"]
 
 
 class Attending(NamedTuple):
@@ -137,20 +137,47 @@ class Attention(nn.Module):
         self.key = nn.Linear(config.hidden, kv_hidden, bias=config.qkv_bias)
         self.value = nn.Linear(config.hidden, kv_hidden, bias=config.qkv_bias)
         self.output = nn.Linear(config.hidden, config.hidden, bias=False)
+        self.query_norm = _head_norm(config, config.heads)
+        self.key_norm = _head_norm(config, config.kv_heads)
 
     def forward(self, x_BTD: Tensor, attending: Attending) -> Tensor:
         """Return what the heads read, x_BTD."""
         batch, tokens, _ = x_BTD.shape
-        q_BHTC, k_BKTC, v_BKTC = (
-            fused.linear(x_BTD, part.weight, part.bias).view(batch, tokens, -1, self.head_channels).transpose(1, 2)
+        q_BTHC, k_BTKC, v_BTKC = (
+            fused.linear(x_BTD, part.weight, part.bias).view(batch, tokens, -1, self.head_channels)
             for part in (self.query, self.key, self.value)
         )
-        q_BHTC = _rotate(q_BHTC, attending.cos_B1TR, attending.sin_B1TR)
-        k_BKTC = _rotate(k_BKTC, attending.cos_B1TR, attending.sin_B1TR)
+        q_BHTC = _rotate(self.query_norm(q_BTHC).transpose(1, 2), attending.cos_B1TR, attending.sin_B1TR)
+        k_BKTC = _rotate(self.key_norm(k_BTKC).transpose(1, 2), attending.cos_B1TR, attending.sin_B1TR)
+        v_BKTC = v_BTKC.transpose(1, 2)
         if attending.cache is not None:
             k_BKTC, v_BKTC = attending.cache.extend(self.layer, k_BKTC, v_BKTC)
         y_BHTC = fused.attention(q_BHTC, k_BKTC, v_BKTC, attending.mask_B1TT, attending.causal)
         return fused.linear(y_BHTC.transpose(1, 2).flatten(2), self.output.weight)
+
+
+class HeadNorm(nn.Module):
+    """LayerNorm over the channels of each head, with a weight for each head and no bias.
+
+    The weights of all heads are one vector, so that optimizer, init and sharding take it for what it is: a norm.
+    """
+
+    def __init__(self, heads: int, channels: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(heads * channels))
+
+    def forward(self, x_BTHC: Tensor) -> Tensor:
+        """Return x_BTHC."""
+        return F.layer_norm(x_BTHC, x_BTHC.shape[3:], eps=self.eps) * self.weight.view(x_BTHC.shape[2:])
+
+
+class SharedHeadNorm(nn.RMSNorm):
+    """RMSNorm over the channels of each head, with one weight for all heads."""
+
+    def forward(self, x_BTHC: Tensor) -> Tensor:
+        """Return x_BTHC, in the weight's type: under autocast the input has another, for which torch has no fused kernel."""
+        return super().forward(x_BTHC.to(self.weight.dtype))
 
 
 class MLP(nn.Module):
@@ -211,6 +238,15 @@ def _norm(config: ModelConfig) -> nn.Module:
     if config.norm == "layernorm":
         return nn.LayerNorm(config.hidden, eps=config.norm_eps, bias=config.norm_bias)
     return nn.RMSNorm(config.hidden, eps=config.norm_eps)
+
+
+def _head_norm(config: ModelConfig, heads: int) -> nn.Module:
+    """The norm of queries or keys (Dehghani et al. 2023, arXiv 2302.05442, section 2), of the kind that goes with `norm`."""
+    if not config.qk_norm:
+        return nn.Identity()
+    if config.norm == "layernorm":
+        return HeadNorm(heads, config.head_channels, config.norm_eps)
+    return SharedHeadNorm(config.head_channels, eps=config.norm_eps)
 
 
 def _rotary_tables(config: ModelConfig) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,11 @@
-"""The state dict under Hugging Face's names, both ways, and the `config.json` that goes with it.
+"""The state dict under Hugging Face's names, both ways.
 
-LayerNorm models are written as `StableLmForCausalLM`, RMSNorm models as `LlamaForCausalLM`: each is the transformers class that
-computes the same function. Tensors are only renamed, so a round trip is bit-equal.
+LayerNorm models are written as `StableLmForCausalLM`, RMSNorm models as `LlamaForCausalLM` or, with `qk_norm`, `Qwen3ForCausalLM`:
+each is the transformers class that computes the same function. Tensors are only renamed, and cut by heads where transformers has a
+module for each head, so a round trip is bit-equal.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["from_hf", "hf_config", "to_hf"]
+__all__ = ["architecture", "from_hf", "to_hf"]
 
 _OUTER_PARTS = {"embedding": "model.embed_tokens", "norm": "model.norm", "head": "lm_head"}
 _BLOCK_PARTS = {
@@ -23,6 +23,8 @@ _BLOCK_PARTS = {
     "attention.key": "self_attn.k_proj",
     "attention.value": "self_attn.v_proj",
     "attention.output": "self_attn.o_proj",
+    "attention.query_norm": "self_attn.q",
+    "attention.key_norm": "self_attn.k",
     "mlp_norm": "post_attention_layernorm",
     "mlp.gate": "mlp.gate_proj",
     "mlp.up": "mlp.up_proj",
@@ -37,11 +39,12 @@ def to_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]
     Raises `ArtifactError` when a tensor is missing, unknown or of another shape than the config says, `UsageError` for a
     shape that no transformers class computes.
     """
-    _architecture(config)
+    architecture(config)
     names = _names(config)
-    _check_tensors(state, {ours: shape for ours, (_, shape) in names.items()})
+    _check_tensors(state, {ours: (len(theirs) * shape[0], *shape[1:]) for ours, (theirs, shape) in names.items()})
     biases = {theirs: torch.zeros_like(state["norm.weight"]) for theirs in _zero_biases(config)}
-    return {theirs: state[ours] for ours, (theirs, _) in names.items()} | biases
+    parts = ((theirs, state[ours].chunk(len(theirs))) for ours, (theirs, _) in names.items())
+    return {name: part for theirs, tensors in parts for name, part in zip(theirs, tensors, strict=True)} | biases
 
 
 def from_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
@@ -49,7 +52,7 @@ def from_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tenso
 
     A tied model's second copy of the embedding (`lm_head.weight`) is accepted and left out when it is equal.
     """
-    _architecture(config)
+    architecture(config)
     names = _names(config)
     state = dict(state)
     for theirs in _zero_biases(config):
@@ -61,83 +64,44 @@ def from_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tenso
             raise ArtifactError(
                 "lm_head.weight differs from the embedding, but the config has tied_head: true; set tied_head: false"
             )
-    _check_tensors(state, dict(names.values()))
-    return {ours: state[theirs] for ours, (theirs, _) in names.items()}
+    _check_tensors(state, {name: shape for theirs, shape in names.values() for name in theirs})
+    parts = {ours: [state[name] for name in theirs] for ours, (theirs, _) in names.items()}
+    return {ours: torch.cat(tensors) if len(tensors) > 1 else tensors[0] for ours, tensors in parts.items()}
 
 
-def hf_config(config: ModelConfig, tokenizer: Mapping[str, Any] | None = None, dtype: str = "float32") -> dict[str, Any]:
-    """Return the values of `config.json`; `tokenizer` adds its own (`bos_token_id`, `eos_token_id`, `pad_token_id`).
-
-    Rotary settings are written both nested (transformers 5) and at top level, where transformers 4, MLX and llama.cpp read them.
-    """
-    architecture, specific = _architecture(config)
-    rotary: dict[str, Any] = {"rope_theta": config.rotary_base}
-    if architecture == "StableLmForCausalLM":
-        rotary["partial_rotary_factor"] = config.rotary_frac
-    values = {
-        "architectures": [architecture],
-        "vocab_size": config.vocab_tokens,
-        "max_position_embeddings": config.context_tokens,
-        "num_hidden_layers": config.layers,
-        "hidden_size": config.hidden,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-        "head_dim": config.head_channels,
-        "intermediate_size": config.mlp_hidden,
-        "hidden_act": "silu",
-        "tie_word_embeddings": config.tied_head,
-        "initializer_range": config.init_std,
-        "rope_parameters": {"rope_type": "default", **rotary},
-        "use_cache": True,
-        "dtype": dtype,
-        "torch_dtype": dtype,
-        "bos_token_id": None,
-        "eos_token_id": None,
-        "pad_token_id": None,
-    }
-    return {**values, **rotary, **specific, **(tokenizer or {})}
-
-
-def _architecture(config: ModelConfig) -> tuple[str, dict[str, Any]]:
-    """The transformers class that computes this config, with the fields that only it has."""
+def architecture(config: ModelConfig) -> str:
+    """Return the name of the transformers class that computes this config. Raises `UsageError` when there is none."""
     if config.norm == "layernorm":
-        return "StableLmForCausalLM", {
-            "model_type": "stablelm",
-            "layer_norm_eps": config.norm_eps,
-            "use_qkv_bias": config.qkv_bias,
-            "qk_layernorm": False,
-            "use_parallel_residual": False,
-            "hidden_dropout": 0.0,
-            "attention_dropout": 0.0,
-        }
+        return "StableLmForCausalLM"
     if config.rotary_channels != config.head_channels or config.qkv_bias:
         raise UsageError(
-            f"transformers has no model with rmsnorm, rotary_frac {config.rotary_frac} and qkv_bias {config.qkv_bias}: "
-            "Llama needs rotary_frac 1 and no bias; with layernorm any rotary_frac and qkv_bias can be exported"
+            f"transformers has no model with rmsnorm, rotary_frac {config.rotary_frac}, qkv_bias {config.qkv_bias} and "
+            f"qk_norm {config.qk_norm}: Llama, and Qwen3 with its qk_norm, need rotary_frac 1 and no bias; "
+            "with layernorm any of the three can be exported"
         )
-    return "LlamaForCausalLM", {
-        "model_type": "llama",
-        "rms_norm_eps": config.norm_eps,
-        "attention_bias": False,
-        "mlp_bias": False,
-        "attention_dropout": 0.0,
-        "pretraining_tp": 1,
-    }
+    return "Qwen3ForCausalLM" if config.qk_norm else "LlamaForCausalLM"
 
 
-def _names(config: ModelConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Our name → (Hugging Face's name, shape) of every tensor."""
+def _names(config: ModelConfig) -> dict[str, tuple[list[str], tuple[int, ...]]]:
+    """Our name → (Hugging Face's names, shape of each) of every tensor; several names share ours in equal parts."""
     with torch.device("meta"):
         model = Decoder(config)
-    return {name: (_their_name(name), tuple(parameter.shape)) for name, parameter in model.named_parameters()}
+    names = {ours: (_their_names(ours, config), tuple(parameter.shape)) for ours, parameter in model.named_parameters()}
+    return {ours: (theirs, (shape[0] // len(theirs), *shape[1:])) for ours, (theirs, shape) in names.items()}
 
 
-def _their_name(ours: str) -> str:
+def _their_names(ours: str, config: ModelConfig) -> list[str]:
     module, _, kind = ours.rpartition(".")
     if module in _OUTER_PARTS:
-        return f"{_OUTER_PARTS[module]}.{kind}"
+        return [f"{_OUTER_PARTS[module]}.{kind}"]
     _, layer, part = module.split(".", 2)
-    return f"model.layers.{layer}.{_BLOCK_PARTS[part]}.{kind}"
+    theirs = f"model.layers.{layer}.{_BLOCK_PARTS[part]}"
+    heads = {"attention.query_norm": config.heads, "attention.key_norm": config.kv_heads}.get(part)
+    if heads is None:
+        return [f"{theirs}.{kind}"]
+    if config.norm == "rmsnorm":
+        return [f"{theirs}_norm.{kind}"]
+    return [f"{theirs}_layernorm.norms.{head}.{kind}" for head in range(heads)]
 
 
 def _zero_biases(config: ModelConfig) -> list[str]:

@@ -3,7 +3,7 @@
 from pellucid.plan.parameters import count_parameters
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["FORMULAS", "flops_per_token"]
+__all__ = ["FORMULAS", "flops_per_token", "recomputed_flops_per_token"]
 
 FORMULAS = {
     "six_n": "6·N, N = all parameters, embedding counted (Kaplan et al. 2020, arXiv 2001.08361, section 2.1)",
@@ -23,3 +23,8 @@ def flops_per_token(config: ModelConfig, seq_tokens: int) -> dict[str, int]:
         "with_attention": 6 * parameters.total + 12 * scores,
         "matmul": 6 * parameters.multiplied + 6 * scores,
     }
+
+
+def recomputed_flops_per_token(config: ModelConfig, seq_tokens: int) -> int:
+    """Return the FLOPs per token that activation checkpointing by block adds: the blocks' forward pass, as `matmul` counts it."""
+    return 2 * count_parameters(config).block_matrices + 2 * config.layers * config.heads * config.head_channels * seq_tokens

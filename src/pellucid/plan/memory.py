@@ -3,16 +3,20 @@
 Weights, gradients and moments follow ZeRO (Rajbhandari et al. 2019, arXiv 1910.02054): `none` keeps everything on every rank,
 `zero1` spreads the optimizer's moments, `full` spreads weights and gradients as well. Activations count the tensors that one block
 keeps for its backward pass: in bfloat16, as on GPUs, with attention that keeps no score matrix (Dao 2023, arXiv 2307.08691); in
-float32, as on CPUs, with the block attention of `model/fused.py`, which keeps its probabilities.
+float32, as on CPUs, with the block attention of `model/fused.py`, which keeps its probabilities. With activation checkpointing the
+blocks keep less, and the one that is being computed again keeps everything for that time (Chen et al. 2016, arXiv 1604.06174,
+section 3; Korthikanti et al. 2022, arXiv 2205.05198, section 5, counts both ways for a GPT).
 """
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pellucid.plan.parameters import count_parameters
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.training import TrainStageConfig
 
 __all__ = ["SHARDINGS", "activation_bytes", "rank_memory"]
+
+Checkpointing = Literal["none", "block", "selective"]
 
 SHARDINGS = ("none", "zero1", "full")
 FP32 = 4
@@ -26,12 +30,38 @@ ATTENTION_BLOCK_TOKENS = 64
 BLOCK_ATTENTION_UP_TO_TOKENS = 2048
 
 
-def activation_bytes(config: ModelConfig, tokens: int, *, seq_tokens: int, bf16: bool, checkpointed: bool = False) -> int:
-    """Return the bytes that a forward pass over `tokens` positions in sequences of `seq_tokens` keeps for backward, less the loss.
+def activation_bytes(
+    config: ModelConfig, tokens: int, *, seq_tokens: int, bf16: bool, checkpointing: Checkpointing = "none"
+) -> int:
+    """Return the most bytes that a pass over `tokens` positions in sequences of `seq_tokens` keeps for backward, less the loss.
 
-    Per block and token: the residual stream before each norm (2·D, float32); both norms' outputs, queries, keys, values, and
-    what attention read (3·D + (H + 2·K)·C); gate, silu(gate), up and their product (4·F), in the compute type.
-    With `checkpointed`, only each block's input is kept, plus one block's activations while it is recomputed.
+    `block` keeps each block's input. `selective` also keeps the outputs of a block's linear layers (2·D + (H + 2·K)·C + 2·F, in the
+    compute type), and what attention read where a fused operator computes it. The last block is the first to be computed again, and
+    while it is, it holds what it would without checkpointing; the others hold what they kept.
+    """
+    compute = BF16 if bf16 else FP32
+    whole = kept = _block_bytes(config, seq_tokens, bf16)
+    if checkpointing != "none":
+        kept = config.hidden * FP32
+    if checkpointing == "selective":
+        kept += (3 * config.hidden + 2 * config.kv_heads * config.head_channels + 2 * config.mlp_hidden) * compute
+        if not _in_blocks(seq_tokens, bf16):
+            kept += config.hidden * compute + config.heads * FP32
+    last_norm = config.hidden * (FP32 + compute)
+    if config.norm == "rmsnorm" and not bf16:
+        last_norm += config.hidden * FP32
+    return tokens * ((config.layers - 1) * kept + whole + last_norm)
+
+
+def _in_blocks(seq_tokens: int, bf16: bool) -> bool:
+    return not bf16 and seq_tokens <= BLOCK_ATTENTION_UP_TO_TOKENS and seq_tokens % ATTENTION_BLOCK_TOKENS == 0
+
+
+def _block_bytes(config: ModelConfig, seq_tokens: int, bf16: bool) -> int:
+    """Return the bytes per token that one block keeps without checkpointing.
+
+    The residual stream before each norm (2·D, float32); both norms' outputs, queries, keys, values, and what attention read
+    (3·D + (H + 2·K)·C); gate, silu(gate), up and their product (4·F), in the compute type.
     """
     compute = BF16 if bf16 else FP32
     heads = (config.heads + 2 * config.kv_heads) * config.head_channels
@@ -41,21 +71,26 @@ def activation_bytes(config: ModelConfig, tokens: int, *, seq_tokens: int, bf16:
         block += 2 * config.hidden * FP32
     # log-sum-exp per head, mean and deviation per norm
     block += config.heads * FP32 + 2 * 2 * FP32
-    if not bf16 and seq_tokens <= BLOCK_ATTENTION_UP_TO_TOKENS and seq_tokens % ATTENTION_BLOCK_TOKENS == 0:
+    if config.qk_norm:
+        # The norms' inputs and, where no fused kernel multiplies with the weight, their normalised form; both in float32.
+        copies = 1 if config.norm == "rmsnorm" and bf16 else 2
+        block += (config.heads + config.kv_heads) * (copies * config.head_channels + 2) * FP32
+    if _in_blocks(seq_tokens, bf16):
         # The lower triangle of each head's probabilities, in blocks, and keys and values repeated for grouped queries.
         block += config.heads * (seq_tokens + ATTENTION_BLOCK_TOKENS) // 2 * FP32
         block += 2 * (config.heads - config.kv_heads) * config.head_channels * FP32
-    last_norm = config.hidden * (FP32 + compute)
-    if checkpointed:
-        return tokens * (config.layers * config.hidden * FP32 + block + last_norm)
-    return tokens * (config.layers * block + last_norm)
+    elif not bf16:
+        # A CPU's fused attention returns heads outermost, so that the output's linear layer keeps a copy.
+        block += config.hidden * FP32
+    return block
 
 
 def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, bf16: bool) -> dict[str, dict[str, Any]]:
     """Return bytes for one rank, by sharding, then by kind: weights, gradients, moments, activations, loss, total.
 
-    `total_checkpointed` is the same with activation checkpointing. Weights, gradients and moments are float32 (mixed precision
-    keeps float32 masters); with bf16 the compute copies of the weights count as weights.
+    Activations are as the stage's `activation_checkpointing` says; `total_selective` and `total_checkpointed` are what the total
+    would be with `selective` and with `block`. Weights, gradients and moments are float32 (mixed precision keeps float32 masters);
+    with bf16 the compute copies of the weights count as weights.
     """
     parameters = count_parameters(config)
     tokens = stage.micro_seqs * stage.seq_tokens
@@ -69,8 +104,11 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
     table = config.vocab_tokens * config.hidden
     # The loss makes its gradients on the way forward: the head's in float32, the hidden states' in the compute type.
     loss = LOGITS_CHUNK_BYTES + table * FP32 + tokens * config.hidden * compute
-    kept = activation_bytes(config, tokens, seq_tokens=stage.seq_tokens, bf16=bf16)
-    recomputed = activation_bytes(config, tokens, seq_tokens=stage.seq_tokens, bf16=bf16, checkpointed=True)
+    by_mode = {
+        mode: activation_bytes(config, tokens, seq_tokens=stage.seq_tokens, bf16=bf16, checkpointing=mode)
+        for mode in get_args(Checkpointing)
+    }
+    kept = by_mode[stage.activation_checkpointing]
     table_of_kinds = {}
     for sharding in SHARDINGS:
         state = devices if sharding == "full" else 1
@@ -82,5 +120,6 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
             "loss": loss,
         }
         fixed = sum(kinds.values()) - kept
-        table_of_kinds[sharding] = {**kinds, "total": fixed + kept, "total_checkpointed": fixed + recomputed}
+        less = {"total_selective": fixed + by_mode["selective"], "total_checkpointed": fixed + by_mode["block"]}
+        table_of_kinds[sharding] = {**kinds, "total": fixed + kept, **less}
     return table_of_kinds

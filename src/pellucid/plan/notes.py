@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.core.units import format_bytes
+from pellucid.plan.flops import flops_per_token, recomputed_flops_per_token
+from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.training import TrainStageConfig
 from pellucid.recipe.tree import Stamp, parse_yaml, plain
 
-__all__ = ["memory_notes", "printed_notes", "source_notes"]
+__all__ = ["memory_notes", "printed_notes", "recompute_notes", "source_notes"]
 
 PRINTED = Path(__file__).parent / "printed.yaml"
 
@@ -70,12 +73,23 @@ def source_notes(recipe: Recipe, sources: list[dict[str, Any]]) -> Iterator[str]
         yield f"Epochs of {which} are unknown until there are shards, or available_tokens in the recipe."
 
 
+def recompute_notes(config: ModelConfig, stage: TrainStageConfig) -> Iterator[str]:
+    """Yield how much work a stage's activation checkpointing adds that time, cost and energy do not count."""
+    if stage.activation_checkpointing == "block":
+        again = recomputed_flops_per_token(config, stage.seq_tokens) / flops_per_token(config, stage.seq_tokens)["matmul"]
+        yield (
+            f"{stage.name}: activation_checkpointing block computes the forward pass of every block twice: {again:.0%} more work "
+            "than time, cost and energy count here."
+        )
+
+
 def memory_notes(memory: dict[str, dict[str, Any]], memory_bytes: int, stage: str) -> Iterator[str]:
     """Yield whether a stage fits its device, and the least that would make it fit."""
     if memory["none"]["total"] <= memory_bytes:
         return
     ways = [(f"sharding {name}", memory[name]["total"]) for name in ("zero1", "full")]
-    ways += [(f"activation checkpointing with sharding {name}", memory[name]["total_checkpointed"]) for name in memory]
+    for mode, key in (("selective", "total_selective"), ("block", "total_checkpointed")):
+        ways += [(f"activation_checkpointing {mode} with sharding {name}", memory[name][key]) for name in memory]
     fitting = next((f"{way} needs {format_bytes(size)}" for way, size in ways if size <= memory_bytes), None)
     fix = fitting or "a smaller micro_seqs or a device with more memory is needed"
     yield (

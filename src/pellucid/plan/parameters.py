@@ -36,18 +36,20 @@ class ParameterCount:
 def count_parameters(config: ModelConfig) -> ParameterCount:
     """Count the decoder's parameters.
 
-    Per block: queries and output D·D, keys and values D·K·C, their biases, gate, up and down D·F, two norms; then one last norm.
+    Per block: queries and output D·D, keys and values D·K·C, their biases, gate, up and down D·F, two norms, and with
+    `qk_norm` a norm of C for queries and one for keys, or under LayerNorm one for each head; then one last norm.
     """
     kv_channels = config.kv_heads * config.head_channels
     attention = 2 * config.hidden * config.hidden + 2 * config.hidden * kv_channels
     if config.qkv_bias:
         attention += config.hidden + 2 * kv_channels
     norm = config.hidden * (2 if config.norm_bias else 1)
+    head_norms = (config.heads + config.kv_heads if config.norm == "layernorm" else 2) * config.head_channels
     table = config.vocab_tokens * config.hidden
     return ParameterCount(
         embedding=table,
         attention=config.layers * attention,
         mlp=config.layers * 3 * config.hidden * config.mlp_hidden,
-        norms=(2 * config.layers + 1) * norm,
+        norms=(2 * config.layers + 1) * norm + (config.layers * head_norms if config.qk_norm else 0),
         head=0 if config.tied_head else table,
     )

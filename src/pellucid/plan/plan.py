@@ -8,7 +8,7 @@ from pellucid.plan.cost import Rates, carbon_kg, device_hours, energy_kwh, rates
 from pellucid.plan.devices import Device, device_named
 from pellucid.plan.flops import FORMULAS, flops_per_token
 from pellucid.plan.memory import rank_memory
-from pellucid.plan.notes import memory_notes, printed_notes, source_notes
+from pellucid.plan.notes import memory_notes, printed_notes, recompute_notes, source_notes
 from pellucid.plan.parameters import count_parameters
 from pellucid.plan.tokens import category_rows, source_rows, stage_rows
 from pellucid.recipe.recipe import Recipe
@@ -41,7 +41,8 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None)
             flops[name] += per_token[name] * stage.length_tokens
     hours = {name: device_hours(count, rates.achieved_flops) for name, count in flops.items()}
     notes = [*printed_notes(recipe, parameters.total, tokens, hours), *source_notes(recipe, sources)]
-    for row in stages:
+    for stage, row in zip(recipe.train, stages, strict=True):
+        notes += recompute_notes(recipe.model, stage)
         notes += memory_notes(row["memory"], device.memory_bytes, row["name"])
         if row["accumulation_steps"] != int(row["accumulation_steps"]):
             notes.append(f"{row['name']}: a batch is {row['accumulation_steps']:.3g} micro-batches per device, not a whole number.")

@@ -17,6 +17,7 @@ def stage_rows(recipe: Recipe) -> list[dict[str, Any]]:
             "tokens": stage.length_tokens,
             "steps": stage.total_steps,
             "batch_tokens": stage.batch_tokens,
+            "activation_checkpointing": stage.activation_checkpointing,
             "batch_sequences": stage.batch_seqs,
             "trained_tokens": stage.total_steps * stage.batch_tokens,
         }

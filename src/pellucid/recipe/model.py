@@ -25,6 +25,11 @@ class ModelConfig(Section):
     rotary_frac: float = Field(ge=0, le=1, description="Share of each head's channels that is rotated (half-split layout).")
     rotary_base: float = Field(10_000.0, gt=1, description="Base of the rotary frequencies.")
     qkv_bias: bool = Field(description="Learned bias on queries, keys and values; no other matrix has one.")
+    qk_norm: bool = Field(
+        False,
+        description="Norm of each head's queries and keys before rotation. rmsnorm: one weight for all heads (Qwen3); "
+        "layernorm: a weight for each head, without bias (StableLM).",
+    )
     tied_head: bool = Field(description="The head shares its matrix with the embedding.")
     init_std: float = Field(
         0.02, gt=0, description="Matrices start from a normal distribution; outputs are scaled by 1/sqrt(2·layers)."

@@ -80,6 +80,11 @@ class TrainStageConfig(Section):
     z_loss: float = Field(0.0, ge=0, description="Weight of the mean squared log of the softmax normaliser.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU.")
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile; auto: where it pays.")
+    activation_checkpointing: Literal["none", "block", "selective"] = Field(
+        "none",
+        description="What the backward pass computes again instead of keeping it. selective: all but the outputs of linear layers "
+        "and fused attention; block: all but each block's input, for about a third more work.",
+    )
     weights: dict[str, float] | None = Field(
         None, description="Source weights of this stage, where they differ from the sources' own."
     )

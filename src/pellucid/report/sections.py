@@ -104,6 +104,7 @@ def architecture(facts: Facts, recipe: Recipe) -> str:
         ["norm", model.norm + (" with bias" if model.norm_bias else "")],
         ["rotary share of a head, base", f"{model.rotary_frac:g}, {model.rotary_base:g}"],
         ["biases on query, key, value", "yes" if model.qkv_bias else "no"],
+        ["norm of each head's queries and keys", "yes" if model.qk_norm else "no"],
         ["head shares the embedding", "yes" if model.tied_head else "no"],
         ["vocabulary, padding included", whole(model.vocab_tokens)],
         ["context, tokens", whole(model.context_tokens)],

@@ -18,7 +18,7 @@ from pellucid.train.world import World
 
 __all__ = ["FREE_TO_CHANGE", "Saver"]
 
-FREE_TO_CHANGE = frozenset({"checkpoint", "samples", "max_bad_steps", "parallel"})
+FREE_TO_CHANGE = frozenset({"activation_checkpointing", "checkpoint", "samples", "max_bad_steps", "parallel"})
 """Fields of a stage that may change before it is continued: they decide what is kept, shown and dealt out, not what is computed."""
 
 

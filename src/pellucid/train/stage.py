@@ -25,6 +25,7 @@ from pellucid.train.feed import Objective
 from pellucid.train.gradients import ExactGradients, Gradients, LocalGradients
 from pellucid.train.loop import Hooks, Task, train
 from pellucid.train.objectives.next_token import next_token
+from pellucid.train.recompute import checkpoint_activations
 from pellucid.train.recorder import Recorder, Sampler
 from pellucid.train.saver import Saver
 from pellucid.train.sharding import ShardedGradients, shard_model
@@ -66,6 +67,7 @@ def run_stage(
         init_weights(model, derive_seed(seed, "weights"))
         if checkpoint is None and init_from is not None:
             load_weights(model, init_from)
+        checkpoint_activations(model, stage.activation_checkpointing)
         compiled = compile_model(model, stage.compile, device.device)
         sharded = world.size > 1 and not stage.exact
         if sharded:
