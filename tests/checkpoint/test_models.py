@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torch
 from pellucid.checkpoint.files import save_checkpoint
 from pellucid.checkpoint.models import load_model, load_weights
 from pellucid.core.errors import ArtifactError
+from pellucid.export.hf import write_hf
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
 
@@ -47,3 +49,16 @@ def test_a_longer_context_takes_the_same_weights(tmp_path: Path) -> None:
     longer = Decoder(TINY.model_copy(update={"context_tokens": 64}))
     load_weights(longer, path)
     assert torch.equal(longer.embedding.weight, model.embedding.weight)
+
+
+def test_weights_come_from_a_hugging_face_folder_as_well(tmp_path: Path, ours: Any, tokenizer: Any) -> None:
+    source = ours()
+    write_hf(source.state_dict(), source.config, tokenizer, tmp_path)
+    model = Decoder(source.config.model_copy(update={"context_tokens": 128}))
+    load_weights(model, tmp_path)
+    assert all(torch.equal(tensor, source.state_dict()[name]) for name, tensor in model.state_dict().items())
+    other = Decoder(source.config.model_copy(update={"vocab_tokens": 640, "qkv_bias": False}))
+    with pytest.raises(ArtifactError) as raised:
+        load_weights(other, tmp_path)
+    assert "vocab_tokens: the checkpoint has 608, the recipe says 640" in str(raised.value)
+    assert str(raised.value).endswith("or set model: {qkv_bias: true, vocab_tokens: 608}")

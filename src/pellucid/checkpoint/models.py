@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.checkpoint.files import read_section
+from pellucid.checkpoint.weights import import_weights, is_checkpoint
 from pellucid.core.errors import ArtifactError
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.problems import show_value
 
 __all__ = ["check_architecture", "load_model", "load_weights"]
 
@@ -20,16 +22,22 @@ def load_model(path: Path) -> tuple[Decoder, dict[str, Any]]:
     return model, meta
 
 
-def load_weights(model: Decoder, path: Path) -> dict[str, Any]:
-    """Put a checkpoint's weights into `model` and return its meta; raise `ArtifactError` for another architecture."""
-    weights, meta = read_section(path, "model")
-    check_architecture(path, meta, model.config)
+def load_weights(model: Decoder, path: Path) -> None:
+    """Put weights into `model`: of a checkpoint folder, or imported as `import_weights` does.
+
+    Raises `ArtifactError` for another architecture, and what reading raises.
+    """
+    if is_checkpoint(path):
+        weights, meta = read_section(path, "model")
+        check_architecture(path, meta, model.config)
+    else:
+        config, weights = import_weights(path)
+        check_architecture(path, {"model": config.model_dump()}, model.config)
     model.load_state_dict(weights)
-    return meta
 
 
 def check_architecture(path: Path, meta: Mapping[str, Any], expected: ModelConfig) -> None:
-    """Raise `ArtifactError` naming every field in which the checkpoint's model differs from `expected`.
+    """Raise `ArtifactError` naming every field in which the model at `path` differs from `expected`, and what to set.
 
     `context_tokens` and `init_std` do not shape the weights, so they may differ: a context can be extended.
     """
@@ -41,6 +49,8 @@ def check_architecture(path: Path, meta: Mapping[str, Any], expected: ModelConfi
     ]
     if differing:
         lines = [f"  {name}: the checkpoint has {found.get(name)}, the recipe says {wanted.get(name)}" for name in differing]
+        setting = ", ".join(f"{name}: {show_value(found.get(name))}" for name in differing)
         raise ArtifactError(
-            f"{path} holds a model of another architecture\n" + "\n".join(lines) + "\nUse the recipe it was trained with."
+            f"{path} holds a model of another architecture\n" + "\n".join(lines) + "\n"
+            f"Use the recipe it was trained with, or set model: {{{setting}}}"
         )

@@ -14,7 +14,7 @@ from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["from_hf", "hf_config", "to_hf"]
+__all__ = ["check_tensors", "from_hf", "hf_config", "to_hf"]
 
 _OUTER_PARTS = {"embedding": "model.embed_tokens", "norm": "model.norm", "head": "lm_head"}
 _BLOCK_PARTS = {
@@ -39,7 +39,7 @@ def to_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]
     """
     _architecture(config)
     names = _names(config)
-    _check_tensors(state, {ours: shape for ours, (_, shape) in names.items()})
+    check_tensors(state, {ours: shape for ours, (_, shape) in names.items()})
     biases = {theirs: torch.zeros_like(state["norm.weight"]) for theirs in _zero_biases(config)}
     return {theirs: state[ours] for ours, (theirs, _) in names.items()} | biases
 
@@ -61,7 +61,7 @@ def from_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tenso
             raise ArtifactError(
                 "lm_head.weight differs from the embedding, but the config has tied_head: true; set tied_head: false"
             )
-    _check_tensors(state, dict(names.values()))
+    check_tensors(state, dict(names.values()))
     return {ours: state[theirs] for ours, (theirs, _) in names.items()}
 
 
@@ -150,7 +150,8 @@ def _zero_biases(config: ModelConfig) -> list[str]:
     return [*blocks, "model.norm.bias"]
 
 
-def _check_tensors(state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def check_tensors(state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise `ArtifactError` naming the tensors that are missing, unknown or of another shape than `shapes` says."""
     faults = [f"{name} is missing" for name in shapes if name not in state]
     faults += [f"{name} is unknown" for name in state if name not in shapes]
     faults += [
