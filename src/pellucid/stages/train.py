@@ -1,14 +1,20 @@
-"""Shards → a trained checkpoint, for each training stage of the recipe; each begins with the weights of the one before."""
+"""Shards → a trained checkpoint, for each training stage of the recipe.
+
+Each begins with the weights of the one before, or with those that its `init_from` names.
+"""
 
 from functools import partial
+from pathlib import Path
 
+from pellucid.checkpoint.weights import weights_digest
 from pellucid.core.artifacts import Build, Key, fingerprint
+from pellucid.core.errors import UsageError
 from pellucid.core.units import format_count
 from pellucid.generate.decoding import generate
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
-from pellucid.stages.run_folder import data_order, final_checkpoint
+from pellucid.stages.run_folder import data_order, final_checkpoint, weights_at
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from pellucid.train.stage import run_stage
@@ -16,7 +22,8 @@ from pellucid.train.stage import run_stage
 __all__ = ["train_stages"]
 
 # What is kept and shown may change without training again; what is computed may not.
-_SHOWN_ONLY = {"checkpoint", "samples", "max_bad_steps"}
+# First weights are known by their digest, among the inputs: the same ones in another place change nothing.
+_NOT_IN_KEY = {"checkpoint", "samples", "max_bad_steps", "init_from"}
 
 
 def train_stages(recipe: Recipe) -> list[Stage]:
@@ -32,10 +39,11 @@ def train_stages(recipe: Recipe) -> list[Stage]:
 def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Context) -> Key:
     recipe = context.recipe
     inputs = {name: fingerprint(context.folder(name)) for name in ("tokenizer", "shards")}
-    if before is not None:
-        inputs["checkpoint"] = fingerprint(final_checkpoint(context.run, before))
+    start = _first_weights(config, before, context)
+    if start is not None:
+        inputs["checkpoint" if config.init_from is None else "init_from"] = weights_digest(start)
     settings = {
-        "stage": config.model_dump(mode="json", exclude=_SHOWN_ONLY),
+        "stage": config.model_dump(mode="json", exclude=_NOT_IN_KEY),
         "model": recipe.model.model_dump(mode="json"),
         "weights": recipe.weights_of(config),
     }
@@ -45,6 +53,8 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
 def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: Context, build: Build) -> str:
     recipe = context.recipe
     tokenizer = load_tokenizer(context.folder("tokenizer"))
+    if config.init_from is not None:
+        build.summary["init_from"] = config.init_from
     build.summary.update(
         run_stage(
             config,
@@ -53,10 +63,24 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
             recipe.seed,
             build.path,
             sample=partial(_sample, tokenizer),
-            init_from=final_checkpoint(context.run, before) if before is not None else None,
+            init_from=_first_weights(config, before, context),
         )
     )
     return f"{config.total_steps} steps, {format_count(config.total_steps * config.batch_tokens)} tokens"
+
+
+def _first_weights(config: TrainStageConfig, before: TrainStageConfig | None, context: Context) -> Path | None:
+    """Where the stage's first weights lie: `init_from`, else the stage before; None: they are drawn from the seed."""
+    if config.init_from is None:
+        return final_checkpoint(context.run, before) if before is not None else None
+    named = context.loaded.base / config.init_from
+    place, run = named.resolve(), context.run.resolve()
+    if place == run or place.is_relative_to(run / config.name):
+        raise UsageError(
+            f"stage {config.name!r}: init_from: got {config.init_from!r}, which this stage makes itself; "
+            "name another run, or leave it out to begin from the stage before"
+        )
+    return weights_at(named)
 
 
 def _sample(tokenizer: Tokenizer, model: Decoder, prompt: str, *, new_tokens: int, seed: int) -> str:

@@ -32,8 +32,9 @@ from pellucid.train.state import TrainState
 
 __all__ = ["run_stage"]
 
-# A stage may be continued after these were changed: they decide what is kept and shown, not what is computed.
-_FREE_TO_CHANGE = {"checkpoint", "samples", "max_bad_steps"}
+# A stage may be continued after these were changed: they decide what is kept and shown, not what is computed. `init_from` is the
+# name of a place; the weights in it are known to the caller by their digest.
+_FREE_TO_CHANGE = {"checkpoint", "samples", "max_bad_steps", "init_from"}
 
 
 def run_stage(
@@ -48,7 +49,7 @@ def run_stage(
 ) -> dict[str, Any]:
     """Train one stage into `out`, from its newest good checkpoint if there is one, and return a summary (JSON values).
 
-    Fresh weights come from `init_from`, a checkpoint folder of the stage before, or from `seed`. Writes `checkpoints/step-N/`,
+    Fresh weights come from `init_from`, whatever `load_weights` reads, or from `seed`. Writes `checkpoints/step-N/`,
     `metrics.jsonl`, `samples.jsonl` (when `sample` is given and the stage asks for samples) and, at the end, `receipt.json`.
     Raises `StoppedError` after a signal, `TrainingError` when the run diverged, `DiskFullError`, and `ArtifactError` for
     checkpoints that belong to another recipe. Called again after a stop, a full disk or a kill, it ends with the same bits as an
