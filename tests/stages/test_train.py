@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from pellucid.checkpoint.files import read_section
 from pellucid.cli.main import main
 from pellucid.core.artifacts import find_faults, read_manifest
+from pellucid.core.errors import PellucidWarning
 
 RECIPE = str(Path(__file__).parents[2] / "recipes" / "pocket-smoke.yaml")
 
@@ -132,3 +133,26 @@ def test_weights_that_do_not_fit_or_are_not_there_are_errors(
     text = capsys.readouterr().err
     assert "layers: the checkpoint has 2, the recipe says 3" in text
     assert "set model: {layers: 2}" in text
+
+
+def test_token_ids_that_mean_something_else_to_the_weights_are_warned_of(finished_run: Path, run_copy: Path) -> None:
+    folder = run_copy.parent / "hf"
+    shutil.copytree(finished_run / "exports" / "hf", folder)
+    values = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = values["model"]["vocab"]
+    first, second = list(vocabulary)[300:302]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    (folder / "tokenizer.json").write_text(json.dumps(values))
+    with pytest.warns(PellucidWarning, match=r"2 of 1024 token ids stand for another token in .*hf/tokenizer\.json"):
+        assert train_from(run_copy, folder) == 0
+    (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": [["a", -1.0]]}}))
+    assert train_from(run_copy, folder, "--set", "seed=2") == 0
+
+
+def test_a_run_with_another_tokenizer_is_warned_of(finished_run: Path, run_copy: Path) -> None:
+    other = run_copy.parent / "other"
+    shutil.copytree(finished_run, other)
+    file = other / "tokenizer" / "tokenizer.json"
+    file.write_text(file.read_text().replace("<|endoftext|>", "<|end|>"))
+    with pytest.warns(PellucidWarning, match=r"1 of 1024 token ids stand for another token in .*other/tokenizer/tokenizer\.json"):
+        assert train_from(run_copy, other) == 0

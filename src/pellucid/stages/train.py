@@ -3,12 +3,14 @@
 Each begins with the weights of the one before, or with those that its `init_from` names.
 """
 
+import warnings
 from functools import partial
 from pathlib import Path
 
 from pellucid.checkpoint.weights import weights_digest
 from pellucid.core.artifacts import Build, Key, fingerprint
-from pellucid.core.errors import UsageError
+from pellucid.core.errors import PellucidWarning, UsageError
+from pellucid.core.files import read_json
 from pellucid.core.units import format_count
 from pellucid.generate.decoding import generate
 from pellucid.model.decoder import Decoder
@@ -24,6 +26,7 @@ __all__ = ["train_stages"]
 # What is kept and shown may change without training again; what is computed may not.
 # First weights are known by their digest, among the inputs: the same ones in another place change nothing.
 _NOT_IN_KEY = {"checkpoint", "samples", "max_bad_steps", "init_from"}
+_TOKENS = "tokenizer.json"
 
 
 def train_stages(recipe: Recipe) -> list[Stage]:
@@ -53,8 +56,10 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
 def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: Context, build: Build) -> str:
     recipe = context.recipe
     tokenizer = load_tokenizer(context.folder("tokenizer"))
-    if config.init_from is not None:
+    start = _first_weights(config, before, context)
+    if config.init_from is not None and start is not None:
         build.summary["init_from"] = config.init_from
+        _warn_of_other_tokens(start, context.folder("tokenizer"))
     build.summary.update(
         run_stage(
             config,
@@ -63,7 +68,7 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
             recipe.seed,
             build.path,
             sample=partial(_sample, tokenizer),
-            init_from=_first_weights(config, before, context),
+            init_from=start,
         )
     )
     return f"{config.total_steps} steps, {format_count(config.total_steps * config.batch_tokens)} tokens"
@@ -81,6 +86,31 @@ def _first_weights(config: TrainStageConfig, before: TrainStageConfig | None, co
             "name another run, or leave it out to begin from the stage before"
         )
     return weights_at(named)
+
+
+def _warn_of_other_tokens(start: Path, tokenizer: Path) -> None:
+    """Warn when ids meant other tokens to the weights, as far as a `tokenizer.json` lies with them: nothing else would show it."""
+    run = start.resolve().parents[2:3]  # of a checkpoint: RUN/STAGE/checkpoints/step-N
+    files = [start / _TOKENS, *(folder / "tokenizer" / _TOKENS for folder in run)]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        return
+    ours, theirs = _tokens_by_id(tokenizer / _TOKENS), _tokens_by_id(file)
+    if others := sum(theirs.get(id_, token) != token for id_, token in ours.items()):
+        warnings.warn(
+            f"{others} of {len(ours)} token ids stand for another token in {file}: the weights will have to learn them anew. "
+            "Begin with weights of this tokenizer (arcade100k is the same everywhere), or train on the same documents",
+            PellucidWarning,
+            stacklevel=2,
+        )
+
+
+def _tokens_by_id(file: Path) -> dict[int, str]:
+    values = read_json(file)
+    vocabulary = values.get("model", {}).get("vocab", {})
+    # Only byte-level BPE is compared: other kinds have a list here, and spell tokens in another way.
+    tokens = {id_: token for token, id_ in vocabulary.items()} if isinstance(vocabulary, dict) else {}
+    return tokens | {token["id"]: token["content"] for token in values.get("added_tokens", [])}
 
 
 def _sample(tokenizer: Tokenizer, model: Decoder, prompt: str, *, new_tokens: int, seed: int) -> str:
