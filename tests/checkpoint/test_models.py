@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pellucid.checkpoint.files import save_checkpoint
-from pellucid.checkpoint.models import load_model, load_weights
+from pellucid.checkpoint.models import check_start, load_model, load_weights
 from pellucid.core.errors import ArtifactError
 from pellucid.export.hf import write_hf
 from pellucid.model.decoder import Decoder, init_weights
@@ -62,3 +62,17 @@ def test_weights_come_from_a_hugging_face_folder_as_well(tmp_path: Path, ours: A
         load_weights(other, tmp_path)
     assert "vocab_tokens: the checkpoint has 608, the recipe says 640" in str(raised.value)
     assert str(raised.value).endswith("or set model: {qkv_bias: true, vocab_tokens: 608}")
+
+
+def test_a_start_is_judged_by_its_description_alone(tmp_path: Path, ours: Any, tokenizer: Any) -> None:
+    path, _ = saved(tmp_path)
+    check_start(path, TINY.model_copy(update={"context_tokens": 64}))
+    (path / "model.safetensors").unlink()
+    with pytest.raises(ArtifactError, match="layers: the checkpoint has 1, the recipe says 2"):
+        check_start(path, TINY.model_copy(update={"layers": 2}))
+    source = ours()
+    write_hf(source.state_dict(), source.config, tokenizer, tmp_path / "hf")
+    (tmp_path / "hf" / "model.safetensors").unlink()
+    check_start(tmp_path / "hf", source.config)
+    with pytest.raises(ArtifactError, match="tied_head: the checkpoint has False, the recipe says True"):
+        check_start(tmp_path / "hf", source.config.model_copy(update={"tied_head": True}))

@@ -8,7 +8,7 @@ import torch
 
 from pellucid.checkpoint import weights
 from pellucid.checkpoint.files import save_checkpoint
-from pellucid.checkpoint.weights import import_weights, is_checkpoint, weights_digest
+from pellucid.checkpoint.weights import describe_weights, import_weights, is_checkpoint, weights_digest
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import write_hf
@@ -24,6 +24,8 @@ def test_a_folder_and_a_gguf_file_of_one_model_give_the_same(decoder: Decoder, t
     assert first[0] == second[0]
     assert first[1].keys() == second[1].keys()
     assert all(torch.equal(tensor, second[1][name]) for name, tensor in first[1].items())
+    assert describe_weights(tmp_path / "m.gguf") == second[0]
+    assert describe_weights(tmp_path / "hf") == first[0].model_copy(update={"norm_bias": False})
 
 
 def test_what_is_neither_is_refused_with_what_it_may_be(tmp_path: Path) -> None:

@@ -129,10 +129,13 @@ def test_weights_that_do_not_fit_or_are_not_there_are_errors(
     assert train_from(run_copy, run_copy) == train_from(run_copy, run_copy / "pretrain" / "checkpoints" / "step-00000030") == 2
     assert "which this stage makes itself" in capsys.readouterr().err
     assert find_faults(run_copy / "pretrain") == []
-    assert train_from(run_copy, finished_run / "exports" / "hf", "--set", "model.layers=3") == 1
-    text = capsys.readouterr().err
-    assert "layers: the checkpoint has 2, the recipe says 3" in text
-    assert "set model: {layers: 2}" in text
+    for where in (".", "exports/hf", "exports/gguf/model.gguf"):
+        assert train_from(run_copy, finished_run / where, "--set", "model.layers=3") == 1
+        text = capsys.readouterr().err
+        assert "layers: the checkpoint has 2, the recipe says 3" in text
+        assert "set model: {layers: 2}" in text
+    assert find_faults(run_copy / "pretrain") == []
+    assert not list(run_copy.glob("*superseded*"))
 
 
 def test_token_ids_that_mean_something_else_to_the_weights_are_warned_of(finished_run: Path, run_copy: Path) -> None:

@@ -20,7 +20,7 @@ from pellucid.model.decoder import Decoder
 from pellucid.model.hf_names import check_tensors
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["read_gguf_file"]
+__all__ = ["read_gguf_config", "read_gguf_file"]
 
 _ARCHITECTURES = ("llama", "stablelm")
 _OUTER_PARTS = {"embedding": "token_embd", "norm": "output_norm", "head": "output"}
@@ -49,10 +49,8 @@ def read_gguf_file(file: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     gguf = _gguf()
     fields, tensors = _open(gguf, file)
     config = _config(file, fields, tensors)
-    biases = [tensor for name, tensor in tensors.items() if name.endswith("norm.bias")]
-    if config.norm == "layernorm" and not any(np.any(tensor.data) for tensor in biases):
+    if config.norm == "layernorm" and not config.norm_bias:
         tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith("norm.bias")}
-        config = config.model_copy(update={"norm_bias": False})
     if config.tied_head and _HEAD in tensors:
         tensors[_EMBEDDING] = tensors.pop(_HEAD)  # the same, or the same before it was rounded
     names = _names(file, config)
@@ -63,6 +61,12 @@ def read_gguf_file(file: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
         raise ArtifactError(f"{file}: {error}") from error
     state = {ours: _float32(gguf, file, tensors[theirs], config) for ours, (theirs, _) in names.items()}
     return config, state
+
+
+def read_gguf_config(file: Path) -> ModelConfig:
+    """Return what the file describes, without unpacking its weights. Raises as above, but looks at no tensor's shape."""
+    fields, tensors = _open(_gguf(), file)
+    return _config(file, fields, tensors)
 
 
 def _gguf() -> Any:
@@ -112,7 +116,7 @@ def _config(file: Path, described: Mapping[str, Any], tensors: Mapping[str, Any]
     if architecture == "stablelm":
         shape |= {
             "norm": "layernorm",
-            "norm_bias": True,
+            "norm_bias": any(np.any(tensor.data) for name, tensor in tensors.items() if name.endswith("norm.bias")),
             "norm_eps": _shortest(fields.number("attention.layer_norm_epsilon")),
             "rotary_frac": _fraction(fields.integer("rope.dimension_count", channels), channels),
             "qkv_bias": "blk.0.attn_q.bias" in tensors,

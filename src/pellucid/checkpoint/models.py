@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.checkpoint.files import read_section
-from pellucid.checkpoint.weights import import_weights, is_checkpoint
+from pellucid.checkpoint.weights import describe_weights, import_weights, is_checkpoint
+from pellucid.core.artifacts import read_manifest
 from pellucid.core.errors import ArtifactError
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.problems import show_value
 
-__all__ = ["check_architecture", "load_model", "load_weights"]
+__all__ = ["check_architecture", "check_start", "load_model", "load_weights"]
 
 
 def load_model(path: Path) -> tuple[Decoder, dict[str, Any]]:
@@ -34,6 +35,16 @@ def load_weights(model: Decoder, path: Path) -> None:
         config, weights = import_weights(path)
         check_architecture(path, {"model": config.model_dump()}, model.config)
     model.load_state_dict(weights)
+
+
+def check_start(path: Path, expected: ModelConfig) -> None:
+    """Raise as `load_weights` does for another architecture, without reading weights: before a stage sets its old ones aside."""
+    if is_checkpoint(path):
+        check_architecture(path, read_manifest(path, kind="checkpoint").config, expected)
+        return
+    config = describe_weights(path)
+    unknown = {"norm_bias": expected.norm_bias} if config.norm == "layernorm" else {}  # the weights will tell
+    check_architecture(path, {"model": config.model_dump() | unknown}, expected)
 
 
 def check_architecture(path: Path, meta: Mapping[str, Any], expected: ModelConfig) -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 import orjson
 from torch import Tensor
 
-from pellucid.checkpoint.gguf_file import read_gguf_file
-from pellucid.checkpoint.hf_folder import CONFIG, read_hf_folder, weight_files
+from pellucid.checkpoint.gguf_file import read_gguf_config, read_gguf_file
+from pellucid.checkpoint.hf_folder import CONFIG, read_hf_config, read_hf_folder, weight_files
 from pellucid.core.artifacts import DIGEST_LIMIT_BYTES, fingerprint
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.files import sha256_file
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["import_weights", "is_checkpoint", "weights_digest"]
+__all__ = ["describe_weights", "import_weights", "is_checkpoint", "weights_digest"]
 
 _KINDS = "a Hugging Face folder (config.json and safetensors), a GGUF file or a checkpoint folder"
 
@@ -30,6 +30,11 @@ def import_weights(path: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     naming file and field or tensor for everything in it that is damaged or that the decoder cannot represent.
     """
     return read_gguf_file(path) if _is_file(path) else read_hf_folder(path)
+
+
+def describe_weights(path: Path) -> ModelConfig:
+    """Return the config alone, without reading the weights; a folder's `norm_bias` is false whatever it holds. Raises as above."""
+    return read_gguf_config(path) if _is_file(path) else read_hf_config(path / CONFIG)
 
 
 def weights_digest(path: Path) -> str:

@@ -7,6 +7,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 
+from pellucid.checkpoint.models import check_start
 from pellucid.checkpoint.weights import weights_digest
 from pellucid.core.artifacts import Build, Key, fingerprint
 from pellucid.core.errors import PellucidWarning, UsageError
@@ -44,6 +45,7 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
     inputs = {name: fingerprint(context.folder(name)) for name in ("tokenizer", "shards")}
     start = _first_weights(config, before, context)
     if start is not None:
+        check_start(start, recipe.model)
         inputs["checkpoint" if config.init_from is None else "init_from"] = weights_digest(start)
     settings = {
         "stage": config.model_dump(mode="json", exclude=_NOT_IN_KEY),
