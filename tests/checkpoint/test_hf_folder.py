@@ -14,6 +14,8 @@ from pellucid.checkpoint.hf_folder import read_hf_config, read_hf_folder, weight
 from pellucid.core.errors import ArtifactError, PellucidWarning
 from pellucid.export.hf import write_hf
 from pellucid.model.decoder import Decoder
+from pellucid.recipe.read import read_preset
+from pellucid.recipe.tree import plain
 from pellucid.tokenizer.tokenizer import Tokenizer
 
 IDS_BT = torch.randint(96, (2, 40), generator=torch.Generator().manual_seed(3))
@@ -256,3 +258,39 @@ def test_missing_extra_and_misshapen_tensors_and_other_types_are_named(theirs: C
     save_file({**kept, "model.norm.weight": torch.zeros(64, dtype=torch.int8)}, file)
     with pytest.raises(ArtifactError, match=r"model\.norm\.weight has type I8; weights can be imported from F32, F16, BF16"):
         read_hf_folder(tmp_path)
+
+
+# The shapes of three published models in the form in which transformers 4 writes config.json; SmolLM2's has fields of its authors.
+PUBLISHED = {
+    "tinyllama-1.1b": {
+        "architectures": ["LlamaForCausalLM"], "attention_bias": False, "bos_token_id": 1, "eos_token_id": 2, "hidden_act": "silu",
+        "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 5632, "max_position_embeddings": 2048,
+        "model_type": "llama", "num_attention_heads": 32, "num_hidden_layers": 22, "num_key_value_heads": 4, "pretraining_tp": 1,
+        "rms_norm_eps": 1e-5, "rope_scaling": None, "rope_theta": 10000.0, "tie_word_embeddings": False, "torch_dtype": "bfloat16",
+        "transformers_version": "4.35.0", "use_cache": True, "vocab_size": 32000,
+    },
+    "smollm2-135m": {
+        "architectures": ["LlamaForCausalLM"], "attention_bias": False, "attention_dropout": 0.0, "bos_token_id": 1,
+        "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 576, "initializer_range": 0.041666666666666664,
+        "intermediate_size": 1536, "is_llama_config": True, "max_position_embeddings": 8192, "mlp_bias": False,
+        "model_type": "llama", "num_attention_heads": 9, "num_hidden_layers": 30, "num_key_value_heads": 3, "pad_token_id": 2,
+        "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_interleaved": False, "rope_scaling": None, "rope_theta": 100000,
+        "tie_word_embeddings": True, "torch_dtype": "bfloat16", "transformers.js_config": {"kv_cache_dtype": {}},
+        "transformers_version": "4.42.3", "use_cache": True, "vocab_size": 49152,
+    },
+    "stable-lm-2-1.6b": {
+        "architectures": ["StableLmForCausalLM"], "bos_token_id": 100257, "eos_token_id": 100257, "hidden_act": "silu",
+        "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 5632, "layer_norm_eps": 1e-05,
+        "max_position_embeddings": 4096, "model_type": "stablelm", "num_attention_heads": 32, "num_hidden_layers": 24,
+        "num_key_value_heads": 32, "partial_rotary_factor": 0.25, "rope_theta": 10000, "tie_word_embeddings": False,
+        "torch_dtype": "float16", "transformers_version": "4.38.0", "use_cache": True, "use_qkv_bias": True, "vocab_size": 100352,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_published_configs_give_the_shipped_presets(tmp_path: Path, preset: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(PUBLISHED[preset]))
+    found = read_hf_config(tmp_path / "config.json")
+    wanted = plain(read_preset(preset))
+    assert found.model_dump() == {**wanted, "norm_bias": False}  # the file does not tell
