@@ -1,11 +1,13 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from pellucid.checkpoint.files import save_checkpoint
-from pellucid.checkpoint.models import load_model, load_weights
+from pellucid.checkpoint.models import check_start, load_model, load_weights
 from pellucid.core.errors import ArtifactError
+from pellucid.export.hf import write_hf
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
 
@@ -57,3 +59,30 @@ def test_a_longer_context_takes_the_same_weights(tmp_path: Path) -> None:
     longer = Decoder(TINY.model_copy(update={"context_tokens": 64}))
     load_weights(longer, path)
     assert torch.equal(longer.embedding.weight, model.embedding.weight)
+
+
+def test_weights_come_from_a_hugging_face_folder_as_well(tmp_path: Path, ours: Any, tokenizer: Any) -> None:
+    source = ours()
+    write_hf(source.state_dict(), source.config, tokenizer, tmp_path)
+    model = Decoder(source.config.model_copy(update={"context_tokens": 128}))
+    load_weights(model, tmp_path)
+    assert all(torch.equal(tensor, source.state_dict()[name]) for name, tensor in model.state_dict().items())
+    other = Decoder(source.config.model_copy(update={"vocab_tokens": 640, "qkv_bias": False}))
+    with pytest.raises(ArtifactError) as raised:
+        load_weights(other, tmp_path)
+    assert "vocab_tokens: the checkpoint has 608, the recipe says 640" in str(raised.value)
+    assert str(raised.value).endswith("or set model: {qkv_bias: true, vocab_tokens: 608}")
+
+
+def test_a_start_is_judged_by_its_description_alone(tmp_path: Path, ours: Any, tokenizer: Any) -> None:
+    path, _ = saved(tmp_path)
+    check_start(path, TINY.model_copy(update={"context_tokens": 64}))
+    (path / "model.safetensors").unlink()
+    with pytest.raises(ArtifactError, match="layers: the checkpoint has 1, the recipe says 2"):
+        check_start(path, TINY.model_copy(update={"layers": 2}))
+    source = ours()
+    write_hf(source.state_dict(), source.config, tokenizer, tmp_path / "hf")
+    (tmp_path / "hf" / "model.safetensors").unlink()
+    check_start(tmp_path / "hf", source.config)
+    with pytest.raises(ArtifactError, match="tied_head: the checkpoint has False, the recipe says True"):
+        check_start(tmp_path / "hf", source.config.model_copy(update={"tied_head": True}))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.checkpoint.files import save_checkpoint
-from pellucid.checkpoint.retention import apply_retention, latest_good, list_checkpoints
+from pellucid.checkpoint.retention import apply_retention, latest_good, list_checkpoints, newest_good
 from pellucid.core.errors import PellucidWarning
 from pellucid.recipe.training import CheckpointConfig
 
@@ -40,6 +40,14 @@ def test_a_damaged_newest_is_passed_over_with_a_warning_that_names_the_file(tmp_
     damage(good)
     with pytest.warns(PellucidWarning):
         assert latest_good(tmp_path) is None
+
+
+def test_the_newest_good_ones_are_as_many_as_there_are(tmp_path: Path) -> None:
+    paths = [save(tmp_path, step) for step in (1, 2, 3)]
+    assert newest_good(tmp_path, 2) == [paths[2], paths[1]]
+    damage(paths[2])
+    with pytest.warns(PellucidWarning, match="step-00000003"):
+        assert newest_good(tmp_path, 5) == [paths[1], paths[0]]
 
 
 def test_steps_are_ordered_as_numbers_and_other_folders_are_left_alone(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ Problems = Callable[..., list[Problem]]
             "set warmup_steps",
         ),
         (["train.0.schedule.min_lr=1"], "train[0].schedule.min_lr", "got 1; must be at most peak_lr = 0.001", "usual: 0.0001"),
+        (["train.0.init_from=' '"], "train[0].init_from", "got ''; must name a folder or a file", "leave it out"),
+        (["train.0.name=averages"], "train[0].name", "got 'averages'; the run has a folder of that name", "taken: plan"),
         (["train.0.weights={wikki: 1}"], "train[0].weights.wikki", "names no source", "did you mean wiki?"),
         (["train.0.weights={wiki: -1}"], "train[0].weights.wiki", "got -1; must be 0 or more", ""),
         (["sources.wiki.weight=0", "sources.code-python.weight=0"], "train[0].weights", "every source has weight 0", ""),

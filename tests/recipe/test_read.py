@@ -44,6 +44,14 @@ def test_source_paths_start_from_the_file_that_names_them(write: Write, tmp_path
     assert second["d"]["path"] == "own.txt"
 
 
+def test_first_weights_start_from_the_file_that_names_them(write: Write) -> None:
+    write("train:\n  - {name: a, init_from: weights/hf}\n  - {name: b, init_from: null}\n", "base/r.yaml")
+    path = write("extends: ../base/r.yaml\ntrain: {b: {init_from: own.gguf}}\n", "child/r.yaml")
+    first, second = (plain(tree)["train"] for tree in read_chain(path))
+    assert [stage["init_from"] for stage in first] == ["../base/weights/hf", None]
+    assert second["b"]["init_from"] == "own.gguf"
+
+
 def test_a_circle_is_named(write: Write) -> None:
     write("extends: b.yaml\n", "a.yaml")
     assert "goes in a circle: a.yaml → b.yaml → a.yaml" in problem(write("extends: a.yaml\n", "b.yaml").parent / "a.yaml")

@@ -12,6 +12,7 @@ from pellucid.stages.run_folder import (
     newest_checkpoint,
     open_recipe,
     training_stage,
+    weights_at,
 )
 
 LOADED = load_recipe(Path(__file__).parents[2] / "recipes" / "pocket-smoke.yaml")
@@ -39,3 +40,13 @@ def test_final_and_newest_checkpoint_of_a_finished_run_are_the_same(finished_run
     final = final_checkpoint(finished_run, recipe.train[-1])
     assert newest_checkpoint(finished_run, recipe) == final
     assert load_model(final)[1]["step"] == recipe.train[-1].total_steps
+
+
+def test_the_weights_of_a_run_and_of_a_stage_are_their_final_checkpoint(run_copy: Path, tmp_path: Path) -> None:
+    final = run_copy / "pretrain" / "checkpoints" / "step-00000030"
+    assert weights_at(run_copy) == weights_at(run_copy / "pretrain") == weights_at(final) == final
+    assert weights_at(run_copy / "exports" / "hf") == run_copy / "exports" / "hf"
+    assert weights_at(tmp_path / "nothing") == tmp_path / "nothing"
+    (run_copy / "pretrain" / "manifest.json").unlink()
+    with pytest.raises(ArtifactError, match=r"'pretrain' of .* has not finished"):
+        weights_at(run_copy)

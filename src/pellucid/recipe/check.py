@@ -15,7 +15,7 @@ from pellucid.recipe.training import TrainStageConfig
 __all__ = ["RESERVED_STAGE_NAMES", "check"]
 
 # Folders of a run that are not training stages.
-RESERVED_STAGE_NAMES = ("plan", "documents", "tokenizer", "shards", "scores", "exports", "report", "launch")
+RESERVED_STAGE_NAMES = ("plan", "documents", "tokenizer", "shards", "averages", "scores", "exports", "report", "launch")
 
 T = TypeVar("T")
 Rule = Callable[[Recipe], Iterator[Finding]]
@@ -230,6 +230,16 @@ def schedule_rates(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterato
         yield Finding((*loc, "schedule", "min_lr"), f"got {low:g}; must be at most peak_lr = {peak:g}", f"usual: {peak / 10:g}")
 
 
+def stage_start(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    """The first weights come from a place with a name."""
+    if stage.init_from is not None and not stage.init_from.strip():
+        yield Finding(
+            (*loc, "init_from"),
+            "got ''; must name a folder or a file",
+            "leave it out to begin from the stage before, or from nothing",
+        )
+
+
 def stage_weights(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
     """A stage's weights name sources, are not negative, and something has weight."""
     names = [source.name for source in recipe.sources]
@@ -278,6 +288,7 @@ STAGE_RULES: tuple[StageRule, ...] = (
     stage_context,
     schedule_length,
     schedule_rates,
+    stage_start,
     stage_weights,
     stage_exact,
 )

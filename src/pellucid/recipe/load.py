@@ -30,7 +30,7 @@ STRENGTH: tuple[Origin, ...] = ("default", "inherited", "derived", "given", "ove
 class LoadedRecipe:
     """A recipe and where it came from.
 
-    `base` is the folder that relative source paths start from. `origins` and `places` are keyed by dotted field
+    `base` is the folder that relative paths start from. `origins` and `places` are keyed by dotted field
     (`train.pretrain.batch_tokens`, the form that `--set` takes): how each value came in, and where it was written.
     `digest` is the sha256 of the resolved values.
     """
@@ -46,7 +46,7 @@ class LoadedRecipe:
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     """Read a recipe with what it extends, apply `--set` overrides in order, and validate the whole.
 
-    Raises `RecipeError` listing every problem. Paths of sources stay relative to the file that names them.
+    Raises `RecipeError` listing every problem. Paths stay relative to the file that names them.
     """
     path = Path(path)
     tree: Node = {}

@@ -33,7 +33,7 @@ def read_preset(name: str) -> dict[str, Node]:
 def read_chain(path: Path) -> list[dict[str, Node]]:
     """Return the trees of a recipe and of all it extends, the furthest ancestor first, without their `extends` keys.
 
-    Relative source paths of ancestors are rewritten to start from the recipe's own folder.
+    Relative paths (of sources, `init_from`) of ancestors are rewritten to start from the recipe's own folder.
     Raises `RecipeError` for a file that cannot be read, is not a mapping, or extends itself.
     """
     chain: list[dict[str, Node]] = []
@@ -54,7 +54,7 @@ def read_chain(path: Path) -> list[dict[str, Node]]:
                 problems = [Problem(where, f"{_shown(file, path)}: {one.field}: {one.message}", one.fix) for one in problems]
             raise RecipeError(str(path), problems) from error
         if chain:
-            _rebase_sources(tree, file.parent, path.parent)
+            _rebase_paths(tree, file.parent, path.parent)
         chain.insert(0, tree)
         if parent is None:
             return chain
@@ -103,11 +103,12 @@ def _pop_extends(tree: dict[str, Node]) -> Leaf | None:
     return node
 
 
-def _rebase_sources(tree: dict[str, Node], folder: Path, base: Path) -> None:
-    """Make relative source paths that were written in `folder` start from `base`."""
-    sources = tree.get("sources")
-    items = sources.values() if isinstance(sources, dict) else sources if isinstance(sources, list) else ()
-    for item in items:
-        path = item.get("path") if isinstance(item, dict) else None
-        if isinstance(item, dict) and isinstance(path, Leaf) and isinstance(path.value, str) and path.value:
-            item["path"] = Leaf(os.path.relpath(folder / path.value, base), path.origin, path.place)
+def _rebase_paths(tree: dict[str, Node], folder: Path, base: Path) -> None:
+    """Make relative paths that were written in `folder` start from `base`."""
+    for section, key in (("sources", "path"), ("train", "init_from")):
+        named = tree.get(section)
+        items = named.values() if isinstance(named, dict) else named if isinstance(named, list) else ()
+        for item in items:
+            path = item.get(key) if isinstance(item, dict) else None
+            if isinstance(item, dict) and isinstance(path, Leaf) and isinstance(path.value, str) and path.value:
+                item[key] = Leaf(os.path.relpath(folder / path.value, base), path.origin, path.place)

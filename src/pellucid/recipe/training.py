@@ -69,6 +69,11 @@ class TrainStageConfig(Section):
     """One training stage. Stages run in order; each begins with the weights of the one before."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the stage's folder in the run.")
+    init_from: str | None = Field(
+        None,
+        description="First weights, instead of the stage before: a Hugging Face folder, a GGUF file, a run or a checkpoint, "
+        "relative to the recipe.",
+    )
     objective: Literal["next_token"] = Field("next_token", description="What the stage learns.")
     length_tokens: int = Field(ge=1, description="Tokens to train on; rounded up to whole steps.")
     batch_tokens: int = Field(ge=1, description="Tokens of one optimizer step, over all ranks and micro-steps.")

@@ -21,6 +21,7 @@ __all__ = [
     "newest_checkpoint",
     "open_recipe",
     "training_stage",
+    "weights_at",
 ]
 
 RECIPE_FILE = "recipe.resolved.yaml"
@@ -76,3 +77,16 @@ def newest_checkpoint(run: Path, recipe: Recipe) -> Path:
         if found is not None:
             return found
     raise ArtifactError(f"{run} has no checkpoint yet; it is made by: pellucid train RECIPE")
+
+
+def weights_at(path: Path) -> Path:
+    """Return where the weights of a path lie: a run's or a training stage's final checkpoint, else the path itself.
+
+    Raises `ArtifactError` when the run or the stage has not finished.
+    """
+    if (path / RECIPE_FILE).is_file():
+        return final_checkpoint(path, open_recipe(path).train[-1])
+    recipe = path.parent / RECIPE_FILE
+    if recipe.is_file() and (path / "checkpoints").is_dir():
+        return final_checkpoint(path.parent, training_stage(open_recipe(path.parent), path.name))
+    return path

@@ -1,20 +1,31 @@
-"""Shards → a trained checkpoint, for each training stage of the recipe; each begins with the weights of the one before."""
+"""Shards → a trained checkpoint, for each training stage of the recipe.
 
+Each begins with the weights of the one before, or with those that its `init_from` names.
+"""
+
+import warnings
 from functools import partial
+from pathlib import Path
 
+from pellucid.checkpoint.models import check_start
+from pellucid.checkpoint.weights import weights_digest
 from pellucid.core.artifacts import Build, Key, fingerprint
+from pellucid.core.errors import PellucidWarning, UsageError
+from pellucid.core.files import read_json
 from pellucid.core.units import format_count
 from pellucid.generate.decoding import generate
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
-from pellucid.stages.run_folder import data_order, final_checkpoint
+from pellucid.stages.run_folder import data_order, final_checkpoint, weights_at
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from pellucid.train.saver import FREE_TO_CHANGE
 from pellucid.train.stage import run_stage
 
 __all__ = ["train_stages"]
+
+_TOKENS = "tokenizer.json"
 
 
 def train_stages(recipe: Recipe) -> list[Stage]:
@@ -30,8 +41,10 @@ def train_stages(recipe: Recipe) -> list[Stage]:
 def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Context) -> Key:
     recipe = context.recipe
     inputs = {name: fingerprint(context.folder(name)) for name in ("tokenizer", "shards")}
-    if before is not None:
-        inputs["checkpoint"] = fingerprint(final_checkpoint(context.run, before))
+    start = _first_weights(config, before, context)
+    if start is not None:
+        check_start(start, recipe.model)
+        inputs["checkpoint" if config.init_from is None else "init_from"] = weights_digest(start)
     settings = {
         "stage": config.model_dump(mode="json", exclude=set(FREE_TO_CHANGE)),
         "model": recipe.model.model_dump(mode="json"),
@@ -43,6 +56,10 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
 def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: Context, build: Build) -> str:
     recipe = context.recipe
     tokenizer = load_tokenizer(context.folder("tokenizer"))
+    start = _first_weights(config, before, context)
+    if config.init_from is not None and start is not None:
+        build.summary["init_from"] = config.init_from
+        _warn_of_other_tokens(start, context.folder("tokenizer"))
     build.summary.update(
         run_stage(
             config,
@@ -51,11 +68,50 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
             recipe.seed,
             build.path,
             sample=partial(_sample, tokenizer),
-            init_from=final_checkpoint(context.run, before) if before is not None else None,
+            init_from=start,
             world=context.world,
         )
     )
     return f"{config.total_steps} steps, {format_count(config.total_steps * config.batch_tokens)} tokens"
+
+
+def _first_weights(config: TrainStageConfig, before: TrainStageConfig | None, context: Context) -> Path | None:
+    """Where the stage's first weights lie: `init_from`, else the stage before; None: they are drawn from the seed."""
+    if config.init_from is None:
+        return final_checkpoint(context.run, before) if before is not None else None
+    named = context.loaded.base / config.init_from
+    place, run = named.resolve(), context.run.resolve()
+    if place == run or place.is_relative_to(run / config.name):
+        raise UsageError(
+            f"stage {config.name!r}: init_from: got {config.init_from!r}, which this stage makes itself; "
+            "name another run, or leave it out to begin from the stage before"
+        )
+    return weights_at(named)
+
+
+def _warn_of_other_tokens(start: Path, tokenizer: Path) -> None:
+    """Warn when ids meant other tokens to the weights, as far as a `tokenizer.json` lies with them: nothing else would show it."""
+    run = start.resolve().parents[2:3]  # of a checkpoint: RUN/STAGE/checkpoints/step-N
+    files = [start / _TOKENS, *(folder / "tokenizer" / _TOKENS for folder in run)]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        return
+    ours, theirs = _tokens_by_id(tokenizer / _TOKENS), _tokens_by_id(file)
+    if others := sum(theirs.get(id_, token) != token for id_, token in ours.items()):
+        warnings.warn(
+            f"{others} of {len(ours)} token ids stand for another token in {file}: the weights will have to learn them anew. "
+            "Begin with weights of this tokenizer (arcade100k is the same everywhere), or train on the same documents",
+            PellucidWarning,
+            stacklevel=2,
+        )
+
+
+def _tokens_by_id(file: Path) -> dict[int, str]:
+    values = read_json(file)
+    vocabulary = values.get("model", {}).get("vocab", {})
+    # Only byte-level BPE is compared: other kinds have a list here, and spell tokens in another way.
+    tokens = {id_: token for token, id_ in vocabulary.items()} if isinstance(vocabulary, dict) else {}
+    return tokens | {token["id"]: token["content"] for token in values.get("added_tokens", [])}
 
 
 def _sample(tokenizer: Tokenizer, model: Decoder, prompt: str, *, new_tokens: int, seed: int) -> str:

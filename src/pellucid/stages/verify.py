@@ -21,8 +21,8 @@ class Verification:
 def verify_run(run: Path) -> Verification:
     """Read every byte of every artifact under `run` and compare it with its manifest; check the ledger's chain."""
     checked, faults = [], []
-    for manifest in sorted(run.glob("*/manifest.json")):
-        checked.append(manifest.parent.name)
+    for manifest in sorted([*run.glob("*/manifest.json"), *run.glob("averages/*/*/manifest.json")]):
+        checked.append(str(manifest.parent.relative_to(run)))
         try:
             faults += find_faults(manifest.parent)
         except ArtifactError as error:

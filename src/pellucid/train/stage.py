@@ -49,7 +49,7 @@ def run_stage(
 ) -> dict[str, Any]:
     """Train one stage into `out`, from its newest good checkpoint if there is one, and return a summary (JSON values).
 
-    Fresh weights come from `init_from`, a checkpoint folder of the stage before, or from `seed`. Writes `checkpoints/step-N/`,
+    Fresh weights come from `init_from`, whatever `load_weights` reads, or from `seed`. Writes `checkpoints/step-N/`,
     `metrics.jsonl`, `samples.jsonl` (when `sample` is given and the stage asks for samples) and, at the end, `receipt.json`.
     Every rank of `world` calls this with the same arguments; what is written once, the first one writes.
     Raises `StoppedError` after a signal, `TrainingError` when the run diverged, `DiskFullError`, and `ArtifactError` for
