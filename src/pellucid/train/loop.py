@@ -20,6 +20,7 @@ from pellucid.train.device import Device
 from pellucid.train.feed import Objective, micro_batches, targets_by_sequence
 from pellucid.train.gradients import Gradients, LocalGradients
 from pellucid.train.meter import Stopwatch
+from pellucid.train.spikes import watch_for_spike
 from pellucid.train.state import Progress, TrainState
 from pellucid.train.world import World
 
@@ -28,7 +29,7 @@ __all__ = ["Hooks", "Task", "train"]
 
 @dataclass(frozen=True)
 class Task:
-    """What stays the same from step to step."""
+    """What stays the same from step to step. `skips` are numbers of steps, from 1, that are computed and not applied."""
 
     stage: TrainStageConfig
     order: DataOrder
@@ -37,6 +38,7 @@ class Task:
     gradients: Gradients = field(default_factory=LocalGradients)
     world: World = field(default_factory=World)
     compiled: bool = False
+    skips: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
     Step k (from 0) reads sequences k·batch_seqs to (k+1)·batch_seqs, each rank its share. Losses are summed over micro-steps and
     divided once by the number of targets of the whole step. Every rank books the whole step and decides alike. A step whose loss
     or gradient is not finite changes neither parameters nor moments; after `max_bad_steps` of them in a row `TrainingError` is
-    raised. A signal raises `StoppedError` once the state is saved.
+    raised. A signal raises `StoppedError` once the state is saved, a loss spike `LossSpike` (see `watch_for_spike`).
     """
     stage, progress, watch = task.stage, state.progress, Stopwatch()
     while True:
@@ -87,13 +89,16 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
         watch.lap("forward_backward")
 
         lr = learning_rate(stage.schedule, progress.step + 1, stage.total_steps)
-        if finite:
+        fault = None if finite else "not finite"
+        if progress.step + 1 in task.skips:
+            fault = "loss spike"
+        if fault is None:
             state.optimizer.set_learning_rate(lr)
             state.optimizer.step()
         state.optimizer.zero_grad()
         watch.lap("optimizer")
 
-        record = _account(progress, step, applied=finite)
+        record = _account(progress, step, fault)
         progress.tokens += stage.batch_seqs * stage.seq_tokens
         hooks.log({**record, "tokens": progress.tokens, "lr": lr, "grad_norm": norm, "seconds": watch.collect()})
         if progress.bad_steps_in_a_row >= stage.max_bad_steps:
@@ -103,6 +108,8 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
                 f"{first} to {last}); none of them was applied. The last good checkpoint is {hooks.last_saved()}. "
                 "Lower peak_lr or clip_norm, or lengthen warmup_steps."
             )
+        if fault is None:
+            watch_for_spike(progress, stage.spikes, record["loss"])
 
 
 @dataclass(frozen=True)
@@ -140,8 +147,8 @@ def _forward_backward(state: TrainState, task: Task, batch: Batch, targets: int)
     return np.array(nats_B), norm_value
 
 
-def _account(progress: Progress, step: StepFigures, *, applied: bool) -> dict[str, Any]:
-    """Book one step; return its loss, whole and by source, and the sequences when it was skipped."""
+def _account(progress: Progress, step: StepFigures, fault: str | None) -> dict[str, Any]:
+    """Book one step, applied or at fault; return its loss, whole and by source, and the sequences when it was skipped."""
     sources = len(step.source_names)
     nats_S = np.bincount(step.source_B, weights=step.nats_B, minlength=sources)
     targets_S = np.bincount(step.source_B, weights=step.targets_B, minlength=sources).astype(np.int64)
@@ -150,15 +157,15 @@ def _account(progress: Progress, step: StepFigures, *, applied: bool) -> dict[st
         "step": progress.step,
         "loss": float(nats_S.sum() / max(1, targets_S.sum())),
         "loss_by_source": {name: float(nats_S[s] / targets_S[s]) for s, name in enumerate(step.source_names) if targets_S[s]},
-        "skipped": not applied,
+        "skipped": fault is not None,
     }
-    if applied:
+    if fault is None:
         progress.bad_steps_in_a_row = 0
         for s, name in enumerate(step.source_names):
             progress.nats[name] = progress.nats.get(name, 0.0) + float(nats_S[s])
             progress.targets[name] = progress.targets.get(name, 0) + int(targets_S[s])
     else:
-        progress.bad_steps_in_a_row += 1
-        record["sequences"] = [step.first_sequence, step.first_sequence + len(step.nats_B) - 1]
-        progress.skipped.append({"step": progress.step, "sequences": record["sequences"]})
+        progress.bad_steps_in_a_row += fault == "not finite"
+        record |= {"sequences": [step.first_sequence, step.first_sequence + len(step.nats_B) - 1], "reason": fault}
+        progress.skipped.append({"step": progress.step, "sequences": record["sequences"], "reason": fault})
     return record

@@ -118,6 +118,7 @@ def open_world() -> Iterator[World]:
         dist.init_process_group(backend, store=_meet(store, rank, size), rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
         yield World(rank, size)
+        dist.barrier()  # who leaves first breaks connections that others still use
     finally:
         dist.destroy_process_group()
 
