@@ -31,7 +31,14 @@ class Log:
         self.step = 0
 
     def hooks(self) -> Hooks:
-        return Hooks(partial(self._note, "watch"), partial(self._note, "save"), lambda: "checkpoints/step-X", self._stop, self._log)
+        return Hooks(
+            partial(self._note, "watch"),
+            partial(self._note, "save"),
+            lambda: "checkpoints/step-X",
+            self._stop,
+            self._log,
+            lambda _: None,
+        )
 
     def _note(self, event: str, state: TrainState) -> None:
         self.step = state.progress.step

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from pellucid.train.device import Device
 from pellucid.train.feed import Objective, micro_batches, targets_by_sequence
 from pellucid.train.gradients import Gradients, LocalGradients
 from pellucid.train.meter import Stopwatch
+from pellucid.train.ranks import RankWatch
 from pellucid.train.spikes import watch_for_spike
 from pellucid.train.state import Progress, TrainState
 from pellucid.train.world import World
@@ -39,18 +41,20 @@ class Task:
     world: World = field(default_factory=World)
     compiled: bool = False
     skips: frozenset[int] = frozenset()
+    ranks: RankWatch | None = None
 
 
 @dataclass(frozen=True)
 class Hooks:
     """What surrounds the steps. `watch` samples or evaluates; `save` begins to make the state durable; `last_saved` waits until it
-    is and names where."""
+    is and names where; `log` gets each step's record, `event` what happened besides."""
 
     watch: Callable[[TrainState], None]
     save: Callable[[TrainState], None]
     last_saved: Callable[[], str]
     stop: Callable[[], int | None]
     log: Callable[[dict[str, Any]], None]
+    event: Callable[[dict[str, Any]], None]
 
 
 def train(state: TrainState, task: Task, hooks: Hooks) -> None:
@@ -78,13 +82,17 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
         watch.lap("other")
 
         first = progress.step * stage.batch_seqs
-        batch = task.order.sequences(*task.world.share(first, stage.batch_seqs))
+        with _own_work(task, progress.step + 1, 0):
+            batch = task.order.sequences(*task.world.share(first, stage.batch_seqs))
         targets_B = targets_by_sequence(batch)
         targets = max(1, task.world.total(int(targets_B.sum())))
         watch.lap("data")
 
         nats_B, norm = _forward_backward(state, task, batch, targets)
-        step = StepFigures.of(task.world.gather(np.stack([nats_B, targets_B, batch.source_B], axis=1)), batch.source_names, first)
+        rows_B3 = task.world.gather(np.stack([nats_B, targets_B, batch.source_B], axis=1))
+        step = StepFigures.of(rows_B3, batch.source_names, first)
+        for event in task.ranks.compare() if task.ranks else ():
+            hooks.event({"step": progress.step + 1, **event})
         finite = math.isfinite(norm) and bool(np.isfinite(step.nats_B).all())
         watch.lap("forward_backward")
 
@@ -135,7 +143,7 @@ def _forward_backward(state: TrainState, task: Task, batch: Batch, targets: int)
     micros = list(micro_batches(batch, task.stage.micro_seqs, task.device.device))
     for number, micro in enumerate(micros, start=1):
         with task.gradients.micro_step(last=number == len(micros)):
-            with task.device.autocast():
+            with _own_work(task, state.progress.step + 1, 1), task.device.autocast():
                 loss = task.objective(state.model, micro)
             (loss.loss_sum / targets).backward()  # type: ignore[no-untyped-call]
         nats.append(loss.nats_B)
@@ -145,6 +153,10 @@ def _forward_backward(state: TrainState, task: Task, batch: Batch, targets: int)
     # One transfer: each makes the host wait for the device.
     *nats_B, norm_value = torch.cat([*nats, norm.to(nats[0]).view(1)]).double().tolist()
     return np.array(nats_B), norm_value
+
+
+def _own_work(task: Task, step: int, phase: int) -> AbstractContextManager[None]:
+    return task.ranks.working(step, phase) if task.ranks else nullcontext()
 
 
 def _account(progress: Progress, step: StepFigures, fault: str | None) -> dict[str, Any]:

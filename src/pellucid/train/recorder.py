@@ -93,6 +93,11 @@ class Recorder:
             self._bar.note("step skipped: not finite" if record["skipped"] else f"loss {record['loss']:.3f}")
             self._bar.advance(tokens)
 
+    def event(self, event: dict[str, Any]) -> None:
+        """Write what happened in a step besides its figures."""
+        if self._metrics is not None:
+            self._metrics.append(event)
+
     def watch(self, state: TrainState) -> None:
         """Write samples when they are due: every so many steps, and at the end. Every rank computes them: each has a part of it."""
         step, config = state.progress.step, self._stage.samples

@@ -28,6 +28,7 @@ from pellucid.train.feed import Objective
 from pellucid.train.gradients import ExactGradients, Gradients, LocalGradients
 from pellucid.train.loop import Hooks, Task, train
 from pellucid.train.objectives.next_token import next_token
+from pellucid.train.ranks import watch_ranks
 from pellucid.train.recompute import checkpoint_activations
 from pellucid.train.recorder import Recorder, Sampler
 from pellucid.train.saver import Saver
@@ -85,14 +86,15 @@ def run_stage(
             saver.restore(checkpoint, state)
         task = Task(stage, order, _objective(stage), device, _gradients(state, stage, world), world, compiled)
         skips = SkipList(out)
-        with _bar(stage, world) as bar:
+        with _bar(stage, world) as bar, watch_ranks(world, model, device.device) as ranks:
             while True:
-                task = replace(task, skips=skips.steps)
+                task = replace(task, skips=skips.steps, ranks=ranks)
                 recorder = Recorder(out, task, state, resumed_from=str(checkpoint) if checkpoint else None, sample=sample)
                 try:
                     if bar is not None:
                         recorder.show_on(bar, state.progress.tokens)
-                    train(state, task, Hooks(recorder.watch, saver.save, saver.last_saved, stop, recorder.log))
+                    hooks = Hooks(recorder.watch, saver.save, saver.last_saved, stop, recorder.log, recorder.event)
+                    train(state, task, hooks)
                     break
                 except LossSpike as spike:
                     checkpoint = _roll_back(spike, skips, stage, saver, state, world)

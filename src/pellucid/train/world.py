@@ -35,6 +35,8 @@ class World:
 
     rank: int = 0
     size: int = 1
+    store: Store | None = None
+    """What the processes of a larger world share beside collectives."""
 
     @property
     def is_first(self) -> bool:
@@ -78,6 +80,13 @@ class World:
         """Return the largest number that any rank brings; None when none brings any. Numbers are positive."""
         return self._reduce(number or 0, dist.ReduceOp.MAX) or None
 
+    def everyone(self, value: Any) -> list[Any]:
+        """Return every rank's value, in the order of ranks; values must be picklable."""
+        values = [value] * self.size
+        if self.size > 1:
+            dist.all_gather_object(values, value)
+        return values
+
     def tell(self, value: Any) -> Any:
         """Return the first rank's value, which must be picklable."""
         if self.size == 1:
@@ -115,9 +124,10 @@ def open_world() -> Iterator[World]:
     # Python's handlers wait for the call they interrupt; one that waits for a process that is gone must die of the signal instead.
     with signals_handled(signal.SIG_DFL, signal.SIGTERM):
         store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
-        dist.init_process_group(backend, store=_meet(store, rank, size), rank=rank, world_size=size, timeout=_TIMEOUT)
+        ours = _meet(store, rank, size)
+        dist.init_process_group(backend, store=ours, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
-        yield World(rank, size)
+        yield World(rank, size, ours)
         dist.barrier()  # who leaves first breaks connections that others still use
     finally:
         dist.destroy_process_group()
