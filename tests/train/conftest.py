@@ -35,6 +35,9 @@ class ByteStream:
     def read(self, start: int, count: int) -> NDArray[Any]:
         return self._tokens_N[start : start + count]
 
+    def will_read(self, start: int, count: int) -> None:
+        assert start >= 0 and start + count <= self.tokens
+
     def metadata(self, documents: list[int]) -> list[dict[str, Any]]:
         return [{} for _ in documents]
 

@@ -84,6 +84,7 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
         first = progress.step * stage.batch_seqs
         with _own_work(task, progress.step + 1, 0):
             batch = task.order.sequences(*task.world.share(first, stage.batch_seqs))
+            task.order.will_read(*task.world.share(first + stage.batch_seqs, stage.batch_seqs))
         targets_B = targets_by_sequence(batch)
         targets = max(1, task.world.total(int(targets_B.sum())))
         watch.lap("data")
