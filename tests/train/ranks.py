@@ -58,7 +58,8 @@ def run(world: World, job: dict[str, Any]) -> dict[str, Any]:
     DataOrder.sequences = sequences  # type: ignore[method-assign]
     stage_module.next_token = objective
     try:
-        return stage_module.run_stage(stage, Tiny.model, order, 1, Path(job["out"]), world=world)
+        model = Tiny.model.model_copy(update=job.get("model", {}))
+        return stage_module.run_stage(stage, model, order, 1, Path(job["out"]), world=world)
     except PellucidError as error:
         return {"error": type(error).__name__, "message": str(error)}
     finally:

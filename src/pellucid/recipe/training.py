@@ -70,6 +70,7 @@ class ParallelConfig(Section):
     shard: Literal["none", "zero1", "full"] = Field(
         "none", description="Over ranks: nothing; optimizer state and gradients (ZeRO 1 and 2); parameters too (ZeRO 3)."
     )
+    tensor_ways: int = Field(1, ge=1, description="Tensor parallelism: so many neighbouring ranks share each block's matrices.")
     cpu_offload: bool = Field(False, description="Keep parameters, gradients and optimizer state in the hosts' memory.")
 
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.distributed.tensor import DTensor
 
 from pellucid.batches.batch import Batch
 from pellucid.batches.order import DataOrder
 from pellucid.core.errors import StoppedError, TrainingError
+from pellucid.optim.clip import clip_gradients
 from pellucid.optim.schedules import learning_rate
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.train.device import Device
@@ -90,7 +89,7 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
         watch.lap("data")
 
         nats_B, norm = _forward_backward(state, task, batch, targets)
-        rows_B3 = task.world.gather(np.stack([nats_B, targets_B, batch.source_B], axis=1))
+        rows_B3 = task.world.gather_shares(np.stack([nats_B, targets_B, batch.source_B], axis=1))
         step = StepFigures.of(rows_B3, batch.source_names, first)
         for event in task.ranks.compare() if task.ranks else ():
             hooks.event({"step": progress.step + 1, **event})
@@ -149,8 +148,7 @@ def _forward_backward(state: TrainState, task: Task, batch: Batch, targets: int)
             (loss.loss_sum / targets).backward()  # type: ignore[no-untyped-call]
         nats.append(loss.nats_B)
     task.gradients.finish()
-    norm = nn.utils.clip_grad_norm_(state.optimizer.parameters, task.stage.optimizer.clip_norm)
-    norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+    norm = clip_gradients(state.optimizer.parameters, task.stage.optimizer.clip_norm)
     # One transfer: each makes the host wait for the device.
     *nats_B, norm_value = torch.cat([*nats, norm.to(nats[0]).view(1)]).double().tolist()
     return np.array(nats_B), norm_value

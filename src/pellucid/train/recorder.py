@@ -50,6 +50,7 @@ class Recorder:
             "peak_flops": self._peak,
             "peak_source": peak_source,
             "ranks": world.size,
+            "tensor_ways": world.tensor_ways,
             "shard": task.stage.parallel.shard if world.size > 1 else "none",
             "device": str(task.device.device),
             "precision": task.device.precision,

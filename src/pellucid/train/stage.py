@@ -61,7 +61,7 @@ def run_stage(
     checkpoints that belong to another recipe. Called again after a stop, a full disk or a kill, it ends with the same bits as an
     undisturbed run on the same machine with the same numbers of processes and threads.
     """
-    world = world or World()
+    world = replace(world or World(), tensor_ways=stage.parallel.tensor_ways)
     world.check_batch(stage.batch_seqs, stage.micro_seqs if stage.exact else None)
     device = pick_device(stage.precision)
     saver = Saver(out / "checkpoints", stage, model_config, {"seed": seed, "data": _data(order)}, world)
