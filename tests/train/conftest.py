@@ -96,8 +96,8 @@ class Ranks:
 
     @staticmethod
     def job(out: Path, steps: int = 6, **changes: Any) -> dict[str, Any]:
-        """A run of `steps` steps of 8 sequences in micro-batches of 2; `signal_at` and `spoil_at` are the run's own."""
-        own = {name: changes.pop(name) for name in ("signal_at", "spoil_at") if name in changes}
+        """A run of `steps` steps of 8 sequences in micro-batches of 2; the others of `ranks.py` are the run's own."""
+        own = {name: changes.pop(name) for name in ("signal_at", "spoil_at", "kill") if name in changes}
         return {"out": str(out), "steps": steps, "changes": {"length_tokens": steps * 256, "batch_tokens": 256, **changes}, **own}
 
 

@@ -1,6 +1,6 @@
 """One training stage as a folder: checkpoints, metrics, samples and the receipt; continued from wherever it was cut off."""
 
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def run_stage(
     device = pick_device(stage.precision)
     saver = Saver(out / "checkpoints", stage, model_config, {"seed": seed, "data": _data(order)}, world)
     keep_freed_memory()
-    with deterministic(), stop_on_signals() as stop, closing(saver):
+    with deterministic(), stop_on_signals() as stop, saver:
         checkpoint = saver.newest()
         model = Decoder(model_config)
         init_weights(model, derive_seed(seed, "weights"))
@@ -80,12 +80,12 @@ def run_stage(
         if checkpoint is not None:
             saver.restore(checkpoint, state)
         task = Task(stage, order, _objective(stage), device, _gradients(state, stage, world), world, compiled)
-        recorder = Recorder(out, task, state, resumed_from=str(checkpoint) if checkpoint else None, sample=sample)
+        recorder = Recorder(out, task, state, resumed_from=checkpoint, sample=sample)
         try:
             with _bar(stage, world) as bar:
                 if bar is not None:
                     recorder.show_on(bar, state.progress.tokens)
-                train(state, task, Hooks(recorder.watch, saver.save, saver.last_saved, stop, recorder.log))
+                train(state, task, Hooks(recorder.watch, saver.save, saver.last_saved, saver.snapshot, stop, recorder.log))
         finally:
             recorder.close()
         saved = saver.last_saved()

@@ -28,13 +28,17 @@ _TIMEOUT = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class World:
-    """`rank` of `size` processes. A step's sequences are dealt out in contiguous runs, so their union does not depend on `size`.
+    """`rank` of `size` processes, `local_rank` of the `local_size` on this host.
+
+    A step's sequences are dealt out in contiguous runs, so their union does not depend on `size`.
 
     The methods below `share` are collective: every rank calls them, in the same order. In a world of one they do nothing.
     """
 
     rank: int = 0
     size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
 
     @property
     def is_first(self) -> bool:
@@ -117,7 +121,7 @@ def open_world() -> Iterator[World]:
         store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
         dist.init_process_group(backend, store=_meet(store, rank, size), rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
-        yield World(rank, size)
+        yield World(rank, size, int(os.environ.get("LOCAL_RANK", rank)), int(os.environ.get("LOCAL_WORLD_SIZE", size)))
     finally:
         dist.destroy_process_group()
 
