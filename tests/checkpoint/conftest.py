@@ -1,11 +1,14 @@
-"""Small models as other programs write them: transformers' own folders, and GGUF files of our export."""
+"""Small models as other programs write them, transformers' own folders and GGUF files of our export; and ranks in one process."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from pellucid.export.parity import probe_texts
 from pellucid.model.decoder import Decoder
@@ -82,3 +85,19 @@ def hf_folder(tmp_path: Path) -> Path:
     make_theirs("Llama").save_pretrained(folder, max_shard_size="60KB")
     assert (folder / "model.safetensors.index.json").is_file()
     return folder
+
+
+@pytest.fixture
+def together() -> Callable[[int, Callable[[int, Any], Any]], list[Any]]:
+    """Calls a function of rank and group in as many threads, each a process to gloo; returns what each returned."""
+
+    def run(size: int, action: Callable[[int, Any], Any]) -> list[Any]:
+        store = dist.HashStore()
+
+        def one(rank: int) -> Any:
+            return action(rank, dist.ProcessGroupGloo(store, rank, size, timedelta(seconds=60)))
+
+        with ThreadPoolExecutor(size) as threads:
+            return list(threads.map(one, range(size)))
+
+    return run

@@ -3,10 +3,12 @@
 RUNS is a JSON list; each run has `out`, `steps`, `changes` to the tiny stage, and, where a test wants it, `signal_at` or
 `spoil_at`: [rank, step] of a SIGTERM to one rank, or of a loss that is not a number there; `pause_at`: [rank, step, seconds] for
 which a rank is stopped; `slow`: [rank, seconds] that a rank takes longer for each micro-batch. The first rank prints the outcomes.
+`kill` is for torchrun, which starts again: it happens once (see `die`), `at` [rank, step].
 """
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ import torch
 from conftest import Tiny
 from pellucid.batches.batch import Batch
 from pellucid.batches.order import DataOrder
+from pellucid.checkpoint.slots import ram_folder
 from pellucid.core.errors import PellucidError
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.training import TrainStageConfig
@@ -30,6 +33,32 @@ from pellucid.train.feed import MicroBatch, ObjectiveLoss
 from pellucid.train.world import World, open_world
 
 next_token = stage_module.next_token
+
+
+def die(out: Path, kill: dict[str, Any]) -> None:
+    """Wait until the snapshot of step `kept` has `manifests` in all, take what the kill is said to take, and go as kill -9 goes.
+
+    `spoil` names a folder below the run's in RAM whose file of that step gets a flipped bit, `lose` one that is lost. `twin` is a
+    second run in the state of this moment, as soon as it has the checkpoint of step `saved`; it has nothing in RAM.
+    """
+    mark, ram = out.parent / f"{out.name}-was-killed", ram_folder(out)
+    if mark.exists():
+        return
+    kept: list[Path] = []
+    while len(kept) < kill["manifests"]:
+        kept = [file for file in ram.rglob("slot-*.json") if json.loads(file.read_text())["step"] == kill["kept"]]
+        time.sleep(0.01)
+    if "spoil" in kill:
+        [file] = [file.with_suffix(".safetensors") for file in kept if file.is_relative_to(ram / kill["spoil"])]
+        data = file.read_bytes()
+        file.write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+        shutil.rmtree(ram / kill["lose"])
+    if "twin" in kill:
+        while not (out / f"checkpoints/step-{kill['saved']:08d}/manifest.json").is_file():
+            time.sleep(0.01)
+        shutil.copytree(out, out.parent / kill["twin"])
+    mark.touch()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run(world: World, job: dict[str, Any]) -> dict[str, Any]:
@@ -45,6 +74,8 @@ def run(world: World, job: dict[str, Any]) -> dict[str, Any]:
         if job.get("pause_at", [])[:2] == [world.rank, now["step"]]:
             subprocess.Popen(["sh", "-c", f"sleep {job['pause_at'][2]}; kill -CONT {os.getpid()}"])
             os.kill(os.getpid(), signal.SIGSTOP)
+        if "kill" in job and job["kill"]["at"] == [world.rank, now["step"]]:
+            die(Path(job["out"]), job["kill"])
         return read(self, first, count)
 
     def objective(model: Decoder, batch: MicroBatch, **options: Any) -> ObjectiveLoss:

@@ -31,14 +31,8 @@ class Log:
         self.step = 0
 
     def hooks(self) -> Hooks:
-        return Hooks(
-            partial(self._note, "watch"),
-            partial(self._note, "save"),
-            lambda: "checkpoints/step-X",
-            self._stop,
-            self._log,
-            lambda _: None,
-        )
+        watch, save, snapshot = (partial(self._note, event) for event in ("watch", "save", "snapshot"))
+        return Hooks(watch, save, lambda: "checkpoints/step-X", snapshot, self._stop, self._log, lambda _: None)
 
     def _note(self, event: str, state: TrainState) -> None:
         self.step = state.progress.step
@@ -77,12 +71,15 @@ def make(tiny: Any, stage: TrainStageConfig, attention: str = "causal") -> tuple
     return state, Task(stage, tiny.order(attention=attention), next_token, CPU)
 
 
-def test_the_order_of_a_step_is_watch_save_step_log(tiny: Any) -> None:
+def test_the_order_of_a_step_is_watch_save_snapshot_step_log(tiny: Any) -> None:
     state, task = make(tiny, tiny.stage(3, checkpoint={"every_steps": 2}))
     log = Log()
     train(state, task, log.hooks())
     assert log.events == [
-        ("watch", 0), ("log", 1), ("watch", 1), ("log", 2), ("watch", 2), ("save", 2), ("log", 3), ("watch", 3), ("save", 3),
+        ("watch", 0), ("snapshot", 0), ("log", 1),
+        ("watch", 1), ("snapshot", 1), ("log", 2),
+        ("watch", 2), ("save", 2), ("snapshot", 2), ("log", 3),
+        ("watch", 3), ("save", 3),
     ]  # fmt: skip
 
 

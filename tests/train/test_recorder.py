@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import torch
 
+from pellucid.checkpoint.part import Snapshot
 from pellucid.core.metrics import read_metrics
 from pellucid.core.progress import progress
 from pellucid.model.decoder import Decoder, init_weights
@@ -62,13 +63,17 @@ def test_resuming_forgets_later_lines_and_keeps_one_line_for_each_step(tiny: Any
         recorder.log(record(step))
     recorder.close()
     state.progress.step = 2
-    recorder = Recorder(tmp_path, task, state, resumed_from="checkpoints/step-00000002")
+    recorder = Recorder(tmp_path, task, state, resumed_from=Path("checkpoints/step-00000002"))
     recorder.log(record(3, loss=1.5))
     recorder.close()
     lines = list(read_metrics(tmp_path / "metrics.jsonl"))
     assert [(line["step"], line.get("event")) for line in lines] == [(0, "start"), (1, None), (2, None), (2, "resume"), (3, None)]
     assert lines[3]["checkpoint"] == "step-00000002"
     assert lines[4]["loss"] == 1.5
+    recorder = Recorder(tmp_path, task, state, resumed_from=Snapshot(2, torch.empty(0)))
+    recorder.close()
+    line = list(read_metrics(tmp_path / "metrics.jsonl"))[-1]
+    assert (line["event"], line["step"], line["memory_step"]) == ("resume", 2, 2) and "checkpoint" not in line
 
 
 def test_a_run_that_was_cut_off_before_its_first_checkpoint_starts_a_new_log(tiny: Any, tmp_path: Path) -> None:
@@ -95,7 +100,7 @@ def test_samples_are_due_every_so_many_steps_and_at_the_end_and_are_made_again_a
     assert [(line["step"], line["prompt"]) for line in lines] == [(4, "A"), (4, "B"), (6, "A"), (6, "B")]
     assert lines[0]["text"].startswith("A+3")
     state.progress.step = 4
-    recorder = Recorder(tmp_path, task, state, resumed_from="x", sample=sample)
+    recorder = Recorder(tmp_path, task, state, resumed_from=Path("x"), sample=sample)
     for step in (4, 5, 6):
         state.progress.step = step
         recorder.watch(state)

@@ -5,8 +5,15 @@ from typing import Any
 import pytest
 import torch
 
+from pellucid.batches.batch import Batch
+from pellucid.batches.order import DataOrder
 from pellucid.checkpoint.files import load_checkpoint
+from pellucid.checkpoint.slots import ram_folder
+from pellucid.core.errors import TrainingError
 from pellucid.core.metrics import read_metrics
+from pellucid.recipe.training import CheckpointConfig, ScheduleConfig, TrainStageConfig
+from pellucid.train.device import Device
+from pellucid.train.stage import run_stage
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
@@ -49,3 +56,77 @@ def test_a_loss_that_is_no_number_on_one_rank_skips_that_step_on_all_and_names_t
         moments = [tensor for kept in state["optimizer"].values() for tensor in kept.values()]
         assert all(tensor.isfinite().all() for tensor in [*moments, *state["model"].values()])
         assert {float(kept["step"]) for kept in state["optimizer"].values()} == {5.0}
+
+
+class PulledPlugError(Exception):
+    """What no part of Pellucid foresees: the state in memory is all that is left."""
+
+
+class Unplugged(DataOrder):
+    """An order of data that fails when a step from `at` on (from 0) is asked for."""
+
+    at = 1000
+
+    def sequences(self, first: int, count: int) -> Batch:
+        if first // count >= self.at:
+            raise PulledPlugError
+        return super().sequences(first, count)
+
+
+@pytest.fixture
+def pulled(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Trains `tmp_path/out` until the plug is pulled at a step, or to the end; returns the steps it went on from so far."""
+    monkeypatch.setenv("PELLUCID_MEMORY_DIR", str(tmp_path))
+    monkeypatch.setattr(Device, "peak_flops", lambda _: (1e9, "not measured in tests"))
+    out = tmp_path / "out"
+
+    def train(stage: TrainStageConfig, at: int | None = None) -> list[tuple[str, int]]:
+        order = tiny.order()
+        order.__class__, order.at = Unplugged, stage.total_steps if at is None else at
+        try:
+            run_stage(stage, tiny.model, order, 1, out)
+        except PulledPlugError:
+            assert at is not None
+        resumes = [line for line in read_metrics(out / "metrics.jsonl") if line.get("event") == "resume"]
+        return [("memory" if "memory_step" in line else line["checkpoint"], line["step"]) for line in resumes]
+
+    return train
+
+
+def test_a_stage_goes_on_from_the_newer_of_disk_and_memory_and_gives_memory_back(tiny: Any, tmp_path: Path, pulled: Any) -> None:
+    stage = tiny.stage(12, checkpoint=CheckpointConfig(every_steps=5, memory_every_steps=2))
+    ram = ram_folder(tmp_path / "out")
+    run_stage(stage, tiny.model, tiny.order(), 1, tmp_path / "whole")
+    assert not ram_folder(tmp_path / "whole").exists()
+    assert pulled(stage, 3) == [] and ram.is_dir()
+    assert pulled(stage, 5) == [("memory", 2)]
+    assert pulled(stage, 6)[1:] == [("step-00000005", 5)]
+    assert pulled(stage, 11)[2:] == [("memory", 6)]
+    assert pulled(stage)[3:] == [("step-00000010", 10)], "where both have the same step, the disk is taken"
+    losses, expected = ([(line["step"], line["loss"]) for line in lines(tmp_path / name)] for name in ("out", "whole"))
+    assert losses == expected
+    a, b = (load_checkpoint(tmp_path / name / "checkpoints/step-00000012")[0] for name in ("out", "whole"))
+    assert a["progress"] == b["progress"]
+    assert all(torch.equal(a["model"][name], tensor) for name, tensor in b["model"].items())
+    assert not ram.exists()
+
+
+def test_snapshots_of_another_recipe_or_of_a_folder_that_was_set_aside_are_not_taken(
+    tiny: Any, tmp_path: Path, pulled: Any
+) -> None:
+    checkpoint = CheckpointConfig(memory_every_steps=2)
+    stage = tiny.stage(6, checkpoint=checkpoint)
+    other = tiny.stage(6, checkpoint=checkpoint, schedule=ScheduleConfig(peak_lr=1e-3))
+    pulled(stage, 5)
+    (tmp_path / "out").rename(tmp_path / "out.superseded-1")
+    assert pulled(stage, 5) == [], "a new folder begins anew"
+    assert pulled(other, 5) == []
+    assert pulled(other, 5) == [("memory", 4)]
+    assert pulled(stage) == [], "what the first recipe left is gone"
+
+
+def test_a_run_that_diverged_gives_memory_back(tiny: Any, tmp_path: Path, pulled: Any) -> None:
+    wild = ScheduleConfig(kind="constant", peak_lr=1e25)
+    with pytest.raises(TrainingError):
+        pulled(tiny.stage(40, max_bad_steps=2, schedule=wild, checkpoint=CheckpointConfig(memory_every_steps=1)))
+    assert not ram_folder(tmp_path / "out").exists()

@@ -193,7 +193,7 @@ def test_a_stage_runs_in_a_thread_where_signals_cannot_be_caught(tiny: Any, tmp_
 
 
 def test_killed_at_any_moment_and_called_again_it_ends_with_the_same_bytes(tiny: Any, tmp_path: Path) -> None:
-    """A process of its own is killed over and over: after random times, and at the n-th change it makes to the disk."""
+    """A process of its own is killed over and over: after random times, and at the n-th change it makes to the disk or to RAM."""
     answer = subprocess.run(
         [sys.executable, str(HERE), str(tmp_path)], capture_output=True, text=True, timeout=300, check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -202,6 +202,7 @@ def test_killed_at_any_moment_and_called_again_it_ends_with_the_same_bytes(tiny:
     kills = json.loads(answer.stdout)
     assert kills["by_time"] >= 3
     assert kills["by_change"] >= 8
+    assert kills["went_on_from_memory"] >= 2 and kills["went_on_from_disk"] >= 2
     assert final(tmp_path / "cut", 12) == final(tmp_path / "whole", 12)
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
     for name in ("samples.jsonl", "receipt.json"):
@@ -222,9 +223,10 @@ def main(folder: Path) -> None:
     Device.peak_flops = quick_peak  # type: ignore[method-assign]
     tiny = runpy.run_path(str(HERE.with_name("conftest.py")))["Tiny"]()
     choose = random.Random(5)
-    kills = {"by_time": 0, "by_change": 0}
+    kills = {"by_time": 0, "by_change": 0, "went_on_from_memory": 0, "went_on_from_disk": 0}
+    os.environ["PELLUCID_MEMORY_DIR"] = str(folder)
 
-    def attempt(out: Path, die_at_change: int | None = None) -> int:
+    def attempt(out: Path, die_at_change: int | None = None, memory: int = 0) -> int:
         child = os.fork()
         if child:
             return child
@@ -233,7 +235,7 @@ def main(folder: Path) -> None:
         stage = tiny.stage(
             12,
             optimizer=OptimizerConfig(kind="muon"),
-            checkpoint=CheckpointConfig(every_steps=2),
+            checkpoint=CheckpointConfig(every_steps=2, memory_every_steps=memory),
             samples=SamplesConfig(every_steps=3, new_tokens=2),
         )
         run_stage(stage, tiny.model, tiny.order(), 1, out, sample=sample)
@@ -247,7 +249,7 @@ def main(folder: Path) -> None:
     for number in range(200):
         if number % 4 == 0:
             lines = logged() + choose.randint(0, 3)
-            child = attempt(folder / "cut")
+            child = attempt(folder / "cut", memory=number % 3)
             while logged() < lines and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 time.sleep(0.001)
             time.sleep(choose.uniform(0, 0.05))
@@ -255,10 +257,14 @@ def main(folder: Path) -> None:
             status = os.waitpid(child, 0)[1]
             kills["by_time"] += status == signal.SIGKILL
         else:
-            status = os.waitpid(attempt(folder / "cut", die_at_change=choose.randint(1, 30)), 0)[1]
+            status = os.waitpid(attempt(folder / "cut", choose.randint(1, 30), memory=number % 3), 0)[1]
             kills["by_change"] += status == signal.SIGKILL
+        # The last line of a start that got that far: a later start may drop it.
+        resumes = [line for line in read_metrics(folder / "cut" / "metrics.jsonl") if line.get("event") == "resume"]
+        kills["went_on_from_memory"] += bool(resumes) and "memory_step" in resumes[-1]
+        kills["went_on_from_disk"] += bool(resumes) and "checkpoint" in resumes[-1]
         if status == 0:
-            if kills["by_time"] >= 3 and kills["by_change"] >= 8:
+            if kills["by_time"] >= 3 and kills["by_change"] >= 8 and kills["went_on_from_memory"] >= 2:
                 break
             shutil.rmtree(folder / "cut")  # it finished before it was killed often enough
     assert os.waitpid(attempt(folder / "cut"), 0)[1] == 0
@@ -283,6 +289,7 @@ def die_at_this_change(number: int) -> None:
     os.fsync = deadly(os.fsync)
     Path.rename = deadly(Path.rename)  # type: ignore[method-assign]
     Path.replace = deadly(Path.replace)  # type: ignore[method-assign]
+    Path.unlink = deadly(Path.unlink)  # type: ignore[method-assign]
     shutil.rmtree = deadly(shutil.rmtree)  # type: ignore[assignment]
 
 

@@ -23,7 +23,7 @@ def test_a_world_of_one_is_its_own_opinion(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert started_together() == 1
     with open_world() as world:
-        assert world.is_first and (world.rank, world.size) == (0, 1)
+        assert world.is_first and (world.rank, world.size, world.local_rank, world.local_size) == (0, 1, 0, 1)
         assert world.tell({"a": 1}) == {"a": 1}
         assert (world.total(7), world.agree(15), world.agree(None)) == (7, 15, None)
         rows = np.arange(6.0).reshape(3, 2)

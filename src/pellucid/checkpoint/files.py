@@ -25,7 +25,16 @@ from pellucid.core.artifacts import Key, find_faults, read_manifest, replace_fol
 from pellucid.core.errors import ArtifactError, DiskFullError
 from pellucid.core.files import disk_full_is_explained, read_json, write_json
 
-__all__ = ["SCHEMA_VERSION", "Targets", "checkpoint_step", "load_checkpoint", "read_section", "save_checkpoint"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Targets",
+    "checkpoint_step",
+    "load_checkpoint",
+    "place_tensor",
+    "read_section",
+    "save_checkpoint",
+    "split_state",
+]
 
 Targets = Callable[[str, str, torch.Size, torch.dtype], Tensor]
 """Returns the tensor to read into, given section, name (slash-joined), shape and type: a DTensor to read a rank's own part only."""
@@ -54,7 +63,7 @@ def save_checkpoint(
     path = root / f"step-{step:08d}"
     part = root / f".{path.name}.part"
     started = time.time()
-    tensors, plain = _split(state)
+    tensors, plain = split_state(state)
 
     def prepare() -> None:
         shutil.rmtree(part, ignore_errors=True)
@@ -94,7 +103,7 @@ def load_checkpoint(
     state: dict[str, Any] = read_json(path / _STATE)
     for section in _sections(path):
         for name, tensor in _read_section(path, section, targets, group).items():
-            _place(state, [section, *name.split("/")], tensor)
+            place_tensor(state, [section, *name.split("/")], tensor)
     return state, meta
 
 
@@ -131,8 +140,8 @@ def _read_section(path: Path, section: str, targets: Targets | None, group: Proc
     return {name: spread(whole, target(name, whole.shape, whole.dtype)) for name, whole in tensors.items()}
 
 
-def _split(state: Mapping[str, Any]) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """Take a nested state apart into tensors by section and by slash-joined name, and the plain values in their places."""
+def split_state(state: Mapping[str, Any]) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Return a nested state's tensors by section and by slash-joined name, and its plain values in their places."""
     tensors: dict[str, dict[str, Tensor]] = {}
 
     def walk(value: Any, trail: tuple[str, ...]) -> Any:
@@ -153,7 +162,8 @@ def _split(state: Mapping[str, Any]) -> tuple[dict[str, dict[str, Tensor]], dict
     return tensors, walk(state, ())
 
 
-def _place(state: dict[str, Any], trail: list[str], tensor: Tensor) -> None:
+def place_tensor(state: dict[str, Any], trail: list[str], tensor: Tensor) -> None:
+    """Put a tensor into a nested state: the inverse of `split_state`. `trail` is its section and the parts of its name."""
     for key in trail[:-1]:
         state = state.setdefault(key, {})
     state[trail[-1]] = tensor

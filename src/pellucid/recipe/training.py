@@ -54,6 +54,11 @@ class CheckpointConfig(Section):
     every_steps: int = Field(1000, ge=1, description="Steps between two checkpoints.")
     keep_last: int = Field(2, ge=1, description="The newest good checkpoints that are kept.")
     keep_every_steps: int | None = Field(None, ge=1, description="Checkpoints at multiples of this are kept for good.")
+    memory_every_steps: int = Field(
+        0,
+        ge=0,
+        description="Steps between two snapshots in RAM, here and on another host, for a run that loses a process. 0: none.",
+    )
 
 
 class SamplesConfig(Section):

@@ -46,11 +46,13 @@ class Task:
 @dataclass(frozen=True)
 class Hooks:
     """What surrounds the steps. `watch` samples or evaluates; `save` begins to make the state durable; `last_saved` waits until it
-    is and names where; `log` gets each step's record, `event` what happened besides."""
+    is and names where; `snapshot` keeps the state in memory when that is due; `log` gets each step's record, `event` what happened
+    besides."""
 
     watch: Callable[[TrainState], None]
     save: Callable[[TrainState], None]
     last_saved: Callable[[], str]
+    snapshot: Callable[[TrainState], None]
     stop: Callable[[], int | None]
     log: Callable[[dict[str, Any]], None]
     event: Callable[[dict[str, Any]], None]
@@ -78,6 +80,7 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
                 f"stopped by signal {stop_signal} after step {progress.step} of {stage.total_steps}; "
                 f"saved in {hooks.last_saved()}; give the same command again to continue",
             )
+        hooks.snapshot(state)
         watch.lap("other")
 
         first = progress.step * stage.batch_seqs

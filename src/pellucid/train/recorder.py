@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import torch
 
+from pellucid.checkpoint.part import Snapshot
 from pellucid.core.metrics import MetricsLog
 from pellucid.core.progress import ProgressBar
 from pellucid.core.seeds import derive_seed
@@ -27,11 +28,17 @@ class Recorder:
     """Logs of one stage, written by the first rank. Opened at the step that training resumes from, it forgets what came after.
 
     The first line of `metrics.jsonl` has `event: start` with the formulas and the machine's peak; each resume that has steps
-    to do adds a line with `event: resume`; every other line is one step.
+    to do adds a line with `event: resume` and the `checkpoint`, or with `memory_step` for a snapshot; every other line is one step.
     """
 
     def __init__(
-        self, out: Path, task: Task, state: TrainState, *, resumed_from: str | None = None, sample: Sampler | None = None
+        self,
+        out: Path,
+        task: Task,
+        state: TrainState,
+        *,
+        resumed_from: Path | Snapshot | None = None,
+        sample: Sampler | None = None,
     ) -> None:
         self._stage, self._device, self._sample = task.stage, task.device, sample
         self._bar: ProgressBar | None = None
@@ -61,7 +68,7 @@ class Recorder:
         if self._metrics is None:
             return
         if resumed_from and step < task.stage.total_steps:
-            self._metrics.append({"step": step, "event": "resume", "checkpoint": Path(resumed_from).name, **facts})
+            self._metrics.append({"step": step, "event": "resume", **_source(resumed_from), **facts})
         elif not resumed_from:
             self._metrics.append({"step": step, "event": "start", "formula": FORMULA, **facts})
 
@@ -120,3 +127,9 @@ class Recorder:
         for log in (self._metrics, self._samples):
             if log is not None:
                 log.close()
+
+
+def _source(resumed_from: Path | Snapshot) -> dict[str, Any]:
+    if isinstance(resumed_from, Snapshot):
+        return {"memory_step": resumed_from.step}
+    return {"checkpoint": resumed_from.name}

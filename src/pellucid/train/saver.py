@@ -1,16 +1,22 @@
 """Which checkpoint a stage goes on from, and the saving of new ones."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+import orjson
 import torch.distributed as dist
 
 from pellucid.checkpoint.background import BackgroundWriter
-from pellucid.checkpoint.files import load_checkpoint
+from pellucid.checkpoint.files import checkpoint_step, load_checkpoint
+from pellucid.checkpoint.memory import MemorySnapshots, Seat
 from pellucid.checkpoint.models import check_architecture
+from pellucid.checkpoint.part import Snapshot
 from pellucid.checkpoint.retention import drop_after, latest_good
-from pellucid.core.errors import ArtifactError
+from pellucid.checkpoint.slots import ram_folder
+from pellucid.core.errors import ArtifactError, StoppedError, TrainingError
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.train.state import TrainState
@@ -26,20 +32,40 @@ FREE_TO_CHANGE = frozenset({"activation_checkpointing", "checkpoint", "init_from
 
 
 class Saver:
-    """Keeps the checkpoints of one stage, written by all ranks together. All methods but `last_saved` are collective."""
+    """Keeps the checkpoints of one stage, written by all ranks together, and its snapshots in memory when the recipe wants them.
+
+    All methods but `last_saved` are collective. Leaving it as a context lets a write that was begun come to its end; snapshots go
+    when there is nothing left that they could be needed for.
+    """
 
     def __init__(self, root: Path, stage: TrainStageConfig, model: ModelConfig, origin: dict[str, Any], world: World) -> None:
         self._root, self._stage, self._model, self._origin, self._world = root, stage, model, origin, world
-        # Saving goes on beside training, so its collectives need a group of their own.
-        group = dist.new_group(backend="gloo") if world.size > 1 else None
-        self._writer = BackgroundWriter(root, stage.checkpoint, group)
+        self._writer = BackgroundWriter(root, stage.checkpoint, _own_group(world))
+        self._memory = self._snapshots() if stage.checkpoint.memory_every_steps else None
         self._path: Path | None = None
         self._step: int | None = None
 
-    def newest(self) -> Path | None:
-        """Return the newest good checkpoint, the same on every rank; None when there is none."""
-        found: Path | None = self._world.tell(latest_good(self._root) if self._world.is_first else None)
-        return found
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._writer.close()
+        if self._memory is not None:
+            # These two come after a checkpoint, or make any newer state worthless, on every rank.
+            self._memory.close(remove=error is None or isinstance(error, (StoppedError, TrainingError)))
+
+    def newest(self) -> Path | Snapshot | None:
+        """Return what to go on from, the newest good checkpoint or a snapshot in memory of a later step; None: there is neither.
+
+        Checkpoints are the same on every rank, of a snapshot each has its own part.
+        """
+        self._path = self._world.tell(latest_good(self._root) if self._world.is_first else None)
+        if self._memory is None:
+            return self._path
+        snapshot = self._memory.newest(after=(checkpoint_step(self._path) if self._path else None) or 0)
+        if snapshot is None and self._path is None:
+            self._memory.forget()
+        return snapshot or self._path
 
     def before(self, step: int) -> Path | None:
         """Return the newest good checkpoint of at most `step`, dropping those after it; None, and all kept, when there is none."""
@@ -64,8 +90,25 @@ class Saver:
         self._writer.write(step, state.state_dict(), meta={"step": step, **self._origin, "stage": stage, "model": model})
         self._step = step
 
-    def restore(self, path: Path, state: TrainState) -> None:
-        """Put a checkpoint, on whose soundness `newest` insists, into `state`; raise `ArtifactError` for another recipe's."""
+    def snapshot(self, state: TrainState) -> None:
+        """Begin to keep this step's state in memory when that is due, also right after going on: another copy may be missing."""
+        step, every = state.progress.step, self._stage.checkpoint.memory_every_steps
+        if self._memory is not None and step and step % every == 0:
+            self._memory.write(step, state.state_dict())
+
+    def restore(self, source: Path | Snapshot, state: TrainState) -> None:
+        """Put what `newest` found into `state`; raise `ArtifactError` for another recipe's checkpoint.
+
+        Snapshots of other steps are forgotten: the steps after this one are about to be made again.
+        """
+        if isinstance(source, Snapshot):
+            state.load_state_dict(source.state(state.target))
+        else:
+            self._restore_checkpoint(source, state)
+        if self._memory is not None:
+            self._memory.forget(keep=source.step if isinstance(source, Snapshot) else None)
+
+    def _restore_checkpoint(self, path: Path, state: TrainState) -> None:
         loaded, meta = load_checkpoint(path, verify=False, targets=state.target)
         check_architecture(path, meta, self._model)
         wanted = _flat({**self._origin, **self._stage.model_dump(mode="json")})
@@ -83,9 +126,23 @@ class Saver:
         state.load_state_dict(loaded)
         self._path, self._step = path, state.progress.step
 
-    def close(self) -> None:
-        """Let a write that was begun come to its end."""
-        self._writer.close()
+    def _snapshots(self) -> MemorySnapshots:
+        stage, model = self._stage.model_dump(mode="json", exclude=set(FREE_TO_CHANGE)), self._model.model_dump(mode="json")
+        # Other than a checkpoint, a snapshot is cut as its ranks were.
+        parallel = self._stage.parallel
+        alike = parallel.shard == "none" and parallel.tensor_ways == 1
+        trained = orjson.dumps(
+            {**self._origin, "stage": stage, "model": model, "parallel": parallel.model_dump()}, option=orjson.OPT_SORT_KEYS
+        )
+        world, out = self._world, self._root.parent
+        seat = Seat(world.rank, world.size, world.local_rank, world.local_size)
+        identity = sha256(trained).hexdigest()
+        return MemorySnapshots(ram_folder(out), out / "metrics.jsonl", identity, seat, _own_group(world), alike=alike)
+
+
+def _own_group(world: World) -> dist.ProcessGroup | None:
+    """What goes on beside training has collectives of its own, and needs a group for them."""
+    return dist.new_group(backend="gloo") if world.size > 1 else None
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

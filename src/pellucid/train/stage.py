@@ -1,7 +1,7 @@
 """One training stage as a folder: checkpoints, metrics, samples and the receipt; continued from wherever it was cut off."""
 
 import warnings
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -66,7 +66,7 @@ def run_stage(
     device = pick_device(stage.precision)
     saver = Saver(out / "checkpoints", stage, model_config, {"seed": seed, "data": _data(order)}, world)
     keep_freed_memory()
-    with deterministic(), stop_on_signals() as stop, closing(saver):
+    with deterministic(), stop_on_signals() as stop, saver:
         checkpoint = saver.newest()
         model = Decoder(model_config)
         init_weights(model, derive_seed(seed, "weights"))
@@ -89,12 +89,12 @@ def run_stage(
         with _bar(stage, world) as bar, watch_ranks(world, model, device.device) as ranks:
             while True:
                 task = replace(task, skips=skips.steps, ranks=ranks)
-                recorder = Recorder(out, task, state, resumed_from=str(checkpoint) if checkpoint else None, sample=sample)
+                recorder = Recorder(out, task, state, resumed_from=checkpoint, sample=sample)
                 try:
                     if bar is not None:
                         recorder.show_on(bar, state.progress.tokens)
-                    hooks = Hooks(recorder.watch, saver.save, saver.last_saved, stop, recorder.log, recorder.event)
-                    train(state, task, hooks)
+                    keep = (saver.save, saver.last_saved, saver.snapshot)
+                    train(state, task, Hooks(recorder.watch, *keep, stop, recorder.log, recorder.event))
                     break
                 except LossSpike as spike:
                     checkpoint = _roll_back(spike, skips, stage, saver, state, world)

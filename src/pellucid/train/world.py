@@ -28,7 +28,9 @@ _TIMEOUT = timedelta(minutes=30)
 
 @dataclass(frozen=True)
 class World:
-    """`rank` of `size` processes. A step's sequences are dealt out in contiguous runs, so their union does not depend on `size`.
+    """`rank` of `size` processes, `local_rank` of the `local_size` on this host.
+
+    A step's sequences are dealt out in contiguous runs, so their union does not depend on `size`.
 
     `tensor_ways` neighbouring ranks get the same sequences: they share the work on each. The methods below `share` are collective:
     every rank calls them, in the same order. In a world of one they do nothing.
@@ -36,6 +38,8 @@ class World:
 
     rank: int = 0
     size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
     tensor_ways: int = 1
     store: Store | None = None
     """What the processes of a larger world share beside collectives."""
@@ -142,7 +146,8 @@ def open_world() -> Iterator[World]:
         ours = _meet(store, rank, size)
         dist.init_process_group(backend, store=ours, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
-        yield World(rank, size, store=ours)
+        local = {"local_rank": int(os.environ.get("LOCAL_RANK", rank)), "local_size": int(os.environ.get("LOCAL_WORLD_SIZE", size))}
+        yield World(rank, size, **local, store=ours)
         dist.barrier()  # who leaves first breaks connections that others still use
     finally:
         dist.destroy_process_group()
