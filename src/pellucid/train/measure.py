@@ -67,7 +67,7 @@ class StepTimes:
     micro_steps: int
     phases_s: tuple[dict[str, float], ...]
     memory_bytes: int
-    """The most memory so far, as `Device.memory_bytes` counts it."""
+    """The most memory: on a GPU with this size of micro-batch, on a CPU of the process so far (`Device.memory_bytes`)."""
 
     def step_s(self, micro_steps: int | None = None) -> float:
         """Return the median seconds of a step; for another number of micro-batches, what their share of the time comes to."""
@@ -98,7 +98,7 @@ class Workbench:
         model.to(device.device)
         # Updates far too small to diverge: what is timed does not depend on their size.
         self._stage = stage.model_copy(update={"schedule": ScheduleConfig(kind="constant", peak_lr=1e-7)})
-        self._device = device
+        self._device, self._micro_seqs = device, 0
         self._state = TrainState(model, build_optimizer(model, stage.optimizer))
         stream = RandomStream(config.vocab_tokens, stage.seq_tokens, seed)
         self._order = DataOrder({"random": stream}, {"random": 1.0}, stage.seq_tokens, seed, stage.attention)
@@ -111,9 +111,8 @@ class Workbench:
         `after_step` is called after every step. Raises `torch.OutOfMemoryError` when memory runs out, after which the workbench
         is of no more use.
         """
-        if self.compiled:
-            # Each size of micro-batch is compiled anew, and torch gives compiling up after a few shapes of one function.
-            torch.compiler.reset()
+        if micro_seqs != self._micro_seqs:
+            self._begin_size(micro_seqs)
         batch_tokens = micro_seqs * micro_steps * self._stage.seq_tokens
         stage = self._stage.model_copy(
             update={"micro_seqs": micro_seqs, "batch_tokens": batch_tokens, "length_tokens": (warm_up + timed) * batch_tokens}
@@ -123,11 +122,19 @@ class Workbench:
         gradients = ExactGradients(parameters, micro_steps, World()) if stage.exact else LocalGradients()
         task = Task(stage, self._order, objective, self._device, gradients, compiled=self.compiled)
         self._state.progress = Progress()
-        if self._device.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self._device.device)
         log = _Log(objective, self._device, after_step)
         train(self._state, task, Hooks(watch=_nothing, save=_nothing, last_saved=str, stop=_never, log=log))
         return StepTimes(micro_steps, tuple(log.phases_s[warm_up:]), self._device.memory_bytes())
+
+    def _begin_size(self, micro_seqs: int) -> None:
+        self._micro_seqs = micro_seqs
+        if self.compiled:
+            # Each size of micro-batch is compiled anew, and torch gives compiling up after a few shapes of one function.
+            torch.compiler.reset()
+        if self._device.device.type == "cuda":
+            # Blocks cut for the last size may not serve this one.
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self._device.device)
 
 
 class _TimedObjective:
