@@ -9,7 +9,7 @@ else transformers, compiled as a whole and otherwise set up alike (float32 weigh
     python benchmarks/gpu_pretrain.py --models stable-lm-2-1.6b --attention document --peer none --profile
     python benchmarks/gpu_pretrain.py --device cpu --tiny                 # the whole script on any machine, at toy sizes
 
-From a checkout on a machine where nothing can be installed: PYTHONPATH=src, with torch and numpy; `bare/` stands in for pydantic.
+From a checkout on a machine where nothing can be installed: PYTHONPATH=src, with torch and numpy; `bare/` stands in for the rest.
 The file is written after every row. Rows of other models and settings that it holds already are kept.
 """
 
@@ -29,8 +29,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-if importlib.util.find_spec("pydantic") is None:
-    sys.path.append(str(HERE / "bare"))
+sys.path.append(str(HERE / "bare"))  # at the end: what is installed is found before
 
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402

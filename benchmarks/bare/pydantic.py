@@ -1,7 +1,7 @@
 """As much of pydantic as a recipe's sections need to hold values, for GPU machines where nothing can be installed.
 
-`benchmarks/gpu_pretrain.py` puts this folder at the end of the module path where pydantic is missing. Defaults are filled in,
-unknown and missing keys refused; no value is checked or converted. For benchmarks only: the package needs the real one.
+`benchmarks/gpu_pretrain.py` puts this folder at the end of the module path, so that what is installed comes first. Defaults are
+filled in, unknown and missing keys refused; no value is checked or converted. For benchmarks only: the package needs the real one.
 """
 
 import copy

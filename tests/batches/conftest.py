@@ -21,6 +21,9 @@ class MemoryStream:
     def tokens(self) -> int:
         return len(self.ids)
 
+    def will_read(self, start: int, count: int) -> None:
+        assert start >= 0 and start + count <= self.tokens
+
     def read(self, start: int, count: int) -> NDArray[np.uint16]:
         assert start >= 0
         assert start + count <= self.tokens

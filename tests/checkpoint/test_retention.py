@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.checkpoint.files import save_checkpoint
-from pellucid.checkpoint.retention import apply_retention, latest_good, list_checkpoints, newest_good
+from pellucid.checkpoint.retention import apply_retention, drop_after, latest_good, list_checkpoints, newest_good
 from pellucid.core.errors import PellucidWarning
 from pellucid.recipe.training import CheckpointConfig
 
@@ -98,3 +98,15 @@ def test_retention_never_loses_the_newest_good_checkpoint(
     for _ in range(rounds):
         apply_retention(root, CheckpointConfig(keep_last=keep, keep_every_steps=every))
     assert set(good[-1:]) <= set(names(root))
+
+
+def test_a_bound_on_the_step_finds_an_older_one_and_what_is_newer_can_be_dropped(tmp_path: Path) -> None:
+    paths = {step: save(tmp_path, step) for step in (5, 10, 15, 20)}
+    assert latest_good(tmp_path, 14) == paths[10]
+    assert latest_good(tmp_path, 10) == paths[10]
+    assert latest_good(tmp_path, 4) is None
+    drop_after(tmp_path, paths[10])
+    assert names(tmp_path) == [5, 10]
+    assert not list(tmp_path.glob(".*"))
+    drop_after(tmp_path, paths[10])
+    assert names(tmp_path) == [5, 10]

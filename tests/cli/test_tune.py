@@ -30,7 +30,7 @@ def test_json_holds_what_the_table_shows_and_sharing_a_step_is_said(capsys: pyte
     assert facts["best"]["set"] == f"train.pretrain.micro_seqs={facts['best']['micro_seqs']}"
     assert main(["tune", RECIPE, *more]) == 0
     assert "2 devices share a step (plan.devices)" in (shown := capsys.readouterr().out)
-    assert "zero1 keeps" in shown
+    assert "parallel.shard zero1 each is forecast to hold" in shown
 
 
 def test_a_limit_that_nothing_fits_under_is_an_error_that_says_what_helps(capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,3 +94,17 @@ def test_kinds_add_up_and_muon_keeps_one_moment_for_the_blocks(pocket: Recipe) -
         kinds = ("weights", "gradients", "moments", "activations", "loss")
         assert rows[kind]["total"] == sum(rows[kind][one] for one in kinds)
     assert rows["adamw"]["moments"] == 2 * rows["adamw"]["weights"] > rows["muon"]["moments"]
+
+
+def test_fsdp_keeps_a_rank_s_own_part_beside_what_it_gathers(stable_lm: Recipe) -> None:
+    recipe = stable_lm
+    stage, parameters = recipe.train[0], 4 * 1_644_515_328
+    by_devices = {devices: rank_memory(recipe.model, stage, devices, bf16=False) for devices in (1, 8, 512)}
+    assert {rows["weights"] for rows in by_devices[1].values()} == {parameters}
+    assert by_devices[8]["none"]["weights"] == 2 * parameters
+    assert by_devices[8]["zero1"]["weights"] == parameters + parameters // 8
+    tables = 2 * 4 * 100_352 * 2048
+    assert tables < by_devices[512]["full"]["weights"] < tables + 3 * (parameters - tables) // 24
+    exact = rank_memory(recipe.model, stage.model_copy(update={"exact": True}), 8, bf16=False)["none"]
+    assert exact["weights"] == parameters
+    assert exact["gradients"] == 3 * parameters

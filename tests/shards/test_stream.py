@@ -1,4 +1,8 @@
+import ctypes
+import mmap
 import os
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,3 +143,39 @@ def test_opening_reads_no_tokens(tmp_path: Path) -> None:
     ShardIndex("uint16", (ShardFile("00000.bin", tokens),), tokens, 1, {"<|endoftext|>": 1}, tokens).write(tmp_path)
     stream = TokenStream(tmp_path)
     assert stream.read_many(np.array([0, tokens - 4096]), 4096).sum() == 0
+
+
+def resident_frac(file: Path) -> float:
+    """The share of a file's pages that are in memory (mincore), without touching them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 0) as mapped:
+        pages = -(-len(mapped) // mmap.PAGESIZE)
+        flags, start = (ctypes.c_ubyte * pages)(), ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+        assert libc.mincore(ctypes.c_void_p(start), ctypes.c_size_t(len(mapped)), flags) == 0
+        return sum(flag & 1 for flag in flags) / pages
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux which pages are in memory")
+def test_what_is_announced_is_in_memory_before_it_is_read(tmp_path: Path, write_texts: Write) -> None:
+    out = tmp_path / "web" / "train"
+    write_texts([f"{n} " * 2000 for n in range(200)], out, shard_tokens=10**9)
+    stream = TokenStream(out)
+    file = out / stream.index.files[0].name
+    descriptor = os.open(file, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+    if resident_frac(file) > 0.1:
+        pytest.skip("this file system keeps its pages in memory")
+    stream.will_read(7, stream.tokens - 7)
+    for _ in range(500):
+        if resident_frac(file) > 0.9:
+            break
+        time.sleep(0.01)
+    assert resident_frac(file) > 0.9
+
+
+def test_any_window_may_be_announced(folder: Path) -> None:
+    stream = TokenStream(folder)
+    for start in (0, 1, 1999, 2000, stream.tokens - 1):
+        stream.will_read(start, min(5000, stream.tokens - start))

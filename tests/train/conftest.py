@@ -35,6 +35,9 @@ class ByteStream:
     def read(self, start: int, count: int) -> NDArray[Any]:
         return self._tokens_N[start : start + count]
 
+    def will_read(self, start: int, count: int) -> None:
+        assert start >= 0 and start + count <= self.tokens
+
     def metadata(self, documents: list[int]) -> list[dict[str, Any]]:
         return [{} for _ in documents]
 
@@ -96,8 +99,8 @@ class Ranks:
 
     @staticmethod
     def job(out: Path, steps: int = 6, **changes: Any) -> dict[str, Any]:
-        """A run of `steps` steps of 8 sequences in micro-batches of 2; `signal_at` and `spoil_at` are the run's own."""
-        own = {name: changes.pop(name) for name in ("signal_at", "spoil_at") if name in changes}
+        """A run of `steps` steps of 8 sequences in micro-batches of 2; what ranks.py does to it is the run's own."""
+        own = {name: changes.pop(name) for name in ("model", "signal_at", "spoil_at", "pause_at", "slow") if name in changes}
         return {"out": str(out), "steps": steps, "changes": {"length_tokens": steps * 256, "batch_tokens": 256, **changes}, **own}
 
 

@@ -1,13 +1,16 @@
 """One of several processes that train tiny stages together: `python ranks.py RUNS`, with torchrun's variables in the environment.
 
 RUNS is a JSON list; each run has `out`, `steps`, `changes` to the tiny stage, and, where a test wants it, `signal_at` or
-`spoil_at`: [rank, step] of a SIGTERM to one rank, or of a loss that is not a number there. The first rank prints what came of it.
+`spoil_at`: [rank, step] of a SIGTERM to one rank, or of a loss that is not a number there; `pause_at`: [rank, step, seconds] for
+which a rank is stopped; `slow`: [rank, seconds] that a rank takes longer for each micro-batch. The first rank prints the outcomes.
 """
 
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +42,14 @@ def run(world: World, job: dict[str, Any]) -> dict[str, Any]:
         now["step"] = first // stage.batch_seqs
         if job.get("signal_at") == [world.rank, now["step"]]:
             os.kill(os.getpid(), signal.SIGTERM)
+        if job.get("pause_at", [])[:2] == [world.rank, now["step"]]:
+            subprocess.Popen(["sh", "-c", f"sleep {job['pause_at'][2]}; kill -CONT {os.getpid()}"])
+            os.kill(os.getpid(), signal.SIGSTOP)
         return read(self, first, count)
 
     def objective(model: Decoder, batch: MicroBatch, **options: Any) -> ObjectiveLoss:
+        if job.get("slow", [])[:1] == [world.rank]:
+            time.sleep(job["slow"][1])
         loss = next_token(model, batch, **options)
         if job.get("spoil_at") != [world.rank, now["step"]]:
             return loss
@@ -50,7 +58,8 @@ def run(world: World, job: dict[str, Any]) -> dict[str, Any]:
     DataOrder.sequences = sequences  # type: ignore[method-assign]
     stage_module.next_token = objective
     try:
-        return stage_module.run_stage(stage, Tiny.model, order, 1, Path(job["out"]), world=world)
+        model = Tiny.model.model_copy(update=job.get("model", {}))
+        return stage_module.run_stage(stage, model, order, 1, Path(job["out"]), world=world)
     except PellucidError as error:
         return {"error": type(error).__name__, "message": str(error)}
     finally:

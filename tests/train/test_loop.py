@@ -31,7 +31,14 @@ class Log:
         self.step = 0
 
     def hooks(self) -> Hooks:
-        return Hooks(partial(self._note, "watch"), partial(self._note, "save"), lambda: "checkpoints/step-X", self._stop, self._log)
+        return Hooks(
+            partial(self._note, "watch"),
+            partial(self._note, "save"),
+            lambda: "checkpoints/step-X",
+            self._stop,
+            self._log,
+            lambda _: None,
+        )
 
     def _note(self, event: str, state: TrainState) -> None:
         self.step = state.progress.step
@@ -153,7 +160,7 @@ def test_a_step_that_is_not_finite_changes_no_bit_and_names_its_sequences(tiny: 
     assert log.records[2]["sequences"] == [8, 11]
     assert all(torch.equal(value, before[3][name]) for name, value in before[2].items())
     assert not all(torch.equal(value, before[4][name]) for name, value in before[3].items())
-    assert state.progress.skipped == [{"step": 3, "sequences": [8, 11]}]
+    assert state.progress.skipped == [{"step": 3, "sequences": [8, 11], "reason": "not finite"}]
     assert state.progress.bad_steps_in_a_row == 0
     assert sum(state.progress.targets.values()) == 3 * 128
 

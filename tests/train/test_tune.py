@@ -97,6 +97,11 @@ def test_a_batch_that_cannot_be_dealt_out_is_an_error(tiny: Any) -> None:
         tune(tiny.stage(1), tiny.model, CPU, 3, PLENTY)
 
 
+def test_ranks_that_share_each_matrix_share_their_sequences_too(tiny: Any) -> None:
+    stage = tiny.stage(1, batch_tokens=8 * 32, parallel={"tensor_ways": 2})
+    assert [trial.micro_seqs for trial in tune(stage, tiny.model, CPU, 4, PLENTY).trials] == [1, 2, 4]
+
+
 def test_nothing_measured_has_no_best() -> None:
     assert Tuning((), 1, 1.0, "", False).best is None
     assert CPU.memory_bytes() < default_memory_limit(CPU) < PLENTY

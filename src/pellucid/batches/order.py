@@ -35,6 +35,9 @@ class Stream(Protocol):
     def read(self, start: int, count: int) -> NDArray[Any]:
         """Return `count` tokens from `start` on."""
 
+    def will_read(self, start: int, count: int) -> None:
+        """Prepare to read `count` tokens from `start` on."""
+
     def metadata(self, documents: list[int]) -> list[dict[str, Any]]:
         """Return what is known of these documents: id, language, licence, origin."""
 
@@ -117,6 +120,12 @@ class DataOrder:
     def sequences(self, first: int, count: int) -> Batch:
         """Return `count` sequences from `first` on."""
         return self.sequences_at(np.arange(first, first + count))
+
+    def will_read(self, first: int, count: int) -> None:
+        """Have the system fetch `count` sequences from `first` on, which are read next."""
+        source_N, _, _, start_N = self.locate(np.arange(first, first + count))
+        for source, start in zip(source_N.tolist(), start_N.tolist(), strict=True):
+            self.streams[source].will_read(start, self.seq_tokens + 1)
 
     def batch(self, step: int, batch_seqs: int) -> Batch:
         """Return the sequences of one step; step 0 is the first."""

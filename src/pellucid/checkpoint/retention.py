@@ -10,7 +10,7 @@ from pellucid.core.errors import ArtifactError, PellucidWarning
 from pellucid.core.files import fsync_directory
 from pellucid.recipe.training import CheckpointConfig
 
-__all__ = ["apply_retention", "latest_good", "list_checkpoints", "newest_good"]
+__all__ = ["apply_retention", "drop_after", "latest_good", "list_checkpoints", "newest_good"]
 
 
 def list_checkpoints(root: Path) -> list[Path]:
@@ -19,20 +19,22 @@ def list_checkpoints(root: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def latest_good(root: Path) -> Path | None:
-    """Return the newest checkpoint whose every byte agrees with its manifest; None when there is none.
+def latest_good(root: Path, at_most: int | None = None) -> Path | None:
+    """Return the newest checkpoint (of at most this step) whose every byte agrees with its manifest; None when there is none.
 
     A damaged one is passed over with a `PellucidWarning` that names the file.
     """
-    return next(iter(newest_good(root, 1)), None)
+    return next(iter(newest_good(root, 1, at_most)), None)
 
 
-def newest_good(root: Path, count: int) -> list[Path]:
+def newest_good(root: Path, count: int, at_most: int | None = None) -> list[Path]:
     """Return the `count` newest checkpoints that are good as `latest_good` says, the newest first; fewer where there are fewer."""
     good: list[Path] = []
     for path in reversed(list_checkpoints(root)):
         if len(good) == count:
             break
+        if at_most is not None and (checkpoint_step(path) or 0) > at_most:
+            continue
         faults = _faults(path, digests=True)
         if not faults:
             good.append(path)
@@ -59,16 +61,28 @@ def apply_retention(root: Path, config: CheckpointConfig) -> list[Path]:
         step = checkpoint_step(path)
         if step is not None and config.keep_every_steps and step % config.keep_every_steps == 0:
             continue
-        # Under a hidden name first: a kill half-way must not leave something that looks like a damaged checkpoint.
-        hidden = path.with_name(f".{path.name}.dropped")
-        path.rename(hidden)
-        shutil.rmtree(hidden)
+        _drop(path)
         dropped.append(path)
     for left in root.glob(".step-*"):  # of saves and drops that a kill cut short
         shutil.rmtree(left, ignore_errors=True)
     if dropped:
         fsync_directory(root)
     return dropped
+
+
+def drop_after(root: Path, kept: Path) -> None:
+    """Drop the checkpoints that are newer than `kept`, the newest first."""
+    paths = list_checkpoints(root)
+    for path in reversed(paths[paths.index(kept) + 1 :]):
+        _drop(path)
+    fsync_directory(root)
+
+
+def _drop(path: Path) -> None:
+    # Under a hidden name first: a kill half-way must not leave something that looks like a damaged checkpoint.
+    hidden = path.with_name(f".{path.name}.dropped")
+    path.rename(hidden)
+    shutil.rmtree(hidden)
 
 
 def _faults(path: Path, *, digests: bool) -> list[str]:

@@ -70,12 +70,11 @@ def _print(recipe: Recipe, stage: TrainStageConfig, device: Device, tuning: Tuni
     print_table(columns, rows, title, right=(0, 1, 2, 3, 4, 5, 6))
     devices = recipe.plan.devices
     if devices > 1:
-        bf16 = device.precision == "bf16"
-        memory = rank_memory(recipe.model, stage.model_copy(update={"micro_seqs": best.micro_seqs}), devices, bf16=bf16)
-        less = memory["none"]["total"] - memory[stage.parallel.shard]["total"]
+        sized = stage.model_copy(update={"micro_seqs": best.micro_seqs})
+        held = rank_memory(recipe.model, sized, devices, bf16=device.precision == "bf16")[stage.parallel.shard]["total"]
         print_text(
-            f"\n{devices} devices share a step (plan.devices); measured on one, without communication and unsharded"
-            + (f": {stage.parallel.shard} keeps {format_bytes(less)} less on each" if less else "")
+            f"\n{devices} devices share a step (plan.devices); measured on one, without communication and with nothing sharded. "
+            f"With parallel.shard {stage.parallel.shard} each is forecast to hold {format_bytes(held)}."
         )
     print_text(f"\nfastest, for stage {stage.name} of the recipe (or --set {_override(stage, best)}):")
     print_text(f"    micro_seqs: {best.micro_seqs}")

@@ -39,11 +39,11 @@ class KVCache:
             )
 
     def extend(self, layer: int, k_BKTC: Tensor, v_BKTC: Tensor) -> tuple[Tensor, Tensor]:
-        """Write one layer's new keys and values after the `length` held ones; return views of all of them."""
-        end = self.length + k_BKTC.shape[2]
-        self._k_LBKTC[layer, :, :, self.length : end] = k_BKTC
-        self._v_LBKTC[layer, :, :, self.length : end] = v_BKTC
-        return self._k_LBKTC[layer, :, :, :end], self._v_LBKTC[layer, :, :, :end]
+        """Write one layer's new keys and values, of all kv heads or the first, after the held ones; return views of all of them."""
+        heads, end = k_BKTC.shape[1], self.length + k_BKTC.shape[2]
+        self._k_LBKTC[layer, :, :heads, self.length : end] = k_BKTC
+        self._v_LBKTC[layer, :, :heads, self.length : end] = v_BKTC
+        return self._k_LBKTC[layer, :, :heads, :end], self._v_LBKTC[layer, :, :heads, :end]
 
     def advance(self, tokens: int) -> None:
         """Count `tokens` positions as held, after every layer has written them."""

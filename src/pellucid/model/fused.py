@@ -4,11 +4,12 @@ oneDNN's products beat the ones that `F.linear` calls, and attention in blocks o
 backward pass too; `benchmarks/cpu_pretrain.py` says what this gains. Values and gradients equal the plain ones to rounding.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 __all__ = ["attention", "linear", "product"]
 
@@ -36,12 +37,13 @@ def product(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Te
     if not _fast(x_NI, x_NI.shape[0]):
         return F.linear(x_NI, weight_OI, bias_O)
     assert _onednn is not None
-    result: Tensor = _onednn(x_NI, weight_OI, bias_O, "none", [], "")
-    return result
+    return cast(Tensor, _onednn(x_NI, weight_OI, bias_O, "none", [], ""))
 
 
 def linear(x_BTI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """Return x · weightᵀ + bias, as `F.linear`."""
+    """Return x · weightᵀ + bias, as `F.linear`; of weights that are cut over ranks, what this rank's part gives."""
+    if isinstance(weight_OI, DTensor):
+        weight_OI, bias_O = weight_OI.to_local(), bias_O.to_local() if isinstance(bias_O, DTensor) else None
     if not _fast(x_BTI, x_BTI.numel() // x_BTI.shape[-1]):
         return F.linear(x_BTI, weight_OI, bias_O)
     result: Tensor = _Linear.apply(x_BTI.reshape(-1, x_BTI.shape[-1]), weight_OI, bias_O)  # type: ignore[no-untyped-call]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.core.errors import ArtifactError
+from pellucid.optim.clip import same_mesh
 from pellucid.optim.groups import group_parameters, set_learning_rate
 from pellucid.optim.muon import Muon
 from pellucid.recipe.training import OptimizerConfig
@@ -80,7 +81,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> ModelOptimizer
 
     AdamW is the fused one where the parameters' device has it (CPU, CUDA and MPS have).
     """
-    groups = group_parameters(model, config)
+    groups = [part for group in group_parameters(model, config) for part in _by_mesh(group)]
     parts: list[torch.optim.Optimizer] = []
     matrices = [group for group in groups if group["method"] == "muon"]
     others = [group for group in groups if group["method"] == "adamw"]
@@ -90,6 +91,12 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> ModelOptimizer
         fused = all(p.device.type in ("cpu", "cuda", "mps") for group in others for p in group["params"])
         parts.append(torch.optim.AdamW(others, lr=0.0, betas=(config.beta1, config.beta2), eps=config.eps, fused=fused))
     return ModelOptimizer(parts)
+
+
+def _by_mesh(group: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a group as several, each of parameters on the same ranks, where tensor parallelism mixes them."""
+    names = {id(parameter): name for parameter, name in zip(group["params"], group["param_names"], strict=True)}
+    return [{**group, "params": part, "param_names": [names[id(p)] for p in part]} for part in same_mesh(group["params"])]
 
 
 def _named(part: torch.optim.Optimizer) -> list[tuple[str, Tensor]]:

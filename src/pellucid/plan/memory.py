@@ -1,7 +1,8 @@
 """Memory of one training rank, by kind, from shapes alone.
 
-Weights, gradients and moments follow ZeRO (Rajbhandari et al. 2019, arXiv 1910.02054): `none` keeps everything on every rank,
-`zero1` spreads the optimizer's moments, `full` spreads weights and gradients as well. Activations count the tensors that one block
+Weights, gradients and moments follow ZeRO (Rajbhandari et al. 2019, arXiv 1910.02054) as FSDP2 does it: `none` keeps everything on
+every rank, `zero1` spreads the optimizer's moments, `full` spreads weights and gradients as well; exact sums take eight bytes per
+parameter more. Activations count the tensors that one block
 keeps for its backward pass: in bfloat16, as on GPUs, with attention that keeps no score matrix (Dao 2023, arXiv 2307.08691); in
 float32, as on CPUs, with the block attention of `model/fused.py`, which keeps its probabilities. With activation checkpointing the
 blocks keep less, and the one that is being computed again keeps everything for that time (Chen et al. 2016, arXiv 1604.06174,
@@ -110,11 +111,22 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
     }
     kept = by_mode[stage.activation_checkpointing]
     table_of_kinds = {}
+    outside = (parameters.embedding + parameters.head) * FP32
+    block = (weights - outside) // config.layers
+    held_by_fsdp = {
+        # Each rank keeps its own part beside the gathered parameters, of which `full` has the block in use, the next one and what
+        # belongs to no block.
+        "none": (2 * weights, gradients),
+        "zero1": (weights + weights // devices, gradients),
+        "full": (weights // devices + outside + 2 * block, gradients // devices + outside + block),
+    }
+    sums = 2 * gradients if stage.exact else 0
     for sharding in SHARDINGS:
-        state = devices if sharding == "full" else 1
+        alone = devices == 1 or stage.exact
+        held_weights, held_gradients = (weights, gradients) if alone else held_by_fsdp[sharding]
         kinds = {
-            "weights": weights // state + copies,
-            "gradients": gradients // state,
+            "weights": held_weights + copies,
+            "gradients": held_gradients + sums,
             "moments": moments // (devices if sharding != "none" else 1),
             "activations": kept,
             "loss": loss,

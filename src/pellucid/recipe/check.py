@@ -254,14 +254,24 @@ def stage_weights(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator
         yield Finding((*loc, "weights"), "every source has weight 0, so there is nothing to train on", "give a source a weight")
 
 
-def stage_exact(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
-    """Exact sums are made of whole gradients."""
+def stage_parallel(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    """Exact sums are made of whole gradients, and matrices are cut where their widths allow."""
     if stage.exact and stage.parallel.shard != "none":
         yield Finding(
             (*loc, "exact"),
             f"got true; needs parallel.shard = none, which is {stage.parallel.shard}",
             "set parallel.shard: none, or exact: false",
         )
+    ways, model = stage.parallel.tensor_ways, recipe.model
+    if ways > 1 and stage.exact:
+        yield Finding((*loc, "parallel", "tensor_ways"), f"got {ways}; exact: true needs 1", "set exact: false, or tensor_ways: 1")
+    if ways > 1 and model.qk_norm:
+        yield Finding((*loc, "parallel", "tensor_ways"), f"got {ways}; model.qk_norm needs 1", "set tensor_ways: 1")
+    for name, width in (("heads", model.heads), ("kv_heads", model.kv_heads), ("mlp_hidden", model.mlp_hidden)):
+        if width % ways:
+            most = math.gcd(model.heads, model.kv_heads, model.mlp_hidden)
+            fix = f"possible: the divisors of {most}"
+            yield Finding((*loc, "parallel", "tensor_ways"), f"got {ways}; must divide model.{name} = {width}", fix)
     if stage.parallel.cpu_offload and stage.parallel.shard == "none":
         yield Finding(
             (*loc, "parallel", "cpu_offload"),
@@ -290,5 +300,5 @@ STAGE_RULES: tuple[StageRule, ...] = (
     schedule_rates,
     stage_start,
     stage_weights,
-    stage_exact,
+    stage_parallel,
 )

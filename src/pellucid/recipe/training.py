@@ -6,7 +6,15 @@ from pydantic import Field
 
 from pellucid.recipe.section import Section
 
-__all__ = ["CheckpointConfig", "OptimizerConfig", "ParallelConfig", "SamplesConfig", "ScheduleConfig", "TrainStageConfig"]
+__all__ = [
+    "CheckpointConfig",
+    "OptimizerConfig",
+    "ParallelConfig",
+    "SamplesConfig",
+    "ScheduleConfig",
+    "SpikesConfig",
+    "TrainStageConfig",
+]
 
 
 class OptimizerConfig(Section):
@@ -62,7 +70,19 @@ class ParallelConfig(Section):
     shard: Literal["none", "zero1", "full"] = Field(
         "none", description="Over ranks: nothing; optimizer state and gradients (ZeRO 1 and 2); parameters too (ZeRO 3)."
     )
+    tensor_ways: int = Field(1, ge=1, description="Tensor parallelism: so many neighbouring ranks share each block's matrices.")
     cpu_offload: bool = Field(False, description="Keep parameters, gradients and optimizer state in the hosts' memory.")
+
+
+class SpikesConfig(Section):
+    """Loss spikes: go back to a checkpoint before one and pass over the batches around it (PaLM, arXiv 2204.02311, 5.1)."""
+
+    deviations: float = Field(
+        0.0, ge=0, description="A loss is high this many robust standard deviations above the usual; 0 turns it off, 8 is a start."
+    )
+    window_steps: int = Field(100, ge=5, description="What is usual: the losses of so many steps before.")
+    patience_steps: int = Field(3, ge=1, description="High losses in a row that make a spike; fewer are noise.")
+    max_rollbacks: int = Field(5, ge=1, description="Spikes after which training stops instead of going back again.")
 
 
 class TrainStageConfig(Section):
@@ -98,6 +118,7 @@ class TrainStageConfig(Section):
     )
     parallel: ParallelConfig = Field(ParallelConfig(), description="How several processes share the work.")
     max_bad_steps: int = Field(5, ge=1, description="Non-finite steps in a row before training stops.")
+    spikes: SpikesConfig = Field(SpikesConfig(), description="What to do when the loss jumps.")
     optimizer: OptimizerConfig = Field(OptimizerConfig(), description="How gradients become updates.")
     schedule: ScheduleConfig = Field(description="Learning rate by step.")
     checkpoint: CheckpointConfig = Field(CheckpointConfig(), description="When training state is saved.")

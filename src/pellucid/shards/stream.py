@@ -1,5 +1,6 @@
 """Reading shards: one split of one source as a single long array of tokens, memory-mapped, however many files hold it."""
 
+import mmap
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cached_property
@@ -29,6 +30,7 @@ class TokenStream:
         self._file_starts = np.cumsum([0, *(file.tokens for file in self.index.files)], dtype=np.int64)
         self._file_starts_list = self._file_starts.tolist()
         self._maps: list[np.ndarray | None] = [None] * len(self.index.files)
+        self._mmaps: dict[int, mmap.mmap] = {}
         for file in self.index.files:
             self._check_size(file.name, file.tokens * self._dtype.itemsize)
 
@@ -73,6 +75,17 @@ class TokenStream:
             tokens = self._map(file)[begin : begin + count]
             out[row] = tokens if len(tokens) == count else self.read(int(starts[row]), count)
         return out
+
+    def will_read(self, start: int, count: int) -> None:
+        """Ask the system to have these tokens in memory soon. It reads them while this process does something else."""
+        file = self._file_of(start)
+        begin = (start - self._file_starts_list[file]) * self._dtype.itemsize
+        self._map(file)
+        mapped = self._mmaps[file]
+        end = min(begin + count * self._dtype.itemsize, len(mapped))  # the rest, in the next file, is read when it is wanted
+        page = begin - begin % mmap.PAGESIZE
+        if hasattr(mmap, "MADV_WILLNEED"):
+            mapped.madvise(mmap.MADV_WILLNEED, page, end - page)
 
     @cached_property
     def document_starts(self) -> np.ndarray:
@@ -133,8 +146,9 @@ class TokenStream:
         """Map a file on first use; a plain array, because slices of `np.memmap` cost several times as much."""
         mapped = self._maps[file]
         if mapped is None:
-            mapped = np.asarray(np.memmap(self.path / self.index.files[file].name, dtype=self._dtype, mode="r"))
-            self._maps[file] = mapped
+            memory = np.memmap(self.path / self.index.files[file].name, dtype=self._dtype, mode="r")
+            self._mmaps[file] = memory._mmap  # type: ignore[attr-defined]
+            mapped = self._maps[file] = np.asarray(memory)
         return mapped
 
     def _windows(self, count: int) -> np.ndarray:

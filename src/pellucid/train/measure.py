@@ -16,7 +16,7 @@ from pellucid.core.seeds import derive_seed
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.optim.optimizer import build_optimizer
 from pellucid.recipe.model import ModelConfig
-from pellucid.recipe.training import ScheduleConfig, TrainStageConfig
+from pellucid.recipe.training import ScheduleConfig, SpikesConfig, TrainStageConfig
 from pellucid.train.allocation import keep_freed_memory
 from pellucid.train.compilation import compile_model
 from pellucid.train.device import Device
@@ -50,6 +50,9 @@ class RandomStream:
     def read(self, start: int, count: int) -> NDArray[np.uint32]:
         """Return `count` tokens from `start` on."""
         return self._ids_N[start : start + count]
+
+    def will_read(self, start: int, count: int) -> None:
+        """Do nothing: everything is in memory."""
 
     def metadata(self, documents: list[int]) -> list[dict[str, Any]]:
         """Return nothing about each of these documents: there is nothing to know."""
@@ -96,8 +99,9 @@ class Workbench:
         checkpoint_activations(model, stage.activation_checkpointing)
         self.compiled = compile_model(model, stage.compile, device.device)
         model.to(device.device)
-        # Updates far too small to diverge: what is timed does not depend on their size.
-        self._stage = stage.model_copy(update={"schedule": ScheduleConfig(kind="constant", peak_lr=1e-7)})
+        # Updates far too small to diverge: what is timed does not depend on their size. Nor are there checkpoints to go back to.
+        steady = {"schedule": ScheduleConfig(kind="constant", peak_lr=1e-7), "spikes": SpikesConfig()}
+        self._stage = stage.model_copy(update=steady)
         self._device, self._micro_seqs = device, 0
         self._state = TrainState(model, build_optimizer(model, stage.optimizer))
         stream = RandomStream(config.vocab_tokens, stage.seq_tokens, seed)
@@ -123,7 +127,7 @@ class Workbench:
         task = Task(stage, self._order, objective, self._device, gradients, compiled=self.compiled)
         self._state.progress = Progress()
         log = _Log(objective, self._device, after_step)
-        train(self._state, task, Hooks(watch=_nothing, save=_nothing, last_saved=str, stop=_never, log=log))
+        train(self._state, task, Hooks(watch=_nothing, save=_nothing, last_saved=str, stop=_never, log=log, event=_nothing))
         return StepTimes(micro_steps, tuple(log.phases_s[warm_up:]), self._device.memory_bytes())
 
     def _begin_size(self, micro_seqs: int) -> None:
@@ -188,7 +192,7 @@ class _Log:
         self._last = time.perf_counter()
 
 
-def _nothing(_: TrainState) -> None:
+def _nothing(_: object) -> None:
     pass
 
 

@@ -50,6 +50,7 @@ class Recorder:
             "peak_flops": self._peak,
             "peak_source": peak_source,
             "ranks": world.size,
+            "tensor_ways": world.tensor_ways,
             "shard": task.stage.parallel.shard if world.size > 1 else "none",
             "device": str(task.device.device),
             "precision": task.device.precision,
@@ -92,6 +93,11 @@ class Recorder:
         if self._bar is not None:
             self._bar.note("step skipped: not finite" if record["skipped"] else f"loss {record['loss']:.3f}")
             self._bar.advance(tokens)
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Write what happened in a step besides its figures."""
+        if self._metrics is not None:
+            self._metrics.append(event)
 
     def watch(self, state: TrainState) -> None:
         """Write samples when they are due: every so many steps, and at the end. Every rank computes them: each has a part of it."""

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from pellucid.checkpoint.background import BackgroundWriter
 from pellucid.checkpoint.files import load_checkpoint
 from pellucid.checkpoint.models import check_architecture
-from pellucid.checkpoint.retention import latest_good
+from pellucid.checkpoint.retention import drop_after, latest_good
 from pellucid.core.errors import ArtifactError
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.training import TrainStageConfig
@@ -39,6 +39,14 @@ class Saver:
     def newest(self) -> Path | None:
         """Return the newest good checkpoint, the same on every rank; None when there is none."""
         found: Path | None = self._world.tell(latest_good(self._root) if self._world.is_first else None)
+        return found
+
+    def before(self, step: int) -> Path | None:
+        """Return the newest good checkpoint of at most `step`, dropping those after it; None, and all kept, when there is none."""
+        self.last_saved()
+        found: Path | None = self._world.tell(latest_good(self._root, step) if self._world.is_first else None)
+        if found is not None and self._world.is_first:
+            drop_after(self._root, found)
         return found
 
     def last_saved(self) -> str:

@@ -13,6 +13,7 @@ from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, OffloadPolicy, 
 
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.training import ParallelConfig
+from pellucid.train.tensor_parallel import cut_tensors
 from pellucid.train.world import World
 
 __all__ = ["ShardedGradients", "shard_model"]
@@ -22,14 +23,17 @@ def shard_model(model: Decoder, config: ParallelConfig, world: World, device: to
     """Shard `model`'s parameters in place over all ranks, block by block; afterwards they are DTensors with the same names.
 
     `none`: every rank keeps everything, gradients are all-reduced. `zero1`: optimizer state is sharded; parameters are gathered
-    once per step. `full`: blocks are gathered for each use and given back after it. Gradients of float32 parameters are float32,
-    whatever autocast computes in, so they are reduced in float32.
+    once per step. `full`: blocks are gathered for each use and given back after it. With `tensor_ways`, that many neighbouring
+    ranks share each block's matrices (see `cut_tensors`), and the rest happens between such groups. Gradients of float32
+    parameters are float32, whatever autocast computes in, so they are reduced in float32.
     """
-    if config.shard == "none":
-        # Shards of one process each, replicated: the same engine, and all-reduce for its only collective.
-        mesh = init_device_mesh(device.type, (world.size, 1), mesh_dim_names=("replicate", "shard"))
-    else:
-        mesh = init_device_mesh(device.type, (world.size,), mesh_dim_names=("shard",))
+    ways, shares = world.tensor_ways, world.size // world.tensor_ways
+    # `none` is shards of one process each, replicated: the same engine, and all-reduce for its only collective.
+    sizes = {"replicate": shares, "shard": 1} if config.shard == "none" else {"shard": shares}
+    whole = init_device_mesh(device.type, (*sizes.values(), ways), mesh_dim_names=(*sizes, "tensor"))
+    mesh = whole[tuple(sizes)]
+    if ways > 1:
+        cut_tensors(model, whole["tensor"])
     give_back = config.shard == "full"
     offload = CPUOffloadPolicy(pin_memory=device.type == "cuda") if config.cpu_offload else OffloadPolicy()
     for block in model.blocks:

@@ -1,6 +1,8 @@
 """One training stage as a folder: checkpoints, metrics, samples and the receipt; continued from wherever it was cut off."""
 
+import warnings
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import torch
 from pellucid.batches.order import DataOrder
 from pellucid.batches.receipt import build_receipt
 from pellucid.checkpoint.models import load_weights
+from pellucid.core.errors import PellucidWarning, TrainingError
 from pellucid.core.files import write_json
 from pellucid.core.progress import ProgressBar
 from pellucid.core.progress import progress as show_progress
@@ -25,11 +28,13 @@ from pellucid.train.feed import Objective
 from pellucid.train.gradients import ExactGradients, Gradients, LocalGradients
 from pellucid.train.loop import Hooks, Task, train
 from pellucid.train.objectives.next_token import next_token
+from pellucid.train.ranks import watch_ranks
 from pellucid.train.recompute import checkpoint_activations
 from pellucid.train.recorder import Recorder, Sampler
 from pellucid.train.saver import Saver
 from pellucid.train.sharding import ShardedGradients, shard_model
 from pellucid.train.signals import stop_on_signals
+from pellucid.train.spikes import LossSpike, SkipList
 from pellucid.train.state import TrainState
 from pellucid.train.world import World
 
@@ -56,7 +61,7 @@ def run_stage(
     checkpoints that belong to another recipe. Called again after a stop, a full disk or a kill, it ends with the same bits as an
     undisturbed run on the same machine with the same numbers of processes and threads.
     """
-    world = world or World()
+    world = replace(world or World(), tensor_ways=stage.parallel.tensor_ways)
     world.check_batch(stage.batch_seqs, stage.micro_seqs if stage.exact else None)
     device = pick_device(stage.precision)
     saver = Saver(out / "checkpoints", stage, model_config, {"seed": seed, "data": _data(order)}, world)
@@ -80,16 +85,45 @@ def run_stage(
         if checkpoint is not None:
             saver.restore(checkpoint, state)
         task = Task(stage, order, _objective(stage), device, _gradients(state, stage, world), world, compiled)
-        recorder = Recorder(out, task, state, resumed_from=str(checkpoint) if checkpoint else None, sample=sample)
-        try:
-            with _bar(stage, world) as bar:
-                if bar is not None:
-                    recorder.show_on(bar, state.progress.tokens)
-                train(state, task, Hooks(recorder.watch, saver.save, saver.last_saved, stop, recorder.log))
-        finally:
-            recorder.close()
+        skips = SkipList(out)
+        with _bar(stage, world) as bar, watch_ranks(world, model, device.device) as ranks:
+            while True:
+                task = replace(task, skips=skips.steps, ranks=ranks)
+                recorder = Recorder(out, task, state, resumed_from=str(checkpoint) if checkpoint else None, sample=sample)
+                try:
+                    if bar is not None:
+                        recorder.show_on(bar, state.progress.tokens)
+                    hooks = Hooks(recorder.watch, saver.save, saver.last_saved, stop, recorder.log, recorder.event)
+                    train(state, task, hooks)
+                    break
+                except LossSpike as spike:
+                    checkpoint = _roll_back(spike, skips, stage, saver, state, world)
+                finally:
+                    recorder.close()
         saved = saver.last_saved()
     return _finish(state, order, stage, out, saved, world)
+
+
+def _roll_back(spike: LossSpike, skips: SkipList, stage: TrainStageConfig, saver: Saver, state: TrainState, world: World) -> Path:
+    """Put the newest checkpoint before a spike into `state`, and its steps on the list; return the checkpoint."""
+    if len(skips.spikes) >= stage.spikes.max_rollbacks:
+        raise TrainingError(
+            f"{spike}. It is number {len(skips.spikes) + 1}, and spikes.max_rollbacks is {stage.spikes.max_rollbacks}. "
+            f"The last good checkpoint is {saver.last_saved()}. Lower peak_lr or clip_norm, or raise spikes.deviations."
+        ) from None
+    checkpoint = saver.before(spike.first - 2)
+    if checkpoint is None:
+        raise TrainingError(
+            f"{spike}. There is no checkpoint from before it to go back to: lower checkpoint.every_steps (now "
+            f"{stage.checkpoint.every_steps}) or raise checkpoint.keep_last, and train into another folder."
+        ) from None
+    saver.restore(checkpoint, state)
+    skips.add(spike, back_to=state.progress.step)
+    if world.is_first:
+        # After the newer checkpoints are gone: a kill in between only means that the same spike is met again.
+        skips.write()
+        warnings.warn(f"{spike}; back to {checkpoint}, and past these steps", PellucidWarning, stacklevel=2)
+    return checkpoint
 
 
 def _bar(stage: TrainStageConfig, world: World) -> AbstractContextManager[ProgressBar | None]:

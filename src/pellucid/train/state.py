@@ -17,7 +17,8 @@ __all__ = ["Progress", "TrainState"]
 class Progress:
     """What a run adds up as it goes. `tokens` counts every position read; `nats` and `targets` are those of applied steps.
 
-    `skipped` holds `{"step", "sequences": [first, last]}` of each step that was not applied because it was not finite.
+    `skipped` holds `{"step", "sequences": [first, last], "reason"}` of each step that was not applied. `recent_losses` and
+    `high_losses` are what `watch_for_spike` compares with.
     """
 
     step: int = 0
@@ -26,6 +27,8 @@ class Progress:
     nats: dict[str, float] = field(default_factory=dict)
     targets: dict[str, int] = field(default_factory=dict)
     skipped: list[dict[str, Any]] = field(default_factory=list)
+    recent_losses: list[float] = field(default_factory=list)
+    high_losses: list[float] = field(default_factory=list)
 
 
 @dataclass

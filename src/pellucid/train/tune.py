@@ -134,8 +134,9 @@ def _corrected_bytes(trial: Trial, before: list[Trial]) -> float:
 
 def _untried(stage: TrainStageConfig, config: ModelConfig, device: Device, devices: int) -> list[Trial]:
     """All sizes of micro-batch that divide one device's share of a step, growing."""
-    World(size=devices).check_batch(stage.batch_seqs, None)
-    share = stage.batch_seqs // devices
+    world = World(size=devices, tensor_ways=stage.parallel.tensor_ways if devices > 1 else 1)
+    world.check_batch(stage.batch_seqs, None)
+    _, share = world.share(0, stage.batch_seqs)
     held = 0 if device.device.type == "cuda" else device.memory_bytes()
     trials = []
     for size in range(1, share + 1):

@@ -30,11 +30,15 @@ _TIMEOUT = timedelta(minutes=30)
 class World:
     """`rank` of `size` processes. A step's sequences are dealt out in contiguous runs, so their union does not depend on `size`.
 
-    The methods below `share` are collective: every rank calls them, in the same order. In a world of one they do nothing.
+    `tensor_ways` neighbouring ranks get the same sequences: they share the work on each. The methods below `share` are collective:
+    every rank calls them, in the same order. In a world of one they do nothing.
     """
 
     rank: int = 0
     size: int = 1
+    tensor_ways: int = 1
+    store: Store | None = None
+    """What the processes of a larger world share beside collectives."""
 
     @property
     def is_first(self) -> bool:
@@ -43,18 +47,26 @@ class World:
 
     def share(self, first: int, count: int) -> tuple[int, int]:
         """Return this rank's part of `count` sequences from `first` on, as first and count. Parts differ by at most one."""
-        begin = count * self.rank // self.size
-        end = count * (self.rank + 1) // self.size
+        number, shares = self.rank // self.tensor_ways, self.size // self.tensor_ways
+        begin, end = count * number // shares, count * (number + 1) // shares
         return first + begin, end - begin
 
     def check_batch(self, batch_seqs: int, micro_seqs: int | None) -> None:
         """Raise `UsageError` unless every rank gets as many sequences (whole micro-batches of `micro_seqs` when given)."""
-        unit = self.size * (micro_seqs or 1)
+        if self.size % self.tensor_ways:
+            raise UsageError(
+                f"parallel.tensor_ways is {self.tensor_ways}, and {self.size} processes were started: it must divide them. "
+                "Start another number of processes, or change tensor_ways."
+            )
+        shares = self.size // self.tensor_ways
+        unit = shares * (micro_seqs or 1)
         if batch_seqs % unit:
             below, above = batch_seqs // unit * unit, -(-batch_seqs // unit) * unit
-            why = f"{self.size} ranks" + (
-                f" · micro_seqs {micro_seqs} (exact: true keeps micro-batches whole)" if micro_seqs else ""
-            )
+            why = f"{self.size} ranks"
+            if self.tensor_ways > 1:
+                why += f" / tensor_ways {self.tensor_ways}"
+            if micro_seqs:
+                why += f" · micro_seqs {micro_seqs} (exact: true keeps micro-batches whole)"
             near = " or ".join(str(count) for count in (below, above) if count)
             raise UsageError(
                 f"the batch has {batch_seqs} sequences, which cannot be dealt out evenly to {why}; nearest: {near}. "
@@ -70,13 +82,25 @@ class World:
         dist.all_gather(everyone, mine)
         return torch.cat(everyone).cpu().numpy()
 
+    def gather_shares(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the rows of every share of a step, once each, in the order of sequences."""
+        everyone = self.gather(rows).reshape(self.size, *rows.shape)
+        return everyone[:: self.tensor_ways].reshape(-1, rows.shape[1])
+
     def total(self, count: int) -> int:
-        """Return the sum of every rank's count."""
-        return self._reduce(count, dist.ReduceOp.SUM)
+        """Return the sum of the counts of every share of a step."""
+        return self._reduce(count, dist.ReduceOp.SUM) // self.tensor_ways
 
     def agree(self, number: int | None) -> int | None:
         """Return the largest number that any rank brings; None when none brings any. Numbers are positive."""
         return self._reduce(number or 0, dist.ReduceOp.MAX) or None
+
+    def everyone(self, value: Any) -> list[Any]:
+        """Return every rank's value, in the order of ranks; values must be picklable."""
+        values = [value] * self.size
+        if self.size > 1:
+            dist.all_gather_object(values, value)
+        return values
 
     def tell(self, value: Any) -> Any:
         """Return the first rank's value, which must be picklable."""
@@ -115,9 +139,11 @@ def open_world() -> Iterator[World]:
     # Python's handlers wait for the call they interrupt; one that waits for a process that is gone must die of the signal instead.
     with signals_handled(signal.SIG_DFL, signal.SIGTERM):
         store, rank, size = next(rendezvous("env://", timeout=_TIMEOUT))
-        dist.init_process_group(backend, store=_meet(store, rank, size), rank=rank, world_size=size, timeout=_TIMEOUT)
+        ours = _meet(store, rank, size)
+        dist.init_process_group(backend, store=ours, rank=rank, world_size=size, timeout=_TIMEOUT)
     try:
-        yield World(rank, size)
+        yield World(rank, size, store=ours)
+        dist.barrier()  # who leaves first breaks connections that others still use
     finally:
         dist.destroy_process_group()
 

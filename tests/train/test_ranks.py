@@ -1,0 +1,38 @@
+"""Two ranks, one of which is stopped for a while or slow: it is named, and the run ends as it would have."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pellucid.core.metrics import read_metrics
+from pellucid.model.decoder import Decoder
+from pellucid.train.ranks import watch_ranks
+from pellucid.train.world import World
+
+
+def events(out: Path) -> list[dict[str, Any]]:
+    return [line for line in read_metrics(out / "metrics.jsonl") if line.get("event") in ("ranks", "straggler")]
+
+
+@pytest.mark.parametrize("shard", ["none", "full"])
+def test_a_slow_rank_is_named_within_twenty_steps(tmp_path: Path, ranks: Any, shard: str) -> None:
+    ranks(2, ranks.job(tmp_path, 20, slow=[1, 0.1], parallel={"shard": shard}))
+    [event] = [event for event in events(tmp_path) if event["event"] == "straggler"]
+    assert event["rank"] == 1 and event["ratio"] > 1.5 and event["step"] <= 20
+    assert event["message"].startswith("rank 1 (") and "times as long as the others" in event["message"]
+
+
+def test_a_stopped_rank_is_named_within_thirty_seconds_and_its_return_is_told(tmp_path: Path, ranks: Any) -> None:
+    ranks(2, ranks.job(tmp_path, 12, pause_at=[1, 5, 25]))
+    said = [event["message"] for event in events(tmp_path) if event["event"] == "ranks"]
+    assert len(said) == 2, said
+    assert said[0].startswith("rank 1 (") and "has not been heard of" in said[0]
+    assert said[1].startswith("rank 1 (") and "is back" in said[1]
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl") if "loss" in line] == list(range(1, 13))
+
+
+def test_alone_there_is_no_one_to_watch(tiny: Any) -> None:
+    with watch_ranks(World(), Decoder(tiny.model), torch.device("cpu")) as watch:
+        assert watch is None
