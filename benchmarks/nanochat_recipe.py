@@ -66,10 +66,9 @@ def rotated(x_BHTC: Tensor, cos_TC: Tensor, sin_TC: Tensor) -> Tensor:
 
 
 class Nanochat(nn.Module):
-    def __init__(self, vocab: int, depth: int, context: int) -> None:
+    def __init__(self, vocab: int, depth: int, context: int, width: int = 0) -> None:
         super().__init__()
-        width = math.ceil(64 * depth / HEAD_CHANNELS) * HEAD_CHANNELS
-        self.width = width
+        self.width = width = width or math.ceil(64 * depth / HEAD_CHANNELS) * HEAD_CHANNELS
         self.embedding = nn.Embedding(vocab, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
         self.head = nn.Linear(width, vocab, bias=False)

@@ -100,9 +100,8 @@ class Ranks:
     @staticmethod
     def job(out: Path, steps: int = 6, **changes: Any) -> dict[str, Any]:
         """A run of `steps` steps of 8 sequences in micro-batches of 2; what ranks.py does to it is the run's own."""
-        own = {
-            name: changes.pop(name) for name in ("model", "signal_at", "spoil_at", "pause_at", "slow", "kill") if name in changes
-        }
+        known = ("model", "signal_at", "spoil_at", "pause_at", "slow", "silence_s", "kill")
+        own = {name: changes.pop(name) for name in known if name in changes}
         return {"out": str(out), "steps": steps, "changes": {"length_tokens": steps * 256, "batch_tokens": 256, **changes}, **own}
 
 

@@ -2,7 +2,8 @@
 
 RUNS is a JSON list; each run has `out`, `steps`, `changes` to the tiny stage, and, where a test wants it, `signal_at` or
 `spoil_at`: [rank, step] of a SIGTERM to one rank, or of a loss that is not a number there; `pause_at`: [rank, step, seconds] for
-which a rank is stopped; `slow`: [rank, seconds] that a rank takes longer for each micro-batch. The first rank prints the outcomes.
+which a rank is stopped, `silence_s` after which it is named; `slow`: [rank, seconds] that a rank takes longer for each
+micro-batch. The first rank prints the outcomes.
 `kill` is for torchrun, which starts again: it happens once (see `die`), `at` [rank, step].
 """
 
@@ -27,6 +28,7 @@ from pellucid.checkpoint.slots import ram_folder
 from pellucid.core.errors import PellucidError
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.training import TrainStageConfig
+from pellucid.train import heartbeat
 from pellucid.train import stage as stage_module
 from pellucid.train.device import Device
 from pellucid.train.feed import MicroBatch, ObjectiveLoss
@@ -86,6 +88,7 @@ def run(world: World, job: dict[str, Any]) -> dict[str, Any]:
             return loss
         return ObjectiveLoss(loss.loss_sum * float("nan"), loss.nats_B)
 
+    heartbeat.SILENCE_S, heartbeat.INTERVAL_S = job.get("silence_s", heartbeat.SILENCE_S), min(0.5, heartbeat.INTERVAL_S)
     DataOrder.sequences = sequences  # type: ignore[method-assign]
     stage_module.next_token = objective
     try:

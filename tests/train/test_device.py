@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from pellucid.plan.devices import device_named, device_names
 from pellucid.train.device import Device, deterministic, pick_device
 
 CPU = torch.device("cpu")
@@ -34,6 +35,14 @@ def test_known_gpus_take_their_peak_from_the_table(monkeypatch: pytest.MonkeyPat
     for name, peak in {"NVIDIA H200": 989.4e12, "NVIDIA H100 PCIe": 756e12, "NVIDIA A100-SXM4-40GB": 312e12}.items():
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda _, name=name: name)
         assert device.peak_flops()[0] == peak
+
+
+def test_a_plan_and_a_run_measure_against_the_same_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(torch.device("cuda", 0), "bf16")
+    for row in map(device_named, device_names()):
+        if row.precision == "bf16":
+            monkeypatch.setattr(torch.cuda, "get_device_name", lambda _, title=row.title: title)
+            assert device.peak_flops()[0] == row.peak_flops, row.title
 
 
 def test_determinism_is_asked_for_inside_and_put_back_outside() -> None:

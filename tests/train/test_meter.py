@@ -2,9 +2,12 @@ import time
 
 import pytest
 import torch
-from torch import nn
 
+from pellucid.model.decoder import Decoder
+from pellucid.plan.flops import flops_per_token as plan_flops
 from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.read import preset_names, read_preset
+from pellucid.recipe.tree import plain
 from pellucid.train.meter import FORMULA, Stopwatch, flops_per_token
 
 
@@ -21,17 +24,17 @@ def test_laps_add_up_to_the_wall_time_and_start_anew() -> None:
     assert set(watch.collect().values()) == {0.0}
 
 
-def test_flops_reproduce_the_two_figures_for_tinyllama() -> None:
-    """24 000 tokens/s on an A100 are 50.8 % of its peak by 6N and 59.3 % with full attention."""
-    config = ModelConfig(
-        vocab_tokens=32_000, context_tokens=2048, layers=22, hidden=2048, heads=32, kv_heads=4, mlp_hidden=5632,
-        norm="rmsnorm", norm_bias=False, rotary_frac=1.0, qkv_bias=False, tied_head=False,
-    )  # fmt: skip
-    model = nn.Module()
-    model.weight = nn.Parameter(torch.empty(1_100_048_384, device="meta"))
-    both, only_6n = flops_per_token(model, config, 2048)
-    assert 24_000 * only_6n / 312e12 == pytest.approx(0.508, abs=5e-4)
-    assert 24_000 * both / 312e12 == pytest.approx(0.593, abs=5e-4)
+@pytest.mark.parametrize("name", preset_names())
+def test_the_meter_counts_what_the_plan_counts_and_what_the_decoder_has(name: str) -> None:
+    config = ModelConfig.model_validate(plain(read_preset(name)))
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in Decoder(config).parameters())
+    for seq_tokens in (128, config.context_tokens):
+        both, only_6n = flops_per_token(config, seq_tokens)
+        planned = plan_flops(config, seq_tokens)
+        assert (both, only_6n) == (planned["with_attention"], planned["six_n"])
+        assert only_6n == 6 * parameters
+        assert both == 6 * parameters + 12 * config.layers * config.hidden * seq_tokens
 
 
 def test_every_derived_figure_names_its_formula() -> None:

@@ -74,6 +74,24 @@ def build_parser() -> argparse.ArgumentParser:
     _set_argument(explain)
     explain.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
+    tune = _command(
+        commands,
+        "tune",
+        "tune",
+        "measure which micro_seqs trains a recipe's stage fastest on this machine; write nothing",
+        "recipes/pocket.yaml",
+    )
+    tune.add_argument("recipe", metavar="RECIPE", help="recipe file (YAML)")
+    _set_argument(tune)
+    tune.add_argument("--stage", metavar="NAME", help="training stage; the first when not given")
+    tune.add_argument(
+        "--memory-gib",
+        type=float,
+        metavar="X",
+        help="memory that may be used (default: all of a GPU, 80 %% of what is free on a CPU)",
+    )
+    tune.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
     inspect = _command(
         commands, "inspect", "inspect", "open one training step: its sequences and documents", "runs/pocket --step 100"
     )

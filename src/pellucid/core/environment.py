@@ -11,8 +11,9 @@ from typing import Any
 
 import pellucid
 
-__all__ = ["code_version", "environment"]
+__all__ = ["available_memory_bytes", "code_version", "environment"]
 
+_CGROUP = Path("/sys/fs/cgroup")
 _PACKAGES = (
     "torch",
     "numpy",
@@ -70,6 +71,27 @@ def environment() -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "packages": versions,
     }
+
+
+def available_memory_bytes() -> int:
+    """Return the memory that could be taken now without swapping, also under a container's own limit.
+
+    Where the system does not say (only Linux does), all that the machine has.
+    """
+    everything = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    found = [everything]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        if "MemAvailable" in lines:
+            found.append(int(lines["MemAvailable"].split()[0]) * 1024)
+    most = _CGROUP / "memory.max"
+    if most.is_file() and most.read_text().strip() != "max":
+        held = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        # What is held of files is given back when it is needed.
+        used = int((_CGROUP / "memory.current").read_text()) - int(held["inactive_file"]) - int(held["active_file"])
+        found.append(max(0, int(most.read_text()) - used))
+    return min(found)
 
 
 def _processor() -> str:

@@ -1,7 +1,7 @@
 """Linear layers and attention as a CPU computes them fastest in float32; plain torch everywhere else.
 
 oneDNN's products beat the ones that `F.linear` calls, and attention in blocks of queries skips what the causal mask hides in the
-backward pass too; `benchmarks/train_step.py` says what this gains. Values and gradients equal the plain ones to rounding.
+backward pass too; `benchmarks/cpu_pretrain.py` says what this gains. Values and gradients equal the plain ones to rounding.
 """
 
 from typing import Any, cast

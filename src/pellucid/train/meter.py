@@ -2,8 +2,7 @@
 
 import time
 
-from torch import nn
-
+from pellucid.plan import flops
 from pellucid.recipe.model import ModelConfig
 
 __all__ = ["FORMULA", "Stopwatch", "flops_per_token"]
@@ -41,8 +40,7 @@ class Stopwatch:
         return seconds
 
 
-def flops_per_token(model: nn.Module, config: ModelConfig, seq_tokens: int) -> tuple[float, float]:
-    """Return the FLOPs of training one token, forward and backward: with attention, and as 6N only."""
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    attention = 12 * config.layers * config.hidden * seq_tokens
-    return 6.0 * parameters + attention, 6.0 * parameters
+def flops_per_token(config: ModelConfig, seq_tokens: int) -> tuple[float, float]:
+    """Return the FLOPs of training one token, forward and backward, as the plan counts them: with attention, and as 6N only."""
+    counted = flops.flops_per_token(config, seq_tokens)
+    return float(counted["with_attention"]), float(counted["six_n"])

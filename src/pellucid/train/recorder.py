@@ -43,7 +43,7 @@ class Recorder:
         self._stage, self._device, self._sample = task.stage, task.device, sample
         self._bar: ProgressBar | None = None
         step = state.progress.step
-        self._flops, self._flops_6n = flops_per_token(state.model, state.model.config, task.stage.seq_tokens)
+        self._flops, self._flops_6n = flops_per_token(state.model.config, task.stage.seq_tokens)
         world = task.world
         peak, peak_source = task.device.peak_flops()
         self._peak = peak * world.size

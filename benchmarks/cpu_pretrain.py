@@ -1,16 +1,20 @@
 """Time one training step of the Stable LM 2 shape (9.0 M parameters, 8 x 512 tokens, fp32, AdamW) beside its peers.
 
 Every contestant runs in a process of its own and is asked for one step at a time, round robin, so that all of them meet the same
-machine. A step is forward, backward, clipping to norm 1 and AdamW; losses are next-token cross-entropy of the same random ids.
+machine: quote ratios. A step is forward, backward, clipping to norm 1 and AdamW; losses are next-token cross-entropy of the same
+random ids. Then, in the same way, our own step at growing contexts, vocabularies and widths: how its time scales.
 
-    python benchmarks/train_step.py                                     # needs pellucid[hf]
-    python benchmarks/train_step.py --litgpt-python VENV/bin/python     # an environment of litgpt's own
+    python benchmarks/cpu_pretrain.py                                     # needs pellucid[hf]
+    python benchmarks/cpu_pretrain.py --litgpt-python VENV/bin/python     # an environment of litgpt's own
+    python benchmarks/cpu_pretrain.py --contestants --rounds 5            # the scaling alone
 
-Peers are run as their own users would: torch.compile of the module, fused AdamW, foreach clipping.
+Peers are run as their own users would: torch.compile of the module, fused AdamW, foreach clipping. nanochat's model (written down
+again in `nanochat_recipe.py`) has the width and depth of the others here, 8.9 M parameters, and AdamW for all of them.
 """
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -20,8 +24,14 @@ from pathlib import Path
 from typing import Any
 
 SHAPE = {"vocab": 8192, "context": 512, "hidden": 256, "layers": 6, "heads": 4, "mlp": 704, "batch": 8}
-TOKENS = SHAPE["batch"] * SHAPE["context"]
-CONTESTANTS = ("pellucid", "pellucid-compiled", "transformers", "transformers-compiled", "litgpt", "litgpt-compiled")
+FAMILIES = ("pellucid", "transformers", "litgpt", "nanochat")
+CONTESTANTS = tuple(family + compiled for family in FAMILIES for compiled in ("", "-compiled"))
+# What grows, and how; a step has 2048 tokens at every point, so that times of one series differ by nothing else.
+SCALING = {
+    "seq_tokens": [{"context": tokens, "batch": 2048 // tokens} for tokens in (128, 256, 512, 1024, 2048)],
+    "vocab_tokens": [{"vocab": vocab, "batch": 4} for vocab in (2048, 8192, 32_768, 100_352)],
+    "parameters": [{"hidden": 64 * heads, "heads": heads, "mlp": 176 * heads, "batch": 4} for heads in (2, 4, 6, 8, 12)],
+}
 
 
 def pellucid_step(ids: Any, compiled: bool) -> Any:
@@ -41,11 +51,11 @@ def pellucid_step(ids: Any, compiled: bool) -> Any:
     )  # fmt: skip
     model = Decoder(config)
     init_weights(model, 0)
-    forward = compile_model(model, "on" if compiled else "off")
+    compile_model(model, "on" if compiled else "off", torch.device("cpu"))
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
     def loss() -> torch.Tensor:
-        return token_loss(forward(inputs), model.head_weight, targets).loss_sum / TOKENS
+        return token_loss(model(inputs), model.head_weight, targets).loss_sum / targets.numel()
 
     return model, loss
 
@@ -93,6 +103,21 @@ def litgpt_step(ids: Any, compiled: bool) -> Any:
     return model, loss
 
 
+def nanochat_step(ids: Any, compiled: bool) -> Any:
+    import torch
+    import torch.nn.functional as F
+    from nanochat_recipe import Nanochat
+
+    model = Nanochat(SHAPE["vocab"], SHAPE["layers"], SHAPE["context"], SHAPE["hidden"])
+    inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+
+    def loss_of(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(model.logits(model(inputs)).flatten(0, 1), targets.flatten())
+
+    forward = torch.compile(loss_of, dynamic=False) if compiled else loss_of
+    return model, lambda: forward(inputs, targets)
+
+
 def serve(name: str, threads: int) -> None:
     """Warm up, report the parameters, then make one step for every line on standard input and answer with its times."""
     import torch
@@ -101,7 +126,8 @@ def serve(name: str, threads: int) -> None:
     torch.manual_seed(0)
     ids = torch.randint(SHAPE["vocab"], (SHAPE["batch"], SHAPE["context"] + 1))
     family, _, compiled = name.partition("-")
-    make = {"pellucid": pellucid_step, "transformers": transformers_step, "litgpt": litgpt_step}[family]
+    steps = {"pellucid": pellucid_step, "transformers": transformers_step, "litgpt": litgpt_step, "nanochat": nanochat_step}
+    make = steps[family]
     model, loss = make(ids, bool(compiled))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
 
@@ -128,13 +154,14 @@ def serve(name: str, threads: int) -> None:
 class Contestant:
     """One process that makes a step when asked."""
 
-    def __init__(self, name: str, threads: int, python: str) -> None:
+    def __init__(self, name: str, threads: int, python: str, shape: dict[str, int]) -> None:
         # Passive waiting, as `pellucid` itself sets it and for all alike: spinning threads ruin each other on a shared machine.
         settings = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
         environment = os.environ | settings
         self.name, self.steps = name, []
+        self.tokens = shape["batch"] * shape["context"]
         self._process = subprocess.Popen(
-            [python, __file__, "--serve", name, "--threads", str(threads)],
+            [python, __file__, "--serve", name, "--threads", str(threads), "--shape", json.dumps(shape)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
         )  # fmt: skip
         self.about = self._answer("READY ")
@@ -159,68 +186,103 @@ class Contestant:
         raise SystemExit(f"{self.name} stopped: run `{sys.executable} {__file__} --serve {self.name} --threads 1` to see why")
 
 
-def measure(names: list[str], threads: int, rounds: int, litgpt_python: str) -> dict[str, Any]:
-    contestants = [Contestant(name, threads, litgpt_python if name.startswith("litgpt") else sys.executable) for name in names]
+def run_in_turn(contestants: list[Contestant], rounds: int) -> list[dict[str, Any]]:
+    """Ask each for one step, again and again; return what they said of themselves, and medians, one row each."""
     for _ in range(rounds):
         for contestant in contestants:
             contestant.step()
-    result = {}
+    rows = []
     for contestant in contestants:
         contestant.close()
         figures = {}
         for kind in ("wall_s", "cpu_s"):
             values = sorted(step[kind] for step in contestant.steps)
             figures[kind] = {"median": statistics.median(values), "min": values[0], "max": values[-1]}
-        speed = {kind: round(TOKENS / figures[f"{kind}_s"]["median"], 1) for kind in ("wall", "cpu")}
-        result[contestant.name] = {**contestant.about, **figures, "tokens_per_s": speed}
-    return result
+        speed = {kind: round(contestant.tokens / figures[f"{kind}_s"]["median"], 1) for kind in ("wall", "cpu")}
+        rows.append({**contestant.about, **figures, "tokens_per_s": speed})
+    return rows
 
 
 def compare(result: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The ratio of our speed to the fastest compiled peer's."""
-    ours = {name: row for name, row in result.items() if name.startswith("pellucid")}
-    peers = {name: row for name, row in result.items() if name not in ours and name.endswith("-compiled")}
+    """Our speed over each peer's; the last figure is over the fastest of them."""
+    ours = [name for name in result if name.startswith("pellucid")]
+    peers = [name for name in result if name not in ours]
     if not ours or not peers:
         return {}
-    best, peer = (min(rows, key=lambda name: rows[name][kind]["median"]) for rows in (ours, peers))
-    ratio = result[peer][kind]["median"] / result[best][kind]["median"]
-    return {"ours": best, "fastest_compiled_peer": peer, "ratio": round(ratio, 3)}
+    best, fastest = (min(names, key=lambda name: result[name][kind]["median"]) for names in (ours, peers))
+    ratios = {name: round(result[name][kind]["median"] / result[best][kind]["median"], 3) for name in peers}
+    return {"ours": best, "over": ratios, "fastest_peer": fastest, "over_fastest": ratios[fastest]}
+
+
+def scaling(threads: int, rounds: int) -> dict[str, Any]:
+    """Our step's time over contexts, vocabularies and parameters, with the slope of log time over log size."""
+    series = {}
+    for what, changes in SCALING.items():
+        shapes = [{**SHAPE, **change} for change in changes]
+        rows = run_in_turn([Contestant("pellucid", threads, sys.executable, shape) for shape in shapes], rounds)
+        key = {"seq_tokens": "context", "vocab_tokens": "vocab"}.get(what)
+        sizes = [shape[key] if key else row["parameters"] for shape, row in zip(shapes, rows, strict=True)]
+        points = [{"size": size, "shape": shape, **row} for size, shape, row in zip(sizes, shapes, rows, strict=True)]
+        found: dict[str, Any] = {"points": points}
+        for kind in ("wall_s", "cpu_s"):
+            seconds = [row[kind]["median"] for row in rows]
+            whole, last = slope(sizes, seconds), slope(sizes[-2:], seconds[-2:])
+            found[f"slope_{kind}"] = {"all_points": round(whole, 3), "last_two": round(last, 3)}
+        series[what] = found
+        told = ", ".join(f"{size}: {row['cpu_s']['median']:.3f} s" for size, row in zip(sizes, rows, strict=True))
+        print(f"{threads} threads  {what}  {told}  slope {found['slope_cpu_s']} by CPU time", flush=True)
+    return series
+
+
+def slope(sizes: list[float], seconds: list[float]) -> float:
+    """Return the least-squares slope of log seconds over log sizes."""
+    x, y = [math.log(size) for size in sizes], [math.log(value) for value in seconds]
+    return statistics.linear_regression(x, y).slope
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9, help="steps of each contestant, in turn")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS)
+    parser.add_argument("--contestants", nargs="*", choices=CONTESTANTS, help="default: all that can run; none given: none")
+    parser.add_argument("--no-scaling", action="store_true", help="leave out how our own step scales")
     parser.add_argument(
         "--litgpt-python", default="", help="interpreter of an environment that has litgpt 0.5.13 and the same torch"
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     parser.add_argument("--serve", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--shape", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
+        SHAPE.update(arguments.shape or {})
         serve(arguments.serve, arguments.threads[0])
         return
-    names = arguments.contestants or [n for n in CONTESTANTS if arguments.litgpt_python or not n.startswith("litgpt")]
+    names = arguments.contestants
+    if names is None:
+        names = [name for name in CONTESTANTS if arguments.litgpt_python or not name.startswith("litgpt")]
 
     from pellucid.core.environment import code_version, environment
 
     report: dict[str, Any] = {
         "what": "one training step: forward, backward, clip, AdamW; medians over interleaved rounds",
-        "command": "python benchmarks/train_step.py " + " ".join(sys.argv[1:]).replace(arguments.litgpt_python or "\0", "PYTHON"),
-        "code_version": code_version(), "environment": environment(), "shape": SHAPE, "tokens_per_step": TOKENS,
-        "omp_wait_policy": "PASSIVE",
-        "rounds": arguments.rounds, "threads": {},
+        "command": "python benchmarks/cpu_pretrain.py " + " ".join(sys.argv[1:]).replace(arguments.litgpt_python or "\0", "PYTHON"),
+        "code_version": code_version(), "environment": environment(), "shape": SHAPE,
+        "tokens_per_step": SHAPE["batch"] * SHAPE["context"], "omp_wait_policy": "PASSIVE", "rounds": arguments.rounds,
+        "threads": {}, "scaling": {},
     }  # fmt: skip
     for threads in arguments.threads:
-        result = measure(names, threads, arguments.rounds, arguments.litgpt_python)
+        pythons = {name: arguments.litgpt_python if name.startswith("litgpt") else sys.executable for name in names}
+        rows = run_in_turn([Contestant(name, threads, pythons[name], SHAPE) for name in names], arguments.rounds)
+        result = dict(zip(names, rows, strict=True))
         compared = {"cpu": compare(result, "cpu_s"), "wall": compare(result, "wall_s")}
-        report["threads"][str(threads)] = {"contestants": result, "against_the_fastest_compiled_peer": compared}
+        report["threads"][str(threads)] = {"contestants": result, "speed_over_peers": compared}
         for name, row in result.items():
             speed = row["tokens_per_s"]
             print(f"{threads} threads  {name:24s} {speed['wall']:7.0f} tok/s wall  {speed['cpu'] * threads:7.0f} tok/s by CPU time")
         print(json.dumps(compared), flush=True)
-    arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+        if not arguments.no_scaling:
+            report["scaling"][str(threads)] = scaling(threads, arguments.rounds)
+        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
