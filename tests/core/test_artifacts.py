@@ -101,6 +101,21 @@ def test_a_manifest_of_another_kind_or_of_no_kind_is_refused(tmp_path: Path) -> 
         read_manifest(tmp_path / "one")
 
 
+def test_damage_to_the_manifest_itself_is_found_whatever_it_hits(tmp_path: Path) -> None:
+    path = tmp_path / "shards"
+    build(path)
+    file = path / "manifest.json"
+    whole = file.read_bytes()
+    damaged = [whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :] for at in range(len(whole))]
+    for data in [*damaged, whole[:-1], whole + b" ", b""]:
+        file.write_bytes(data)
+        with pytest.raises(ArtifactError, match=r"manifest\.json"):
+            find_faults(path)
+        assert not is_current(path, KEY)
+    file.write_bytes(whole)
+    assert find_faults(path) == [] and is_current(path, KEY)
+
+
 def test_a_build_killed_at_any_moment_leaves_the_old_artifact_or_none(tmp_path: Path) -> None:
     path = tmp_path / "shards"
     build(path, text="old")

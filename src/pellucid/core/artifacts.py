@@ -18,7 +18,15 @@ import orjson
 
 from pellucid.core.environment import code_version, environment
 from pellucid.core.errors import ArtifactError
-from pellucid.core.files import disk_full_is_explained, fsync_directory, fsync_tree, read_json, sha256_file, write_json
+from pellucid.core.files import (
+    disk_full_is_explained,
+    fsync_directory,
+    fsync_tree,
+    json_bytes,
+    read_json,
+    sha256_file,
+    write_json,
+)
 
 __all__ = ["Build", "Key", "Manifest", "building", "find_faults", "fingerprint", "is_current", "read_manifest", "seal"]
 
@@ -47,7 +55,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One artifact's account: what it is, what it came from, what it holds, and how it was made."""
+    """One artifact's account: what it is, what it came from, what it holds, and how it was made.
+
+    `sha256` is that of the rest of the manifest, so that damage to the account itself shows; manifests from before it have none.
+    """
 
     kind: str
     schema_version: int
@@ -61,6 +72,7 @@ class Manifest:
     started_at: str
     seconds: float
     energy: dict[str, Any]
+    sha256: str = ""
 
     @property
     def key(self) -> dict[str, Any]:
@@ -77,15 +89,22 @@ class Build:
 
 
 def read_manifest(path: Path, kind: str | None = None) -> Manifest:
-    """Read an artifact's manifest; raise `ArtifactError` when there is none, or when it is of another kind."""
+    """Read an artifact's manifest; raise `ArtifactError` when there is none, when it is damaged, or when it is of another kind."""
     raw = read_json(path / MANIFEST)
     try:
         manifest = Manifest(**raw)
     except TypeError as error:
         raise ArtifactError(f"{path / MANIFEST} is not a Pellucid manifest: {error}") from error
+    as_written = json_bytes(raw) == (path / MANIFEST).read_bytes()
+    if not as_written or (manifest.sha256 and manifest.sha256 != _digest_of_manifest(raw)):
+        raise ArtifactError(f"{path / MANIFEST} was altered: its sha256 is not the one that it holds")
     if kind is not None and manifest.kind != kind:
         raise ArtifactError(f"{path} is a {manifest.kind!r} artifact, expected {kind!r}")
     return manifest
+
+
+def _digest_of_manifest(raw: Mapping[str, Any]) -> str:
+    return sha256(json_bytes({name: value for name, value in raw.items() if name != "sha256"})).hexdigest()
 
 
 def fingerprint(path: Path) -> str:
@@ -146,8 +165,11 @@ def seal(path: Path, key: Key, *, summary: Mapping[str, Any], started: float, en
         seconds=round(time.time() - started, 3),
         energy=dict(energy or {}),
     )
-    write_json(path / MANIFEST, asdict(manifest))
-    return manifest
+    # As it will be read: numbers may be numpy's here.
+    raw = orjson.loads(json_bytes(asdict(manifest)))
+    raw["sha256"] = _digest_of_manifest(raw)
+    write_json(path / MANIFEST, raw)
+    return Manifest(**raw)
 
 
 @contextmanager
