@@ -1,7 +1,8 @@
 """Proof: `pellucid train` survives kill -9 at any moment, also while a checkpoint is being written.
 
 The stage is small and saves every three steps, so that the writing of a checkpoint, which goes on beside training, takes up much of
-the time. Runs are killed again and again at random moments, and continued until they end, then compared with undisturbed ones:
+the time. Runs are killed again and again at random moments (every tenth before training has begun, four in ten of the others soon
+after a checkpoint was begun), and continued until they end, then compared with undisturbed ones:
 
 - one process: forked from this one, which has everything imported, so that a start costs no import; it calls the command line's
   `main`. Killed, it is started anew with the same command.
@@ -29,6 +30,7 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,8 @@ STEPS = {1: 120, 2: 60}
 LONGEST_S = {1: 1.2, 2: 2.5}
 # This part of the kills does not wait for training to begin, but comes within so many seconds of the start.
 EARLY_FRAC, EARLY_S = 0.1, {1: 1.5, 2: 6.0}
+# This part of the kills waits for the next checkpoint to be begun, and comes within so many seconds of that.
+AIMED_FRAC, AIMED_S = 0.4, {1: 0.03, 2: 0.15}
 # A start or a run that takes longer than this hangs.
 PATIENCE_S = 300
 
@@ -168,7 +172,8 @@ class Folder:
 
     def hidden(self) -> set[tuple[str, int]]:
         """What is being written or dropped, or was when a process was killed."""
-        return {(path.name, path.stat().st_ino) for path in self.checkpoints.glob(".*")}
+        with os.scandir(self.checkpoints) if self.checkpoints.is_dir() else nullcontext([]) as found:
+            return {(entry.name, entry.inode()) for entry in found if entry.name.startswith(".")}
 
     def logged(self) -> list[dict[str, Any]]:
         return [line for line in read_metrics(self.metrics) if "loss" in line]
@@ -281,7 +286,7 @@ def wait(process: Alone | Torchrun, until: Callable[[], bool] = lambda: False) -
     while process.running() and not until():
         if time.monotonic() > deadline:
             raise TimeoutError(f"nothing happened for {PATIENCE_S} s")
-        time.sleep(0.002)
+        time.sleep(0.0005)
 
 
 def disturb(process: Alone | Torchrun, folder: Folder, choose: random.Random, ranks: int) -> tuple[str, str] | None:
@@ -291,8 +296,12 @@ def disturb(process: Alone | Torchrun, folder: Folder, choose: random.Random, ra
     if not early:
         wait(process, lambda: folder.opened() != opened)
     moment = time.monotonic() + choose.uniform(0, EARLY_S[ranks] if early else LONGEST_S[ranks])
-    while process.running() and time.monotonic() < moment:
-        time.sleep(0.0005)
+    wait(process, lambda: time.monotonic() > moment)
+    if not early and choose.random() < AIMED_FRAC:
+        before = folder.hidden()
+        wait(process, lambda: bool(folder.hidden() - before))
+        moment = time.monotonic() + choose.uniform(0, AIMED_S[ranks])
+        wait(process, lambda: time.monotonic() > moment)
     if not process.running():
         return None
     # A rank that survives clears away what it was writing, so this is looked at first as well as afterwards.
