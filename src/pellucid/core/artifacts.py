@@ -33,6 +33,9 @@ __all__ = ["Build", "Key", "Manifest", "building", "find_faults", "fingerprint",
 MANIFEST = "manifest.json"
 KEY = "building.json"
 
+# How hidden names end that are only there while something is written, replaced or dropped.
+_LEFTOVERS = (".part", ".old", ".dropped")
+
 # Above this size a stage trusts file sizes on start; `pellucid verify` always reads every byte.
 DIGEST_LIMIT_BYTES = 4 * 2**30
 
@@ -186,6 +189,7 @@ def building(path: Path, key: Key, *, in_place: bool = False) -> Iterator[Build]
         _open_part(part, key, set_aside=in_place)
         build = Build(part)
         yield build
+    _clear_away_leftovers(part)
     seal(part, key, summary=build.summary, started=started)
     (part / KEY).unlink()
     if not in_place:
@@ -195,11 +199,14 @@ def building(path: Path, key: Key, *, in_place: bool = False) -> Iterator[Build]
 def _open_part(part: Path, key: Key, *, set_aside: bool) -> None:
     """Make the folder to build in: the interrupted build of the same key, or an empty one."""
     if part.exists():
-        if (part / KEY).is_file():
-            known = read_json(part / KEY)
-        elif (part / MANIFEST).is_file():
-            known = read_manifest(part).key
-        else:
+        try:
+            known = _built_from(part)
+        except ArtifactError as error:
+            if set_aside:
+                raise ArtifactError(
+                    f"{error}\nNothing else says what {part} was made from. Restore the file from a copy; or rename the folder and "
+                    "give the same command again, which then begins anew."
+                ) from error
             known = None
         if known != key.as_json() and set_aside:
             number = next(n for n in count(1) if not part.with_name(f"{part.name}.superseded-{n}").exists())
@@ -208,6 +215,23 @@ def _open_part(part: Path, key: Key, *, set_aside: bool) -> None:
             shutil.rmtree(part)
     write_json(part / KEY, key.as_json())
     (part / MANIFEST).unlink(missing_ok=True)
+
+
+def _built_from(part: Path) -> dict[str, Any] | None:
+    """The key of a build, interrupted or finished; None when there is no trace of one."""
+    if (part / KEY).is_file():
+        key: dict[str, Any] = read_json(part / KEY)
+        return key
+    return read_manifest(part).key if (part / MANIFEST).is_file() else None
+
+
+def _clear_away_leftovers(part: Path) -> None:
+    """Remove hidden files and folders of writes that a kill cut short: they would be sealed as contents."""
+    for left in sorted(part.rglob(".*")):
+        if left.suffix in _LEFTOVERS and left.is_dir():
+            shutil.rmtree(left)
+        elif left.suffix in _LEFTOVERS:
+            left.unlink(missing_ok=True)
 
 
 def replace_folder(new: Path, path: Path) -> None:
