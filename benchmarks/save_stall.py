@@ -31,8 +31,10 @@ import torch.distributed as dist
 
 from pellucid.checkpoint.files import save_checkpoint
 from pellucid.checkpoint.retention import apply_retention
+from pellucid.cli.main import THREADS_WAIT
 from pellucid.core.environment import code_version, environment
 from pellucid.core.files import write_json
+from pellucid.core.processes import available_cores
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.optim.optimizer import build_optimizer
 from pellucid.recipe.load import load_recipe
@@ -70,7 +72,6 @@ def worker(options: argparse.Namespace) -> None:
     stage = recipe.train[0]
     keep_freed_memory()
     with open_world() as world, deterministic():
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // world.size))
         device = pick_device(stage.precision)
         model = Decoder(recipe.model)
         init_weights(model, 1)
@@ -186,7 +187,9 @@ def main() -> int:
                 subprocess.run(call, check=True, stderr=subprocess.DEVNULL)
             start = [] if ranks == 1 else ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
             call = [sys.executable, *start, __file__, f"--work={scratch}", *shape]
-            done = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True)
+            # Threads as the command line has them; under torchrun each process gets its share of the cores.
+            threads = {**THREADS_WAIT, "OMP_NUM_THREADS": str(max(1, available_cores() // ranks))}
+            done = subprocess.run(call, env=os.environ | threads, stdout=subprocess.PIPE, text=True, check=True)
         result["ranks"][str(ranks)] = figures(json.loads(done.stdout.splitlines()[-1]), options.every_steps)
         write_json(options.out, result)
         print(ranks, "rank(s):", {name: value for name, value in result["ranks"][str(ranks)].items() if name != "each"}, flush=True)
