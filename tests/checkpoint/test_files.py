@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pellucid.checkpoint import files
 from pellucid.checkpoint.files import checkpoint_step, load_checkpoint, read_section, save_checkpoint
 from pellucid.checkpoint.retention import latest_good
 from pellucid.core.errors import ArtifactError, DiskFullError
@@ -90,13 +91,13 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, harm: str) -> None:
         load_checkpoint(path)
 
 
-def test_a_folder_without_manifest_or_of_another_format_is_no_checkpoint(tmp_path: Path) -> None:
-    path = save_checkpoint(tmp_path, 1, state(), meta=META)
-    manifest = path / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+def test_a_folder_without_manifest_or_of_another_format_is_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as future:
+        future.setattr(files, "SCHEMA_VERSION", 9)
+        path = save_checkpoint(tmp_path, 1, state(), meta=META)
     with pytest.raises(ArtifactError, match="format 9; this version reads 1"):
         load_checkpoint(path)
-    manifest.unlink()
+    (path / "manifest.json").unlink()
     with pytest.raises(ArtifactError, match=r"manifest\.json is missing"):
         load_checkpoint(path)
 

@@ -89,6 +89,29 @@ def test_the_fingerprint_depends_on_contents_and_not_on_time(tmp_path: Path) -> 
     assert fingerprint(tmp_path / "one") == fingerprint(tmp_path / "two") != fingerprint(tmp_path / "three")
 
 
+def test_what_a_kill_left_half_written_is_cleared_away_and_not_sealed(tmp_path: Path) -> None:
+    path = tmp_path / "pretrain"
+    with building(path, KEY, in_place=True) as part:
+        (part.path / ".metrics.jsonl.123.part").write_text("half")
+        (part.path / "checkpoints" / ".step-00000002.part").mkdir(parents=True)
+        (part.path / "checkpoints" / ".step-00000002.part" / "model.safetensors").write_text("half")
+        (part.path / ".gitignore").write_text("*")
+    assert read_manifest(path).outputs.keys() == {".gitignore"}
+    assert {file.name for file in path.rglob("*")} == {".gitignore", "checkpoints", "manifest.json"}
+
+
+def test_training_whose_own_account_is_damaged_is_neither_continued_nor_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "pretrain"
+    build(path, in_place=True)
+    (path / "manifest.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"manifest\.json is not JSON(.|\n)*rename the folder"):
+        build(path, in_place=True)
+    assert (path / "inner" / "file.txt").read_text() == "hello"
+    path.rename(tmp_path / "old")
+    build(path, in_place=True)
+    assert is_current(path, KEY)
+
+
 def test_a_manifest_of_another_kind_or_of_no_kind_is_refused(tmp_path: Path) -> None:
     build(tmp_path / "one")
     with pytest.raises(ArtifactError, match="is a 'shards' artifact, expected 'documents'"):
@@ -99,6 +122,21 @@ def test_a_manifest_of_another_kind_or_of_no_kind_is_refused(tmp_path: Path) -> 
     (tmp_path / "one" / "manifest.json").write_text("{")
     with pytest.raises(ArtifactError, match="is not JSON"):
         read_manifest(tmp_path / "one")
+
+
+def test_damage_to_the_manifest_itself_is_found_whatever_it_hits(tmp_path: Path) -> None:
+    path = tmp_path / "shards"
+    build(path)
+    file = path / "manifest.json"
+    whole = file.read_bytes()
+    damaged = [whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :] for at in range(len(whole))]
+    for data in [*damaged, whole[:-1], whole + b" ", b""]:
+        file.write_bytes(data)
+        with pytest.raises(ArtifactError, match=r"manifest\.json"):
+            find_faults(path)
+        assert not is_current(path, KEY)
+    file.write_bytes(whole)
+    assert find_faults(path) == [] and is_current(path, KEY)
 
 
 def test_a_build_killed_at_any_moment_leaves_the_old_artifact_or_none(tmp_path: Path) -> None:

@@ -19,6 +19,13 @@ def test_a_missing_file_and_a_missing_ledger_are_named(run_copy: Path) -> None:
     assert any("ledger.jsonl is missing" in fault for fault in faults)
 
 
+def test_a_missing_manifest_is_a_fault_unless_the_stage_is_being_built(run_copy: Path) -> None:
+    for name in ("shards", "scores", "pretrain"):
+        (run_copy / name / "manifest.json").unlink()
+    (run_copy / "pretrain" / "building.json").write_text("{}")
+    assert verify_run(run_copy).faults == [f"{run_copy / name / 'manifest.json'} is missing" for name in ("scores", "shards")]
+
+
 def test_averages_are_checked_as_well(run_copy: Path) -> None:
     assert main(["average", str(run_copy)]) == 0
     result = verify_run(run_copy)

@@ -74,6 +74,14 @@ def test_a_finished_stage_run_again_trains_no_step(tiny: Any, tmp_path: Path) ->
     assert (final(tmp_path, 4), losses(tmp_path)) == before
 
 
+def test_surplus_checkpoints_that_a_kill_left_at_the_very_end_are_dropped_by_the_next_call(tiny: Any, tmp_path: Path) -> None:
+    for keep_last, left in ((3, ["step-00000005", "step-00000010", "step-00000012"]), (1, ["step-00000012"])):
+        run_stage(
+            tiny.stage(12, checkpoint=CheckpointConfig(every_steps=5, keep_last=keep_last)), tiny.model, tiny.order(), 1, tmp_path
+        )
+        assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == left
+
+
 def test_the_next_stage_begins_with_the_weights_of_the_one_before(tiny: Any, tmp_path: Path) -> None:
     summary = run_stage(tiny.stage(4), tiny.model, tiny.order(), 1, tmp_path / "a")
     checkpoint = tmp_path / "a" / summary["checkpoint"]

@@ -18,12 +18,23 @@ import orjson
 
 from pellucid.core.environment import code_version, environment
 from pellucid.core.errors import ArtifactError
-from pellucid.core.files import disk_full_is_explained, fsync_directory, fsync_tree, read_json, sha256_file, write_json
+from pellucid.core.files import (
+    disk_full_is_explained,
+    fsync_directory,
+    fsync_tree,
+    json_bytes,
+    read_json,
+    sha256_file,
+    write_json,
+)
 
 __all__ = ["Build", "Key", "Manifest", "building", "find_faults", "fingerprint", "is_current", "read_manifest", "seal"]
 
 MANIFEST = "manifest.json"
 KEY = "building.json"
+
+# How hidden names end that are only there while something is written, replaced or dropped.
+_LEFTOVERS = (".part", ".old", ".dropped")
 
 # Above this size a stage trusts file sizes on start; `pellucid verify` always reads every byte.
 DIGEST_LIMIT_BYTES = 4 * 2**30
@@ -47,7 +58,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One artifact's account: what it is, what it came from, what it holds, and how it was made."""
+    """One artifact's account: what it is, what it came from, what it holds, and how it was made.
+
+    `sha256` is that of the rest of the manifest, so that damage to the account itself shows; manifests from before it have none.
+    """
 
     kind: str
     schema_version: int
@@ -61,6 +75,7 @@ class Manifest:
     started_at: str
     seconds: float
     energy: dict[str, Any]
+    sha256: str = ""
 
     @property
     def key(self) -> dict[str, Any]:
@@ -77,15 +92,22 @@ class Build:
 
 
 def read_manifest(path: Path, kind: str | None = None) -> Manifest:
-    """Read an artifact's manifest; raise `ArtifactError` when there is none, or when it is of another kind."""
+    """Read an artifact's manifest; raise `ArtifactError` when there is none, when it is damaged, or when it is of another kind."""
     raw = read_json(path / MANIFEST)
     try:
         manifest = Manifest(**raw)
     except TypeError as error:
         raise ArtifactError(f"{path / MANIFEST} is not a Pellucid manifest: {error}") from error
+    as_written = json_bytes(raw) == (path / MANIFEST).read_bytes()
+    if not as_written or (manifest.sha256 and manifest.sha256 != _digest_of_manifest(raw)):
+        raise ArtifactError(f"{path / MANIFEST} was altered: its sha256 is not the one that it holds")
     if kind is not None and manifest.kind != kind:
         raise ArtifactError(f"{path} is a {manifest.kind!r} artifact, expected {kind!r}")
     return manifest
+
+
+def _digest_of_manifest(raw: Mapping[str, Any]) -> str:
+    return sha256(json_bytes({name: value for name, value in raw.items() if name != "sha256"})).hexdigest()
 
 
 def fingerprint(path: Path) -> str:
@@ -146,8 +168,11 @@ def seal(path: Path, key: Key, *, summary: Mapping[str, Any], started: float, en
         seconds=round(time.time() - started, 3),
         energy=dict(energy or {}),
     )
-    write_json(path / MANIFEST, asdict(manifest))
-    return manifest
+    # As it will be read: numbers may be numpy's here.
+    raw = orjson.loads(json_bytes(asdict(manifest)))
+    raw["sha256"] = _digest_of_manifest(raw)
+    write_json(path / MANIFEST, raw)
+    return Manifest(**raw)
 
 
 @contextmanager
@@ -164,6 +189,7 @@ def building(path: Path, key: Key, *, in_place: bool = False) -> Iterator[Build]
         _open_part(part, key, set_aside=in_place)
         build = Build(part)
         yield build
+    _clear_away_leftovers(part)
     seal(part, key, summary=build.summary, started=started)
     (part / KEY).unlink()
     if not in_place:
@@ -173,11 +199,14 @@ def building(path: Path, key: Key, *, in_place: bool = False) -> Iterator[Build]
 def _open_part(part: Path, key: Key, *, set_aside: bool) -> None:
     """Make the folder to build in: the interrupted build of the same key, or an empty one."""
     if part.exists():
-        if (part / KEY).is_file():
-            known = read_json(part / KEY)
-        elif (part / MANIFEST).is_file():
-            known = read_manifest(part).key
-        else:
+        try:
+            known = _built_from(part)
+        except ArtifactError as error:
+            if set_aside:
+                raise ArtifactError(
+                    f"{error}\nNothing else says what {part} was made from. Restore the file from a copy; or rename the folder and "
+                    "give the same command again, which then begins anew."
+                ) from error
             known = None
         if known != key.as_json() and set_aside:
             number = next(n for n in count(1) if not part.with_name(f"{part.name}.superseded-{n}").exists())
@@ -186,6 +215,23 @@ def _open_part(part: Path, key: Key, *, set_aside: bool) -> None:
             shutil.rmtree(part)
     write_json(part / KEY, key.as_json())
     (part / MANIFEST).unlink(missing_ok=True)
+
+
+def _built_from(part: Path) -> dict[str, Any] | None:
+    """The key of a build, interrupted or finished; None when there is no trace of one."""
+    if (part / KEY).is_file():
+        key: dict[str, Any] = read_json(part / KEY)
+        return key
+    return read_manifest(part).key if (part / MANIFEST).is_file() else None
+
+
+def _clear_away_leftovers(part: Path) -> None:
+    """Remove hidden files and folders of writes that a kill cut short: they would be sealed as contents."""
+    for left in sorted(part.rglob(".*")):
+        if left.suffix in _LEFTOVERS and left.is_dir():
+            shutil.rmtree(left)
+        elif left.suffix in _LEFTOVERS:
+            left.unlink(missing_ok=True)
 
 
 def replace_folder(new: Path, path: Path) -> None:

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pellucid.core.artifacts import find_faults
+from pellucid.core.artifacts import KEY, MANIFEST, find_faults
 from pellucid.core.errors import ArtifactError
 from pellucid.core.ledger import read_ledger
 
 __all__ = ["Verification", "verify_run"]
+
+# The stages whose folders have another name than they.
+_FOLDERS = {"evaluate": "scores", "export": "exports"}
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,10 @@ class Verification:
 
 
 def verify_run(run: Path) -> Verification:
-    """Read every byte of every artifact under `run` and compare it with its manifest; check the ledger's chain."""
+    """Read every byte of every artifact under `run` and compare it with its manifest; check the ledger's chain.
+
+    A stage's folder without a manifest is a fault, unless the stage is still being built there.
+    """
     checked, faults = [], []
     for manifest in sorted([*run.glob("*/manifest.json"), *run.glob("averages/*/*/manifest.json")]):
         checked.append(str(manifest.parent.relative_to(run)))
@@ -31,10 +37,16 @@ def verify_run(run: Path) -> Verification:
     if ledger.is_file():
         checked.append("ledger.jsonl")
         try:
-            for _ in read_ledger(ledger):
-                pass
+            stages = {event["stage"] for event in read_ledger(ledger) if "stage" in event}
+            folders = sorted(run / _FOLDERS.get(stage, stage) for stage in stages)
+            # What is being made lies elsewhere, or holds a key: an artifact with neither has lost its manifest.
+            faults += [f"{folder / MANIFEST} is missing" for folder in folders if folder.is_dir() and not _accounted(folder)]
         except ArtifactError as error:
             faults.append(str(error))
     elif checked:
         faults.append(f"{ledger} is missing")
     return Verification(checked, faults)
+
+
+def _accounted(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file() or (folder / KEY).is_file()

@@ -14,7 +14,7 @@ from pellucid.checkpoint.files import checkpoint_step, load_checkpoint
 from pellucid.checkpoint.memory import MemorySnapshots, Seat
 from pellucid.checkpoint.models import check_architecture
 from pellucid.checkpoint.part import Snapshot
-from pellucid.checkpoint.retention import drop_after, latest_good
+from pellucid.checkpoint.retention import apply_retention, drop_after, latest_good
 from pellucid.checkpoint.slots import ram_folder
 from pellucid.core.errors import ArtifactError, StoppedError, TrainingError
 from pellucid.recipe.model import ModelConfig
@@ -84,6 +84,9 @@ class Saver:
         """Begin to write a checkpoint of this step unless there is one; then what the retention rule does not keep is dropped."""
         step = state.progress.step
         if step == self._step:
+            if step == self._stage.total_steps and self._world.is_first:
+                # A kill may have come between the last checkpoint and this, and no further one will make up for it.
+                apply_retention(self._root, self._stage.checkpoint)
             return
         stage, model = self._stage.model_dump(mode="json"), self._model.model_dump(mode="json")
         self._path = self._writer.wait() or self._path
