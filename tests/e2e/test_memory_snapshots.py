@@ -41,7 +41,7 @@ def torchrun(ram: Path, *jobs: dict[str, Any]) -> None:
 
 
 def events(out: Path) -> list[tuple[int, int | str | None]]:
-    lines = [line for line in read_metrics(out / "metrics.jsonl") if "event" in line]
+    lines = [line for line in read_metrics(out / "metrics.jsonl") if line.get("event") in ("start", "resume")]
     return [(line["step"], line.get("memory_step", line.get("checkpoint"))) for line in lines]
 
 
