@@ -1,5 +1,8 @@
 from pathlib import Path
 
+import pytest
+
+from pellucid.core.errors import ArtifactError
 from pellucid.core.metrics import MetricsLog, read_metrics
 
 
@@ -20,3 +23,10 @@ def test_a_line_cut_short_is_passed_over(tmp_path: Path) -> None:
     path.write_bytes(b'{"step":1}\n{"step":2')
     assert list(read_metrics(path)) == [{"step": 1}]
     assert list(read_metrics(tmp_path / "none")) == []
+
+
+def test_a_damaged_line_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step":1}\n{"step"\xff2}\n{"step":3}\n')
+    with pytest.raises(ArtifactError, match=r"metrics\.jsonl, line 2 is damaged .*restore the file, or delete the line"):
+        list(read_metrics(path))

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from pellucid.core.errors import ArtifactError
 from pellucid.core.files import disk_full_is_explained, write_bytes
 
 __all__ = ["MetricsLog", "read_metrics"]
@@ -33,10 +34,18 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a metrics file in order; nothing when there is none. A last line cut short is passed over."""
+    """Yield the records of a metrics file in order; nothing when there is none. A last line cut short is passed over.
+
+    Raises `ArtifactError` naming a line that is damaged.
+    """
     if not path.is_file():
         return
     with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield orjson.loads(line)
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                record = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise ArtifactError(f"{path}, line {number} is damaged ({error}): restore the file, or delete the line") from error
+            yield record
