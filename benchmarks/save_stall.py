@@ -111,7 +111,8 @@ def worker(options: argparse.Namespace) -> None:
                 lengths[mode_of(segment - 1)].append(now_s - began[0])
                 began[0] = now_s
 
-        train(state, task, Hooks(lambda _: None, save, saver.last_saved, lambda: None, lambda _: None))
+        none = {name: lambda _: None for name in ("watch", "snapshot", "log", "event")}
+        train(state, task, Hooks(save=save, last_saved=saver.last_saved, stop=lambda: None, **none))
         largest = {
             mode: np.max(np.split(world.gather(np.array(found)[:, None]), world.size), axis=0)[:, 0].tolist()
             for mode, found in stalls.items()
