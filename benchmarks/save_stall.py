@@ -118,7 +118,7 @@ def worker(options: argparse.Namespace) -> None:
             for mode, found in stalls.items()
         }
         path = Path(saver.last_saved())
-        saver.close()
+        saver.__exit__(None, None, None)
         if world.is_first:
             written = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
             found = {
