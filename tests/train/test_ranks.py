@@ -9,6 +9,7 @@ import torch
 from pellucid.core.metrics import read_metrics
 from pellucid.model.decoder import Decoder
 from pellucid.train import heartbeat
+from pellucid.train.device import Device
 from pellucid.train.ranks import watch_ranks
 from pellucid.train.world import World
 
@@ -35,5 +36,5 @@ def test_a_stopped_rank_is_named_and_its_return_is_told(tmp_path: Path, ranks: A
 
 
 def test_alone_there_is_no_one_to_watch(tiny: Any) -> None:
-    with watch_ranks(World(), Decoder(tiny.model), torch.device("cpu")) as watch:
+    with watch_ranks(World(), Decoder(tiny.model), Device(torch.device("cpu"), "fp32")) as watch:
         assert watch is None

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pellucid.model.decoder import Decoder
+from pellucid.train.device import Device
 from pellucid.train.stragglers import OwnWork, Stragglers
 
 
@@ -41,7 +42,7 @@ def test_a_rank_that_became_slow_again_is_told_of_again() -> None:
 
 
 def test_the_time_between_working_and_working_does_not_count(tiny: Any) -> None:
-    work = OwnWork(Decoder(tiny.model), torch.device("cpu"))
+    work = OwnWork(Decoder(tiny.model), Device(torch.device("cpu"), "fp32"))
     with work.working():
         time.sleep(0.02)
     time.sleep(0.5)

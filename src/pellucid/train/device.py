@@ -4,10 +4,10 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -74,6 +74,20 @@ class Device:
                 self.synchronize()
                 fastest = min(fastest, time.perf_counter() - started)
         return 2 * size**3 / fastest, size
+
+    def mark(self) -> Any:
+        """Return this moment on the device's own clock: an event of the current stream on a GPU, else the processor's time."""
+        if self.device.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+    def seconds(self, spans: Iterable[tuple[Any, Any]]) -> float:
+        """Return the seconds between pairs of marks, added up. The device must have passed them: the caller synchronises."""
+        if self.device.type != "cuda":
+            return float(sum(end - begin for begin, end in spans))
+        return float(sum(begin.elapsed_time(end) for begin, end in spans)) / 1000
 
     def synchronize(self) -> None:
         """Wait until the device has done what was asked of it."""

@@ -151,24 +151,15 @@ class _TimedObjective:
 
     def __call__(self, model: Decoder, batch: MicroBatch) -> ObjectiveLoss:
         """Return the loss of one micro-batch."""
-        begin = self._mark()
+        begin = self._device.mark()
         loss = self._objective(model, batch)
-        self._marks.append((begin, self._mark()))
+        self._marks.append((begin, self._device.mark()))
         return loss
 
     def collect(self) -> float:
         """Return the seconds since the last call. The device must have finished."""
         marks, self._marks = self._marks, []
-        if self._device.device.type == "cuda":
-            return float(sum(begin.elapsed_time(end) for begin, end in marks)) / 1000
-        return float(sum(end - begin for begin, end in marks))
-
-    def _mark(self) -> Any:
-        if self._device.device.type != "cuda":
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        event.record()
-        return event
+        return self._device.seconds(marks)
 
 
 class _Log:

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
 
 from pellucid.core.errors import PellucidWarning
 from pellucid.core.progress import console
 from pellucid.model.decoder import Decoder
+from pellucid.train.device import Device
 from pellucid.train.heartbeat import Heartbeat
 from pellucid.train.stragglers import OwnWork, Stragglers
 from pellucid.train.world import World
@@ -23,7 +23,7 @@ __all__ = ["RankWatch", "watch_ranks"]
 class RankWatch:
     """Tells people of ranks that are slow, stuck or silent, on standard error at once, and as events for metrics.jsonl."""
 
-    def __init__(self, world: World, model: Decoder, device: torch.device) -> None:
+    def __init__(self, world: World, model: Decoder, device: Device) -> None:
         assert world.store is not None, "a world of several has a store"
         self._world = world
         self._places = world.everyone(f"{socket.gethostname()}, process {os.getpid()}")
@@ -60,7 +60,7 @@ class RankWatch:
 
 
 @contextmanager
-def watch_ranks(world: World, model: Decoder, device: torch.device) -> Iterator[RankWatch | None]:
+def watch_ranks(world: World, model: Decoder, device: Device) -> Iterator[RankWatch | None]:
     """Watch over the ranks during the block; None in a world of one, which has no one to wait for."""
     if world.size == 1:
         yield None

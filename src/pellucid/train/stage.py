@@ -86,7 +86,7 @@ def run_stage(
             saver.restore(checkpoint, state)
         task = Task(stage, order, _objective(stage), device, _gradients(state, stage, world), world, compiled)
         skips = SkipList(out)
-        with _bar(stage, world) as bar, watch_ranks(world, model, device.device) as ranks:
+        with _bar(stage, world) as bar, watch_ranks(world, model, device) as ranks:
             while True:
                 task = replace(task, skips=skips.steps, ranks=ranks)
                 recorder = Recorder(out, task, state, resumed_from=checkpoint, sample=sample)

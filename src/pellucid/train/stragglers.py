@@ -5,7 +5,6 @@ collectives: reading data, and the forward pass without what FSDP waits for befo
 """
 
 import statistics
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import torch
 from torch.distributed.fsdp import FSDPModule
 
 from pellucid.model.decoder import Decoder
+from pellucid.train.device import Device
 
 __all__ = ["OwnWork", "Stragglers"]
 
@@ -22,8 +22,8 @@ __all__ = ["OwnWork", "Stragglers"]
 class OwnWork:
     """Measures the seconds that this rank works by itself, on the device's own clock (events of its stream on a GPU)."""
 
-    def __init__(self, model: Decoder, device: torch.device) -> None:
-        self._on_gpu = device.type == "cuda"
+    def __init__(self, model: Decoder, device: Device) -> None:
+        self._device = device
         self._spans: list[tuple[Any, Any]] = []
         self._waits: list[tuple[Any, Any]] = []
         self._begun: Any = None
@@ -36,34 +36,24 @@ class OwnWork:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Count the time of the block, except what is spent on gathering parameters."""
-        begun = self._mark()
+        begun = self._device.mark()
         yield
-        self._spans.append((begun, self._mark()))
+        self._spans.append((begun, self._device.mark()))
 
     def collect(self) -> float:
         """Return the seconds since the last call, and begin anew. On a GPU it must have done its work: the caller synchronises."""
-        seconds = sum(self._seconds(*span) for span in self._spans) - sum(self._seconds(*wait) for wait in self._waits)
+        seconds = self._device.seconds(self._spans) - self._device.seconds(self._waits)
         self._spans.clear()
         self._waits.clear()
         return max(0.0, seconds)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _before_gathering(self, *_: Any) -> None:
-        self._begun = self._mark()
+        self._begun = self._device.mark()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _after_gathering(self, *_: Any) -> None:
-        self._waits.append((self._begun, self._mark()))
-
-    def _mark(self) -> Any:
-        if not self._on_gpu:
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        event.record()
-        return event
-
-    def _seconds(self, begun: Any, ended: Any) -> float:
-        return float(begun.elapsed_time(ended) / 1000 if self._on_gpu else ended - begun)
+        self._waits.append((self._begun, self._device.mark()))
 
 
 class Stragglers:
