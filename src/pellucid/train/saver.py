@@ -89,7 +89,7 @@ class Saver:
                 apply_retention(self._root, self._stage.checkpoint)
             return
         stage, model = self._stage.model_dump(mode="json"), self._model.model_dump(mode="json")
-        self._path = self._writer.wait() or self._path
+        self.last_saved()
         self._writer.write(step, state.state_dict(), meta={"step": step, **self._origin, "stage": stage, "model": model})
         self._step = step
 

@@ -74,8 +74,7 @@ def run_stage(
             load_weights(model, init_from)
         checkpoint_activations(model, stage.activation_checkpointing)
         compiled = compile_model(model, stage.compile, device.device)
-        sharded = world.size > 1 and not stage.exact
-        if sharded:
+        if world.size > 1 and not stage.exact:
             shard_model(model, stage.parallel, world, device.device)
         else:
             model.to(device.device)
