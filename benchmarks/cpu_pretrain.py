@@ -2,7 +2,8 @@
 
 Every contestant runs in a process of its own and is asked for one step at a time, round robin, so that all of them meet the same
 machine: quote ratios. A step is forward, backward, clipping to norm 1 and AdamW; losses are next-token cross-entropy of the same
-random ids. Then, in the same way, our own step at growing contexts, vocabularies and widths: how its time scales.
+random ids. Then the same with longer sequences of several documents, attention confined to each: with the peer that can do so.
+Then, in the same way, our own step at growing contexts, documents, vocabularies and widths: how its time scales.
 
     python benchmarks/cpu_pretrain.py                                     # needs pellucid[hf]
     python benchmarks/cpu_pretrain.py --litgpt-python VENV/bin/python     # an environment of litgpt's own
@@ -24,11 +25,15 @@ from pathlib import Path
 from typing import Any
 
 SHAPE = {"vocab": 8192, "context": 512, "hidden": 256, "layers": 6, "heads": 4, "mlp": 704, "batch": 8}
+DOCUMENTS = {"context": 2048, "batch": 2, "document": 300}
+"""What changes in the shape to have sequences of several documents of so many tokens."""
 FAMILIES = ("pellucid", "transformers", "litgpt", "nanochat")
 CONTESTANTS = tuple(family + compiled for family in FAMILIES for compiled in ("", "-compiled"))
+WITH_DOCUMENTS = ("pellucid", "transformers", "transformers-compiled")
 # What grows, and how; a step has 2048 tokens at every point, so that times of one series differ by nothing else.
 SCALING = {
     "seq_tokens": [{"context": tokens, "batch": 2048 // tokens} for tokens in (128, 256, 512, 1024, 2048)],
+    "document_tokens": [{"context": 2048, "batch": 1, "document": tokens} for tokens in (32, 128, 512, 2048)],
     "vocab_tokens": [{"vocab": vocab, "batch": 4} for vocab in (2048, 8192, 32_768, 100_352)],
     "parameters": [{"hidden": 64 * heads, "heads": heads, "mlp": 176 * heads, "batch": 4} for heads in (2, 4, 6, 8, 12)],
 }
@@ -37,6 +42,7 @@ SCALING = {
 def pellucid_step(ids: Any, compiled: bool) -> Any:
     import torch
 
+    from pellucid.kernels.attention import Documents
     from pellucid.model.decoder import Decoder, init_weights
     from pellucid.recipe.model import ModelConfig
     from pellucid.train.allocation import keep_freed_memory
@@ -53,9 +59,10 @@ def pellucid_step(ids: Any, compiled: bool) -> Any:
     init_weights(model, 0)
     compile_model(model, "on" if compiled else "off", torch.device("cpu"))
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+    documents = Documents.of(document_numbers(inputs)) if "document" in SHAPE else None
 
     def loss() -> torch.Tensor:
-        return token_loss(model(inputs), model.head_weight, targets).loss_sum / targets.numel()
+        return token_loss(model(inputs, documents=documents), model.head_weight, targets).loss_sum / targets.numel()
 
     return model, loss
 
@@ -75,10 +82,19 @@ def transformers_step(ids: Any, compiled: bool) -> Any:
     forward = torch.compile(model) if compiled else model
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
+    # Positions that begin again are how transformers is told of documents; it makes a mask of them.
+    positions = torch.arange(inputs.shape[1])[None] % SHAPE["document"] if "document" in SHAPE else None
+
     def loss() -> torch.Tensor:
-        return F.cross_entropy(forward(input_ids=inputs).logits.flatten(0, 1), targets.flatten())
+        return F.cross_entropy(forward(input_ids=inputs, position_ids=positions).logits.flatten(0, 1), targets.flatten())
 
     return model, loss
+
+
+def document_numbers(inputs: Any) -> Any:
+    import torch
+
+    return (torch.arange(inputs.shape[1]) // SHAPE["document"]).repeat(len(inputs), 1)
 
 
 def litgpt_step(ids: Any, compiled: bool) -> Any:
@@ -220,7 +236,7 @@ def scaling(threads: int, rounds: int) -> dict[str, Any]:
     for what, changes in SCALING.items():
         shapes = [{**SHAPE, **change} for change in changes]
         rows = run_in_turn([Contestant("pellucid", threads, sys.executable, shape) for shape in shapes], rounds)
-        key = {"seq_tokens": "context", "vocab_tokens": "vocab"}.get(what)
+        key = {"seq_tokens": "context", "document_tokens": "document", "vocab_tokens": "vocab"}.get(what)
         sizes = [shape[key] if key else row["parameters"] for shape, row in zip(shapes, rows, strict=True)]
         points = [{"size": size, "shape": shape, **row} for size, shape, row in zip(sizes, shapes, rows, strict=True)]
         found: dict[str, Any] = {"points": points}
@@ -268,18 +284,22 @@ def main() -> None:
         "command": "python benchmarks/cpu_pretrain.py " + " ".join(sys.argv[1:]).replace(arguments.litgpt_python or "\0", "PYTHON"),
         "code_version": code_version(), "environment": environment(), "shape": SHAPE,
         "tokens_per_step": SHAPE["batch"] * SHAPE["context"], "omp_wait_policy": "PASSIVE", "rounds": arguments.rounds,
-        "threads": {}, "scaling": {},
+        "threads": {}, "documents": {}, "documents_shape": DOCUMENTS, "scaling": {},
     }  # fmt: skip
+    pythons = {name: arguments.litgpt_python if name.startswith("litgpt") else sys.executable for name in names}
     for threads in arguments.threads:
-        pythons = {name: arguments.litgpt_python if name.startswith("litgpt") else sys.executable for name in names}
-        rows = run_in_turn([Contestant(name, threads, pythons[name], SHAPE) for name in names], arguments.rounds)
-        result = dict(zip(names, rows, strict=True))
-        compared = {"cpu": compare(result, "cpu_s"), "wall": compare(result, "wall_s")}
-        report["threads"][str(threads)] = {"contestants": result, "speed_over_peers": compared}
-        for name, row in result.items():
-            speed = row["tokens_per_s"]
-            print(f"{threads} threads  {name:24s} {speed['wall']:7.0f} tok/s wall  {speed['cpu'] * threads:7.0f} tok/s by CPU time")
-        print(json.dumps(compared), flush=True)
+        for what, shape in {"threads": SHAPE, "documents": SHAPE | DOCUMENTS}.items():
+            present = [name for name in names if what == "threads" or name in WITH_DOCUMENTS]
+            contestants = [Contestant(name, threads, pythons[name], shape) for name in present]
+            result = dict(zip(present, run_in_turn(contestants, arguments.rounds), strict=True))
+            compared = {"cpu": compare(result, "cpu_s"), "wall": compare(result, "wall_s")}
+            report[what][str(threads)] = {"contestants": result, "speed_over_peers": compared}
+            print({"threads": "causal", "documents": f"documents of {DOCUMENTS['document']} tokens"}[what])
+            for name, row in result.items():
+                speed = row["tokens_per_s"]
+                by_cpu = speed["cpu"] * threads
+                print(f"{threads} threads  {name:24s} {speed['wall']:7.0f} tok/s wall  {by_cpu:7.0f} tok/s by CPU time")
+            print(json.dumps(compared), flush=True)
         if not arguments.no_scaling:
             report["scaling"][str(threads)] = scaling(threads, arguments.rounds)
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")

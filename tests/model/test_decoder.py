@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.core.errors import UsageError
+from pellucid.kernels.attention import Documents
 from pellucid.model.cache import KVCache
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe import model as recipe_model
@@ -48,8 +49,10 @@ def built(config: ModelConfig, seed: int = 3) -> Decoder:
     return model.eval()
 
 
-def documents(lengths: list[int]) -> torch.Tensor:
-    return torch.cat([torch.full((length,), i, dtype=torch.int32) for i, length in enumerate(lengths)])
+def documents(*rows: list[int]) -> Documents:
+    """Documents of these lengths in each sequence."""
+    number_BT = [torch.cat([torch.full((length,), i, dtype=torch.int32) for i, length in enumerate(lengths)]) for lengths in rows]
+    return Documents.of(torch.stack(number_BT))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,7 @@ def test_attention_inside_documents_equals_running_each_document_alone(lengths: 
     model = built(config)
     ids_T = torch.randint(config.vocab_tokens, (sum(lengths),), generator=torch.Generator().manual_seed(len(lengths)))
     with torch.no_grad():
-        together = model(ids_T[None], documents_BT=documents(lengths)[None])[0]
+        together = model(ids_T[None], documents=documents(lengths))[0]
         alone = torch.cat([model(part[None])[0] for part in ids_T.split(lengths)])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
 
@@ -123,11 +126,12 @@ def test_attention_inside_documents_equals_running_each_document_alone(lengths: 
 def test_documents_of_one_batch_do_not_share_their_borders() -> None:
     model = built(small())
     ids_BT = torch.randint(97, (2, 30), generator=torch.Generator().manual_seed(1))
-    documents_BT = torch.stack([documents([11, 19]), documents([25, 5])])
+    lengths = [[11, 19], [25, 5]]
     with torch.no_grad():
-        together = model(ids_BT, documents_BT=documents_BT)
+        together = model(ids_BT, documents=documents(*lengths))
         for row in range(2):
-            torch.testing.assert_close(together[row], model(ids_BT[row : row + 1], documents_BT=documents_BT[row : row + 1])[0])
+            alone = model(ids_BT[row : row + 1], documents=documents(lengths[row]))[0]
+            torch.testing.assert_close(together[row], alone)
 
 
 def test_given_positions_are_used_and_the_default_counts_from_zero() -> None:
@@ -159,8 +163,8 @@ def test_a_sequence_longer_than_the_context_is_refused_with_both_figures() -> No
 
 def test_documents_and_a_cache_are_refused_together() -> None:
     config = small()
-    with pytest.raises(UsageError, match="documents_BT"):
-        Decoder(config)(torch.zeros(1, 4, dtype=torch.long), documents_BT=torch.zeros(1, 4), cache=KVCache(config))
+    with pytest.raises(UsageError, match="documents cannot be combined with a cache"):
+        Decoder(config)(torch.zeros(1, 4, dtype=torch.long), documents=documents([1, 3]), cache=KVCache(config))
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,25 @@ def test_micro_batches_are_the_batch_in_order_with_a_shorter_last_one(tiny: Any)
     batch = tiny.order(attention="document").sequences(3, 5)
     parts = list(micro_batches(batch, 2, torch.device("cpu")))
     assert [len(part.ids_BT) for part in parts] == [2, 2, 1]
-    for name in ("ids_BT", "targets_BT", "positions_BT", "documents_BT"):
+    for name in ("ids_BT", "targets_BT", "positions_BT"):
         assert np.array_equal(torch.cat([getattr(part, name) for part in parts]).numpy(), getattr(batch, name))
+    numbers = [part.documents.number_BT for part in parts if part.documents is not None]
+    assert np.array_equal(torch.cat(numbers).numpy(), batch.documents_BT)
     assert parts[0].ids_BT.dtype == torch.int64
+
+
+def test_documents_begin_where_positions_are_zero(tiny: Any) -> None:
+    batch = tiny.order(attention="document").sequences(3, 5)
+    (part,) = micro_batches(batch, 5, torch.device("cpu"))
+    starts = np.flatnonzero(batch.positions_BT == 0)
+    assert part.documents is not None and part.documents.starts_N[: len(starts)].tolist() == starts.tolist()
+    assert len(starts) > 5 and set(part.documents.starts_N[len(starts) :].tolist()) == {batch.ids_BT.size}
 
 
 def test_without_document_attention_there_are_no_positions_and_no_documents(tiny: Any) -> None:
     (part,) = micro_batches(tiny.order().sequences(0, 2), 8, torch.device("cpu"))
     assert part.positions_BT is None
-    assert part.documents_BT is None
+    assert part.documents is None
 
 
 def test_targets_are_counted_by_sequence_without_the_ignored_ones(tiny: Any) -> None:

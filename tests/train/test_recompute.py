@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from pellucid.model import fused
+from pellucid.kernels import linear
+from pellucid.kernels.attention import Documents
 from pellucid.model.cache import KVCache
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.plan.flops import recomputed_flops_per_token
@@ -81,8 +82,8 @@ def watched(mode: Any, tokens: int, storage_watch: Any) -> tuple[int, int, int]:
 @pytest.mark.parametrize("tokens", [IN_BLOCKS, FUSED])
 @pytest.mark.parametrize("config", [CONFIG, LLAMA], ids=["layernorm", "rmsnorm with qk_norm"])
 def test_loss_and_gradients_are_the_same_bits(config: ModelConfig, tokens: int, bf16: bool) -> None:
-    documents_BT = (torch.arange(tokens) // 37).expand(2, -1)
-    inputs = {"documents_BT": documents_BT, "bf16": bf16}
+    documents = Documents.of((torch.arange(tokens) // 37).repeat(2, 1))
+    inputs = {"documents": documents, "bf16": bf16}
     results = [loss_and_gradients(model_of(config, mode), ids_of(tokens), **inputs) for mode in MODES]
     for others in results[1:]:
         assert all(torch.equal(one, other) for one, other in zip(results[0], others, strict=True))
@@ -115,7 +116,7 @@ def test_the_plan_counts_what_block_computes_again(storage_watch: Any) -> None:
 
 
 def test_without_the_fast_path_the_products_are_still_kept(monkeypatch: pytest.MonkeyPatch, storage_watch: Any) -> None:
-    monkeypatch.setattr(fused, "_onednn", None)
+    monkeypatch.setattr(linear, "_onednn", None)
     counts = {}
     for mode in MODES:
         model, ids_BT = model_of(CONFIG, mode), ids_of(FUSED)

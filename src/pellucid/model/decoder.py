@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from pellucid.core.errors import UsageError
 from pellucid.core.seeds import derive_seed
-from pellucid.model import fused
+from pellucid.kernels.attention import Documents, attention, documents_by_flash
+from pellucid.kernels.linear import linear
 from pellucid.model.cache import KVCache
 from pellucid.recipe.model import ModelConfig
 
@@ -25,8 +26,9 @@ class Attending(NamedTuple):
     cos_B1TR: Tensor
     sin_B1TR: Tensor
     mask_B1TT: Tensor | None
-    """True where a query sees a key; None means causal, or everything for a single new position."""
+    """True where a query sees a key; None means causal, or as `documents` say, or everything for a single new position."""
     causal: bool
+    documents: Documents | None
     cache: KVCache | None
 
 
@@ -60,16 +62,16 @@ class Decoder(nn.Module):
         self,
         ids_BT: Tensor,
         positions_BT: Tensor | None = None,
-        documents_BT: Tensor | None = None,
+        documents: Documents | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
         """Return x_BTD, the hidden states after the last norm.
 
-        `documents_BT` (a number per position, equal inside one document) confines attention to documents; positions then restart
-        with each document unless `positions_BT` says otherwise. With `cache`, the ids follow the positions that it holds.
+        `documents` confine attention to themselves; positions then restart with each of them unless `positions_BT` says otherwise.
+        With `cache`, the ids follow the positions that it holds.
         Raises `UsageError` for a sequence longer than the context.
         """
-        attending = self._attending(ids_BT, positions_BT, documents_BT, cache)
+        attending = self._attending(ids_BT, positions_BT, documents, cache)
         x_BTD = self.embedding(ids_BT)
         for block in self.blocks:
             x_BTD = block(x_BTD, attending)
@@ -79,10 +81,10 @@ class Decoder(nn.Module):
 
     def logits(self, x_BTD: Tensor) -> Tensor:
         """Return logits_BTV of hidden states; training goes through `train.loss`, which never holds all of them."""
-        return fused.linear(x_BTD, self.head_weight)
+        return linear(x_BTD, self.head_weight)
 
     def _attending(
-        self, ids_BT: Tensor, positions_BT: Tensor | None, documents_BT: Tensor | None, cache: KVCache | None
+        self, ids_BT: Tensor, positions_BT: Tensor | None, documents: Documents | None, cache: KVCache | None
     ) -> Attending:
         tokens, past = ids_BT.shape[1], cache.length if cache is not None else 0
         if past + tokens > self.config.context_tokens:
@@ -93,20 +95,22 @@ class Decoder(nn.Module):
         mask_B1TT = None
         if cache is not None:
             cache.check_room(tokens)
-            if documents_BT is not None:
-                raise UsageError("documents_BT cannot be combined with a cache: decode one document per sequence")
+            if documents is not None:
+                raise UsageError("documents cannot be combined with a cache: decode one document per sequence")
             if past and tokens > 1:
                 everything = torch.ones(tokens, past + tokens, dtype=torch.bool, device=ids_BT.device)
                 mask_B1TT = everything.tril(past)[None, None]
-        if documents_BT is not None:
-            mask_B1TT = (documents_BT[:, None, :, None] == documents_BT[:, None, None, :]).tril()
-            positions_BT = _positions_within(documents_BT) if positions_BT is None else positions_BT
+        if documents is not None:
+            number_BT = documents.number_BT
+            if not documents_by_flash(self.embedding.weight):
+                mask_B1TT = (number_BT[:, None, :, None] == number_BT[:, None, None, :]).tril()
+            positions_BT = _positions_within(number_BT) if positions_BT is None else positions_BT
         if positions_BT is None:
             cos_BTR, sin_BTR = (t[None, past : past + tokens] for t in (self.rotary_cos_TR, self.rotary_sin_TR))
         else:
             cos_BTR, sin_BTR = self.rotary_cos_TR[positions_BT], self.rotary_sin_TR[positions_BT]
         causal = mask_B1TT is None and tokens > 1
-        return Attending(cos_BTR[:, None], sin_BTR[:, None], mask_B1TT, causal, cache)
+        return Attending(cos_BTR[:, None], sin_BTR[:, None], mask_B1TT, causal, documents, cache)
 
 
 class Block(nn.Module):
@@ -144,7 +148,7 @@ class Attention(nn.Module):
         """Return what the heads read, x_BTD."""
         batch, tokens, _ = x_BTD.shape
         q_BTHC, k_BTKC, v_BTKC = (
-            fused.linear(x_BTD, part.weight, part.bias).view(batch, tokens, -1, self.head_channels)
+            linear(x_BTD, part.weight, part.bias).view(batch, tokens, -1, self.head_channels)
             for part in (self.query, self.key, self.value)
         )
         q_BHTC = _rotate(self.query_norm(q_BTHC).transpose(1, 2), attending.cos_B1TR, attending.sin_B1TR)
@@ -152,8 +156,8 @@ class Attention(nn.Module):
         v_BKTC = v_BTKC.transpose(1, 2)
         if attending.cache is not None:
             k_BKTC, v_BKTC = attending.cache.extend(self.layer, k_BKTC, v_BKTC)
-        y_BHTC = fused.attention(q_BHTC, k_BKTC, v_BKTC, attending.mask_B1TT, attending.causal)
-        return fused.linear(y_BHTC.transpose(1, 2).flatten(2), self.output.weight)
+        y_BHTC = attention(q_BHTC, k_BKTC, v_BKTC, attending.mask_B1TT, attending.causal, attending.documents)
+        return linear(y_BHTC.transpose(1, 2).flatten(2), self.output.weight)
 
 
 class HeadNorm(nn.Module):
@@ -191,8 +195,8 @@ class MLP(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Return x_BTD."""
-        gate_BTF, up_BTF = fused.linear(x_BTD, self.gate.weight), fused.linear(x_BTD, self.up.weight)
-        return fused.linear(F.silu(gate_BTF) * up_BTF, self.down.weight)
+        gate_BTF, up_BTF = linear(x_BTD, self.gate.weight), linear(x_BTD, self.up.weight)
+        return linear(F.silu(gate_BTF) * up_BTF, self.down.weight)
 
 
 def init_weights(model: Decoder, seed: int) -> None:

@@ -2,11 +2,11 @@
 
 Weights, gradients and moments follow ZeRO (Rajbhandari et al. 2019, arXiv 1910.02054) as FSDP2 does it: `none` keeps everything on
 every rank, `zero1` spreads the optimizer's moments, `full` spreads weights and gradients as well; exact sums take eight bytes per
-parameter more. Activations count the tensors that one block
-keeps for its backward pass: in bfloat16, as on GPUs, with attention that keeps no score matrix (Dao 2023, arXiv 2307.08691); in
-float32, as on CPUs, with the block attention of `model/fused.py`, which keeps its probabilities. With activation checkpointing the
-blocks keep less, and the one that is being computed again keeps everything for that time (Chen et al. 2016, arXiv 1604.06174,
-section 3; Korthikanti et al. 2022, arXiv 2205.05198, section 5, counts both ways for a GPT).
+parameter more. Activations count the tensors that one block keeps for its backward pass: in bfloat16, as on GPUs, with attention
+that keeps no score matrix (Dao 2023, arXiv 2307.08691); in float32, as on CPUs, with the block attention of `kernels/attention.py`,
+which keeps its probabilities: all of them, though with `attention: document` it makes only those inside documents. With activation
+checkpointing the blocks keep less, and the one that is being computed again keeps everything for that time (Chen et al. 2016, arXiv
+1604.06174, section 3; Korthikanti et al. 2022, arXiv 2205.05198, section 5, counts both ways for a GPT).
 """
 
 from typing import Any, Literal, get_args
@@ -26,7 +26,7 @@ BF16 = 2
 LOGITS_CHUNK_BYTES = 2 * 16 * 2**20
 
 
-# Block attention on a CPU: positions of a block, and the longest sequence that it is used for (`model/fused.py`).
+# Block attention on a CPU: positions of a block, and the longest sequence that it is used for (`kernels/attention.py`).
 ATTENTION_BLOCK_TOKENS = 64
 BLOCK_ATTENTION_UP_TO_TOKENS = 2048
 

@@ -15,7 +15,7 @@ __all__ = ["compile_model", "is_compiled"]
 def is_compiled(mode: Literal["auto", "on", "off"], device: torch.device) -> bool:
     """Tell whether `mode` compiles on this device.
 
-    `auto` compiles on a GPU. On a CPU it does not: the decoder's own float32 path (`model/fused.py`) is faster than what
+    `auto` compiles on a GPU. On a CPU it does not: the decoder's own float32 path (`kernels/`) is faster than what
     torch.compile makes of the plain one (`benchmarks/cpu_pretrain.json`), and it starts at once. `on` without a C++ compiler warns
     and stays eager, because torch.compile would fail at the first step.
     """

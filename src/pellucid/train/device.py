@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from pellucid.model.fused import product
+from pellucid.kernels.linear import product
 
 __all__ = ["Device", "deterministic", "pick_device"]
 

@@ -9,18 +9,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.batches.batch import IGNORE, Batch
+from pellucid.kernels.attention import Documents
 from pellucid.model.decoder import Decoder
 
 __all__ = ["MicroBatch", "Objective", "ObjectiveLoss", "micro_batches", "targets_by_sequence"]
 
 
 class MicroBatch(NamedTuple):
-    """Tensors of one forward pass; int64, except `documents_BT`, which is int32. Targets of `IGNORE` carry no loss."""
+    """One forward pass; tensors are int64. Targets of `IGNORE` carry no loss."""
 
     ids_BT: Tensor
     targets_BT: Tensor
     positions_BT: Tensor | None
-    documents_BT: Tensor | None
+    documents: Documents | None
 
 
 class ObjectiveLoss(NamedTuple):
@@ -40,14 +41,22 @@ class Objective(Protocol):
 def micro_batches(batch: Batch, micro_seqs: int, device: torch.device) -> Iterator[MicroBatch]:
     """Yield consecutive slices of at most `micro_seqs` sequences, on the device."""
 
-    def move(array: NDArray[np.int64] | NDArray[np.int32] | None, rows: slice) -> Tensor | None:
-        return None if array is None else torch.from_numpy(array[rows]).to(device, non_blocking=True)
+    def send(x: Tensor) -> Tensor:
+        # From pinned memory: a copy of anything else waits for what the GPU still has to do.
+        return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
     for start in range(0, len(batch.ids_BT), micro_seqs):
-        rows = slice(start, start + micro_seqs)
-        ids_BT, targets_BT = move(batch.ids_BT, rows), move(batch.targets_BT, rows)
+        ids_BT, targets_BT, positions_BT, number_BT = (
+            None if array is None else torch.from_numpy(array[start : start + micro_seqs])
+            for array in (batch.ids_BT, batch.targets_BT, batch.positions_BT, batch.documents_BT)
+        )
         assert ids_BT is not None and targets_BT is not None
-        yield MicroBatch(ids_BT, targets_BT, move(batch.positions_BT, rows), move(batch.documents_BT, rows))
+        yield MicroBatch(
+            ids_BT=send(ids_BT),
+            targets_BT=send(targets_BT),
+            positions_BT=None if positions_BT is None else send(positions_BT),
+            documents=None if number_BT is None else Documents.of(number_BT, send),
+        )
 
 
 def targets_by_sequence(batch: Batch) -> NDArray[np.int64]:

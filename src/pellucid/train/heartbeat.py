@@ -72,7 +72,10 @@ class Heartbeat:
     def _run(self) -> None:
         # The store goes away with the run; a heartbeat that cannot be sent any more has no one to reach.
         with suppress(Exception):
-            while not self._ended.wait(INTERVAL_S if self._beat else 0):
+            ended = False
+            while not ended:
+                # Once more at the end: a rank that came back in the last seconds is said to be back.
+                ended = self._ended.wait(INTERVAL_S if self._beat else 0)
                 self._beat += 1
                 self._store.set(f"heartbeat/{self._rank}", json.dumps([self._beat, self._position, self._place]))
                 self._listen()

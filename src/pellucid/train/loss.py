@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pellucid.model.fused import product
+from pellucid.kernels.linear import product
 
 __all__ = ["IGNORE", "TokenLoss", "token_loss"]
 

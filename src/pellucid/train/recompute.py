@@ -10,8 +10,8 @@ from pellucid.model.decoder import Attending, Block, Decoder
 
 __all__ = ["checkpoint_activations"]
 
-# What linear layers and fused attention come down to. The batched products of attention without a fused operator, as in
-# `model/fused.py`, are not here: theirs are scores and probabilities, which take the most memory and are made again at little cost
+# What linear layers and fused attention come down to. The batched products of attention in blocks, as `kernels/attention.py` makes
+# them on a CPU, are not here: theirs are scores and probabilities, which take the most memory and are made again at little cost
 # (Korthikanti et al. 2022, arXiv 2205.05198, section 5).
 _KEPT_OPERATORS = (
     "aten.mm",
@@ -21,6 +21,7 @@ _KEPT_OPERATORS = (
     "aten._scaled_dot_product_flash_attention_for_cpu",
     "aten._scaled_dot_product_efficient_attention",
     "aten._scaled_dot_product_cudnn_attention",
+    "torch_attn._varlen_attn",
 )
 
 

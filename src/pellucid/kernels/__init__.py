@@ -1,0 +1,1 @@
+"""Linear layers and attention as each machine computes them fastest."""

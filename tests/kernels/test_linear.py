@@ -1,0 +1,42 @@
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pellucid.kernels import linear as kernel
+from pellucid.kernels.linear import linear
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=st.sampled_from([1, 7, 63, 64, 65, 128, 192]), bias=st.booleans(), seed=st.integers(0, 9))
+def test_linear_equals_torchs(rows: int, bias: bool, seed: int, tensors: Any, check: Any) -> None:
+    check(linear, F.linear, tensors((2, rows, 12), (20, 12), *([(20,)] if bias else []), seed=seed))
+
+
+@pytest.mark.parametrize("rows", [3, 100])
+def test_bfloat16_and_autocast_go_to_torch(rows: int, tensors: Any) -> None:
+    x, weight = tensors((rows, 12), (20, 12), dtype=torch.bfloat16)
+    assert torch.equal(linear(x, weight), F.linear(x, weight))
+    x, weight = tensors((rows, 12), (20, 12))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert linear(x, weight).dtype == torch.bfloat16
+
+
+def test_without_the_onednn_operator_everything_still_works(monkeypatch: pytest.MonkeyPatch, tensors: Any, check: Any) -> None:
+    monkeypatch.setattr(kernel, "_onednn", None)
+    check(linear, F.linear, tensors((2, 100, 12), (20, 12), (20,)))
+
+
+def test_frozen_weights_get_no_gradient_and_the_input_still_does(tensors: Any) -> None:
+    x, weight, bias = tensors((100, 12), (20, 12), (20,))
+    (dx,) = torch.autograd.grad(linear(x, weight.detach(), bias.detach()).sum(), x)
+    torch.testing.assert_close(dx, weight.detach().sum(0).expand(100, 12), atol=1e-5, rtol=1e-5)
+
+
+def test_the_same_bits_come_out_each_time(tensors: Any) -> None:
+    inputs = tensors((500, 70), (90, 70))
+    once, again = (torch.autograd.grad(linear(*inputs).square().sum(), inputs) for _ in range(2))
+    assert all(map(torch.equal, once, again))
