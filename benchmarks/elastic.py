@@ -67,8 +67,8 @@ class WrittenDown:
                 place = int(batch.sequence_B[row])
                 tokens = sha256(np.append(batch.ids_BT[row], batch.targets_BT[row, -1]).astype("<i8").tobytes()).hexdigest()
                 file.write(json.dumps([step, place, batch.source_names[batch.source_B[row]], tokens]) + "\n")
-        if step == self._stop_in_step:
-            os.kill(os.getpid(), signal.SIGTERM)  # seen before the next step
+        if step - 1 == self._stop_in_step:
+            os.kill(os.getpid(), signal.SIGTERM)  # a step is read while the one before it is computed
         return batch
 
 
@@ -109,7 +109,7 @@ def train(run: Path, data: Path, steps: int, exact: bool, parts: list[tuple[int,
         print(f"{run.name}: step {job['until']} of {steps}, {ranks} rank(s), {shard}", flush=True)
     lines = list(read_metrics(run / "metrics.jsonl"))
     logged = [line for line in lines if "loss" in line]
-    sequences = [json.loads(line) for file in run.glob("sequences-*.jsonl") for line in file.read_text().splitlines()]
+    lines_read = [line for file in run.glob("sequences-*.jsonl") for line in file.read_text().splitlines()]
     state, _ = load_checkpoint(list_checkpoints(run / "checkpoints")[-1])
     return {
         "parts": [[line["ranks"], line["shard"]] for line in lines if "event" in line],
@@ -117,7 +117,8 @@ def train(run: Path, data: Path, steps: int, exact: bool, parts: list[tuple[int,
         "losses": [line["loss"] for line in logged],
         "grad_norms": [line["grad_norm"] for line in logged],
         "losses_by_source": [line["loss_by_source"] for line in logged],
-        "sequences": sorted(sequences),
+        # A part that was stopped had read a step more, which the next part read again.
+        "sequences": sorted(json.loads(line) for line in set(lines_read)),
         "receipt": json.loads((run / "receipt.json").read_text()),
         "model": state["model"],
         "digests": {name: digest_of(state[name]) for name in ("model", "optimizer")},

@@ -10,7 +10,11 @@ from torch import Tensor
 from torch.nn.attention import varlen
 
 from pellucid.kernels import attention as kernel
-from pellucid.kernels.attention import Documents, attention
+from pellucid.kernels.attention import Documents, attention, documents_by_flash
+from pellucid.model import decoder
+from pellucid.model.decoder import Decoder, init_weights
+from pellucid.recipe.model import ModelConfig
+from pellucid.train.device import Device, deterministic
 
 TOKENS = st.sampled_from([1, 7, 63, 64, 65, 128, 192])
 
@@ -105,11 +109,37 @@ def test_it_is_computed_in_float32_under_autocast_and_gives_gradients_back_in_th
 
 def test_documents_are_located_through_all_sequences() -> None:
     documents = Documents.of(numbered([[3, 5], [8], [1, 1, 6]], 8))
-    assert documents.starts_N.dtype == torch.int32 and len(documents.starts_N) == 64
-    assert documents.starts_N[:7].tolist() == [0, 3, 8, 16, 17, 18, 24] and set(documents.starts_N[6:].tolist()) == {24}
-    # Equal numbers on both sides of a border between sequences are two documents; a full table still ends with B·T.
-    assert Documents.of(torch.zeros(2, 4)).starts_N[:3].tolist() == [0, 4, 8]
-    assert Documents.of(torch.arange(64)[None]).starts_N[63:65].tolist() == [63, 64]
+    assert documents.starts_N.dtype == torch.int32
+    assert documents.starts_N.tolist() == [0, 3, 8, 16, 17, 18, 24]
+    # Equal numbers on both sides of a border between sequences are two documents.
+    assert Documents.of(torch.zeros(2, 4)).starts_N.tolist() == [0, 4, 8]
+
+
+def test_on_another_device_the_number_of_documents_is_a_variable_of_the_compiler_and_nothing_else_varies() -> None:
+    documents = Documents.of(numbered([[3, 5], [8]], 8), lambda x: x.to("meta"))
+    assert documents.starts_N._dynamo_dynamic_indices == {0} and documents.first_blocks == ()
+    assert documents.starts_N.is_meta and documents.number_BT.is_meta
+
+
+def test_flash_attention_is_only_given_what_it_takes() -> None:
+    class OnAGpu:
+        is_cuda, device = True, torch.device("cuda", 0)
+
+        def __init__(self, dtype: torch.dtype) -> None:
+            self.dtype = dtype
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+        patch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
+        half, full = OnAGpu(torch.bfloat16), OnAGpu(torch.float32)
+        assert documents_by_flash(half, 64) and not documents_by_flash(full, 64)
+        assert not documents_by_flash(half, 12) and not documents_by_flash(half, 264)
+        patch.setattr(torch, "is_autocast_enabled", lambda _: True)
+        patch.setattr(torch, "get_autocast_dtype", lambda _: torch.bfloat16)
+        assert documents_by_flash(full, 64)
+        patch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+        assert not documents_by_flash(half, 64)
+    assert not documents_by_flash(torch.zeros(1, dtype=torch.bfloat16), 64)
 
 
 def test_blocks_begin_at_the_first_key_that_one_of_their_queries_sees() -> None:
@@ -122,7 +152,7 @@ def test_blocks_begin_at_the_first_key_that_one_of_their_queries_sees() -> None:
 def flash_on_a_cpu() -> Iterator[None]:
     """Give the operator of documents a kernel for the CPU, written down from what its documentation says of its arguments.
 
-    Registered on the operator itself, so that its autograd and its shapes for the compiler are torch's own.
+    Registered on the operator itself (for the rest of the process): autograd and shapes for the compiler are torch's own.
     """
 
     def runs(starts_N: Tensor) -> list[slice]:
@@ -177,6 +207,26 @@ def test_flash_attention_gets_the_documents_end_to_end(kv_heads: int, tensors: A
 
 
 @pytest.mark.usefixtures("flash_on_a_cpu")
+@pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
+def test_a_decoder_reads_the_same_by_flash_attention_and_by_mask(norm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ModelConfig(
+        vocab_tokens=50, context_tokens=96, hidden=32, layers=2, heads=4, kv_heads=2, mlp_hidden=48, norm=norm, norm_bias=False,
+        rotary_frac=0.5, qkv_bias=True, tied_head=False, qk_norm=True,
+    )  # fmt: skip
+    model, ids_BT = Decoder(config), torch.arange(180).view(2, 90) % 50
+    init_weights(model, 3)
+    documents = Documents.of(numbered([[20, 30], [1, 2]], 90))
+    by_mask = model(ids_BT, documents=documents)
+    wanted = torch.autograd.grad(by_mask.square().sum(), list(model.blocks.parameters()))
+    monkeypatch.setattr(decoder, "documents_by_flash", lambda *_: True)
+    monkeypatch.setattr(F, "scaled_dot_product_attention", None)
+    by_flash = model(ids_BT, documents=documents)
+    torch.testing.assert_close(by_flash, by_mask, atol=1e-5, rtol=1e-5)
+    for one, other in zip(torch.autograd.grad(by_flash.square().sum(), list(model.blocks.parameters())), wanted, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("flash_on_a_cpu")
 def test_any_number_of_documents_is_one_compiled_program(tensors: Any) -> None:
     programs = []
 
@@ -206,6 +256,8 @@ def test_flash_attention_on_a_gpu_equals_the_formula(kv_heads: int, tensors: Any
     got = attention(*inputs, None, False, documents)
     want = plain_attention(mask_of(number_BT).cuda())(*(t.float() for t in inputs))
     torch.testing.assert_close(got.float(), want, atol=2e-2, rtol=2e-2)
-    for one, other in zip(torch.autograd.grad(got.float().square().sum(), inputs),
-                          torch.autograd.grad(want.square().sum(), inputs), strict=True):  # fmt: skip
+    with deterministic(), Device(torch.device("cuda"), "bf16").backward():
+        once, again = (torch.autograd.grad(got.float().square().sum(), inputs, retain_graph=True) for _ in range(2))
+    assert all(map(torch.equal, once, again))
+    for one, other in zip(once, torch.autograd.grad(want.square().sum(), inputs), strict=True):
         torch.testing.assert_close(one, other, atol=0.1, rtol=0.1)

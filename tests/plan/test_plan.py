@@ -21,6 +21,13 @@ def test_stable_lm_2_is_forecast_as_its_report_says(stable_lm: Recipe) -> None:
     assert any("98 304" in note for note in plan["notes"])
 
 
+def test_ranks_that_share_each_matrix_share_their_sequences_too(stable_lm: Recipe) -> None:
+    first, *rest = stable_lm.train
+    split = first.model_copy(update={"parallel": first.parallel.model_copy(update={"tensor_ways": 2})})
+    plan = make_plan(stable_lm.model_copy(update={"train": (split, *rest)}))
+    assert plan["stages"][0]["accumulation_steps"] == 4
+
+
 def test_tinyllama_is_forecast_at_24_thousand_tokens_a_second_per_device(tinyllama: Recipe) -> None:
     plan = make_plan(tinyllama)
     assert plan["parameters"]["total"] == 1_100_048_384

@@ -56,6 +56,15 @@ def test_another_rate_trains_again_and_sets_the_old_weights_aside(run_copy: Path
     assert read_manifest(run_copy / "pretrain").config["stage"]["schedule"]["peak_lr"] == 1e-3
 
 
+def test_a_batch_that_cannot_be_dealt_out_is_refused_before_anything_is_set_aside(
+    run_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = ["--set", "train.0.schedule.peak_lr=1e-3", "--set", "train.0.parallel.tensor_ways=2"]
+    assert main(["train", RECIPE, "--runs", str(run_copy.parent), *changes]) == 2
+    assert "parallel.tensor_ways is 2, and 1 processes were started" in " ".join(capsys.readouterr().err.split())
+    assert not list(run_copy.glob("*.superseded-*")) and find_faults(run_copy / "pretrain") == []
+
+
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(run_copy: Path) -> None:
     weights = run_copy / "pretrain" / "checkpoints" / "step-00000030" / "model.safetensors"
     good = weights.read_bytes()

@@ -66,11 +66,18 @@ def die(out: Path, kill: dict[str, Any]) -> None:
 def run(world: World, job: dict[str, Any]) -> dict[str, Any]:
     stage: TrainStageConfig = Tiny().stage(job["steps"], **job["changes"])
     order = Tiny().order()
-    now = {"step": -1}
+    now, happened = {"step": -1}, set()
     read = DataOrder.sequences
 
     def sequences(self: DataOrder, first: int, count: int) -> Batch:
         now["step"] = first // stage.batch_seqs
+        return read(self, first, count)
+
+    def meet_fate() -> None:
+        """What happens once, when this rank begins to compute a step."""
+        if now["step"] in happened:
+            return
+        happened.add(now["step"])
         if job.get("signal_at") == [world.rank, now["step"]]:
             os.kill(os.getpid(), signal.SIGTERM)
         if job.get("pause_at", [])[:2] == [world.rank, now["step"]]:
@@ -78,9 +85,9 @@ def run(world: World, job: dict[str, Any]) -> dict[str, Any]:
             os.kill(os.getpid(), signal.SIGSTOP)
         if "kill" in job and job["kill"]["at"] == [world.rank, now["step"]]:
             die(Path(job["out"]), job["kill"])
-        return read(self, first, count)
 
     def objective(model: Decoder, batch: MicroBatch, **options: Any) -> ObjectiveLoss:
+        meet_fate()
         if job.get("slow", [])[:1] == [world.rank]:
             time.sleep(job["slow"][1])
         loss = next_token(model, batch, **options)

@@ -45,6 +45,18 @@ def test_a_plan_and_a_run_measure_against_the_same_peaks(monkeypatch: pytest.Mon
             assert device.peak_flops()[0] == row.peak_flops, row.title
 
 
+def test_a_backward_pass_on_a_gpu_is_held_to_determinism_where_it_was_asked_for() -> None:
+    gpu = Device(torch.device("cuda", 0), "bf16")
+    with Device(CPU, "fp32").backward(), gpu.backward():
+        assert not torch.are_deterministic_algorithms_enabled()
+    with deterministic():
+        with Device(CPU, "fp32").backward():
+            assert torch.is_deterministic_algorithms_warn_only_enabled()
+        with gpu.backward():
+            assert torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+
+
 def test_determinism_is_asked_for_inside_and_put_back_outside() -> None:
     before = torch.are_deterministic_algorithms_enabled()
     with deterministic():

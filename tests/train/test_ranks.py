@@ -28,7 +28,7 @@ def test_a_slow_rank_is_named_within_twenty_steps(tmp_path: Path, ranks: Any, sh
 
 def test_a_stopped_rank_is_named_and_its_return_is_told(tmp_path: Path, ranks: Any) -> None:
     assert heartbeat.SILENCE_S + 2 * heartbeat.INTERVAL_S < 30, "a stopped rank is named within thirty seconds"
-    ranks(2, ranks.job(tmp_path, 12, pause_at=[1, 5, 20], silence_s=4))
+    ranks(2, ranks.job(tmp_path, 12, pause_at=[1, 5, 20], silence_s=4, slow=[0, 0.3]))
     said = [event["message"] for event in events(tmp_path) if event["message"].startswith("rank 1 (")]
     assert any("has not been heard of" in message and "the others wait for it" in message for message in said), said
     assert any("is back" in message for message in said), said

@@ -63,7 +63,7 @@ class PulledPlugError(Exception):
 
 
 class Unplugged(DataOrder):
-    """An order of data that fails when a step from `at` on (from 0) is asked for."""
+    """An order of data that fails when a step from `at` on (from 0) is asked for, while the one before is computed."""
 
     at = 1000
 
@@ -98,9 +98,9 @@ def test_a_stage_goes_on_from_the_newer_of_disk_and_memory_and_gives_memory_back
     ram = ram_folder(tmp_path / "out")
     run_stage(stage, tiny.model, tiny.order(), 1, tmp_path / "whole")
     assert not ram_folder(tmp_path / "whole").exists()
-    assert pulled(stage, 3) == [] and ram.is_dir()
-    assert pulled(stage, 5) == [("memory", 2)]
-    assert pulled(stage, 6)[1:] == [("step-00000005", 5)]
+    assert pulled(stage, 4) == [] and ram.is_dir()
+    assert pulled(stage, 6) == [("memory", 2)]
+    assert pulled(stage, 7)[1:] == [("step-00000005", 5)]
     assert pulled(stage, 11)[2:] == [("memory", 6)]
     assert pulled(stage)[3:] == [("step-00000010", 10)], "where both have the same step, the disk is taken"
     losses, expected = ([(line["step"], line["loss"]) for line in lines(tmp_path / name)] for name in ("out", "whole"))

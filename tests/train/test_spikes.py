@@ -76,7 +76,7 @@ class Noise:
 
         def sequences(order: DataOrder, first: int, count: int) -> Batch:
             step, batch = first // 4 + 1, read(order, first, count)
-            if self.stop_after == step:
+            if self.stop_after == step - 1:  # a step is read while the one before is computed
                 os.kill(os.getpid(), signal.SIGTERM)
             if step not in self.steps:
                 return batch

@@ -14,11 +14,13 @@ import torch
 from pellucid.checkpoint.files import load_checkpoint
 from pellucid.checkpoint.models import load_model
 from pellucid.core.errors import ArtifactError, DiskFullError, PellucidWarning, StoppedError, TrainingError
-from pellucid.core.metrics import read_metrics
+from pellucid.core.metrics import MetricsLog, read_metrics
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.training import CheckpointConfig, OptimizerConfig, SamplesConfig, ScheduleConfig
 from pellucid.train.device import Device
+from pellucid.train.saver import Saver
 from pellucid.train.stage import run_stage
+from pellucid.train.state import TrainState
 
 HERE = Path(__file__)
 WEIGHTS = ("model.safetensors", "optimizer.safetensors", "random.safetensors", "state.json")
@@ -65,6 +67,27 @@ def test_a_stage_leaves_checkpoints_metrics_samples_and_a_receipt(tiny: Any, tmp
     model, meta = load_model(tmp_path / summary["checkpoint"])
     assert (meta["step"], meta["seed"], meta["stage"]["name"]) == (12, 1, "pretrain")
     assert model.config == tiny.model
+
+
+def test_no_checkpoint_is_begun_before_the_lines_up_to_it_are_on_disk(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    begun: dict[int, int] = {}
+    sync, save = MetricsLog.sync, Saver.save
+
+    def note_sync(log: MetricsLog) -> None:
+        sync(log)
+        synced.append(max(step for step, _ in losses(tmp_path)))
+
+    def note_save(saver: Saver, state: TrainState) -> None:
+        begun[state.progress.step] = synced[-1]
+        save(saver, state)
+
+    monkeypatch.setattr(MetricsLog, "sync", note_sync)
+    monkeypatch.setattr(Saver, "save", note_save)
+    run_stage(tiny.stage(12), tiny.model, tiny.order(), 1, tmp_path)
+    assert begun == {5: 5, 10: 10, 12: 12}
 
 
 def test_a_finished_stage_run_again_trains_no_step(tiny: Any, tmp_path: Path) -> None:

@@ -25,9 +25,10 @@ def test_a_world_of_one_is_its_own_opinion(monkeypatch: pytest.MonkeyPatch) -> N
     with open_world() as world:
         assert world.is_first and (world.rank, world.size, world.local_rank, world.local_size) == (0, 1, 0, 1)
         assert world.tell({"a": 1}) == {"a": 1}
-        assert (world.total(7), world.agree(15), world.agree(None)) == (7, 15, None)
-        rows = np.arange(6.0).reshape(3, 2)
+        rows, own = np.arange(6.0).reshape(3, 2), np.array([7.0, 8.0])
         assert np.array_equal(world.gather(rows), rows)
+        assert [found.tolist() for found in world.gather_step(rows, own)] == [rows.tolist(), [own.tolist()]]
+        assert [found.tolist() for found in world.gather_step(np.empty((0, 2)), own)] == [[], [own.tolist()]]
 
 
 def test_a_batch_that_cannot_be_dealt_out_evenly_is_refused_with_the_nearest() -> None:

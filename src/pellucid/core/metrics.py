@@ -1,5 +1,6 @@
 """`metrics.jsonl`: one JSON object per line, flushed each time; the truth that plots and reports are made from."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ class MetricsLog:
         with disk_full_is_explained(self._path):
             self._file.write(orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
             self._file.flush()
+
+    def sync(self) -> None:
+        """Have the disk hold what was written so far."""
+        with disk_full_is_explained(self._path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""

@@ -34,7 +34,7 @@ class Documents(NamedTuple):
     number_BT: Tensor
     """Equal inside one document, different in the next of its sequence."""
     starts_N: Tensor
-    """int32: the first token of each document, counted through all B·T, then B·T up to a length that few batches differ in."""
+    """int32: the first token of each document, counted through all B·T; at the end B·T."""
     first_blocks: tuple[tuple[int, ...], ...]
     """On a CPU, for each sequence, for each block of queries: the block of the first key that one of them sees."""
 
@@ -43,9 +43,7 @@ class Documents(NamedTuple):
         """Locate documents by a number per position, on the CPU; `send` takes tensors to the device that computes."""
         first_BT = torch.ones_like(number_BT, dtype=torch.bool)
         first_BT[:, 1:] = number_BT[:, 1:] != number_BT[:, :-1]
-        start_N = first_BT.flatten().nonzero().flatten()
-        starts_N = torch.full((max(64, 1 << len(start_N).bit_length()),), number_BT.numel(), dtype=torch.int32)
-        starts_N[: len(start_N)] = start_N
+        starts_N = F.pad(first_BT.flatten().nonzero().flatten(), (0, 1), value=number_BT.numel()).int()
         number_BT, starts_N = send(number_BT), send(starts_N)
         if number_BT.device.type != "cpu":
             # One compiled program for any number of documents, though all other shapes are taken as fixed.
@@ -56,8 +54,10 @@ class Documents(NamedTuple):
         return cls(number_BT, starts_N, tuple(map(tuple, first_BN.tolist())))
 
 
-def documents_by_flash(weight: Tensor) -> bool:
+def documents_by_flash(weight: Tensor, head_channels: int) -> bool:
     """Tell whether documents are given to flash attention on the device of `weight`, or else as a mask."""
+    if head_channels % 8 or head_channels > 256:
+        return False
     kind = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else weight.dtype
     if not weight.is_cuda or kind not in (torch.bfloat16, torch.float16):
         return False

@@ -102,7 +102,7 @@ class Decoder(nn.Module):
                 mask_B1TT = everything.tril(past)[None, None]
         if documents is not None:
             number_BT = documents.number_BT
-            if not documents_by_flash(self.embedding.weight):
+            if not documents_by_flash(self.embedding.weight, self.config.head_channels):
                 mask_B1TT = (number_BT[:, None, :, None] == number_BT[:, None, None, :]).tril()
             positions_BT = _positions_within(number_BT) if positions_BT is None else positions_BT
         if positions_BT is None:

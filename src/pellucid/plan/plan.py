@@ -36,7 +36,8 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None)
         row["memory"] = rank_memory(recipe.model, stage, recipe.plan.devices, bf16=_bf16(stage, device))
         row["step_s"] = stage.batch_tokens * per_token["with_attention"] / rates.achieved_flops / recipe.plan.devices
         row["tokens_per_s"] = stage.batch_tokens / row["step_s"]
-        row["accumulation_steps"] = stage.batch_seqs / (stage.micro_seqs * recipe.plan.devices)
+        shares = recipe.plan.devices / stage.parallel.tensor_ways
+        row["accumulation_steps"] = stage.batch_seqs / (stage.micro_seqs * shares)
         for name in flops:
             flops[name] += per_token[name] * stage.length_tokens
     hours = {name: device_hours(count, rates.achieved_flops) for name, count in flops.items()}

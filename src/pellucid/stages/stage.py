@@ -42,13 +42,17 @@ class Context:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of the flow. `key` says what its artifact is a function of; `build` writes it and returns one line for people."""
+    """A step of the flow. `key` says what its artifact is a function of; `build` writes it and returns one line for people.
+
+    `check` raises what would keep it from being built here, before anything of an earlier build is touched.
+    """
 
     name: str
     folder: str
     key: Callable[[Context], Key]
     build: Callable[[Context, Build], str]
     in_place: bool = False
+    check: Callable[[Context], object] | None = None
 
 
 def run_stage(stage: Stage, context: Context) -> bool:
@@ -67,6 +71,8 @@ def run_stage(stage: Stage, context: Context) -> bool:
         context.world.tell(False)
         console.print(f"[dim]{stage.name:<14}unchanged[/dim]", soft_wrap=True)
         return False
+    if stage.check is not None:
+        stage.check(context)
     ledger = Ledger(context.run)
     ledger.append("start", stage=stage.name, inputs=dict(key.inputs), recipe=context.loaded.digest)
     started = time.monotonic()

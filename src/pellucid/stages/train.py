@@ -21,7 +21,7 @@ from pellucid.stages.run_folder import data_order, final_checkpoint, weights_at
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from pellucid.train.saver import FREE_TO_CHANGE
-from pellucid.train.stage import run_stage
+from pellucid.train.stage import run_stage, world_for
 
 __all__ = ["train_stages"]
 
@@ -33,8 +33,8 @@ def train_stages(recipe: Recipe) -> list[Stage]:
     stages = []
     for number, config in enumerate(recipe.train):
         before = recipe.train[number - 1] if number else None
-        key, build = partial(_key, config, before), partial(_build, config, before)
-        stages.append(Stage(config.name, config.name, key, build, in_place=True))
+        key, build, check = partial(_key, config, before), partial(_build, config, before), partial(_check_world, config)
+        stages.append(Stage(config.name, config.name, key, build, in_place=True, check=check))
     return stages
 
 
@@ -51,6 +51,10 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
         "weights": recipe.weights_of(config),
     }
     return Key("checkpoint_stage", 1, recipe.seed, settings, inputs)
+
+
+def _check_world(config: TrainStageConfig, context: Context) -> None:
+    world_for(config, context.world)
 
 
 def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: Context, build: Build) -> str:

@@ -43,6 +43,19 @@ class Device:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
+    @contextmanager
+    def backward(self) -> Iterator[None]:
+        """Surround a backward pass: a GPU's fused attention is deterministic only where its warning would be an error."""
+        if self.device.type != "cuda" or not torch.are_deterministic_algorithms_enabled():
+            yield
+            return
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        torch.use_deterministic_algorithms(True, warn_only=False)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(True, warn_only=warn_only)
+
     def memory_bytes(self) -> int:
         """Return the most memory used so far: allocated by torch on a GPU, resident in the process otherwise."""
         if self.device.type == "cuda":

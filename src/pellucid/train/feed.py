@@ -42,8 +42,8 @@ def micro_batches(batch: Batch, micro_seqs: int, device: torch.device) -> Iterat
     """Yield consecutive slices of at most `micro_seqs` sequences, on the device."""
 
     def send(x: Tensor) -> Tensor:
-        # From pinned memory: a copy of anything else waits for what the GPU still has to do.
-        return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+        # From pinned memory, in one piece: a copy of anything else waits for what the GPU still has to do.
+        return x.contiguous().pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
     for start in range(0, len(batch.ids_BT), micro_seqs):
         ids_BT, targets_BT, positions_BT, number_BT = (

@@ -44,7 +44,7 @@ class Heartbeat:
         self._store = store.clone()  # type: ignore[attr-defined]
         self._beat = 0
         self._position = (0, 0)
-        self._phase_names = ("data", "computing")
+        self._phase_names = ("data", "computing", "data of the next", "waiting for its device or the others")
         self._longest_step_s, self._step_since = 0.0, time.monotonic()
         listened_to = range(1, size) if rank == 0 else range(rank == 1)
         self._heard = {other: _Heard() for other in listened_to}
@@ -61,7 +61,7 @@ class Heartbeat:
         self._thread.join(timeout=INTERVAL_S)
 
     def at(self, step: int, phase: int) -> None:
-        """Note where this rank is: in `step`, reading data (0) or computing (1)."""
+        """Note where this rank is in `step`: reading its data (0), computing (1), reading the next step's data (2), waiting (3)."""
         if step != self._position[0]:
             now = time.monotonic()
             if self._position[0]:
@@ -72,10 +72,7 @@ class Heartbeat:
     def _run(self) -> None:
         # The store goes away with the run; a heartbeat that cannot be sent any more has no one to reach.
         with suppress(Exception):
-            ended = False
-            while not ended:
-                # Once more at the end: a rank that came back in the last seconds is said to be back.
-                ended = self._ended.wait(INTERVAL_S if self._beat else 0)
+            while not self._ended.wait(INTERVAL_S if self._beat else 0):
                 self._beat += 1
                 self._store.set(f"heartbeat/{self._rank}", json.dumps([self._beat, self._position, self._place]))
                 self._listen()

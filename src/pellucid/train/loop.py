@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pellucid.batches.batch import Batch
 from pellucid.batches.order import DataOrder
@@ -67,12 +68,15 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
     raised. A signal raises `StoppedError` once the state is saved, a loss spike `LossSpike` (see `watch_for_spike`).
     """
     stage, progress, watch = task.stage, state.progress, Stopwatch()
+    ahead = _read(task, progress.step, (progress.step + 1, 0))
+    targets, stop_signal = _exchange(task, hooks, ahead, np.empty((0, 3)), 0.0).agreed
     while True:
         hooks.watch(state)
-        done, stop_signal = progress.step >= stage.total_steps, task.world.agree(hooks.stop())
-        if done or stop_signal is not None or (progress.step and progress.step % stage.checkpoint.every_steps == 0):
+        if task.world.size == 1:
+            stop_signal = hooks.stop()  # there is no one to agree with, so no need to wait for the end of another step
+        if ahead is None or stop_signal is not None or (progress.step and progress.step % stage.checkpoint.every_steps == 0):
             hooks.save(state)
-        if done:
+        if ahead is None:
             return
         if stop_signal is not None:
             raise StoppedError(
@@ -83,18 +87,17 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
         hooks.snapshot(state)
         watch.lap("other")
 
-        first = progress.step * stage.batch_seqs
-        with _own_work(task, progress.step + 1, 0):
-            batch = task.order.sequences(*task.world.share(first, stage.batch_seqs))
-            task.order.will_read(*task.world.share(first + stage.batch_seqs, stage.batch_seqs))
-        targets_B = targets_by_sequence(batch)
-        targets = max(1, task.world.total(int(targets_B.sum())))
+        share, figures = ahead, _forward_backward(state, task, ahead.batch, targets)
+        watch.lap("forward_backward")
+        # The next step is read while the device computes; then the host waits for it, once for all figures of the step.
+        ahead = _read(task, progress.step + 1, (progress.step + 1, 2))
         watch.lap("data")
-
-        nats_B, norm = _forward_backward(state, task, batch, targets)
-        rows_B3 = task.world.gather_shares(np.stack([nats_B, targets_B, batch.source_B], axis=1))
-        step = StepFigures.of(rows_B3, batch.source_names, first)
-        for event in task.ranks.compare() if task.ranks else ():
+        *nats_B, norm = figures.tolist()
+        rows_B3 = np.stack([np.array(nats_B), share.targets_B, share.batch.source_B], axis=1)
+        exchanged = _exchange(task, hooks, ahead, rows_B3, task.ranks.collect() if task.ranks else 0.0)
+        targets, stop_signal = exchanged.agreed
+        step = StepFigures.of(exchanged.rows_B3, share.batch.source_names, progress.step * stage.batch_seqs)
+        for event in task.ranks.compare(exchanged.own_work_R) if task.ranks else ():
             hooks.event({"step": progress.step + 1, **event})
         finite = math.isfinite(norm) and bool(np.isfinite(step.nats_B).all())
         watch.lap("forward_backward")
@@ -140,21 +143,65 @@ class StepFigures:
         return cls(nats_B, targets_B.astype(np.int64), source_B.astype(np.int64), source_names, first_sequence)
 
 
-def _forward_backward(state: TrainState, task: Task, batch: Batch, targets: int) -> tuple[NDArray[np.float64], float]:
-    """Leave the step's clipped gradients with the parameters; return each of our sequences' nats and the norm before clipping."""
+class Share(NamedTuple):
+    """This rank's sequences of one step, and how many targets of each carry loss."""
+
+    batch: Batch
+    targets_B: NDArray[np.int64]
+
+
+def _read(task: Task, step: int, when: tuple[int, int]) -> Share | None:
+    """Read our share of a step (from 0), and ask for the one after it to be brought into memory; None past the last step.
+
+    `when` is the step, from 1, and its phase in which that is done (see `RankWatch.working`).
+    """
+    stage = task.stage
+    if step >= stage.total_steps:
+        return None
+    first = step * stage.batch_seqs
+    with _own_work(task, *when):
+        batch = task.order.sequences(*task.world.share(first, stage.batch_seqs))
+        task.order.will_read(*task.world.share(first + stage.batch_seqs, stage.batch_seqs))
+    return Share(batch, targets_by_sequence(batch))
+
+
+class Exchanged(NamedTuple):
+    """What all ranks know after a step."""
+
+    rows_B3: NDArray[np.float64]
+    """Nats, targets and source of each sequence of the step, in their order."""
+    agreed: tuple[int, int | None]
+    """How many targets the next step has, and the signal that some rank got."""
+    own_work_R: list[float]
+    """The seconds that each rank worked by itself."""
+
+
+def _exchange(task: Task, hooks: Hooks, ahead: Share | None, rows_B3: NDArray[np.float64], own_work_s: float) -> Exchanged:
+    """Tell all ranks what this one has to tell, and hear the others: the one collective of a step beside those of gradients."""
+    targets = int(ahead.targets_B.sum()) if ahead else 0
+    own_3 = np.array([targets, hooks.stop() or 0, own_work_s])
+    rows_B3, own_R3 = task.world.gather_step(rows_B3, own_3)
+    targets = int(own_R3[:: task.world.tensor_ways, 0].sum())
+    return Exchanged(rows_B3, (max(1, targets), int(own_R3[:, 1].max()) or None), own_R3[:, 2].tolist())
+
+
+def _forward_backward(state: TrainState, task: Task, batch: Batch, targets: int) -> Tensor:
+    """Leave the step's clipped gradients with the parameters; return each of our sequences' nats, and the norm before clipping.
+
+    On a GPU all of it is only begun; the figures come in one tensor, so that they can be had in one transfer.
+    """
     nats = []
     micros = list(micro_batches(batch, task.stage.micro_seqs, task.device.device))
     for number, micro in enumerate(micros, start=1):
         with task.gradients.micro_step(last=number == len(micros)):
             with _own_work(task, state.progress.step + 1, 1), task.device.autocast():
                 loss = task.objective(state.model, micro)
-            (loss.loss_sum / targets).backward()  # type: ignore[no-untyped-call]
+            with task.device.backward():
+                (loss.loss_sum / targets).backward()  # type: ignore[no-untyped-call]
         nats.append(loss.nats_B)
     task.gradients.finish()
     norm = clip_gradients(state.optimizer.parameters, task.stage.optimizer.clip_norm)
-    # One transfer: each makes the host wait for the device.
-    *nats_B, norm_value = torch.cat([*nats, norm.to(nats[0]).view(1)]).double().tolist()
-    return np.array(nats_B), norm_value
+    return torch.cat([*nats, norm.to(nats[0]).view(1)]).double()
 
 
 def _own_work(task: Task, step: int, phase: int) -> AbstractContextManager[None]:

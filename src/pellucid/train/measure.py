@@ -12,19 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from pellucid.batches.order import DataOrder
-from pellucid.core.seeds import derive_seed
-from pellucid.model.decoder import Decoder, init_weights
+from pellucid.model.decoder import Decoder
 from pellucid.optim.optimizer import build_optimizer
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.training import ScheduleConfig, SpikesConfig, TrainStageConfig
 from pellucid.train.allocation import keep_freed_memory
-from pellucid.train.compilation import compile_model
+from pellucid.train.build import build_model
 from pellucid.train.device import Device
 from pellucid.train.feed import MicroBatch, Objective, ObjectiveLoss
 from pellucid.train.gradients import ExactGradients, LocalGradients
 from pellucid.train.loop import Hooks, Task, train
 from pellucid.train.objectives.next_token import next_token
-from pellucid.train.recompute import checkpoint_activations
 from pellucid.train.state import Progress, TrainState
 from pellucid.train.world import World
 
@@ -64,6 +62,7 @@ class StepTimes:
     """What some steps of `micro_steps` micro-batches took. `phases_s` has a dict per timed step: `data`, `forward`, `backward`,
     `optimizer`, in seconds of wall time, the device waited for at the end of each step.
 
+    `data` is the reading of the next step: of the last step there is none, and on a GPU it costs no time of its own.
     `forward` holds the loss and, since the loss makes them at once, the gradients of its own two inputs; `backward` holds clipping.
     """
 
@@ -87,17 +86,14 @@ class StepTimes:
 class Workbench:
     """A stage's model and optimizer on one device, nothing sharded, ready to make steps through the training loop itself.
 
-    Built as `run_stage` builds them: compilation, activation checkpointing, optimizer and attention are the stage's, precision is
-    the device's. `compiled` says whether the blocks were. To time what training does, enter `deterministic()` before.
+    Compilation, activation checkpointing, optimizer and attention are the stage's, precision is the device's. `compiled` says
+    whether the blocks were. To time what training does, enter `deterministic()` before.
     Raises `torch.OutOfMemoryError` when the weights alone do not fit.
     """
 
     def __init__(self, stage: TrainStageConfig, config: ModelConfig, device: Device, seed: int = 0) -> None:
         keep_freed_memory()
-        model = Decoder(config)
-        init_weights(model, derive_seed(seed, "weights"))
-        checkpoint_activations(model, stage.activation_checkpointing)
-        self.compiled = compile_model(model, stage.compile, device.device)
+        model, self.compiled = build_model(stage, config, device, seed)
         model.to(device.device)
         # Updates far too small to diverge: what is timed does not depend on their size. Nor are there checkpoints to go back to.
         steady = {"schedule": ScheduleConfig(kind="constant", peak_lr=1e-7), "spikes": SpikesConfig()}
@@ -175,6 +171,8 @@ class _Log:
         self._device.synchronize()
         now = time.perf_counter()
         data, both, forward = (*(record["seconds"][phase] for phase in ("data", "forward_backward")), self._objective.collect())
+        if self._device.device.type == "cuda":
+            data, both = 0.0, data + both  # the next step is read while the device computes
         # The loop's own split waits for the device after backward and not after the update, which is therefore the rest.
         self.phases_s.append(
             {"data": data, "forward": forward, "backward": both - forward, "optimizer": now - self._last - data - both}

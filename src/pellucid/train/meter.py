@@ -21,7 +21,8 @@ _PHASES = ("data", "forward_backward", "optimizer", "other")
 class Stopwatch:
     """Splits wall time into the phases of a step. What happens between `collect` and the next `lap` goes to that lap's phase.
 
-    On a GPU the optimizer's kernels run while the next step is being launched, so part of them shows up there.
+    On a GPU the optimizer's kernels run while the next step is being launched, so part of them shows up there; `data` is the
+    reading of the next step, which goes on beside the computing of this one.
     """
 
     def __init__(self) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from pellucid.core.errors import PellucidWarning
 from pellucid.core.progress import console
 from pellucid.model.decoder import Decoder
@@ -25,7 +23,7 @@ class RankWatch:
 
     def __init__(self, world: World, model: Decoder, device: Device) -> None:
         assert world.store is not None, "a world of several has a store"
-        self._world = world
+        self._is_first = world.is_first
         self._places = world.everyone(f"{socket.gethostname()}, process {os.getpid()}")
         self._work, self._stragglers = OwnWork(model, device), Stragglers(world.size)
         self._said: list[str] = []
@@ -33,24 +31,27 @@ class RankWatch:
 
     @contextmanager
     def working(self, step: int, phase: int) -> Iterator[None]:
-        """Count the time of the block as this rank's own work in `step`: reading data (phase 0) or computing (1)."""
+        """Count the time of the block as this rank's own work in `step`: reading its data (phase 0), computing (1), or reading the
+        next step's (2). After that, it waits."""
         self.heartbeat.at(step, phase)
         with self._work.working():
             yield
+        if phase == 2:
+            self.heartbeat.at(step, 3)
 
-    def compare(self) -> list[dict[str, Any]]:
-        """Compare the ranks' own work in the step that was just done; return what happened since the last call as events.
+    def collect(self) -> float:
+        """Return the seconds of own work since the last call. The device must have done that work."""
+        return self._work.collect()
 
-        Collective. The device must have done the step's work.
-        """
-        seconds_R = self._world.gather(np.array([[self._work.collect()]]))[:, 0].tolist()
+    def compare(self, seconds_R: list[float]) -> list[dict[str, Any]]:
+        """Compare the ranks' own work in the step that was just done; return what happened since the last call as events."""
         slow = self._stragglers.update(seconds_R)
         said, self._said = self._said, []
         events: list[dict[str, Any]] = [{"event": "ranks", "message": message} for message in said]
         for rank, ratio in slow.items():
             message = f"rank {rank} ({self._places[rank]}) takes {ratio:.1f} times as long as the others for its own work in a step"
             events.append({"event": "straggler", "rank": rank, "ratio": ratio, "seconds": seconds_R[rank], "message": message})
-            if self._world.is_first:
+            if self._is_first:
                 warnings.warn(message, PellucidWarning, stacklevel=2)
         return events
 

@@ -106,6 +106,12 @@ class Recorder:
         if self._metrics is not None:
             self._metrics.append(event)
 
+    def sync(self) -> None:
+        """Make what was written so far outlast a power cut."""
+        for log in (self._metrics, self._samples):
+            if log is not None:
+                log.sync()
+
     def watch(self, state: TrainState) -> None:
         """Write samples when they are due: every so many steps, and at the end. Every rank computes them: each has a part of it."""
         step, config = state.progress.step, self._stage.samples

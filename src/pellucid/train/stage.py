@@ -1,6 +1,7 @@
 """One training stage as a folder: checkpoints, metrics, samples and the receipt; continued from wherever it was cut off."""
 
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -17,19 +18,17 @@ from pellucid.core.files import write_json
 from pellucid.core.progress import ProgressBar
 from pellucid.core.progress import progress as show_progress
 from pellucid.core.seeds import derive_seed
-from pellucid.model.decoder import Decoder, init_weights
 from pellucid.optim.optimizer import build_optimizer
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.train.allocation import keep_freed_memory
-from pellucid.train.compilation import compile_model
+from pellucid.train.build import build_model
 from pellucid.train.device import deterministic, pick_device
 from pellucid.train.feed import Objective
 from pellucid.train.gradients import ExactGradients, Gradients, LocalGradients
 from pellucid.train.loop import Hooks, Task, train
 from pellucid.train.objectives.next_token import next_token
 from pellucid.train.ranks import watch_ranks
-from pellucid.train.recompute import checkpoint_activations
 from pellucid.train.recorder import Recorder, Sampler
 from pellucid.train.saver import Saver
 from pellucid.train.sharding import ShardedGradients, shard_model
@@ -38,7 +37,7 @@ from pellucid.train.spikes import LossSpike, SkipList
 from pellucid.train.state import TrainState
 from pellucid.train.world import World
 
-__all__ = ["run_stage"]
+__all__ = ["run_stage", "world_for"]
 
 
 def run_stage(
@@ -61,19 +60,15 @@ def run_stage(
     checkpoints that belong to another recipe. Called again after a stop, a full disk or a kill, it ends with the same bits as an
     undisturbed run on the same machine with the same numbers of processes and threads.
     """
-    world = replace(world or World(), tensor_ways=stage.parallel.tensor_ways)
-    world.check_batch(stage.batch_seqs, stage.micro_seqs if stage.exact else None)
+    world = world_for(stage, world or World())
     device = pick_device(stage.precision)
     saver = Saver(out / "checkpoints", stage, model_config, {"seed": seed, "data": _data(order)}, world)
     keep_freed_memory()
     with deterministic(), stop_on_signals() as stop, saver:
         checkpoint = saver.newest()
-        model = Decoder(model_config)
-        init_weights(model, derive_seed(seed, "weights"))
+        model, compiled = build_model(stage, model_config, device, seed)
         if checkpoint is None and init_from is not None:
             load_weights(model, init_from)
-        checkpoint_activations(model, stage.activation_checkpointing)
-        compiled = compile_model(model, stage.compile, device.device)
         if world.size > 1 and not stage.exact:
             shard_model(model, stage.parallel, world, device.device)
         else:
@@ -92,8 +87,7 @@ def run_stage(
                 try:
                     if bar is not None:
                         recorder.show_on(bar, state.progress.tokens)
-                    keep = (saver.save, saver.last_saved, saver.snapshot)
-                    train(state, task, Hooks(recorder.watch, *keep, stop, recorder.log, recorder.event))
+                    train(state, task, _hooks(recorder, saver, stop))
                     break
                 except LossSpike as spike:
                     checkpoint = _roll_back(spike, skips, stage, saver, state, world)
@@ -101,6 +95,22 @@ def run_stage(
                     recorder.close()
         saved = saver.last_saved()
     return _finish(state, order, stage, out, saved, world)
+
+
+def _hooks(recorder: Recorder, saver: Saver, stop: Callable[[], int | None]) -> Hooks:
+    def save(state: TrainState) -> None:
+        # A resumed run keeps the lines up to its checkpoint, so they must be no less durable.
+        recorder.sync()
+        saver.save(state)
+
+    return Hooks(recorder.watch, save, saver.last_saved, saver.snapshot, stop, recorder.log, recorder.event)
+
+
+def world_for(stage: TrainStageConfig, world: World) -> World:
+    """Return the world as the stage cuts it up; raise `UsageError` when its batch cannot be dealt out to so many processes."""
+    world = replace(world, tensor_ways=stage.parallel.tensor_ways)
+    world.check_batch(stage.batch_seqs, stage.micro_seqs if stage.exact else None)
+    return world
 
 
 def _roll_back(spike: LossSpike, skips: SkipList, stage: TrainStageConfig, saver: Saver, state: TrainState, world: World) -> Path:

@@ -86,18 +86,10 @@ class World:
         dist.all_gather(everyone, mine)
         return torch.cat(everyone).cpu().numpy()
 
-    def gather_shares(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the rows of every share of a step, once each, in the order of sequences."""
-        everyone = self.gather(rows).reshape(self.size, *rows.shape)
-        return everyone[:: self.tensor_ways].reshape(-1, rows.shape[1])
-
-    def total(self, count: int) -> int:
-        """Return the sum of the counts of every share of a step."""
-        return self._reduce(count, dist.ReduceOp.SUM) // self.tensor_ways
-
-    def agree(self, number: int | None) -> int | None:
-        """Return the largest number that any rank brings; None when none brings any. Numbers are positive."""
-        return self._reduce(number or 0, dist.ReduceOp.MAX) or None
+    def gather_step(self, rows: NDArray[np.float64], own: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the rows (B, K) of every share of a step, once each, in the order of sequences, and every rank's `own` (K)."""
+        both = self.gather(np.vstack([rows, own])).reshape(self.size, len(rows) + 1, -1)
+        return both[:: self.tensor_ways, :-1].reshape(-1, len(own)), both[:, -1]
 
     def everyone(self, value: Any) -> list[Any]:
         """Return every rank's value, in the order of ranks; values must be picklable."""
@@ -113,13 +105,6 @@ class World:
         box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]
-
-    def _reduce(self, number: int, op: Any) -> int:
-        if self.size == 1:
-            return number
-        held = torch.tensor(number, dtype=torch.int64, device=_device())
-        dist.all_reduce(held, op)
-        return int(held.item())
 
 
 def started_together() -> int:
