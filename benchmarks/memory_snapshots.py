@@ -17,15 +17,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pellucid.batches.order import DataOrder
 from pellucid.core.environment import code_version, environment
 from pellucid.core.files import write_json
 from pellucid.core.metrics import read_metrics
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.training import CheckpointConfig, ParallelConfig, ScheduleConfig, TrainStageConfig
+from pellucid.train.measure import RandomStream
 from pellucid.train.stage import run_stage
 from pellucid.train.world import open_world
 
@@ -35,28 +33,14 @@ SHAPES = {
 }
 
 
-class RandomTokens:
-    """A source of one document."""
-
-    def __init__(self, vocab_tokens: int) -> None:
-        self.tokens = 2**22
-        self._tokens_N = np.random.default_rng(1).integers(0, vocab_tokens, self.tokens, dtype=np.uint32)
-        self.document_starts = np.array([0, self.tokens])
-
-    def read(self, start: int, count: int) -> NDArray[Any]:
-        return self._tokens_N[start : start + count]
-
-    def metadata(self, documents: list[int]) -> list[dict[str, Any]]:
-        return [{} for _ in documents]
-
-
 def worker(arguments: argparse.Namespace) -> None:
     model = ModelConfig(
         **SHAPES[arguments.shape], context_tokens=arguments.seq_tokens, norm="layernorm", norm_bias=False, rotary_frac=0.25,
         qkv_bias=True, tied_head=False,
     )  # fmt: skip
     batch_tokens = arguments.seqs * arguments.ranks * arguments.seq_tokens
-    order = DataOrder({"random": RandomTokens(model.vocab_tokens)}, {"random": 1}, arguments.seq_tokens, 1, "causal")
+    stream = RandomStream(model.vocab_tokens, arguments.seq_tokens)
+    order = DataOrder({"random": stream}, {"random": 1}, arguments.seq_tokens, 1, "causal")
     with open_world() as world:
         for round_number in range(arguments.rounds):
             for every in arguments.every:
@@ -134,7 +118,11 @@ def main() -> None:
         parser.error("--every needs 0: the runs without snapshots are what the others are compared with")
     config = {name: value for name, value in vars(arguments).items() if name not in ("work", "out")}
     rows = measure(arguments)
-    about = {"command": "python benchmarks/memory_snapshots.py", "commit": code_version(), "hardware": environment()}
+    about = {
+        "command": " ".join(["python", "benchmarks/memory_snapshots.py", *sys.argv[1:]]),
+        "commit": code_version(),
+        "hardware": environment(),
+    }
     write_json(arguments.out, {**about, "config": config, "rows": rows})
     print(json.dumps(rows, indent=2))
 
