@@ -1,6 +1,13 @@
 import pytest
 import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.placement_types import Placement
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
+from pellucid.optim import muon
 from pellucid.optim.muon import Muon, orthogonalize
 
 
@@ -48,3 +55,24 @@ def test_matrices_of_one_shape_are_updated_as_if_each_were_alone() -> None:
     for parameter in alone:
         Muon([parameter], lr=0.1, momentum=0.9).step()
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("placement", [Shard(0), Replicate()])
+def test_of_several_ranks_each_takes_some_of_the_matrices_whole(placement: Placement, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Size] = []
+
+    def note(x_NPQ: torch.Tensor) -> torch.Tensor:
+        seen.append(x_NPQ.shape)
+        return x_NPQ
+
+    monkeypatch.setattr(muon, "orthogonalize", note)
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=4)
+    try:
+        mesh = init_device_mesh("cpu", (4,))
+        matrices = [nn.Parameter(distribute_tensor(torch.randn(8, 6), mesh, [placement])) for _ in range(6)]
+        for matrix in matrices:
+            matrix.grad = torch.zeros_like(matrix)
+        Muon(matrices, lr=0.1, momentum=0.9).step()
+    finally:
+        dist.destroy_process_group()
+    assert seen == [(2, 8, 6)], "six matrices go to four ranks as 2, 2, 2 and 0"

@@ -4,7 +4,7 @@
 bfloat16 on a GPU and in float32 on a CPU: processors differ widely in bfloat16 (half the time of float32 where they compute it,
 many times as long where they do not, see benchmarks/optimizer_step.json), and float32 gives all of them the same losses.
 
-Sharded matrices are gathered for the iteration, which every rank does for all of them, and each keeps its part of the result.
+Of several ranks each takes some of the matrices whole, whether they are sharded or held by all, and gives back the result.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor, Shard
 
 __all__ = ["Muon", "orthogonalize"]
 
@@ -75,18 +75,19 @@ class Muon(torch.optim.Optimizer):
                 state["momentum"] = torch.zeros_like(gradient)
             state["momentum"].lerp_(gradient, 1 - momentum)
             directions.append(gradient.lerp(state["momentum"], momentum))
-        updates = orthogonalize(torch.stack([_whole(direction) for direction in directions])).unbind()
+        updates = _orthogonalize_together(torch.stack(directions)).unbind()
         scale = 0.2 * math.sqrt(max(parameters[0].shape))
         for parameter, update in zip(parameters, updates, strict=True):
-            parameter.mul_(1 - lr * group["weight_decay"]).add_(_part(update, like=parameter), alpha=-lr * scale)
+            parameter.mul_(1 - lr * group["weight_decay"]).add_(update, alpha=-lr * scale)
 
 
-def _whole(x_PQ: Tensor) -> Tensor:
-    return x_PQ.full_tensor() if isinstance(x_PQ, DTensor) else x_PQ
-
-
-def _part(x_PQ: Tensor, like: Tensor) -> Tensor:
-    """This rank's part of a matrix that all ranks hold alike, cut as the parameter is."""
-    if not isinstance(like, DTensor):
-        return x_PQ
-    return distribute_tensor(x_PQ, like.device_mesh, like.placements, src_data_rank=None)
+def _orthogonalize_together(x_NPQ: Tensor) -> Tensor:
+    """Orthogonalise matrices that are cut over ranks, or held by all: each rank takes some of them whole."""
+    if not isinstance(x_NPQ, DTensor):
+        return orthogonalize(x_NPQ)
+    mesh = x_NPQ.device_mesh
+    some = x_NPQ.redistribute(placements=[Shard(0)] * mesh.ndim)
+    done = DTensor.from_local(
+        orthogonalize(some.to_local()), mesh, some.placements, run_check=False, shape=some.shape, stride=some.stride()
+    )
+    return done.redistribute(placements=x_NPQ.placements)
