@@ -112,7 +112,7 @@ def train(run: Path, data: Path, steps: int, exact: bool, parts: list[tuple[int,
     lines_read = [line for file in run.glob("sequences-*.jsonl") for line in file.read_text().splitlines()]
     state, _ = load_checkpoint(list_checkpoints(run / "checkpoints")[-1])
     return {
-        "parts": [[line["ranks"], line["shard"]] for line in lines if "event" in line],
+        "parts": [[line["ranks"], line["shard"]] for line in lines if line.get("event") in ("start", "resume")],
         "steps": [line["step"] for line in logged],
         "losses": [line["loss"] for line in logged],
         "grad_norms": [line["grad_norm"] for line in logged],
