@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from pellucid.batches.order import DataOrder
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.training import CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainStageConfig
+from pellucid.train.world import World
 
 TEXT = (Path(__file__).parents[2] / "LICENSE").read_bytes()
 MODEL = ModelConfig(
@@ -78,9 +81,11 @@ def free_port() -> int:
 
 
 class Ranks:
-    """Trains tiny stages in several processes (see ranks.py)."""
+    """Trains tiny stages in several processes, or in this one as the only rank (see ranks.py)."""
 
     def __call__(self, size: int, *jobs: dict[str, Any]) -> list[dict[str, Any]]:
+        if size == 1:
+            return self._alone(jobs)
         everyone = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
         call = [sys.executable, str(Path(__file__).with_name("ranks.py")), json.dumps(jobs)]
         processes = [
@@ -96,6 +101,16 @@ class Ranks:
         said = [process.communicate() for process in processes]
         assert all(process.returncode == 0 for process in processes), "\n".join(errors for _, errors in said)
         return list(json.loads(said[0][0].splitlines()[-1]))
+
+    @staticmethod
+    def _alone(jobs: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
+        run = runpy.run_path(str(Path(__file__).with_name("ranks.py")))["run"]
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # as each of several has: exact results depend on it
+        try:
+            return [run(World(), job, Tiny()) for job in jobs]
+        finally:
+            torch.set_num_threads(threads)
 
     @staticmethod
     def job(out: Path, steps: int = 6, **changes: Any) -> dict[str, Any]:

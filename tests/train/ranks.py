@@ -16,12 +16,10 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent))
+from unittest.mock import patch
 
 import torch
 
-from conftest import Tiny
 from pellucid.batches.batch import Batch
 from pellucid.batches.order import DataOrder
 from pellucid.checkpoint.slots import ram_folder
@@ -63,9 +61,10 @@ def die(out: Path, kill: dict[str, Any]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(world: World, job: dict[str, Any]) -> dict[str, Any]:
-    stage: TrainStageConfig = Tiny().stage(job["steps"], **job["changes"])
-    order = Tiny().order()
+def run(world: World, job: dict[str, Any], tiny: Any) -> dict[str, Any]:
+    """Train one run as this rank; `tiny` is what the tests' fixture of that name gives."""
+    stage: TrainStageConfig = tiny.stage(job["steps"], **job["changes"])
+    order = tiny.order()
     now, happened = {"step": -1}, set()
     read = DataOrder.sequences
 
@@ -95,23 +94,27 @@ def run(world: World, job: dict[str, Any]) -> dict[str, Any]:
             return loss
         return ObjectiveLoss(loss.loss_sum * float("nan"), loss.nats_B)
 
-    heartbeat.SILENCE_S, heartbeat.INTERVAL_S = job.get("silence_s", heartbeat.SILENCE_S), min(0.5, heartbeat.INTERVAL_S)
-    DataOrder.sequences = sequences  # type: ignore[method-assign]
-    stage_module.next_token = objective
-    try:
-        model = Tiny.model.model_copy(update=job.get("model", {}))
-        return stage_module.run_stage(stage, model, order, 1, Path(job["out"]), world=world)
-    except PellucidError as error:
-        return {"error": type(error).__name__, "message": str(error)}
-    finally:
-        DataOrder.sequences = read  # type: ignore[method-assign]
+    model = tiny.model.model_copy(update=job.get("model", {}))
+    with (
+        patch.object(heartbeat, "SILENCE_S", job.get("silence_s", heartbeat.SILENCE_S)),
+        patch.object(heartbeat, "INTERVAL_S", 0.5),
+        patch.object(Device, "peak_flops", lambda _: (1e9, "not measured in tests")),
+        patch.object(DataOrder, "sequences", sequences),
+        patch.object(stage_module, "next_token", objective),
+    ):
+        try:
+            return stage_module.run_stage(stage, model, order, 1, Path(job["out"]), world=world)
+        except PellucidError as error:
+            return {"error": type(error).__name__, "message": str(error)}
 
 
 def main() -> None:
+    sys.path.insert(0, str(Path(__file__).parent))
+    from conftest import Tiny
+
     torch.set_num_threads(1)
-    Device.peak_flops = lambda _: (1e9, "not measured in tests")  # type: ignore[method-assign]
     with open_world() as world:
-        outcomes = [run(world, job) for job in json.loads(sys.argv[1])]
+        outcomes = [run(world, job, Tiny()) for job in json.loads(sys.argv[1])]
     if world.is_first:
         print(json.dumps(outcomes))
 

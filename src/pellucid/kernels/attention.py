@@ -5,14 +5,13 @@ too. A GPU in 16 bits gives documents to flash attention as sequences of differe
 else is left to torch's `scaled_dot_product_attention`. `benchmarks/cpu_pretrain.py` and `gpu_pretrain.py` say what this gains.
 """
 
-import inspect
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.varlen import varlen_attn
 
 from pellucid.kernels.linear import many_on_cpu
 
@@ -24,8 +23,10 @@ _LONGEST = 2048
 _TOGETHER = 512
 """Up to this length the sequences of a batch are computed together, beyond one by one: then a block's scores stay in the cache."""
 
-# Grouped queries are asked for by name in newer versions of torch; 2.11 takes them as they come.
-_GROUPED: dict[str, Any] = {"enable_gqa": True} if "enable_gqa" in inspect.signature(varlen_attn).parameters else {}
+# Grouped queries are asked for by name since torch 2.12; 2.11 takes them as they come.
+_GROUPED: dict[str, Any] = {} if torch.__version__.startswith("2.11.") else {"enable_gqa": True}
+_VARLEN = "torch.nn.attention.varlen"
+"""Loads torch's compiler, which takes a second: imported where it is used."""
 
 
 class Documents(NamedTuple):
@@ -61,7 +62,10 @@ def documents_by_flash(weight: Tensor, head_channels: int) -> bool:
     kind = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else weight.dtype
     if not weight.is_cuda or kind not in (torch.bfloat16, torch.float16):
         return False
-    return torch.backends.cuda.is_flash_attention_available() and torch.cuda.get_device_capability(weight.device) >= (8, 0)
+    if not torch.backends.cuda.is_flash_attention_available() or torch.cuda.get_device_capability(weight.device) < (8, 0):
+        return False
+    import_module(_VARLEN)  # the operator has to be known before blocks are compiled, or told to keep what it returns
+    return True
 
 
 def attention(
@@ -92,6 +96,8 @@ def attention(
 
 def _flash_documents(q_BHTC: Tensor, k_BKTC: Tensor, v_BKTC: Tensor, starts_N: Tensor) -> Tensor:
     batch, tokens = q_BHTC.shape[0], q_BHTC.shape[2]
+    from torch.nn.attention.varlen import varlen_attn
+
     # Norms of queries and keys may leave them in float32; the values are what a linear layer gave.
     q_MHC, k_MKC, v_MKC = (t.transpose(1, 2).flatten(0, 1).to(v_BKTC.dtype) for t in (q_BHTC, k_BKTC, v_BKTC))
     # The length of the longest document is not asked for, which would have to be waited for: no document is longer than T.
