@@ -4,16 +4,18 @@
 bfloat16 on a GPU and in float32 on a CPU: processors differ widely in bfloat16 (half the time of float32 where they compute it,
 many times as long where they do not, see benchmarks/optimizer_step.json), and float32 gives all of them the same losses.
 
-Of several ranks each takes some of the matrices whole, whether they are sharded or held by all, and gives back the result.
+Of several ranks each takes some of the matrices whole, whether they are sharded or held by all, and gives back the result; with
+tensor parallelism and FSDP together, every rank takes all.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
+from torch.distributed.tensor.placement_types import _StridedShard
 
 __all__ = ["Muon", "orthogonalize"]
 
@@ -57,11 +59,12 @@ class Muon(torch.optim.Optimizer):
         """Apply one update to every parameter that has a gradient."""
         assert closure is None
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[Tensor]] = {}
+            alike: dict[object, list[Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    by_shape.setdefault(parameter.shape, []).append(parameter)
-            for parameters in by_shape.values():
+                    cut = parameter.placements if isinstance(parameter, DTensor) else ()
+                    alike.setdefault((parameter.shape, cut), []).append(parameter)
+            for parameters in alike.values():
                 self._step_together(parameters, group)
 
     def _step_together(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
@@ -75,19 +78,25 @@ class Muon(torch.optim.Optimizer):
                 state["momentum"] = torch.zeros_like(gradient)
             state["momentum"].lerp_(gradient, 1 - momentum)
             directions.append(gradient.lerp(state["momentum"], momentum))
-        updates = _orthogonalize_together(torch.stack(directions)).unbind()
+        updates = _orthogonalize_together(directions)
         scale = 0.2 * math.sqrt(max(parameters[0].shape))
         for parameter, update in zip(parameters, updates, strict=True):
             parameter.mul_(1 - lr * group["weight_decay"]).add_(update, alpha=-lr * scale)
 
 
-def _orthogonalize_together(x_NPQ: Tensor) -> Tensor:
-    """Orthogonalise matrices that are cut over ranks, or held by all: each rank takes some of them whole."""
-    if not isinstance(x_NPQ, DTensor):
-        return orthogonalize(x_NPQ)
-    mesh = x_NPQ.device_mesh
-    some = x_NPQ.redistribute(placements=[Shard(0)] * mesh.ndim)
+def _orthogonalize_together(directions: list[Tensor]) -> Sequence[Tensor]:
+    """Orthogonalise matrices that are cut over ranks, all alike, or held by all: each rank takes some of them whole."""
+    first = directions[0]
+    if not isinstance(first, DTensor):
+        return orthogonalize(torch.stack(directions)).unbind()
+    mesh, placements = first.device_mesh, first.placements
+    if any(isinstance(placement, _StridedShard) for placement in placements):
+        # Matrices cut twice, by heads and by FSDP: torch 2.11 cannot stack them, so here every rank does all the work.
+        whole = orthogonalize(torch.stack([cast(DTensor, direction).full_tensor() for direction in directions]))
+        return [distribute_tensor(update, mesh, placements, src_data_rank=None) for update in whole.unbind()]
+    stacked = cast(DTensor, torch.stack(directions))
+    some = stacked.redistribute(placements=[Shard(0)] * mesh.ndim)
     done = DTensor.from_local(
         orthogonalize(some.to_local()), mesh, some.placements, run_check=False, shape=some.shape, stride=some.stride()
     )
-    return done.redistribute(placements=x_NPQ.placements)
+    return done.redistribute(placements=stacked.placements).unbind()
