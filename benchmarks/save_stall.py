@@ -35,12 +35,11 @@ from pellucid.cli.main import THREADS_WAIT
 from pellucid.core.environment import code_version, environment
 from pellucid.core.files import write_json
 from pellucid.core.processes import available_cores
-from pellucid.model.decoder import Decoder, init_weights
 from pellucid.optim.optimizer import build_optimizer
 from pellucid.recipe.load import load_recipe
 from pellucid.stages.run_folder import data_order
 from pellucid.train.allocation import keep_freed_memory
-from pellucid.train.compilation import compile_model
+from pellucid.train.build import build_model
 from pellucid.train.device import deterministic, pick_device
 from pellucid.train.gradients import LocalGradients
 from pellucid.train.loop import Hooks, Task, train
@@ -73,9 +72,7 @@ def worker(options: argparse.Namespace) -> None:
     keep_freed_memory()
     with open_world() as world, deterministic():
         device = pick_device(stage.precision)
-        model = Decoder(recipe.model)
-        init_weights(model, 1)
-        compiled = compile_model(model, stage.compile, device.device)
+        model, compiled = build_model(stage, recipe.model, device, 1)
         if world.size > 1:
             shard_model(model, stage.parallel, world, device.device)
         else:

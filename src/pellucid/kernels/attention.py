@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pellucid.kernels.linear import many_on_cpu
 
-__all__ = ["Documents", "attention", "documents_by_flash"]
+__all__ = ["Documents", "attention", "document_starts", "documents_by_flash"]
 
 _QUERY_BLOCK = 64
 _LONGEST = 2048
@@ -25,8 +25,6 @@ _TOGETHER = 512
 
 # Grouped queries are asked for by name since torch 2.12; 2.11 takes them as they come.
 _GROUPED: dict[str, Any] = {} if torch.__version__.startswith("2.11.") else {"enable_gqa": True}
-_VARLEN = "torch.nn.attention.varlen"
-"""Loads torch's compiler, which takes a second: imported where it is used."""
 
 
 class Documents(NamedTuple):
@@ -42,17 +40,22 @@ class Documents(NamedTuple):
     @classmethod
     def of(cls, number_BT: Tensor, send: Callable[[Tensor], Tensor] = lambda x: x) -> "Documents":
         """Locate documents by a number per position, on the CPU; `send` takes tensors to the device that computes."""
-        first_BT = torch.ones_like(number_BT, dtype=torch.bool)
-        first_BT[:, 1:] = number_BT[:, 1:] != number_BT[:, :-1]
-        starts_N = F.pad(first_BT.flatten().nonzero().flatten(), (0, 1), value=number_BT.numel()).int()
+        start_BT = document_starts(number_BT)
+        begins_M = (start_BT == torch.arange(number_BT.shape[1])).flatten()
+        starts_N = F.pad(begins_M.nonzero().flatten(), (0, 1), value=number_BT.numel()).int()
         number_BT, starts_N = send(number_BT), send(starts_N)
         if number_BT.device.type != "cpu":
             # One compiled program for any number of documents, though all other shapes are taken as fixed.
             torch._dynamo.mark_dynamic(starts_N, 0)
             return cls(number_BT, starts_N, ())
-        start_BT = torch.where(first_BT, torch.arange(number_BT.shape[1]), 0).cummax(dim=1).values
         first_BN = start_BT[:, ::_QUERY_BLOCK] // _QUERY_BLOCK
         return cls(number_BT, starts_N, tuple(map(tuple, first_BN.tolist())))
+
+
+def document_starts(number_BT: Tensor) -> Tensor:
+    """Return where in its sequence the document of each position begins, (B, T), by a number per position."""
+    begins_BT = F.pad(number_BT[:, 1:] != number_BT[:, :-1], (1, 0), value=True)
+    return torch.where(begins_BT, torch.arange(number_BT.shape[1], device=number_BT.device), 0).cummax(dim=1).values
 
 
 def documents_by_flash(weight: Tensor, head_channels: int) -> bool:
@@ -64,7 +67,9 @@ def documents_by_flash(weight: Tensor, head_channels: int) -> bool:
         return False
     if not torch.backends.cuda.is_flash_attention_available() or torch.cuda.get_device_capability(weight.device) < (8, 0):
         return False
-    import_module(_VARLEN)  # the operator has to be known before blocks are compiled, or told to keep what it returns
+    # Loads torch's compiler, which takes a second, so not with this module; but the operator has to be known before blocks are
+    # compiled, or told to keep what it returns.
+    import_module("torch.nn.attention.varlen")
     return True
 
 
@@ -95,9 +100,9 @@ def attention(
 
 
 def _flash_documents(q_BHTC: Tensor, k_BKTC: Tensor, v_BKTC: Tensor, starts_N: Tensor) -> Tensor:
-    batch, tokens = q_BHTC.shape[0], q_BHTC.shape[2]
     from torch.nn.attention.varlen import varlen_attn
 
+    batch, tokens = q_BHTC.shape[0], q_BHTC.shape[2]
     # Norms of queries and keys may leave them in float32; the values are what a linear layer gave.
     q_MHC, k_MKC, v_MKC = (t.transpose(1, 2).flatten(0, 1).to(v_BKTC.dtype) for t in (q_BHTC, k_BKTC, v_BKTC))
     # The length of the longest document is not asked for, which would have to be waited for: no document is longer than T.

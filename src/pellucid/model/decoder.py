@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pellucid.core.errors import UsageError
 from pellucid.core.seeds import derive_seed
-from pellucid.kernels.attention import Documents, attention, documents_by_flash
+from pellucid.kernels.attention import Documents, attention, document_starts, documents_by_flash
 from pellucid.kernels.linear import linear
 from pellucid.model.cache import KVCache
 from pellucid.recipe.model import ModelConfig
@@ -104,7 +104,8 @@ class Decoder(nn.Module):
             number_BT = documents.number_BT
             if not documents_by_flash(self.embedding.weight, self.config.head_channels):
                 mask_B1TT = (number_BT[:, None, :, None] == number_BT[:, None, None, :]).tril()
-            positions_BT = _positions_within(number_BT) if positions_BT is None else positions_BT
+            if positions_BT is None:
+                positions_BT = torch.arange(tokens, device=ids_BT.device) - document_starts(number_BT)
         if positions_BT is None:
             cos_BTR, sin_BTR = (t[None, past : past + tokens] for t in (self.rotary_cos_TR, self.rotary_sin_TR))
         else:
@@ -269,10 +270,3 @@ def _rotate(x_BHTC: Tensor, cos_B1TR: Tensor, sin_B1TR: Tensor) -> Tensor:
     a, b, rest = x_BHTC[..., :half], x_BHTC[..., half : 2 * half], x_BHTC[..., 2 * half :]
     cos, sin = cos_B1TR.to(x_BHTC.dtype), sin_B1TR.to(x_BHTC.dtype)
     return torch.cat((a * cos - b * sin, b * cos + a * sin, rest), dim=-1)
-
-
-def _positions_within(documents_BT: Tensor) -> Tensor:
-    """Count positions from each document's start."""
-    index_T = torch.arange(documents_BT.shape[1], device=documents_BT.device)
-    starts_BT = torch.where(documents_BT[:, 1:] != documents_BT[:, :-1], index_T[1:], 0)
-    return index_T - F.pad(starts_BT, (1, 0)).cummax(dim=1).values

@@ -46,15 +46,9 @@ class Device:
     @contextmanager
     def backward(self) -> Iterator[None]:
         """Surround a backward pass: a GPU's fused attention is deterministic only where its warning would be an error."""
-        if self.device.type != "cuda" or not torch.are_deterministic_algorithms_enabled():
+        strict = self.device.type == "cuda" and torch.are_deterministic_algorithms_enabled()
+        with _deterministic_algorithms(warn_only=False) if strict else nullcontext():
             yield
-            return
-        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-        torch.use_deterministic_algorithms(True, warn_only=False)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(True, warn_only=warn_only)
 
     def memory_bytes(self) -> int:
         """Return the most memory used so far: allocated by torch on a GPU, resident in the process otherwise."""
@@ -120,13 +114,21 @@ def pick_device(precision: Literal["auto", "fp32", "bf16"]) -> Device:
 def deterministic() -> Iterator[None]:
     """Make torch choose algorithms whose results do not vary from run to run, and warn where there is none."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    enabled, warn_only = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling fresh memory with NaN finds reads of it at a price in time; training has none.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
+        with _deterministic_algorithms(warn_only=True):
+            yield
+    finally:
+        torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _deterministic_algorithms(*, warn_only: bool) -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=warn_only)
+    try:
         yield
     finally:
-        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
-        torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
