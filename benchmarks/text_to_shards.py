@@ -17,8 +17,9 @@ from pellucid.core.environment import code_version, environment
 from pellucid.core.files import write_json
 from pellucid.documents.files import open_bytes
 from pellucid.documents.prepare import prepare_documents
-from pellucid.documents.store import iter_documents
-from pellucid.recipe.data import DocumentsConfig, ShardsConfig, SourceConfig
+from pellucid.documents.store import iter_split
+from pellucid.recipe.data import ShardsConfig, SourceConfig
+from pellucid.recipe.documents import DocumentsConfig
 from pellucid.shards.index import ShardFile, ShardIndex
 from pellucid.shards.stream import TokenStream
 from pellucid.shards.writer import write_shards
@@ -62,7 +63,7 @@ def write_all(documents: Path, names: list[str], tokenizer: Tokenizer, threads: 
     tokens = 0
     for name in names:
         for split in ("train", "heldout"):
-            texts = iter_documents(documents / name / f"{split}.parquet")
+            texts = iter_split(documents, name, split)
             config = ShardsConfig(max_special_frac=0.2)
             tokens += write_shards(texts, encode, *specials, config, out / name / split).tokens
     return tokens
@@ -118,9 +119,7 @@ def main() -> None:
         figures["documents"], funnel = timed(arguments.repeats, prepare)
         kept = [account.as_json() for account in funnel.sources.values()]
         text_bytes = sum(account["kept_bytes"] + account["heldout_bytes"] for account in kept)
-        texts = (
-            document.text for name in names for document in iter_documents(work / "documents" / name / "train.parquet", ("text",))
-        )
+        texts = (document.text for name in names for document in iter_split(work / "documents", name, "train", ("text",)))
         for label, tokenizer in (("bpe-8192", train_bpe(texts, 8192)), ("arcade100k", arcade100k())):
             for threads in (1, 2):
                 write = functools.partial(write_all, work / "documents", names, tokenizer, threads, work / "shards")

@@ -16,8 +16,9 @@ from pellucid.core.seeds import heldout
 from pellucid.documents import prepare
 from pellucid.documents.document import digest_text
 from pellucid.documents.prepare import SPLITS, prepare_documents
-from pellucid.documents.store import DocumentWriter, iter_documents
-from pellucid.recipe.data import DocumentsConfig, SourceConfig
+from pellucid.documents.store import DocumentWriter, iter_split
+from pellucid.recipe.data import SourceConfig
+from pellucid.recipe.documents import DocumentsConfig
 
 MakeSource = Callable[..., SourceConfig]
 WriteJsonl = Callable[[Path, list[Any]], Path]
@@ -31,7 +32,7 @@ RECORD = st.one_of(
 
 
 def texts(out: Path, name: str, split: str) -> list[str]:
-    return [document.text for document in iter_documents(out / name / f"{split}.parquet")]
+    return [document.text for document in iter_split(out, name, split)]
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -113,8 +114,8 @@ def test_what_a_killed_call_left_is_replaced(tmp_path: Path, make_source: MakeSo
     write_jsonl(tmp_path / "a.jsonl", [{"text": "x"}])
     source = make_source("a.jsonl", name="a")
     prepare_documents([source], tmp_path, DocumentsConfig(), tmp_path / "clean")
-    for left in ("train.parquet", ".train.parquet.part", "heldout.parquet"):
-        (tmp_path / "out" / "a").mkdir(parents=True, exist_ok=True)
+    for left in ("train/00000.parquet", ".train.parquet.part", "heldout/00000.parquet"):
+        (tmp_path / "out" / "a" / left).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / "a" / left).write_bytes(b"half")
     prepare_documents([source], tmp_path, DocumentsConfig(), tmp_path / "out")
     assert contents(tmp_path / "out") == contents(tmp_path / "clean")

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from pellucid.core.artifacts import read_manifest
-from pellucid.documents.store import iter_documents
+from pellucid.documents.store import iter_split
 from pellucid.shards.stream import TokenStream
 from pellucid.tokenizer.tokenizer import load_tokenizer
 
@@ -12,7 +12,7 @@ def test_shards_hold_exactly_the_documents_and_decode_to_their_text(finished_run
     for folder in sorted((finished_run / "shards").glob("*/*/")):
         stream = TokenStream(folder)
         total[folder.name] += stream.tokens
-        documents = list(iter_documents(finished_run / "documents" / folder.parent.name / f"{folder.name}.parquet"))
+        documents = list(iter_split(finished_run / "documents", folder.parent.name, folder.name))
         assert stream.documents == len(documents)
         for number in {0, len(documents) - 1} if documents else set():
             start, end = int(stream.document_starts[number]), int(stream.document_starts[number + 1])

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pellucid.batches.accounting import SourceUse, account_for
 from pellucid.batches.batch import Batch, Sequence, confine_to_documents
 from pellucid.batches.mixture import build_mixture, check_weights
-from pellucid.batches.permutation import mix, permute
+from pellucid.batches.permutation import permute
 from pellucid.core.errors import DataError, UsageError
+from pellucid.core.hashing import mix
 from pellucid.core.seeds import derive_seed
 
 __all__ = ["DataOrder", "Stream"]

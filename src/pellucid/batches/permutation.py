@@ -9,24 +9,12 @@ permutes many sources and epochs, each with its own size and key.
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["mix", "permute"]
+from pellucid.core.hashing import GOLDEN, mix
+
+__all__ = ["permute"]
 
 _ROUNDS = 6
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
-_1, _27, _30, _31, _32 = (np.uint64(number) for number in (1, 27, 30, 31, 32))
-
-
-def mix(x_N: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return a well-mixed hash of each 64-bit number (the output function of splitmix64; a bijection)."""
-    h_N = x_N + _GOLDEN
-    h_N ^= h_N >> _30
-    h_N *= _MULTIPLIER_1
-    h_N ^= h_N >> _27
-    h_N *= _MULTIPLIER_2
-    h_N ^= h_N >> _31
-    return h_N
+_1, _32 = np.uint64(1), np.uint64(32)
 
 
 def permute(index_N: NDArray[np.int64], size_N: NDArray[np.int64], key_N: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -55,7 +43,7 @@ def _feistel(
     left_base_N, right_base_N = low_N, high_N
     round_key_N = key_N.copy()
     for _ in range(_ROUNDS):
-        round_key_N += _GOLDEN
+        round_key_N += GOLDEN
         # The top 32 bits times the base, shifted down, are uniform below the base without a slow 64-bit remainder.
         left_N = left_N + ((mix(right_N ^ round_key_N) >> _32) * left_base_N >> _32)
         left_N -= left_base_N * (left_N >= left_base_N)

@@ -1,4 +1,4 @@
-"""All sources of a recipe → `documents/SOURCE/{train,heldout}.parquet` and the funnel."""
+"""All sources of a recipe → `documents/SOURCE/{train,heldout}/NNNNN.parquet` and the funnel."""
 
 import shutil
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,8 @@ from pellucid.documents.files import find_files
 from pellucid.documents.funnel import Funnel, SourceFunnel
 from pellucid.documents.reader import read_source
 from pellucid.documents.store import DocumentWriter, iter_documents
-from pellucid.recipe.data import DocumentsConfig, SourceConfig
+from pellucid.recipe.data import SourceConfig
+from pellucid.recipe.documents import DocumentsConfig
 
 __all__ = ["FUNNEL", "SPLITS", "prepare_documents"]
 
@@ -47,7 +48,7 @@ class _Thin:
 
 
 def prepare_documents(sources: Sequence[SourceConfig], base: Path, config: DocumentsConfig, out: Path) -> Funnel:
-    """Write every source's documents below `out` as SOURCE/train.parquet and SOURCE/heldout.parquet, and the funnel as funnel.json.
+    """Write every source's documents below `out` as SOURCE/{train,heldout}/*.parquet, and the funnel as funnel.json.
 
     The bytes written do not depend on the number of workers: each source is a task of its own, and of equal texts the first in the
     order of recipe, files and records stays. `base` is the folder that the sources' paths are relative to. Memory is a few row
@@ -78,7 +79,10 @@ def _prepare(task: _Prepare) -> SourceFunnel:
     funnel = SourceFunnel()
     seen: set[bytes] = set()
     config = task.config
-    with DocumentWriter(task.folder / "train.parquet") as train, DocumentWriter(task.folder / "heldout.parquet") as held:
+    with (
+        DocumentWriter(task.folder / "train/00000.parquet") as train,
+        DocumentWriter(task.folder / "heldout/00000.parquet") as held,
+    ):
         for item in read_source(task.source, task.base, config.max_bytes):
             if isinstance(item, Dropped):
                 funnel.drop(item)
@@ -103,7 +107,7 @@ def _dedup_across(tasks: Sequence[_Prepare], funnels: dict[int, SourceFunnel], w
     seen: set[bytes] = set()
     thin: dict[int, _Thin] = {}
     for index, task in enumerate(tasks):
-        own = [digest for split in SPLITS for digest in _digests(task.folder / f"{split}.parquet")]
+        own = [digest for split in SPLITS for digest in _digests(task.folder / split / "00000.parquet")]
         repeated = frozenset(seen.intersection(own))
         if repeated:
             thin[index] = _Thin(task.folder, funnels[index], repeated)
@@ -121,7 +125,7 @@ def _digests(path: Path) -> Iterable[bytes]:
 
 def _thin(task: _Thin) -> SourceFunnel:
     for split in SPLITS:
-        path, part = task.folder / f"{split}.parquet", task.folder / f".{split}.parquet.part"
+        path, part = task.folder / split / "00000.parquet", task.folder / f".{split}.parquet.part"
         with DocumentWriter(part) as writer:
             for document in iter_documents(path):
                 if bytes.fromhex(document.digest) in task.repeated:

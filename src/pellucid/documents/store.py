@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from pellucid.core.errors import ArtifactError
 from pellucid.documents.document import SCHEMA, Document
 
-__all__ = ["DocumentWriter", "iter_documents"]
+__all__ = ["DocumentWriter", "iter_documents", "iter_split", "split_files"]
 
 _GROUP_BYTES = 8 << 20
 _GROUP_ROWS = 1 << 16
@@ -66,3 +66,14 @@ def iter_documents(path: Path, columns: Sequence[str] = tuple(SCHEMA.names)) -> 
         raise ArtifactError(
             f"{path} cannot be read as documents ({error}); delete the folder that holds it and run again"
         ) from error
+
+
+def split_files(documents: Path, source: str, split: str) -> list[Path]:
+    """Return the files of one split of one source, in order. There may be none: a source can lose all its documents."""
+    return sorted((documents / source / split).glob("*.parquet"))
+
+
+def iter_split(documents: Path, source: str, split: str, columns: Sequence[str] = tuple(SCHEMA.names)) -> Iterator[Document]:
+    """Yield one split's documents in order, as `iter_documents` does."""
+    for path in split_files(documents, source, split):
+        yield from iter_documents(path, columns)

@@ -4,9 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from pellucid.recipe.cleaning import StepConfig
+from pellucid.recipe.documents import SelectConfig
 from pellucid.recipe.section import Section
 
-__all__ = ["ARCADE100K_TOKENS", "CATEGORIES", "Category", "DocumentsConfig", "ShardsConfig", "SourceConfig", "TokenizerConfig"]
+__all__ = ["ARCADE100K_TOKENS", "CATEGORIES", "Category", "ShardsConfig", "SourceConfig", "TokenizerConfig"]
 
 Category = Literal["Academic", "Books", "Web", "Social", "Law", "Math", "Wiki", "Code", "Instruction"]
 # 100 256 ranks of cl100k_base, one unused id, 32 special tokens (Stable LM 2 report, section 2.3).
@@ -25,17 +27,9 @@ class SourceConfig(Section):
     language: str | None = Field(None, description="ISO 639-1 code for records that name none; 'mul' for several.")
     licence: str | None = Field(None, description="SPDX identifier for records that name none.")
     text_column: str = Field("text", description="Column or key that holds the text of a record.")
+    clean: tuple[StepConfig, ...] | None = Field(None, description="Steps for this source in place of documents.clean.")
+    select: SelectConfig | None = Field(None, description="A subset of what is left of this source.")
     available_tokens: int | None = Field(None, ge=0, description="Tokens of one epoch, for planning before shards exist.")
-
-
-class DocumentsConfig(Section):
-    """From raw records to documents."""
-
-    heldout_frac: float = Field(0.02, ge=0, lt=1, description="Share of documents held out, chosen by the digest of their text.")
-    min_bytes: int = Field(1, ge=1, description="Shorter documents are dropped and counted.")
-    max_bytes: int = Field(100_000_000, ge=1, description="Longer documents are dropped and counted.")
-    exact_dedup: bool = Field(True, description="Drop a document whose text was already seen, in any source.")
-    workers: int = Field(0, ge=0, description="Processes; 0 means all cores.")
 
 
 class TokenizerConfig(Section):

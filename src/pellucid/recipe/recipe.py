@@ -3,7 +3,8 @@
 from pydantic import Field
 
 from pellucid.recipe.after import EvaluateConfig, ExportConfig, PlanConfig
-from pellucid.recipe.data import DocumentsConfig, ShardsConfig, SourceConfig, TokenizerConfig
+from pellucid.recipe.data import ShardsConfig, SourceConfig, TokenizerConfig
+from pellucid.recipe.documents import DocumentsConfig
 from pellucid.recipe.launch import LaunchConfig
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.section import Section

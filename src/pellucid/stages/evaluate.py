@@ -12,7 +12,7 @@ from pellucid.checkpoint.models import load_model
 from pellucid.core.artifacts import Build, Key, fingerprint
 from pellucid.core.errors import DataError
 from pellucid.core.files import write_bytes, write_json
-from pellucid.documents.store import iter_documents
+from pellucid.documents.store import iter_split
 from pellucid.evals.compression import Compressed, compress_groups
 from pellucid.evals.heldout import LanguageModel, Window, score_heldout, summarise
 from pellucid.evals.ngram import train_ngram
@@ -111,7 +111,7 @@ def heldout_documents(recipe: Recipe, folder: Path) -> list[HeldoutDocument]:
     taken: list[HeldoutDocument] = []
     for source in recipe.sources:
         size = 0
-        for document in iter_documents(folder / source.name / "heldout.parquet"):
+        for document in iter_split(folder, source.name, "heldout"):
             size += len(document.text.encode())
             if limit is not None and size > limit:
                 break

@@ -3,7 +3,7 @@
 from pellucid.core.artifacts import Build, Key, fingerprint
 from pellucid.core.progress import progress
 from pellucid.core.units import format_count
-from pellucid.documents.store import iter_documents
+from pellucid.documents.store import iter_split, split_files
 from pellucid.shards.writer import write_shards
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import load_tokenizer
@@ -20,13 +20,13 @@ def _key(context: Context) -> Key:
 def _build(context: Context, build: Build) -> str:
     documents = context.folder("documents")
     tokenizer = load_tokenizer(context.folder("tokenizer"))
-    files = [(source.name, split) for source in context.recipe.sources for split in ("train", "heldout")]
+    splits = [(source.name, split) for source in context.recipe.sources for split in ("train", "heldout")]
+    sizes = {(n, s): sum(file.stat().st_size for file in split_files(documents, n, s)) for n, s in splits}
     tokens = dict.fromkeys(("train", "heldout"), 0)
-    with progress("shards", sum((documents / n / f"{s}.parquet").stat().st_size for n, s in files), "B") as bar:
-        for name, split in files:
-            path = documents / name / f"{split}.parquet"
+    with progress("shards", sum(sizes.values()), "B") as bar:
+        for name, split in splits:
             index = write_shards(
-                iter_documents(path),
+                iter_split(documents, name, split),
                 tokenizer.encode_batch,
                 eos_id=tokenizer.eos_id,
                 vocab_tokens=tokenizer.vocab_tokens,
@@ -35,7 +35,7 @@ def _build(context: Context, build: Build) -> str:
                 out=build.path / name / split,
             )
             tokens[split] += index.tokens
-            bar.advance(path.stat().st_size)
+            bar.advance(sizes[name, split])
     build.summary.update(train_tokens=tokens["train"], heldout_tokens=tokens["heldout"])
     return f"{format_count(tokens['train'])} tokens to train on, {format_count(tokens['heldout'])} held out"
 

@@ -7,7 +7,7 @@ from pellucid.core.artifacts import Build, Key, fingerprint
 from pellucid.core.errors import UsageError
 from pellucid.core.progress import progress
 from pellucid.core.units import format_bytes
-from pellucid.documents.store import iter_documents
+from pellucid.documents.store import iter_split, split_files
 from pellucid.recipe.recipe import Recipe
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.arcade import arcade100k
@@ -47,12 +47,12 @@ def _build(context: Context, build: Build) -> str:
 
 def _training_texts(recipe: Recipe, documents: Path) -> Iterator[str]:
     """Yield training documents up to `train_bytes`, shared out evenly, so that no large source crowds out a small one."""
-    folders = [documents / source.name / "train.parquet" for source in recipe.sources]
-    left, sources_left = recipe.tokenizer.train_bytes, len(folders)
+    sizes = {s.name: sum(file.stat().st_size for file in split_files(documents, s.name, "train")) for s in recipe.sources}
+    left, sources_left = recipe.tokenizer.train_bytes, len(sizes)
     # Small sources first: what they leave unused of their share goes to the larger ones.
-    for path in sorted(folders, key=lambda file: file.stat().st_size):
+    for name in sorted(sizes, key=sizes.__getitem__):
         share = left // sources_left
-        for document in iter_documents(path):
+        for document in iter_split(documents, name, "train", ("text",)):
             size = len(document.text.encode())
             if size > share:
                 break
