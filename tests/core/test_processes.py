@@ -27,8 +27,17 @@ def fail_or_wait(task: int) -> None:
     time.sleep(60)
 
 
-def kill_self(task: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def kill_self_over_two(task: int) -> int:
+    if task == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return task
+
+
+def kill_self_once(path: str) -> str:
+    if not Path(path).exists():
+        Path(path).write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
 
 
 def say_pid_and_wait(path: str) -> None:
@@ -54,9 +63,17 @@ def test_the_first_error_ends_the_other_tasks_and_keeps_its_words() -> None:
     assert set(multiprocessing.active_children()) <= before
 
 
-def test_a_worker_that_is_killed_from_outside_is_an_error_not_a_hang() -> None:
-    with pytest.raises(PellucidError, match="a worker process was killed"):
-        list(run_tasks(kill_self, [1, 2], 2))
+def test_a_task_that_always_kills_its_worker_is_named_after_the_others_are_done() -> None:
+    done = []
+    with pytest.raises(PellucidError, match=r"a worker process was killed over each of these[\s\S]*number 2\n"):
+        for index, result in run_tasks(kill_self_over_two, [1, 2, 3, 4, 5], 2, name=lambda task: f"number {task}"):
+            done.append((index, result))
+    assert sorted(done) == [(0, 1), (2, 3), (3, 4), (4, 5)]
+
+
+def test_a_task_whose_worker_was_killed_once_runs_again(tmp_path: Path) -> None:
+    tasks = [str(tmp_path / name) for name in ("a", "b", "c")]
+    assert sorted(run_tasks(kill_self_once, tasks, 2)) == [(0, "done"), (1, "done"), (2, "done")]
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:

@@ -4,15 +4,19 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for_tasks
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pellucid.core.errors import PellucidError
 
-__all__ = ["available_cores", "run_tasks"]
+__all__ = ["Engine", "available_cores", "run_tasks", "worker_died"]
+
+Engine = Literal["local", "ray"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -23,33 +27,79 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_tasks(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[tuple[int, Result]]:
-    """Yield (index of the task, its result) as tasks finish; with one worker or task, here and in order.
+def run_tasks(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    workers: int,
+    *,
+    engine: Engine = "local",
+    name: Callable[[Task], str] = str,
+) -> Iterator[tuple[int, Result]]:
+    """Yield (index of the task, its result) as tasks finish; with one local worker or task, here and in order.
 
     `function` and the tasks are pickled: a module's function and plain values. A task writes files under names of its own and
-    returns something small. The first exception of a task ends the others and is raised; a worker that is killed from outside
-    raises `PellucidError`.
+    returns something small. The first exception of a task ends the others and is raised. When a worker process dies, the tasks that
+    were under way run again, each alone; one that twice takes its process down then is left out, the others are finished, and
+    `PellucidError` names it at the end. `engine="ray"` runs the same on a Ray cluster, at most `workers` at a time.
     """
+    if engine == "ray":
+        from pellucid.core.ray_tasks import run_on_ray
+
+        yield from run_on_ray(function, tasks, workers, name)
+        return
     if workers <= 1 or len(tasks) <= 1:
         for index, task in enumerate(tasks):
             yield index, function(task)
         return
+    waiting, suspects = deque(range(len(tasks))), deque[int]()
+    fatal: list[int] = []
+    while waiting or suspects:
+        if suspects:
+            index = suspects.popleft()
+            if (yield from _pool(function, tasks, deque([index]), 1)):
+                fatal += yield from _pool(function, tasks, deque([index]), 1)
+        else:
+            suspects += yield from _pool(function, tasks, waiting, min(workers, len(waiting)))
+    if fatal:
+        raise worker_died([name(tasks[index]) for index in fatal], len(tasks) - len(fatal))
+
+
+def worker_died(names: Sequence[str], finished: int) -> PellucidError:
+    """Return the error for tasks that took their processes down; `finished` others did not."""
+    told = "\n  ".join(names[:20]) + (f"\n  and {len(names) - 20} more" if len(names) > 20 else "")
+    return PellucidError(
+        "a worker process was killed over each of these, each time it was tried; "
+        f"{finished} others are finished and kept:\n  {told}\n"
+        "Out of memory, or a fault in a library that the work calls. Run again to try only these once more; with smaller units of "
+        "work if memory is short, or with what they read left out of the recipe"
+    )
+
+
+def _pool(
+    function: Callable[[Task], Result], tasks: Sequence[Task], queue: deque[int], workers: int
+) -> Generator[tuple[int, Result], None, list[int]]:
+    """Work a queue of task numbers off; return those that were under way when a worker died, the rest still being in the queue."""
     # Spawned, not forked: a fork would copy the locks of numeric libraries' threads, and hold the run's own lock open.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_live_with_parent) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_live_with_parent) as pool:
+        # No more is handed out than can run, so that after a death it is known which tasks were under way.
+        running: dict[Future[Result], int] = {}
         try:
-            futures = {pool.submit(function, task): index for index, task in enumerate(tasks)}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool as error:
-            raise PellucidError(
-                "a worker process was killed (out of memory?); run again, with fewer workers if it recurs"
-            ) from error
+            while queue or running:
+                while queue and len(running) < workers:
+                    running[pool.submit(function, tasks[queue[0]])] = queue[0]
+                    queue.popleft()
+                for future in wait_for_tasks(running, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    yield running.pop(future), result
+        except BrokenProcessPool:
+            return sorted(running.values())
         except BaseException:
             for child in set(multiprocessing.active_children()) - others:
                 child.terminate()
             raise
+    return []
 
 
 def _live_with_parent() -> None:
