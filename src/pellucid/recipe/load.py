@@ -14,7 +14,7 @@ from pellucid.recipe.check import check
 from pellucid.recipe.derive import fill_in
 from pellucid.recipe.merge import NAMED_LISTS, apply_override, item_name, merge
 from pellucid.recipe.partial import assemble
-from pellucid.recipe.problems import Finding, Loc, field_text, section_in, translate
+from pellucid.recipe.problems import Finding, Loc, field_text, section_in, translate, without_tags
 from pellucid.recipe.read import read_chain
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.section import Section
@@ -82,7 +82,7 @@ def _validate(raw: Any, known: set[Loc]) -> tuple[Recipe | None, list[Finding]]:
             findings = [one for one in findings if not (one.loc[:1] == ("model",) and one.message == "missing")]
         # An unknown key spoils nothing else, and a list is called too short also when only its items are wrong.
         spoilt = [one for one in errors if one["type"] != "extra_forbidden" and not (one["type"] == "too_short" and one["input"])]
-        wrong: set[Loc] = {tuple(one["loc"]) for one in spoilt}
+        wrong: set[Loc] = {without_tags(Recipe, tuple(one["loc"])) for one in spoilt}
         return None, [*findings, *check(assemble(Recipe, raw, wrong))]
     return recipe, check(recipe)
 
@@ -130,7 +130,7 @@ def fields_of(section: Section, prefix: str = "") -> Iterator[tuple[str, Any, st
             yield from fields_of(value, dotted + ".")
         elif isinstance(value, tuple) and value and isinstance(value[0], Section):
             for item in value:
-                yield from fields_of(item, f"{dotted}.{item.name}.")
+                yield from fields_of(item, f"{dotted}.{getattr(item, 'name', None) or item.step}.")
         else:
             yield dotted, value, field.description or ""
 

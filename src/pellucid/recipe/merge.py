@@ -69,8 +69,8 @@ def _stamp_of(node: Node) -> tuple[Origin, str]:
 
 
 def item_name(item: Node) -> str | None:
-    """Return the `name` of an item of a named list, if it has one."""
-    name = item.get("name") if isinstance(item, dict) else None
+    """Return the `name` of an item of a named list, or the `step` of a cleaning step, if it has one."""
+    name = item.get("name", item.get("step")) if isinstance(item, dict) else None
     return str(name.value) if isinstance(name, Leaf) and name.value is not None else None
 
 

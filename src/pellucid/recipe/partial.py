@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from pellucid.recipe.problems import Loc, section_in
+from pellucid.recipe.problems import Loc, section_in, sections_in
 from pellucid.recipe.section import Section
 
 __all__ = ["UnknownValueError", "assemble"]
@@ -41,15 +41,21 @@ def assemble(section: type[Section], raw: Any, wrong: set[Loc], loc: Loc = ()) -
     values = {}
     for name, field in section.model_fields.items():
         here = (*loc, name)
-        inner = section_in(field.annotation)
+        inner = sections_in(field.annotation)
         if name not in raw:
             values[name] = UNKNOWN if field.is_required() else field.get_default(call_default_factory=True)
-        elif here in wrong or (inner is None and any(place[: len(here)] == here for place in wrong)):
+        elif here in wrong or (not inner and any(place[: len(here)] == here for place in wrong)):
             values[name] = UNKNOWN
-        elif inner is None:
+        elif not inner or raw[name] is None:
             values[name] = raw[name]
         elif isinstance(raw[name], list):
-            values[name] = tuple(assemble(inner, item, wrong, (*here, index)) for index, item in enumerate(raw[name]))
+            values[name] = tuple(_item(field.annotation, item, wrong, (*here, index)) for index, item in enumerate(raw[name]))
         else:
-            values[name] = assemble(inner, raw[name], wrong, here)
+            values[name] = assemble(inner[0], raw[name], wrong, here)
     return section.model_construct(**values)
+
+
+def _item(annotation: Any, raw: Any, wrong: set[Loc], loc: Loc) -> Any:
+    """Build one item of a list, of the section that it says it is where there are several."""
+    section = section_in(annotation, raw.get("step") if isinstance(raw, Mapping) else None)
+    return UNKNOWN if section is None else assemble(section, raw, wrong, loc)

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from pellucid.recipe.merge import suggest
 from pellucid.recipe.section import Section
 
-__all__ = ["Finding", "Loc", "field_text", "section_in", "show_value", "translate"]
+__all__ = ["Finding", "Loc", "field_text", "section_in", "sections_in", "show_value", "translate", "without_tags"]
 
 Loc = tuple[str | int, ...]
 
@@ -61,23 +61,59 @@ def show_value(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def section_in(annotation: Any) -> type[Section] | None:
-    """Return the section type inside a field's annotation (`X`, `X | None`, `tuple[X, ...]`), if there is one."""
+def section_in(annotation: Any, tag: object = None) -> type[Section] | None:
+    """Return the section type inside a field's annotation (`X`, `X | None`, `tuple[X, ...]`), if there is one.
+
+    Where there are several (`A | B`), it is the one whose `step` is `tag`.
+    """
+    found = sections_in(annotation)
+    if len(found) > 1:
+        return next((section for section in found if _tag_of(section) == tag), None)
+    return found[0] if found else None
+
+
+def _tag_of(section: type[Section]) -> str | None:
+    """Return what a section among several is known by: the only value of its `step`."""
+    field = section.model_fields.get("step")
+    return str(get_args(field.annotation)[0]) if field else None
+
+
+def sections_in(annotation: Any) -> list[type[Section]]:
+    """Return all section types inside a field's annotation."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := section_in(part)) is not None), None)
+        return [annotation]
+    return list(dict.fromkeys(found for part in get_args(annotation) for found in sections_in(part)))
+
+
+def _walk(root: type[Section], loc: Loc) -> tuple[type[Section] | None, Loc]:
+    """Return the section type that a place lies in, and the place without the tags that pydantic puts into it."""
+    section: type[Section] | None = root
+    annotation: Any = None
+    place: list[str | int] = []
+    for part in loc:
+        if annotation is not None and isinstance(part, str):
+            section, annotation = section_in(annotation, part), None
+            continue
+        place.append(part)
+        if isinstance(part, int):
+            continue
+        if section is None or part not in section.model_fields:
+            section = None
+            continue
+        inner = section.model_fields[part].annotation
+        several = len(sections_in(inner)) > 1
+        section, annotation = (None, inner) if several else (section_in(inner), None)
+    return section, tuple(place)
 
 
 def section_at(root: type[Section], loc: Loc) -> type[Section] | None:
     """Return the section type that a place lies in."""
-    section: type[Section] | None = root
-    for part in loc:
-        if isinstance(part, int):
-            continue
-        if section is None or part not in section.model_fields:
-            return None
-        section = section_in(section.model_fields[part].annotation)
-    return section
+    return _walk(root, loc)[0]
+
+
+def without_tags(root: type[Section], loc: Loc) -> Loc:
+    """Return a place as it stands in the recipe: pydantic also names which of several sections it took an item for."""
+    return _walk(root, loc)[1]
 
 
 def translate(errors: Sequence[Mapping[str, Any]], root: type[Section]) -> list[Finding]:
@@ -91,7 +127,8 @@ def translate(errors: Sequence[Mapping[str, Any]], root: type[Section]) -> list[
         # A list whose items failed is reported as too short as well.
         if (error["type"] == "missing" and loc in mistyped) or (error["type"] == "too_short" and error["input"]):
             continue
-        findings.append(_finding(error, loc, root))
+        finding = _finding(error, loc, root)
+        findings.append(replace(finding, loc=(*without_tags(root, loc), *finding.loc[len(loc) :])))
     return findings
 
 
@@ -113,8 +150,13 @@ def _finding(error: Mapping[str, Any], loc: Loc, root: type[Section]) -> Finding
     if kind in _LIMITS:
         name, limit = _LIMITS[kind]
         return Finding(loc, got + limit.format(f"{context[name]:g}" if isinstance(context[name], float) else context[name]))
-    if kind == "literal_error":
-        choices = re.findall(r"'([^']*)'", context["expected"])
+    if kind == "union_tag_not_found":
+        return Finding((*loc, "step"), "missing", "the name of the step")
+    if kind == "union_tag_invalid":
+        loc, got = (*loc, "step"), f"got {show_value(context['tag'])}; "
+    if kind in ("literal_error", "union_tag_invalid"):
+        choices = re.findall(r"'([^']*)'", context.get("expected") or context["expected_tags"])
+        value = context.get("tag", value)
         near = suggest(str(value), choices)
         return Finding(loc, f"{got}must be one of {', '.join(choices)}", f"did you mean {near}?" if near else "")
     if kind == "too_short":
