@@ -11,7 +11,13 @@ def test_by_default_documents_are_only_read_and_deduplicated_exactly() -> None:
 
 def test_the_bands_of_a_signature_fit_into_it() -> None:
     config = NearDedupConfig()
-    assert config.bands <= config.permutations
+    assert config.bands == config.permutations // config.band_minima == 25
+
+
+def test_the_default_bands_compare_all_but_one_in_ten_thousand_of_the_pairs_that_are_just_similar_enough() -> None:
+    config = NearDedupConfig()
+    assert 0.9999 < config.compared_frac(config.min_jaccard) < 1 == config.compared_frac(1.0)
+    assert config.compared_frac(0.2) < 0.01
 
 
 def test_decontamination_names_its_benchmarks() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from pellucid.recipe.check_launch import check_launch
+from pellucid.recipe.check_near_dedup import near_dedup_bands
 from pellucid.recipe.data import ARCADE100K_TOKENS, SourceConfig
 from pellucid.recipe.merge import suggest
 from pellucid.recipe.partial import UnknownValueError
@@ -290,6 +291,7 @@ RULES: tuple[Rule, ...] = (
     stage_names,
     evaluation_window,
     document_sizes,
+    near_dedup_bands,
 )
 SOURCE_RULES: tuple[SourceRule, ...] = (source_place,)
 STAGE_RULES: tuple[StageRule, ...] = (

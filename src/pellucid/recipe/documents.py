@@ -21,10 +21,19 @@ class SelectConfig(Section):
 class NearDedupConfig(Section):
     """Near-duplicates: MinHash over runs of words, banded, verified against the whole signature."""
 
-    ngram_words: int = Field(5, ge=1, description="Words in a shingle.")
-    permutations: int = Field(128, ge=16, description="Minima in a signature.")
+    ngram_words: int = Field(5, ge=1, le=64, description="Words in a shingle.")
+    permutations: int = Field(128, ge=16, le=4096, description="Minima in a signature.")
     bands: int = Field(25, ge=1, description="Bands of the signature; documents that agree in one are compared.")
     min_jaccard: float = Field(0.8, gt=0, le=1, description="Documents at least this similar are near-duplicates.")
+
+    @property
+    def band_minima(self) -> int:
+        """Minima in a band; what is left over of the signature only serves to verify."""
+        return self.permutations // self.bands
+
+    def compared_frac(self, jaccard: float) -> float:
+        """Return how many of the pairs of this similarity agree in a band and so are compared (Leskovec et al., section 3.4)."""
+        return 1 - (1 - jaccard**self.band_minima) ** self.bands
 
 
 class DecontaminateConfig(Section):

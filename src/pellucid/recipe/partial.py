@@ -19,7 +19,7 @@ class _Unknown:
     def _refuse(self, *_: object) -> NoReturn:
         raise UnknownValueError
 
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __rmod__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _refuse
     __floordiv__ = __rfloordiv__ = __truediv__ = __rtruediv__ = __neg__ = __int__ = __float__ = __index__ = _refuse
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
     __bool__ = __iter__ = __len__ = __contains__ = __str__ = __format__ = __hash__ = _refuse
