@@ -47,7 +47,7 @@ def test_each_wrong_step_is_named_by_its_place_in_the_list_and_other_problems_ar
     assert problems["documents.clean[2].step"].fix == "did you mean fineweb?"
     assert problems["documents.clean[3].min_words"].message == "got 'x'; must be a whole number"
     assert problems["documents.clean[4].step"].message == "missing"
-    assert "train[0].batch_tokens" in problems and len(problems) == 6
+    assert "train[0].batch_tokens" in problems and len(problems) == 5
 
 
 def test_a_resolved_recipe_shows_each_value_of_a_step_and_where_it_is_from(tmp_path: Path) -> None:
