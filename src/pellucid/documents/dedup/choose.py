@@ -34,10 +34,11 @@ def choose(
 ) -> Drops:
     """Keep one row of each cluster and drop the others; write who goes as `drops-NNNNN.npy` in `folder`.
 
-    `clusters` gives for each row the cluster's number, which is a row of it (`find_clusters`, `find_repeats`). `size_files` are
-    .npy, (N_i,) int64, the bytes of each text, in the order of the rows. `first` keeps the first row, `longest` the one with the most
-    bytes, of equals the first. `gone` are files of earlier drops: what was dropped there is neither kept nor dropped again, so a
-    cluster always keeps a member that is really there. On disk, 16 bytes per row while it works; memory: a file at a time.
+    `clusters` gives for each row the number of its cluster, which is a row of it (`find_clusters`, `find_repeats`). `size_files`
+    are .npy, (N_i,) int64, the bytes of each text, in the order of the rows. `first` keeps the first row, `longest` the one with
+    the most bytes, of equals the first. `gone` are files of earlier drops: what was dropped there is neither kept nor dropped
+    again, so a cluster always keeps a member that is really there. On disk, 16 bytes per row while it works; memory: a file at a
+    time.
     Raises `ArtifactError` where the numbers of rows differ.
     """
     lengths = [array_shape(file)[0] for file in size_files]

@@ -66,9 +66,9 @@ def has_words(minima_NP: NDArray[np.uint32]) -> NDArray[np.bool_]:
 def least_equal(config: NearDedupConfig) -> int:
     """Return how many of the P minima must be equal for two documents to count as near-duplicates.
 
-    It is the largest number that a pair of exactly `min_jaccard` reaches with probability .99: 91 of 128 for .8, an estimate of .71.
-    Asking for an estimate of .8 itself would lose half of these pairs. The price: of pairs with a true similarity of .7, 43 % are
-    found too, of .6 one in two hundred, of .5 one in two million.
+    It is the largest number that a pair of exactly `min_jaccard` reaches with probability .99: 91 of 128 for .8, an estimate
+    of .71. Asking for an estimate of .8 itself would lose half of these pairs. The price: of pairs with a true similarity of .7,
+    43 % are found too, of .6 one in two hundred, of .5 one in two million.
     """
     # In whole numbers, because a rounding that differs between machines could move the limit.
     jaccard = Fraction(str(config.min_jaccard))
