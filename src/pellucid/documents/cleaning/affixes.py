@@ -15,6 +15,7 @@ from pellucid.documents.cleaning.contractions import special_cases
 
 __all__ = ["Splitter", "splitter"]
 
+_LONGEST_ENDING = 8
 _LONGEST = 1000  # longer runs are data, not words; they are cut in one pass
 
 _PUNCTUATION = "… , : ; ! ? ¿ ؟ ¡ ( ) [ ] { } < > _ # * & 。 ？ ！ ， 、 ； ： ～ · । ، ۔ ؛ ٪"
@@ -173,7 +174,8 @@ class Splitter:
         self._infixes = re.compile("|".join(_infixes(language))).finditer
         host = rf"(?:{_URL_NUMBERS}|{_URL_HOST}[{sets['lower']}]{{2,63}})"
         self._url = re.compile(rf"(?:[\w+\-.]{{2,}}://)?(?:\S+(?::\S*)?@)?{host}(?::\d{{2,5}})?(?:[/?#]\S*)?$").match
-        self._long_infixes = re.compile("|".join(_infixes("xx"))).finditer  # in linear time
+        self._plain_front = language not in ("fr", "it", "pt")  # no rule for beginnings takes a letter or a digit, but for "US$"
+        self._long_infixes = re.compile("|".join(_infixes("xx" if language == "pt" else language))).finditer  # linear
         self._whole = re.compile(_french_compounds()).match if language == "fr" else _never
         self._merged = self._cases_of_several_words()
 
@@ -193,14 +195,12 @@ class Splitter:
             last = len(rest)
             if self._whole(rest):
                 break
-            match = self._prefix(rest)
-            front = match.end() if match else 0
+            front = self._front(rest)
             if front and rest[front:] in cases:
                 before.append(front)
                 rest = rest[front:]
                 break
-            match = self._suffix(rest, front)
-            back = match.end() - match.start() if match else 0
+            back = self._back(rest, front)
             if back and rest[:-back] in cases:
                 after.append(back)
                 rest = rest[:-back]
@@ -220,6 +220,22 @@ class Splitter:
         elif rest:
             before += [len(rest)] if self._whole(rest) or ("." in rest and self._url(rest)) else self._inside(rest, self._infixes(rest))
         return before + after[::-1]
+
+    def _front(self, rest: str) -> int:
+        """Return how many characters the first rule for beginnings that fits takes."""
+        if self._plain_front and rest[0].isalnum() and "$" not in rest[:4]:
+            return 0
+        match = self._prefix(rest)
+        return match.end() if match else 0
+
+    def _back(self, rest: str, front: int) -> int:
+        """Return how many characters the longest rule for endings that fits takes."""
+        last = rest[-1:]
+        if last in "0123456789" or (last in ",;:!?)]}" and front < len(rest)):
+            return int(front < len(rest) and not last.isdigit())
+        # Only stops can be many: the search need not begin far from the end.
+        match = self._suffix(rest, front if last == "." else max(front, len(rest) - _LONGEST_ENDING))
+        return match.end() - match.start() if match else 0
 
     def _inside(self, rest: str, infixes: Iterable[re.Match[str]]) -> list[int]:
         lengths: list[int] = []
@@ -251,11 +267,16 @@ class Splitter:
             if self._prefix(text) or self._suffix(text) or any(self._infixes(text)):
                 found[_pieces(text, self._affixes(text, {}))] = lengths
         self._widest = max(map(len, found))
+        self._starts = {words[0] for words in found}
         return found
 
     def _with_cases(self, run: str, lengths: list[int]) -> tuple[int, ...]:
         """Put special cases in the place of the words that make them up; the longest wins, then the first."""
+        if len(lengths) < 2:
+            return tuple(lengths)
         words = _pieces(run, lengths)
+        if self._starts.isdisjoint(words):
+            return tuple(lengths)
         spans = [
             (begin - end, begin, end)
             for begin in range(len(words))

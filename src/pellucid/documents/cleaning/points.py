@@ -15,7 +15,7 @@ from pellucid.core.hashing import GOLDEN, mix
 from pellucid.documents.cleaning.batch import TextBatch
 from pellucid.documents.cleaning.characters import LIMIT, LINE_BREAKS, code_mixes, code_traits
 
-__all__ = ["Points", "Spans", "lay_out", "points_of", "repeats"]
+__all__ = ["Points", "Spans", "fractions", "lay_out", "points_of", "powers", "repeats"]
 
 _LINE_FEED, _CARRIAGE_RETURN = 0x0A, 0x0D
 _INVERSE = np.uint64(pow(int(GOLDEN), -1, 1 << 64))  # the base is odd, so it has one
@@ -74,13 +74,22 @@ class Points:
 
     def numbers(self, begin_L: NDArray[np.int64], end_L: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Return the number of each part `begin_L[l]:end_L[l]`; equal parts have equal numbers."""
-        return mix((self._sums_X1[end_L] - self._sums_X1[begin_L]) * powers(len(self.codes_X) + 1)[1][begin_L])
+        return mix(self.polynomials(begin_L, end_L))
 
-    def of_batch(self, values_N: NDArray[np.generic], batch: TextBatch) -> NDArray[np.generic]:
-        """Return values of these texts as values of all documents of the batch; zero for the others."""
-        spread = np.zeros(len(batch), dtype=values_N.dtype)
-        spread[self.rows_N] = values_N
-        return spread
+    def polynomials(self, begin_L: NDArray[np.int64], end_L: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Return what `numbers` mixes: that of two parts one behind the other is a(B) + B ** chars of a * b(B), with B the base."""
+        return (self._sums_X1[end_L] - self._sums_X1[begin_L]) * powers(len(self.codes_X) + 1)[1][begin_L]
+
+    @property
+    def chars_N(self) -> NDArray[np.int64]:
+        """Return how long each text is."""
+        return self.end_N - self.begin_N
+
+    def drop_where(self, batch: TextBatch, mask_N: NDArray[np.bool_], reason: str, values_N: NDArray[np.float64]) -> None:
+        """Drop those of these texts that are in the mask, with the value that broke the rule."""
+        mask, values = np.zeros(len(batch), dtype=bool), np.zeros(len(batch))
+        mask[self.rows_N], values[self.rows_N] = mask_N, values_N
+        batch.drop_where(mask, reason, values)
 
     def stripped(self, begin_L: NDArray[np.int64], end_L: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return begin and end of parts without the white space around them; a blank part is empty at its beginning."""
@@ -153,6 +162,11 @@ def repeats(numbers_L: NDArray[np.uint64], text_L: NDArray[np.int64]) -> NDArray
     repeat_L = np.zeros(len(keys_L), dtype=bool)
     repeat_L[order_L[1:][sorted_L[1:] == sorted_L[:-1]]] = True
     return repeat_L
+
+
+def fractions(parts_N: NDArray[np.generic], wholes_N: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return parts / wholes, and 0 where there is no whole."""
+    return np.divide(parts_N, wholes_N, out=np.zeros(len(parts_N)), where=np.asarray(wholes_N) != 0)
 
 
 def powers(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
