@@ -15,9 +15,9 @@ import numpy as np
 
 from pellucid.core.environment import code_version, environment
 from pellucid.core.files import write_json
-from pellucid.documents.files import open_bytes
 from pellucid.documents.prepare import prepare_documents
 from pellucid.documents.store import iter_split
+from pellucid.documents.streams import open_bytes
 from pellucid.recipe.data import ShardsConfig, SourceConfig
 from pellucid.recipe.documents import DocumentsConfig
 from pellucid.shards.index import ShardFile, ShardIndex

@@ -1,100 +1,167 @@
-"""A source's files: found by name or glob, opened plain or decompressed, and a helpful word when a file is not UTF-8."""
+"""A source's files: found by name, folder, glob or URL, with the format and size of each, and what a stage knows them by."""
 
 import glob
-import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import BufferedReader
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
-import pyarrow as pa
-
+from pellucid.core.artifacts import DIGEST_LIMIT_BYTES
 from pellucid.core.errors import DataError
+from pellucid.core.files import sha256_file
+from pellucid.documents.streams import filesystem, is_url, packing, unreachable
 from pellucid.recipe.data import SourceConfig
 
-__all__ = ["FORMATS", "find_files", "not_utf8", "open_bytes", "reading_is_explained", "shown_name"]
+__all__ = ["FORMATS", "InputFile", "file_digests", "file_format", "find_files", "shown_name"]
 
-FORMATS = {".txt": "txt", ".jsonl": "jsonl", ".jsonl.gz": "jsonl", ".jsonl.zst": "jsonl", ".parquet": "parquet"}
-_COMPRESSION = {".gz": ("gzip", "gzip -dc {} |", "| gzip"), ".zst": ("zstd", "zstd -dc {} |", "| zstd")}
-_BUFFER_BYTES = 1 << 20
+FORMATS = {
+    ".txt": "txt",
+    ".md": "txt",
+    ".rst": "txt",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".html": "html",
+    ".htm": "html",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+_BINARY = ("parquet", "arrow")  # packed inside, if at all
+# Under which names stores tell a checksum or a version, and then a time.
+_MARKS = (
+    *("ETag", "etag", "sha256", "md5Hash", "md5", "checksum", "blob_id", "version_id", "generation"),
+    *("LastModified", "last_modified", "mtime", "updated", "created"),
+)
+# What lies beside the data of a folder and is none.
+_BESIDE = ("readme", "license", "licence", "notice", "copying", "dataset_info", "dataset_dict.json", "state.json")
 
 
-def find_files(source: SourceConfig, base: Path) -> list[Path]:
+@dataclass(frozen=True)
+class InputFile:
+    """One file: local path or URL, its name as ids and origins carry it, its size (0: not known), what tells that it changed."""
+
+    path: str
+    name: str
+    bytes: int
+    version: str = ""
+
+
+def find_files(source: SourceConfig, base: Path) -> list[InputFile]:
     """Return the files of a source in the order of their names; `source.path` is relative to `base`, the recipe's folder.
 
-    Raises `DataError` when the source has no path, when nothing matches, or when a file is of a kind that has no reader.
+    A folder stands for all files in it, without hidden ones, those whose names begin with _, readmes and licences.
+
+    Raises `DataError` when the source has no path, when nothing matches, when a file's kind has no reader, or when a URL cannot be
+    reached.
     """
     if source.path is None:
         where = f"on the hub as {source.hub}" if source.hub else "nowhere"
         raise DataError(
-            f"source {source.name!r} has no files: it is {where}. "
-            f"Download it, then give the place of the files as path (a file or glob, relative to {base})"
+            f"source {source.name!r} has no files: it is {where}. Give path (a file, folder or glob, relative to {base})"
         )
-    named = base / source.path
-    matches = [named] if named.is_file() else [base / match for match in glob.glob(source.path, root_dir=base, recursive=True)]  # noqa: PTH207
-    files = sorted({file for file in matches if file.is_file()})
-    if not files:
-        hint = f"it is a folder: give path as {source.path.rstrip('/')}/*.parquet, or as the glob that fits its files"
-        raise DataError(
-            f"source {source.name!r} is empty: no file matches {source.path!r} in {base}; "
-            + (hint if named.is_dir() else "correct its path (a file or glob, relative to the recipe's folder)")
-        )
+    files = _remote(source, source.path) if is_url(source.path) else _local(source, source.path, base)
     for file in files:
-        if file_format(file) is None:
-            raise DataError(f"source {source.name!r}: no reader for {file}; known are {', '.join(FORMATS)}. Narrow path to these")
+        if file_format(file.path) is None:
+            known = f"{', '.join(FORMATS)}, but for the last three also packed as .gz, .zst, .bz2 or .xz"
+            raise DataError(f"source {source.name!r}: no reader for {file.path}; known are {known}. Narrow path to these")
     return files
 
 
-def file_format(file: Path) -> str | None:
-    """Return 'txt', 'jsonl' or 'parquet', or None when the name has another ending."""
-    return next((kind for ending, kind in FORMATS.items() if file.name.lower().endswith(ending)), None)
+def file_format(path: Path | str) -> str | None:
+    """Return 'txt', 'jsonl', 'json', 'csv', 'html', 'parquet' or 'arrow', or None when the name has another ending."""
+    name = str(path).partition("?")[0].lower() if is_url(str(path)) else str(path).lower()
+    packed = packing(name) is not None
+    name = name.rpartition(".")[0] if packed else name
+    kind = next((kind for ending, kind in FORMATS.items() if name.endswith(ending)), None)
+    return None if packed and kind in _BINARY else kind
 
 
-def shown_name(file: Path, base: Path) -> str:
-    """Return the file's name as ids and origins carry it: relative to the recipe's folder, so that no machine's path gets in."""
-    return file.relative_to(base).as_posix() if file.is_relative_to(base) else file.name
+def shown_name(file: Path, base: Path, root: Path | None = None) -> str:
+    """Return the file's name as ids and origins carry it: relative to the recipe's folder, so that no machine's path gets in.
 
-
-@contextmanager
-def open_bytes(file: Path) -> Iterator[IO[bytes]]:
-    """Open a file for reading lines of bytes, unpacking .gz and .zst as it goes; a stream that was cut short raises `OSError`."""
-    kind = _COMPRESSION.get(file.suffix.lower())
-    if kind is None:
-        with file.open("rb", buffering=_BUFFER_BYTES) as plain:
-            yield plain
-    else:
-        # pyarrow, because it notices a zstd stream that ends early, where python-zstandard returns what there is.
-        with pa.OSFile(str(file)) as raw, BufferedReader(pa.CompressedInputStream(raw, kind[0]), _BUFFER_BYTES) as unpacked:
-            yield unpacked
-
-
-@contextmanager
-def reading_is_explained(source: SourceConfig, file: Path) -> Iterator[None]:
-    """Turn what the system or pyarrow says about an unreadable file into a `DataError` that names the file and the source."""
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"source {source.name!r}: {file} cannot be read; it is cut short, damaged, locked away or not what its name says "
-            f"({error}). Fetch or make it again, or leave it out of path"
-        ) from error
-
-
-def not_utf8(source: SourceConfig, file: Path, line: int, offset: int, value: int, *, wide: bool) -> DataError:
-    """Return the error for a file that is not UTF-8: line (from 1), offset (from 0) and value of the byte, and what to do.
-
-    `wide` says that the file begins with a UTF-16 byte order mark; otherwise the most frequent other encoding is named.
+    A file elsewhere is named relative to `root`, the folder that its source begins in, or by its name alone.
     """
-    kind = _COMPRESSION.get(file.suffix.lower())
-    encoding = "UTF-16" if wide else "WINDOWS-1252"
-    name, mended = shlex.quote(str(file)), shlex.quote(str(file.with_name(f"utf8.{file.name}")))
-    if kind is None:
-        command = f"iconv -f {encoding} -t UTF-8 {name} > {mended}"
+    folder = next((folder for folder in (base, root) if folder is not None and file.is_relative_to(folder)), None)
+    return file.relative_to(folder).as_posix() if folder is not None else file.name
+
+
+def _local(source: SourceConfig, path: str, base: Path) -> list[InputFile]:
+    named = base / path
+    root = named.parent
+    if named.is_file():
+        matches = [named]
+    elif named.is_dir():
+        root, matches = named, [Path(folder, name) for folder, names in _walk(named) for name in names]
     else:
-        command = f"{kind[1].format(name)} iconv -f {encoding} -t UTF-8 {kind[2]} > {mended}"
-    unpacked = " of the unpacked file" if kind else ""
-    return DataError(
-        f"source {source.name!r}: {file} is not UTF-8: line {line}, byte offset {offset}{unpacked} (byte 0x{value:02x}). "
-        f"Convert it (with its real encoding if it is another): {command}"
-    )
+        while glob.has_magic(str(root.relative_to(base)) if root.is_relative_to(base) else str(root)):
+            root = root.parent
+        matches = [base / match for match in glob.glob(path, root_dir=base, recursive=True)]  # noqa: PTH207
+    files = sorted({file for file in matches if file.is_file()})
+    if not files:
+        fix = (
+            "put files into it" if named.is_dir() else "correct its path (a file, folder or glob, relative to the recipe's folder)"
+        )
+        raise DataError(f"source {source.name!r} is empty: no file matches {path!r} in {base}; {fix}")
+    found = []
+    for file in files:
+        about = file.stat()
+        found.append(InputFile(str(file), shown_name(file, base, root), about.st_size, f"{about.st_size}@{about.st_mtime_ns}"))
+    return found
+
+
+def _walk(folder: Path) -> Iterable[tuple[str, list[str]]]:
+    for inside, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        yield inside, [name for name in names if _is_data(name)]
+
+
+def _is_data(name: str) -> bool:
+    return not name.startswith((".", "_")) and not name.lower().startswith(_BESIDE)
+
+
+def _remote(source: SourceConfig, url: str) -> list[InputFile]:
+    system, path = filesystem(url)
+    try:
+        if glob.has_magic(path.partition("?")[0] if url.startswith("http") else path):
+            found = system.glob(path, detail=True)
+        elif system.isdir(path):
+            found = {name: about for name, about in system.find(path, detail=True).items() if _is_inside(name, path)}
+        else:
+            found = {path: system.info(path)}
+    except FileNotFoundError:
+        found = {}
+    except Exception as error:
+        raise unreachable(url, error) from error
+    files = [
+        InputFile(
+            str(system.unstrip_protocol(name)), str(system.unstrip_protocol(name)), int(about.get("size") or 0), _version(about)
+        )
+        for name, about in sorted(found.items())
+        if about.get("type", "file") == "file"
+    ]
+    if not files:
+        raise DataError(f"source {source.name!r} is empty: nothing is at {url}; correct its path (a file, a folder or a glob)")
+    return files
+
+
+def _is_inside(name: str, folder: str) -> bool:
+    return all(_is_data(part) for part in name.removeprefix(folder).strip("/").split("/"))
+
+
+def _version(about: dict[str, Any]) -> str:
+    """Return what a store says of one file's content: a checksum where there is one, else the time of its last change."""
+    mark = next((about[key] for key in _MARKS if about.get(key)), "")
+    return f"{about.get('size')}@{mark}"
+
+
+def file_digests(files: Mapping[str, InputFile]) -> dict[str, str]:
+    """Return what the named files are known by: their digests, or size and time where reading them all would take too long.
+
+    Files behind URLs are known by size and checksum, or time, as their store gives them.
+    """
+    small = sum(file.bytes for file in files.values() if not is_url(file.path)) <= DIGEST_LIMIT_BYTES
+    return {name: sha256_file(Path(file.path)) if small and not is_url(file.path) else file.version for name, file in files.items()}

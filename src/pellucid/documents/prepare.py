@@ -11,8 +11,8 @@ from pellucid.core.processes import available_cores, run_tasks
 from pellucid.core.progress import progress
 from pellucid.core.seeds import heldout
 from pellucid.documents.document import Dropped
-from pellucid.documents.files import find_files
 from pellucid.documents.funnel import Funnel, SourceFunnel
+from pellucid.documents.pieces import find_pieces
 from pellucid.documents.reader import read_source
 from pellucid.documents.store import DocumentWriter, iter_documents
 from pellucid.recipe.data import SourceConfig
@@ -58,7 +58,7 @@ def prepare_documents(sources: Sequence[SourceConfig], base: Path, config: Docum
     """
     assert len({source.name for source in sources}) == len(sources), "source names are folders and must differ"
     (out / FUNNEL).unlink(missing_ok=True)
-    sizes = [sum(file.stat().st_size for file in find_files(source, base)) for source in sources]
+    sizes = [sum(piece.bytes for piece in find_pieces(source, base, 2**62)) for source in sources]
     cores = config.workers or available_cores()
     workers = cores if sum(sizes) >= _PARALLEL_FROM_BYTES else 1
     tasks = [_Prepare(source, config, base, out / source.name) for source in sources]

@@ -1,97 +1,188 @@
-"""A source of the recipe → its documents, in the order of its files, each with an id of its own."""
+"""A source of the recipe → its documents, piece by piece, each with its own account of where it came from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from re import sub
+from shlex import quote
+
+import orjson
 
 from pellucid.core.errors import DataError
-from pellucid.documents.document import UNKNOWN_LANGUAGE, UNKNOWN_LICENCE, Document, Dropped, digest_text
-from pellucid.documents.files import find_files, shown_name
-from pellucid.documents.records import METADATA, Record, read_records
+from pellucid.documents.document import RAW_BYTES, UNKNOWN_LANGUAGE, UNKNOWN_LICENCE, Document, Dropped
+from pellucid.documents.fields import own_metadata
+from pellucid.documents.files import file_format
+from pellucid.documents.hub_rows import read_shard
+from pellucid.documents.pieces import Piece, find_pieces
+from pellucid.documents.reading import Reading, Record
+from pellucid.documents.records import read_records
+from pellucid.documents.streams import packing
+from pellucid.documents.texts import TextOf, UnfitError
 from pellucid.recipe.data import SourceConfig
 
-__all__ = ["UNUSABLE", "read_source"]
+__all__ = ["CORRUPT", "UNUSABLE", "check_usable", "read_piece", "read_source", "unique_id"]
 
+# Reasons that mean a record that cannot be read as what the recipe says it is. `on_corrupt` decides what becomes of them.
+CORRUPT = (
+    "file cut short",
+    "invalid csv",
+    "invalid json",
+    "lone surrogate",
+    "no text",
+    "not utf-8",
+    "template: field missing",
+    "template: field is no text",
+    "text is not a string",
+    "unreadable file",
+    "unreadable row group",
+)
 # Reasons that mean a broken record, not an unwanted document; when they are the majority, the source is not what the recipe says.
-UNUSABLE = ("invalid json", "no text", "empty text", "text is not a string", "lone surrogate")
+UNUSABLE = (*CORRUPT, "empty text")
+_NO_LIMIT = 2**31 - 1
 
 
-def read_source(source: SourceConfig, base: Path, max_bytes: int = 2**31 - 1) -> Iterator[Document | Dropped]:
-    """Yield every record of a source as a `Document`, or as `Dropped` with the reason; `base` is the recipe's folder.
+def read_piece(source: SourceConfig, piece: Piece, base: Path, max_bytes: int, seed: int = 0) -> Iterator[Document | Dropped]:
+    """Yield every record of one piece as a `Document`, or as `Dropped` with the reason, in order.
 
     A record's own id, language, licence (or license) and origin (or url) are kept; the source's stand in for those it lacks. An id
-    that is missing becomes FILE:NUMBER, one that was seen before in this source becomes ID@FILE:NUMBER. Texts are otherwise not
-    touched. Documents of more than `max_bytes` UTF-8 bytes are dropped.
+    that is missing becomes FILE:NUMBER (FILE@OFFSET in plain .jsonl; FILE where the file is the record); whether another record has
+    the same id is not looked at. Texts are otherwise not touched. Texts of more than `max_bytes` UTF-8 bytes are dropped, and of a
+    record of more than twice that and a megabyte nothing is held. `seed` is the recipe's, for templates.
 
-    Raises `DataError` when no file matches, when the files hold no record, when a file cannot be read or is not UTF-8, when a
-    parquet has no text column, and (at the end) when more than half of the records are unusable.
+    Raises `DataError` when the file cannot be opened, when a table has not the wanted column, when a network fails, and, where the
+    source says `on_corrupt: stop`, at the first record of a reason in `CORRUPT`.
     """
-    ids: set[str] = set()
-    records = 0
-    unusable: dict[str, int] = {}
-    first: Dropped | None = None
-    for file in find_files(source, base):
-        name = shown_name(file, base)
-        for record in read_records(source, file, max_bytes):
-            records += 1
-            result = record if isinstance(record, Dropped) else _document(source, record, name, max_bytes, ids)
-            if isinstance(result, Dropped) and result.reason in UNUSABLE:
-                unusable[result.reason] = unusable.get(result.reason, 0) + 1
-                first = first or result
-            yield result
-    if not records:
-        raise DataError(f"source {source.name!r} is empty: the files that match {source.path!r} in {base} hold no record")
-    if first is not None and 2 * sum(unusable.values()) > records:
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(unusable.items()))
-        raise DataError(
-            f"source {source.name!r}: {sum(unusable.values())} of {records} records cannot be used, more than half ({reasons}). "
-            f"The first is {first.where}, which {first.detail}. Set text_column to the field that holds the text, or mend the files"
-        )
+    text_of = TextOf(source, base, seed)
+    reading = Reading(source, piece, text_of.wanted, max_bytes)
+    whole = file_format(piece.file) in ("txt", "html")
+    for record in read_shard(reading) if source.path is None else read_records(reading):
+        result = record if isinstance(record, Dropped) else _document(reading, record, text_of, id_is_name=whole)
+        if source.on_corrupt == "stop" and isinstance(result, Dropped) and result.reason in CORRUPT:
+            raise DataError(
+                f"source {source.name!r}: {result.where} {result.detail}. {_fix(source, result)}, or set on_corrupt: set_aside"
+            )
+        yield result
 
 
-def _document(source: SourceConfig, record: Record, name: str, max_bytes: int, ids: set[str]) -> Document | Dropped:
-    """Return the record as a document and remember its id, or say why it is none."""
-    where = f"{name}:{record.number}"
-    text = record.fields.get(source.text_column)
-    if text is None:
-        has = ", ".join(list(record.fields)[:12]) or "none"
-        null = f"has null in {source.text_column!r}"
-        detail = null if source.text_column in record.fields else f"has no field {source.text_column!r} (its fields: {has})"
-        return Dropped("no text", record.bytes, where, detail)
-    if not isinstance(text, str):
-        return Dropped("text is not a string", record.bytes, where, f"has a {type(text).__name__} in {source.text_column!r}")
-    if not text:
-        return Dropped("empty text", 0, where, f"has an empty {source.text_column!r}")
+def _document(reading: Reading, record: Record, text_of: TextOf, *, id_is_name: bool) -> Document | Dropped:
+    """Return the record as a document, or say why it is none."""
+    source, name = reading.source, reading.piece.name
+    own = own_metadata(record.fields)
+    key = own["id"] or (name if id_is_name else record.where)
+    language = own["language"] or source.language
     try:
-        size = len(text.encode())
+        text = text_of(record.fields, reading.piece.file, key, language)
+    except UnfitError as error:
+        raw = record.raw[:RAW_BYTES] or _row_bytes(record)
+        size = 0 if error.reason == "empty text" else record.bytes or len(raw)
+        return Dropped(error.reason, size, record.where, error.detail, raw)
+    try:
+        data = text.encode()
     except UnicodeEncodeError:
-        return Dropped("lone surrogate", record.bytes, where, "holds half of a surrogate pair, which is no text in any encoding")
-    if size > max_bytes:
-        return Dropped("longer than max_bytes", size, where)
-    own = {key: _own(record.fields, names) for key, names in METADATA.items()}
+        detail = "holds half of a surrogate pair, which is no text in any encoding"
+        return Dropped("lone surrogate", record.bytes, record.where, detail, record.raw[:RAW_BYTES])
+    if len(data) > reading.max_bytes:
+        return Dropped("longer than max_bytes", len(data), record.where, raw=data[:RAW_BYTES])
     return Document(
-        id=_unique(own["id"], name, where, ids),
+        id=key,
         text=text,
         source=source.name,
-        language=own["language"] or source.language or UNKNOWN_LANGUAGE,
+        language=language or UNKNOWN_LANGUAGE,
         licence=own["licence"] or source.licence or UNKNOWN_LICENCE,
         origin=own["origin"] or name,
-        digest=digest_text(text),
+        digest=sha256(data).hexdigest(),
+        where=record.where,
     )
 
 
-def _own(fields: dict[str, Any], names: tuple[str, ...]) -> str | None:
-    """Return what the record says under the first of these names that holds a string or whole number fit to be stored."""
-    for name in names:
-        value = fields.get(name)
-        if isinstance(value, str | int) and not isinstance(value, bool) and str(value):
-            return str(value).encode(errors="replace").decode()
-    return None
+def _row_bytes(record: Record) -> bytes:
+    """Return a row of a table as JSON, to be looked at."""
+    try:
+        return orjson.dumps(record.fields, default=repr)[:RAW_BYTES]
+    except (TypeError, ValueError):
+        return repr(record.fields).encode(errors="replace")[:RAW_BYTES]
 
 
-def _unique(own: str | None, name: str, where: str, ids: set[str]) -> str:
-    candidate = own or (name if name.lower().endswith(".txt") else where)
-    while candidate in ids:
-        candidate = f"{candidate}@{where}"
-    ids.add(candidate)
-    return candidate
+def check_usable(source: SourceConfig, read: int, dropped: Mapping[str, int], first: Dropped | None) -> None:
+    """Raise `DataError` when a source holds no record, or when more than half of its records are unusable.
+
+    `read` counts the records of all its pieces, `dropped` those of them that were dropped, by reason; `first` is the first of them,
+    in reading order, whose reason is in `UNUSABLE`.
+    """
+    if not read:
+        place = f"the data set {source.hub!r}, split {source.split!r}" if source.path is None else f"what matches {source.path!r}"
+        raise DataError(f"source {source.name!r} is empty: {place} holds no record")
+    unusable = {reason: count for reason, count in sorted(dropped.items()) if reason in UNUSABLE and count}
+    if first is None or 2 * sum(unusable.values()) <= read:
+        return
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in unusable.items())
+    raise DataError(
+        f"source {source.name!r}: {sum(unusable.values())} of {read} records cannot be used, more than half ({reasons}). "
+        f"The first is {first.where}, which {first.detail}. {_fix(source, first)}"
+    )
+
+
+def _fix(source: SourceConfig, dropped: Dropped) -> str:
+    """Return what to do about a record that cannot be used, as a sentence without its full stop."""
+    file = sub(r"[:@]\d+$", "", dropped.where)
+    if dropped.reason == "not utf-8" and file_format(file) not in ("parquet", "arrow", None):
+        return _conversion(file, wide="UTF-16" in dropped.detail)
+    if dropped.reason in ("file cut short", "unreadable file", "unreadable row group", "invalid csv", "invalid json", "not utf-8"):
+        return f"Fetch or make {file} again, or leave it out of path"
+    if dropped.reason.startswith("template"):
+        return "Choose a template whose fields the records have, or mend the files"
+    return "Set text_column to the field that holds the text, or mend the files"
+
+
+def _conversion(file: str, *, wide: bool) -> str:
+    """Return the command that makes a file UTF-8; the most frequent other encoding is named, which only a reader can judge."""
+    folder, _, name = file.rpartition("/")
+    mended = quote(f"{folder}/utf8.{name}" if folder else f"utf8.{name}")
+    convert = f"iconv -f {'UTF-16' if wide else 'WINDOWS-1252'} -t UTF-8"
+    kind = packing(file)
+    command = f"{convert} {quote(file)} > {mended}"
+    if kind is not None:
+        tool = {"gzip": "gzip", "zstd": "zstd", "bz2": "bzip2", "xz": "xz"}[kind]
+        command = f"{tool} -dc {quote(file)} | {convert} | {tool} > {mended}"
+    return f"Convert it (with its real encoding if it is another): {command}"
+
+
+def unique_id(document_id: str, where: str, ids: set[str]) -> str:
+    """Return an id that is not among `ids`: the document's own, or else ID@WHERE, and remember it."""
+    while document_id in ids:
+        document_id = f"{document_id}@{where}"
+    ids.add(document_id)
+    return document_id
+
+
+def read_source(source: SourceConfig, base: Path, max_bytes: int = _NO_LIMIT, seed: int = 0) -> Iterator[Document | Dropped]:
+    """Yield every record of a source as `read_piece` does, ids made unique, and judge the whole at the end by `check_usable`."""
+    ids: set[str] = set()
+    dropped: dict[str, int] = {}
+    first: Dropped | None = None
+    read = 0
+    for piece in find_pieces(source, base, _NO_LIMIT):
+        for item in read_piece(source, piece, base, max_bytes, seed):
+            read += 1
+            if isinstance(item, Dropped):
+                dropped[item.reason] = dropped.get(item.reason, 0) + 1
+                if first is None and item.reason in UNUSABLE:
+                    first = item
+                yield item
+            else:
+                own = unique_id(item.id, item.where, ids)
+                yield item if own == item.id else _renamed(item, own)
+    check_usable(source, read, dropped, first)
+
+
+def _renamed(document: Document, own: str) -> Document:
+    return Document(
+        own,
+        document.text,
+        document.source,
+        document.language,
+        document.licence,
+        document.origin,
+        document.digest,
+        document.where,
+    )

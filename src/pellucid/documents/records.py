@@ -1,80 +1,144 @@
-"""Readers: files → raw records, one file format each. Memory stays at one record (txt, jsonl) or one small batch (parquet)."""
+"""Readers: a piece of a file → raw records, one format each. What cannot be read comes out as `Dropped`, in its place."""
 
+import csv
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pellucid.core.errors import DataError
-from pellucid.documents.document import Dropped
-from pellucid.documents.files import file_format, not_utf8, open_bytes, reading_is_explained
-from pellucid.recipe.data import SourceConfig
+from pellucid.documents.document import RAW_BYTES, Dropped
+from pellucid.documents.fields import root_of
+from pellucid.documents.files import file_format
+from pellucid.documents.lines import Span, json_values, lines
+from pellucid.documents.reading import Reading, Record
+from pellucid.documents.streams import CutShortError, chunks, packing
+from pellucid.documents.tables import read_arrow, read_parquet
 
-__all__ = ["METADATA", "Record", "read_records"]
-
-# What a record may say of itself, and under which names.
-METADATA = {"id": ("id",), "language": ("language",), "licence": ("licence", "license"), "origin": ("origin", "url")}
+__all__ = ["read_records"]
 
 _BOM = b"\xef\xbb\xbf"
-_BATCH_BYTES = 8 << 20
+_WIDE = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_CHARSET = re.compile(rb"""<meta[^>]{0,512}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Fields as they stand in the file; `number` counts lines or rows from 1; `bytes` is the size of the raw record."""
+def read_records(reading: Reading) -> Iterator[Record | Dropped]:
+    """Yield the records of one piece in order, `Dropped` where one cannot be read.
 
-    number: int
-    fields: dict[str, Any]
-    bytes: int
-
-
-def read_records(source: SourceConfig, file: Path, max_bytes: int) -> Iterator[Record | Dropped]:
-    """Yield the records of one file in order, `Dropped` where one cannot be parsed.
-
-    Raises `DataError` when the file is damaged, is not UTF-8, or is a parquet without the text column.
+    Raises `DataError` when the file cannot be opened, or when a table has not the wanted columns.
     """
-    readers = {"txt": _read_txt, "jsonl": _read_jsonl, "parquet": _read_parquet}
-    with reading_is_explained(source, file):
-        yield from readers[file_format(file) or ""](source, file, max_bytes)
+    readers: dict[str, Callable[[Reading], Iterator[Record | Dropped]]] = {
+        "txt": _read_whole,
+        "html": _read_whole,
+        "jsonl": _read_jsonl,
+        "json": _read_json,
+        "csv": _read_csv,
+        "parquet": read_parquet,
+        "arrow": read_arrow,
+    }
+    yield from readers[file_format(reading.piece.file) or ""](reading)
 
 
-def _read_txt(source: SourceConfig, file: Path, max_bytes: int) -> Iterator[Record | Dropped]:
-    size = file.stat().st_size
-    if size > max_bytes:  # not worth the memory, it would be dropped for its length anyway
-        yield Dropped("longer than max_bytes", size, file.name)
+def _read_whole(reading: Reading) -> Iterator[Record | Dropped]:
+    """A file is a record."""
+    piece, parts, size = reading.piece, [], 0
+    if packing(piece.file) is None and piece.bytes > reading.limit:  # a size that is known makes reading needless
+        yield Dropped("longer than max_bytes", piece.bytes, piece.name)
         return
-    data = file.read_bytes()
     try:
-        text = data.removeprefix(_BOM).decode()
+        for part in chunks(piece.file):
+            size += len(part)
+            if size <= reading.limit:
+                parts.append(part)
+    except CutShortError as error:
+        yield _cut_short(piece.name, size, b"".join(parts)[:RAW_BYTES], error)
+        return
+    data = b"".join(parts)
+    if size > reading.limit:
+        yield Dropped("longer than max_bytes", size, piece.name, raw=data[:RAW_BYTES])
+        return
+    try:
+        text = _decode_page(data) if file_format(piece.file) == "html" else data.removeprefix(_BOM).decode()
+    except UnicodeDecodeError as error:
+        yield _not_utf8(Span(0, size, data), piece.name, error, wide=data.startswith(_WIDE))
+    else:
+        yield Record(piece.name, {reading.source.text_column: text}, size, data)
+
+
+def _decode_page(data: bytes) -> str:
+    """Decode a page as UTF-8, or else as it says that it is to be decoded; the web's Latin-1 is Windows-1252 (HTML standard)."""
+    try:
+        return data.removeprefix(_BOM).decode()
     except UnicodeDecodeError:
-        raise _undecodable(source, file, data, 1, 0) from None
-    yield Record(1, {source.text_column: text}, size)
+        if data.startswith(_WIDE[:2]):
+            return data.decode("utf-16")
+        declared = _CHARSET.search(data, 0, 4096)
+        name = declared[1].decode().lower() if declared else "utf-8"
+        try:
+            return data.decode("cp1252" if name in ("iso-8859-1", "latin1", "us-ascii") else name)
+        except LookupError:
+            raise UnicodeDecodeError(name, data[:1], 0, 1, "no such encoding") from None
 
 
-def _read_jsonl(source: SourceConfig, file: Path, max_bytes: int) -> Iterator[Record | Dropped]:
-    offset = 0
-    with open_bytes(file) as lines:
-        for number, line in enumerate(lines, start=1):
-            content = line.removeprefix(_BOM) if number == 1 else line
-            if content.strip():
-                try:
-                    value = _parse(content)
-                except UnicodeDecodeError:
-                    raise _undecodable(source, file, line, number, offset) from None
-                except (ValueError, RecursionError):
-                    yield Dropped("invalid json", len(line), f"{file.name}:{number}", "is not JSON")
-                else:
-                    if isinstance(value, dict):
-                        yield Record(number, value, len(line))
-                    else:
-                        yield Dropped("invalid json", len(line), f"{file.name}:{number}", "is JSON but not an object")
-            offset += len(line)
+def _read_jsonl(reading: Reading) -> Iterator[Record | Dropped]:
+    """A line is a record, known by its offset where the file is plain, so that pieces need not count each other's lines."""
+    piece, plain = reading.piece, packing(reading.piece.file) is None
+    wide = _is_wide(piece.file)
+    begin = max(0, piece.start - 1)  # the byte before tells whether a line begins at `start`
+    spans = lines(chunks(piece.file, begin), reading.limit, begin)
+    if piece.start:
+        next(spans, None)
+    number = 0
+    with _cut_short_is_kept(reading) as cut:
+        for span in spans:
+            if piece.stop is not None and span.offset >= piece.stop:
+                return
+            number += 1
+            where = f"{piece.name}@{span.offset}" if plain else reading.where(number)
+            yield from _record(span, where, wide=wide)
+    yield from cut.dropped(number + 1)
+
+
+def _read_json(reading: Reading) -> Iterator[Record | Dropped]:
+    """An element of an array is a record, or a value of those that stand one after the other; many such files are lines."""
+    file = reading.piece.file
+    wide = _is_wide(file)
+    first = next(lines(chunks(file), reading.limit), None) if not wide else None
+    is_lines = first is not None and not first.cut and first.data.removeprefix(_BOM).lstrip()[:1] == b"{" and _parses(first.data)
+    spans = lines(chunks(file), reading.limit) if is_lines or wide else json_values(chunks(file), reading.limit)
+    number = 0
+    with _cut_short_is_kept(reading) as cut:
+        for number, span in enumerate(spans, start=1):
+            yield from _record(span, reading.where(number), wide=wide)
+    yield from cut.dropped(number + 1)
+
+
+def _record(span: Span, where: str, *, wide: bool = False) -> Iterator[Record | Dropped]:
+    """Yield what a line or value of JSON is: a record, a drop, or nothing where it is blank."""
+    content = span.data if span.offset else span.data.removeprefix(_BOM)
+    if span.cut:
+        yield Dropped("longer than max_bytes", span.size, where, "is longer than any text of that size needs", content)
+        return
+    if wide:
+        if content.strip(b"\0\r \t\n"):
+            error = UnicodeDecodeError("utf-8", content[:1] or b"\xff", 0, 1, "UTF-16")
+            yield _not_utf8(span, where, error, wide=True)
+        return
+    try:
+        value = _parse(content)
+    except UnicodeDecodeError as error:
+        yield _not_utf8(span, where, error)
+    except (ValueError, RecursionError):
+        if content.strip():
+            yield Dropped("invalid json", span.size, where, "is not JSON", content[:RAW_BYTES])
+    else:
+        if isinstance(value, dict):
+            yield Record(where, value, span.size, span.data)
+        else:
+            yield Dropped("invalid json", span.size, where, "is JSON but not an object", content[:RAW_BYTES])
 
 
 def _parse(line: bytes) -> Any:
@@ -85,67 +149,130 @@ def _parse(line: bytes) -> Any:
         return json.loads(line.decode())
 
 
-def _undecodable(source: SourceConfig, file: Path, data: bytes, line: int, offset: int) -> DataError:
+def _parses(line: bytes) -> bool:
     try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        wide = offset == 0 and data[:2] in (b"\xff\xfe", b"\xfe\xff")
-        inner = data.count(b"\n", 0, error.start)
-        return not_utf8(source, file, line + inner, offset + error.start, data[error.start], wide=wide)
-    raise AssertionError(f"{file}:{line} is UTF-8")
+        _parse(line.removeprefix(_BOM))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
-def _read_parquet(source: SourceConfig, file: Path, max_bytes: int) -> Iterator[Record | Dropped]:
+def _is_wide(file: str) -> bool:
+    """Tell whether a file begins with the byte order mark of UTF-16 or UTF-32."""
+    try:
+        return next(chunks(file, size=4), b"").startswith(_WIDE)
+    except CutShortError:
+        return False
+
+
+class _Cut:
+    """What is left to say after a stream that was cut short."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self.error: CutShortError | None = None
+
+    def dropped(self, number: int) -> Iterator[Record | Dropped]:
+        """Yield the last record when it is whole all the same, and that the file ends there."""
+        if self.error is None:
+            return
+        where = self._reading.where(number)
+        span = Span(self.error.offset, self.error.size, self.error.rest)
+        whole = [item for item in _record(span, where) if isinstance(item, Record)]
+        yield from whole
+        yield _cut_short(where, 0 if whole else span.size, b"" if whole else span.data[:RAW_BYTES], self.error)
+
+
+@contextmanager
+def _cut_short_is_kept(reading: Reading) -> Iterator[_Cut]:
+    cut = _Cut(reading)
+    try:
+        yield cut
+    except CutShortError as error:
+        cut.error = error
+
+
+def _cut_short(where: str, size: int, raw: bytes, error: CutShortError) -> Dropped:
+    return Dropped("file cut short", size, where, f"is where the file is cut short or damaged ({error}); more may be lost", raw)
+
+
+def _not_utf8(span: Span, where: str, error: UnicodeDecodeError, *, wide: bool = False) -> Dropped:
+    """Return the drop for bytes that are not UTF-8. The offset counts from the beginning of the (unpacked) file."""
+    at = span.offset + error.start + (len(_BOM) if not span.offset and span.data.startswith(_BOM) else 0)
+    detail = f"is not UTF-8 but UTF-16: byte offset {at}" if wide else f"is not UTF-8: byte offset {at}"
+    return Dropped("not utf-8", span.size, where, f"{detail} (byte 0x{error.object[error.start]:02x})", span.data[:RAW_BYTES])
+
+
+def _read_csv(reading: Reading) -> Iterator[Record | Dropped]:
+    """A row is a record, its fields named by the first row; rows are numbered from 1, without that one."""
+    piece = reading.piece
+    csv.field_size_limit(reading.limit)
+    feed = _CsvLines(reading)
+    rows = csv.reader(feed, delimiter="\t" if ".tsv" in piece.file.lower() else ",")
+    header: list[str] | None = None
     number = 0
-    # A buffered stream without read-ahead holds pages, not whole row groups, which others write with a gigabyte each.
-    with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as table:
-        columns = _columns(source, file, table.schema_arrow)
-        for batch in table.iter_batches(_batch_rows(table.metadata), columns=columns, use_threads=False):
-            for values in _rows(source, file, batch, number):
+    with _cut_short_is_kept(reading) as cut:
+        while True:
+            feed.size = 0
+            feed.is_cut = False
+            try:
+                row = next(rows)
+            except StopIteration:
+                break
+            except csv.Error as error:
                 number += 1
-                text = values[0]
-                yield Record(number, dict(zip(columns, values, strict=True)), len(text.encode()) if text else 0)
+                reason = "longer than max_bytes" if "field limit" in str(error) else "invalid csv"
+                yield Dropped(reason, feed.size, reading.where(number), f"is not CSV ({error})", feed.raw)
+                continue
+            if not row:
+                continue
+            if header is None:
+                header = _csv_header(reading, row)
+                continue
+            number += 1
+            yield _csv_row(header, row, reading.where(number), feed)
+    if cut.error is not None:
+        yield _cut_short(reading.where(number + 1), feed.size + cut.error.size, cut.error.rest[:RAW_BYTES], cut.error)
 
 
-def _rows(source: SourceConfig, file: Path, batch: pa.RecordBatch, before: int) -> list[tuple[Any, ...]]:
-    """Return the batch as Python rows, binary text decoded; `before` is the number of rows that came before it in the file."""
+class _CsvLines:
+    """Lines of text for the parser, bytes that are not UTF-8 kept as surrogates, with an account of those it took for one row."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._spans = lines(chunks(reading.piece.file), reading.limit)
+        self.size = 0
+        self.raw = b""
+        self.is_cut = False
+
+    def __iter__(self) -> "_CsvLines":
+        return self
+
+    def __next__(self) -> str:
+        span = next(self._spans)
+        self.raw = span.data[:RAW_BYTES] if not self.size else self.raw
+        self.size += span.size
+        if span.cut:
+            self.is_cut = True
+            return "\n"
+        data = span.data if span.offset else span.data.removeprefix(_BOM)
+        return data.decode(errors="surrogateescape") + "\n"
+
+
+def _csv_header(reading: Reading, row: list[str]) -> list[str]:
+    missing = [name for name in reading.wanted.required if root_of(name, row) not in row]
+    if missing:
+        raise DataError(reading.wanted.missing(reading.source, reading.piece.file, missing[0], dict.fromkeys(row, "string")))
+    return row
+
+
+def _csv_row(header: list[str], row: list[str], where: str, feed: _CsvLines) -> Record | Dropped:
+    if feed.is_cut:
+        return Dropped("longer than max_bytes", feed.size, where, "is longer than any text of that size needs", feed.raw)
+    if len(row) != len(header):
+        detail = f"has {len(row)} fields where the header has {len(header)}"
+        return Dropped("invalid csv", feed.size, where, detail, feed.raw)
     try:
-        text, *others = (column.to_pylist() for column in batch.columns)
-        if pa.types.is_binary(batch.schema[0].type):
-            text = [value if value is None else value.decode() for value in text]
-        return list(zip(text, *others, strict=True))
-    except UnicodeDecodeError as error:
-        if batch.num_rows > 1:  # look again row by row, so that the message can name the row
-            return [row for index in range(batch.num_rows) for row in _rows(source, file, batch.slice(index, 1), before + index)]
-        raise DataError(
-            f"source {source.name!r}: {file}, row {before + 1} is not UTF-8: byte offset {error.start} of the value "
-            f"(byte 0x{error.object[error.start]:02x}). Write the file again with its strings in UTF-8"
-        ) from None
-
-
-def _columns(source: SourceConfig, file: Path, schema: pa.Schema) -> list[str]:
-    """Return the columns to read, the text's first; raise `DataError` with what the file has when there is no text among them."""
-    text_like = [field.name for field in schema if _is_text(field.type)]
-    if source.text_column not in text_like:
-        has = ", ".join(f"{field.name} ({field.type})" for field in schema)
-        guess = next(iter(get_close_matches(source.text_column, text_like, 1) or text_like), None)
-        wrong = "whose text column is no string" if source.text_column in schema.names else "which has no such column"
-        fix = f"Set text_column: {guess}" if guess else "Choose files with a column of strings"
-        raise DataError(
-            f"source {source.name!r}: text_column is {source.text_column!r}, but {file}, {wrong}, has the columns {has}. {fix}"
-        )
-    known = [name for names in METADATA.values() for name in names]
-    return [source.text_column, *(name for name in known if name in schema.names and name != source.text_column)]
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        return _is_text(kind.value_type)
-    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_binary))
-
-
-def _batch_rows(metadata: pq.FileMetaData) -> int:
-    """Return how many rows hold about `_BATCH_BYTES` in the file's heaviest row group."""
-    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-    row_bytes = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1)
-    return int(min(4096, max(1, _BATCH_BYTES // max(1, row_bytes))))
+        "".join(row).encode()
+    except UnicodeEncodeError:
+        return Dropped("not utf-8", feed.size, where, "is not UTF-8", feed.raw)
+    return Record(where, dict(zip(header, row, strict=True)), feed.size, feed.raw)

@@ -168,6 +168,27 @@ def source_place(source: SourceConfig, loc: Loc) -> Iterator[Finding]:
         yield Finding(loc, f"has {count}; must have exactly one", "path: FILE-OR-GLOB, or hub: owner/name")
     if source.path is not None and not source.path.strip():
         yield Finding((*loc, "path"), "got ''; must name a file or a glob")
+    if source.path is not None and source.hub is None:
+        if source.split != "train":
+            yield Finding((*loc, "split"), f"got {source.split!r}; files have no splits", "leave it out, or name the files in path")
+        if source.revision is not None:
+            yield Finding((*loc, "revision"), f"got {source.revision!r}; only a data set on the hub has one", "leave it out")
+
+
+def source_text(source: SourceConfig, loc: Loc) -> Iterator[Finding]:
+    """The text is one field, as it stands or as HTML, or is made from several by a template."""
+    if source.template is None:
+        return
+    if not source.template.strip():
+        yield Finding((*loc, "template"), "got ''; must be a text with {fields}, a .yaml file, or the name of a shipped template")
+    if source.text_column != "text":
+        yield Finding(
+            (*loc, "text_column"),
+            f"got {source.text_column!r}; is not used, because template makes the text",
+            f"leave out one of the two; in a template the field is written {{{source.text_column}}}",
+        )
+    if source.html:
+        yield Finding((*loc, "html"), "got true; a template's text is not HTML", "leave out html, or template")
 
 
 def stage_batch(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
@@ -293,7 +314,7 @@ RULES: tuple[Rule, ...] = (
     document_sizes,
     near_dedup_bands,
 )
-SOURCE_RULES: tuple[SourceRule, ...] = (source_place,)
+SOURCE_RULES: tuple[SourceRule, ...] = (source_place, source_text)
 STAGE_RULES: tuple[StageRule, ...] = (
     stage_batch,
     stage_ranks,

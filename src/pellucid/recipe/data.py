@@ -20,13 +20,24 @@ class SourceConfig(Section):
     """One row of the data table: where text comes from and how often it is sampled (Stable LM 2 report, Table 1)."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the folder and of the row in every table.")
-    path: str | None = Field(None, description="File or glob of .txt, .jsonl(.gz|.zst) or .parquet, relative to the recipe.")
-    hub: str | None = Field(None, description="Data set on the Hugging Face hub, as 'owner/name' or 'owner/name:subset'.")
+    path: str | None = Field(None, description="File, folder or glob, relative to the recipe, or a URL (s3://, hf://, https://).")
+    hub: str | None = Field(
+        None, description="Data set on the Hugging Face hub, as owner/name or owner/name:subset; or a local copy, as ./folder."
+    )
+    split: str = Field("train", min_length=1, description="Split of the data set on the hub.")
+    revision: str | None = Field(None, description="Branch, tag or commit of the data set on the hub; null is its main branch.")
     weight: float = Field(ge=0, description="Sampling weight; the weights of all sources are scaled to add up to 1.")
     category: Category = Field(description="Domain, as in Table 1 of the Stable LM 2 report.")
     language: str | None = Field(None, description="ISO 639-1 code for records that name none; 'mul' for several.")
     licence: str | None = Field(None, description="SPDX identifier for records that name none.")
-    text_column: str = Field("text", description="Column or key that holds the text of a record.")
+    text_column: str = Field("text", min_length=1, description="Column or key that holds the text of a record; nested as a.b.c.")
+    template: str | None = Field(
+        None, description="Makes the text from a record's fields: 'Q: {q}', a template file (.yaml), or the name of a shipped one."
+    )
+    html: bool = Field(False, description="The text is HTML: take its main content.")
+    on_corrupt: Literal["set_aside", "stop"] = Field(
+        "set_aside", description="A record that cannot be read is counted and set aside, or stops the stage."
+    )
     clean: tuple[StepConfig, ...] | None = Field(None, description="Steps for this source in place of documents.clean.")
     select: SelectConfig | None = Field(None, description="A subset of what is left of this source.")
     available_tokens: int | None = Field(None, ge=0, description="Tokens of one epoch, for planning before shards exist.")

@@ -105,10 +105,21 @@ def _pop_extends(tree: dict[str, Node]) -> Leaf | None:
 
 def _rebase_paths(tree: dict[str, Node], folder: Path, base: Path) -> None:
     """Make relative paths that were written in `folder` start from `base`."""
-    for section, key in (("sources", "path"), ("train", "init_from")):
+    for section, key in (("sources", "path"), ("sources", "hub"), ("sources", "template"), ("train", "init_from")):
         named = tree.get(section)
         items = named.values() if isinstance(named, dict) else named if isinstance(named, list) else ()
         for item in items:
             path = item.get(key) if isinstance(item, dict) else None
-            if isinstance(item, dict) and isinstance(path, Leaf) and isinstance(path.value, str) and path.value:
-                item[key] = Leaf(os.path.relpath(folder / path.value, base), path.origin, path.place)
+            if isinstance(item, dict) and isinstance(path, Leaf) and isinstance(path.value, str) and _is_path(key, path.value):
+                moved = os.path.relpath(folder / path.value, base)
+                # A data set is a local folder only where it is written as one.
+                item[key] = Leaf(moved if key != "hub" or moved.startswith(".") else f"./{moved}", path.origin, path.place)
+
+
+def _is_path(key: str, value: str) -> bool:
+    """Tell whether a value of this key names a place on the disk; the others are URLs, names on the hub, or text."""
+    if key == "hub":
+        return value.startswith(("./", "../"))
+    if key == "template":
+        return "{" not in value and value.lower().endswith((".yaml", ".yml"))
+    return bool(value) and "://" not in value

@@ -1,13 +1,9 @@
 """Raw sources → `documents/`: every record kept, held out or dropped by reason, and counted."""
 
-from pathlib import Path
-
-from pellucid.core.artifacts import DIGEST_LIMIT_BYTES, Build, Key
-from pellucid.core.files import sha256_file
+from pellucid.core.artifacts import Build, Key
 from pellucid.core.units import format_bytes, format_count
-from pellucid.documents.files import find_files
+from pellucid.documents.pieces import input_digests
 from pellucid.documents.prepare import prepare_documents
-from pellucid.recipe.data import SourceConfig
 from pellucid.stages.stage import Context, Stage
 
 __all__ = ["DOCUMENTS"]
@@ -17,15 +13,7 @@ def _key(context: Context) -> Key:
     recipe, base = context.recipe, context.loaded.base
     sources = [source.model_dump(mode="json", exclude={"weight", "available_tokens", "category"}) for source in recipe.sources]
     config = {"sources": sources, **recipe.documents.model_dump(mode="json", exclude={"workers"})}
-    return Key("documents", 1, 0, config, _input_digests(recipe.sources, base))
-
-
-def _input_digests(sources: tuple[SourceConfig, ...], base: Path) -> dict[str, str]:
-    """Return what the raw files are known by: their digests, or size and time where reading them all would take too long."""
-    files = {f"{source.name}/{file.name}": file for source in sources for file in find_files(source, base)}
-    if sum(file.stat().st_size for file in files.values()) <= DIGEST_LIMIT_BYTES:
-        return {name: sha256_file(file) for name, file in files.items()}
-    return {name: f"{file.stat().st_size}@{file.stat().st_mtime_ns}" for name, file in files.items()}
+    return Key("documents", 1, 0, config, input_digests(recipe.sources, base))
 
 
 def _build(context: Context, build: Build) -> str:

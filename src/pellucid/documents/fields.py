@@ -1,0 +1,50 @@
+"""What a record says: a value by its dotted path, and what it says of itself."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["METADATA", "get_path", "own_metadata", "root_of"]
+
+# What a record may say of itself, and under which names.
+METADATA = {"id": ("id",), "language": ("language",), "licence": ("licence", "license"), "origin": ("origin", "url")}
+
+
+def get_path(value: Any, path: str) -> Any:
+    """Return what lies at a dotted path of mappings and lists (`answers.text.0`), or None; a key that holds the dots comes first.
+
+    Of a list of mappings, a name gives the list of that name's values (`messages.content`).
+    """
+    while True:
+        if isinstance(value, Mapping) and path in value:
+            return value[path]
+        head, dot, path = path.partition(".")
+        if isinstance(value, Mapping):
+            value = value.get(head)
+        elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+            if head.lstrip("-").isdecimal():
+                value = value[int(head)] if -len(value) <= int(head) < len(value) else None
+            else:
+                value = [item.get(head) for item in value if isinstance(item, Mapping)] or None
+        else:
+            return None
+        if not dot:
+            return value
+
+
+def root_of(path: str, names: Sequence[str]) -> str:
+    """Return the column that a dotted path begins in: the path itself where there is one of that name."""
+    return path if path in names else path.partition(".")[0]
+
+
+def own_metadata(fields: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return by 'id', 'language', 'licence' and 'origin' what the record says, where that is fit to be stored."""
+    return {key: _own(fields, names) for key, names in METADATA.items()}
+
+
+def _own(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    """Return the first string or whole number under these names."""
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, str | int) and not isinstance(value, bool) and str(value):
+            return str(value).encode(errors="replace").decode()
+    return None
