@@ -145,7 +145,7 @@ def _append(front: NDArray[np.uint64], back: NDArray[np.uint64], base: int, size
 class _Grams:
     """Grams of X texts: gram g is the words `start_G[g]:start_G[g] + words_G[g]`, of text `text_G[g]`; `hash_G` is its hash.
 
-    Text x begins at word `offsets_X[x]`, has `count_X[x]` words and belongs to item `item_X[x]`; `first_X` marks the items' questions.
+    Text x begins at word `offsets_X[x]`, has `count_X[x]` words and belongs to item `item_X[x]`; `first_X` marks its question.
     """
 
     start_G: NDArray[np.int64]
