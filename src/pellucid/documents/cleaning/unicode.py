@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from pellucid.core.errors import MissingExtraError
 from pellucid.documents.cleaning.batch import TextBatch
@@ -74,8 +74,9 @@ def repair(text: str, config: UnicodeStep, edits: Counter[str]) -> str:
             text = _mend(text, edits)
         if _SUSPECTS.search(text):
             text = _clear(text, config.mend_mojibake, edits)
-        if config.form != "none" and not unicodedata.is_normalized(config.form.upper(), text):
-            text = unicodedata.normalize(config.form.upper(), text)
+        form: Literal["NFC", "NFKC"] = "NFKC" if config.form == "nfkc" else "NFC"
+        if config.form != "none" and not unicodedata.is_normalized(form, text):
+            text = unicodedata.normalize(form, text)
             edits["unicode: normalised"] += 1
     raw = text.encode(errors="replace")
     if len(raw.translate(None, _CONTROLS)) != len(raw):
