@@ -41,6 +41,8 @@ class DecontaminateConfig(Section):
 
     benchmarks: tuple[str, ...] = Field(min_length=1, description="Files or globs with benchmark items, relative to the recipe.")
     ngram_words: int = Field(13, ge=3, description="A run of this many words in common is a hit (GPT-3, appendix C).")
+    min_words: int = Field(8, ge=3, description="Questions from here to ngram_words are a hit when found whole (GPT-3).")
+    max_items: int = Field(10, ge=1, description="Words that more items than this have in common, such as a prompt, are no hit.")
 
 
 class DocumentsConfig(Section):
