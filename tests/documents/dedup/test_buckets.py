@@ -10,7 +10,7 @@ from pellucid.documents.dedup.buckets import Plan, open_plan, sort_keys
 Save = Callable[..., list[Path]]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=4), st.sampled_from([512, 2048, 1 << 20]), st.integers(0, 99))
 def test_buckets_hold_every_key_once_with_its_row(tmp_path: Path, lengths: list[int], budget: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
