@@ -10,7 +10,7 @@ from pellucid.documents.dedup.buckets import Plan, open_plan, sort_keys
 Save = Callable[..., list[Path]]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=4), st.sampled_from([512, 2048, 1 << 20]), st.integers(0, 99))
 def test_buckets_hold_every_key_once_with_its_row(tmp_path: Path, lengths: list[int], budget: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -48,5 +48,8 @@ def test_a_plan_is_kept_and_what_belongs_to_another_is_deleted(tmp_path: Path) -
     left.touch()
     assert open_plan(tmp_path, [tmp_path / "a"], [3], {"x": 1}, 8, 1000) == plan == Plan.read(tmp_path)
     assert left.exists()
-    open_plan(tmp_path, [tmp_path / "a"], [3], {"x": 2}, 8, 1000)
-    assert not left.exists()
+    plan.result.touch()
+    open_plan(tmp_path, [tmp_path / "a"], [3], {"x": 1}, 8, 2000)
+    assert not left.exists() and plan.result.exists()
+    open_plan(tmp_path, [tmp_path / "a"], [3], {"x": 2}, 8, 2000)
+    assert not plan.result.exists()

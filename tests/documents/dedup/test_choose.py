@@ -24,7 +24,7 @@ def plain(clusters: list[int], sizes: list[int], gone: list[bool], keep: str) ->
     return [-1 if gone[row] or kept[cluster] == row else kept[cluster] for row, cluster in enumerate(clusters)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 7), st.integers(0, 4), st.booleans()), max_size=40),
     st.lists(st.integers(0, 40), max_size=4),

@@ -23,7 +23,7 @@ def firsts(values: list[int]) -> list[int]:
     return [seen.setdefault(value, row) for row, value in enumerate(values)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 20), max_size=60), st.lists(st.integers(0, 60), max_size=4), st.sampled_from([1, 3000, 1 << 30]))
 def test_every_row_gets_the_first_row_of_its_key(
     save_parts: Save, tmp_path: Path, values: list[int], cuts: list[int], budget: int

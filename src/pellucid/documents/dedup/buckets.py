@@ -185,9 +185,12 @@ def open_plan(
         bits += 1
     plan = Plan(work, tuple(files), tuple(lengths), part_rows, bits, budget_bytes, settings)
     kept = work / "plan.json"
-    if not kept.exists() or read_json(kept) != plan.as_json():
+    earlier = read_json(kept) if kept.exists() else {}
+    if earlier != plan.as_json():
         clear(work)
-        plan.result.unlink(missing_ok=True)
+        # The budget changes the way to the result, never the result.
+        if any(earlier.get(name) != plan.as_json()[name] for name in ("files", "lengths", "settings")):
+            plan.result.unlink(missing_ok=True)
         write_json(kept, plan.as_json())
     return plan
 
