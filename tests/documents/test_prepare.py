@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -5,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +18,8 @@ from pellucid.core.files import read_json
 from pellucid.core.seeds import heldout
 from pellucid.documents import prepare
 from pellucid.documents.document import digest_text
+from pellucid.documents.pipeline.dropped import iter_dropped
+from pellucid.documents.pipeline.partition import find_partitions
 from pellucid.documents.prepare import SPLITS, prepare_documents
 from pellucid.documents.store import DocumentWriter, iter_split
 from pellucid.recipe.data import SourceConfig
@@ -39,18 +44,26 @@ def contents(out: Path) -> dict[str, bytes]:
     return {str(file.relative_to(out)): file.read_bytes() for file in sorted(out.rglob("*")) if file.is_file()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     sources=st.lists(st.lists(RECORD, min_size=1, max_size=12), min_size=1, max_size=3),
     frac=st.sampled_from([0.0, 0.3, 0.9]),
     min_bytes=st.integers(1, 4),
     max_bytes=st.integers(4, 9),
     dedup=st.booleans(),
+    partition_bytes=st.sampled_from([60, 10**6]),
 )
 def test_every_record_is_kept_held_out_or_dropped_and_counted_once(
-    sources: list[list[bytes]], frac: float, min_bytes: int, max_bytes: int, dedup: bool
+    sources: list[list[bytes]], frac: float, min_bytes: int, max_bytes: int, dedup: bool, partition_bytes: int
 ) -> None:
-    config = DocumentsConfig(heldout_frac=frac, min_bytes=min_bytes, max_bytes=max_bytes, exact_dedup=dedup, workers=1)
+    config = DocumentsConfig(
+        heldout_frac=frac,
+        min_bytes=min_bytes,
+        max_bytes=max_bytes,
+        exact_dedup=dedup,
+        partition_bytes=partition_bytes,
+        workers=1,
+    )
     with tempfile.TemporaryDirectory() as folder:
         base, out = Path(folder), Path(folder) / "out"
         configs = []
@@ -60,15 +73,20 @@ def test_every_record_is_kept_held_out_or_dropped_and_counted_once(
             configs.append(SourceConfig(name=f"s{number}", path=f"{number}.jsonl", weight=1, category="Web"))
         funnel = prepare_documents(configs, base, config, out).as_json()
         assert read_json(out / "funnel.json") == funnel
+        assert not (out / "work").exists()
         seen: Counter[str] = Counter()
         for number, records in enumerate(sources):
             account = funnel["sources"][f"s{number}"]
             assert account["read"] == sum(bool(record.strip()) for record in records) + len(records)
+            assert account["cleaned_bytes"] == 0
             for unit, key in (("", "documents"), ("_bytes", "bytes")):
                 dropped = sum(amount[key] for amount in account["dropped"].values())
                 assert account[f"read{unit}"] == account[f"kept{unit}"] + account[f"heldout{unit}"] + dropped
                 for split in ("kept", "heldout"):
                     assert account[split + unit] == sum(amount[split + unit] for amount in account["languages"].values())
+            assert sum(account["lengths"].values()) == account["kept"] + account["heldout"]
+            ids = [document.id for split in SPLITS for document in iter_split(out, f"s{number}", split)]
+            assert len(ids) == len(set(ids))
             for split, name in zip(SPLITS, ("kept", "heldout"), strict=True):
                 written = texts(out, f"s{number}", split)
                 assert account[name] == len(written)
@@ -96,29 +114,150 @@ def test_of_equal_texts_the_first_in_recipe_order_stays(tmp_path: Path, make_sou
     assert texts(tmp_path / "all", "b", "train") == ["shared", "z", "y", "z"]
 
 
+WHOLE = {
+    "heldout_frac": 0.2,
+    "partition_bytes": 20_000,
+    "clean": [{"step": "unicode"}, {"step": "gopher_repetition"}],
+    "near_dedup": {},
+    "decontaminate": {"benchmarks": ["benchmark.jsonl"]},
+    "keep_dropped": True,
+}
+QUESTION = "A farmer keeps seventeen geese and twelve ducks beside the mill how many birds does she keep there in all"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three sources of real sentences in several languages, with repeated texts, near copies, a planted question and broken records."""
+    folder = tmp_path_factory.mktemp("corpus")
+    pocket = Path(__file__).parents[2] / "corpora" / "pocket"
+    texts = []
+    for file in sorted(pocket.glob("gnome-help.*.parquet"))[:3]:
+        texts += [text for text in pq.read_table(file, columns=["text"])["text"].to_pylist()[:40] if len(text) > 300]
+    near = [text.replace("the", "this", 1) + " etc." for text in texts[:10]]
+    planted = f"{texts[3]}\n{QUESTION.upper()}?\n{texts[4]}"
+    records = [orjson.dumps({"id": f"{n % 7}", "text": text}) for n, text in enumerate([*texts, *near, planted, *texts[5:9]])]
+    records.insert(3, b'{"text": "cut')
+    records.insert(9, b'{"text": null}')
+    thirds = len(records) // 3
+    for number in range(3):
+        (folder / f"{number}.jsonl").write_bytes(b"\n".join(records[number * thirds : (number + 1) * thirds + number // 2 * 9]))
+    (folder / "benchmark.jsonl").write_bytes(orjson.dumps({"question": QUESTION + "?", "answer": "29"}))
+    return folder
+
+
+def sources_of(folder: Path) -> list[SourceConfig]:
+    return [SourceConfig(name=f"s{number}", path=f"{number}.jsonl", weight=1, category="Web") for number in range(3)]
+
+
+def prepare_whole(folder: Path, out: Path, **fields: Any) -> dict[str, bytes]:
+    prepare_documents(sources_of(folder), folder, DocumentsConfig.model_validate({**WHOLE, **fields}), out, seed=1)
+    return contents(out)
+
+
+@pytest.fixture(scope="module")
+def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return prepare_whole(corpus, tmp_path_factory.mktemp("whole"), workers=1)
+
+
+def test_each_way_of_dropping_is_seen_counted_and_can_be_read(corpus: Path, tmp_path: Path) -> None:
+    prepare_whole(corpus, tmp_path, workers=1)
+    funnel = read_json(tmp_path / "funnel.json")["sources"]
+    reasons: Counter[str] = Counter()
+    for name, account in funnel.items():
+        dropped = sum(amount["documents"] for amount in account["dropped"].values())
+        dropped_bytes = sum(amount["bytes"] for amount in account["dropped"].values())
+        assert account["read"] == account["kept"] + account["heldout"] + dropped
+        written = account["kept_bytes"] + account["heldout_bytes"]
+        assert account["read_bytes"] == written + dropped_bytes + account["cleaned_bytes"]
+        rows = list(iter_dropped(tmp_path, name))
+        assert Counter(row["reason"] for row in rows) == {why: amount["documents"] for why, amount in account["dropped"].items()}
+        assert sum(row["bytes"] for row in rows) == dropped_bytes
+        reasons.update(row["reason"] for row in rows)
+    assert reasons["exact duplicate"] == 4 and reasons["near-duplicate"] >= 9
+    assert reasons["invalid json"] == 1 and reasons["no text"] == 1
+    assert sum(count for reason, count in reasons.items() if reason.startswith("contaminated: ")) == 1
+    (hit,) = read_json(tmp_path / "contamination.json")["hits"]
+    assert hit["source"] == "s2" and "seventeen" in str(hit).lower()
+
+
 def test_workers_change_neither_a_byte_nor_the_funnel(
-    tmp_path: Path, make_source: MakeSource, write_jsonl: WriteJsonl, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prepare, "_PARALLEL_FROM_BYTES", 0)
-    sources = []
-    for number in range(3):
-        write_jsonl(tmp_path / f"{number}.jsonl", [{"text": f"text {n}"} for n in range(number * 20, 100)])
-        sources.append(make_source(f"{number}.jsonl", name=f"s{number}"))
-    for workers in (1, 2):
-        prepare_documents(sources, tmp_path, DocumentsConfig(heldout_frac=0.2, workers=workers), tmp_path / str(workers))
-    assert contents(tmp_path / "1") == contents(tmp_path / "2")
-    assert read_json(tmp_path / "2" / "funnel.json")["sources"]["s2"]["dropped"]["exact duplicate"]["documents"] == 60
+    assert prepare_whole(corpus, tmp_path, workers=2) == whole
 
 
-def test_what_a_killed_call_left_is_replaced(tmp_path: Path, make_source: MakeSource, write_jsonl: WriteJsonl) -> None:
-    write_jsonl(tmp_path / "a.jsonl", [{"text": "x"}])
-    source = make_source("a.jsonl", name="a")
-    prepare_documents([source], tmp_path, DocumentsConfig(), tmp_path / "clean")
-    for left in ("train/00000.parquet", ".train.parquet.part", "heldout/00000.parquet"):
-        (tmp_path / "out" / "a" / left).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "out" / "a" / left).write_bytes(b"half")
-    prepare_documents([source], tmp_path, DocumentsConfig(), tmp_path / "out")
-    assert contents(tmp_path / "out") == contents(tmp_path / "clean")
+def test_ray_changes_neither_a_byte_nor_the_funnel(corpus: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray")
+    try:
+        assert prepare_whole(corpus, tmp_path, engine="ray", workers=2) == whole
+    finally:
+        ray.shutdown()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_prepare import prepare_whole
+from pellucid.documents import prepare
+import os, signal
+done = 0
+original = prepare.run_tasks
+def run_tasks(function, tasks, *rest, **options):
+    global done
+    for result in original(function, tasks, *rest, **options):
+        done += 1
+        if done == {after}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield result
+prepare.run_tasks = run_tasks
+prepare_whole(Path({corpus!r}), Path({out!r}), workers=1)
+"""
+
+
+def test_what_was_killed_anywhere_goes_on_to_the_same_bytes_and_does_only_what_is_missing(
+    corpus: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for after in (2, 5, 8):
+        program = KILLED.format(tests=str(Path(__file__).parent), after=after, corpus=str(corpus), out=str(tmp_path))
+        killed = subprocess.run([sys.executable, "-c", program], capture_output=True)
+        assert killed.returncode == -9, killed.stderr
+    cleaned = len(list((tmp_path / "work" / "cleaned").iterdir()))
+    assert cleaned > 2
+    (tmp_path / "work" / "cleaned" / ".00099.part").mkdir()
+    done: list[str] = []
+    original = prepare.run_tasks
+
+    def counted(function: Callable[[Any], Any], tasks: list[Any], *rest: Any, **options: Any) -> Any:
+        done.extend(function.__name__ for _ in tasks)
+        return original(function, tasks, *rest, **options)
+
+    monkeypatch.setattr(prepare, "run_tasks", counted)
+    assert prepare_whole(corpus, tmp_path, workers=1) == whole
+    partitions = len(find_partitions(sources_of(corpus), corpus, WHOLE["partition_bytes"]))
+    assert done.count("clean_partition") == partitions - cleaned
+
+
+def test_a_random_subset_is_the_same_each_time_and_mostly_stays_when_the_source_grows(tmp_path: Path) -> None:
+    records = [orjson.dumps({"text": f"text number {n}"}) for n in range(400)]
+    chosen = []
+    for size in (300, 300, 400):
+        (tmp_path / "a.jsonl").write_bytes(b"\n".join(records[:size]))
+        source = SourceConfig(name="a", path="a.jsonl", weight=1, category="Web", select={"documents": 100})
+        out = tmp_path / f"{len(chosen)}"
+        funnel = prepare_documents([source], tmp_path, DocumentsConfig(heldout_frac=0, partition_bytes=999), out, seed=3).as_json()
+        assert funnel["sources"]["a"]["dropped"]["not selected"]["documents"] == size - 100
+        chosen.append(set(texts(out, "a", "train")))
+    assert chosen[0] == chosen[1] and len(chosen[0]) == 100
+    assert 55 <= len(chosen[0] & chosen[2]) < 100
+
+
+def test_a_subset_by_bytes_keeps_no_more_than_that(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(orjson.dumps({"text": "x" * n}) for n in range(1, 60)))
+    source = SourceConfig(name="a", path="a.jsonl", weight=1, category="Web", select={"bytes": 500})
+    account = prepare_documents([source], tmp_path, DocumentsConfig(heldout_frac=0), tmp_path / "out").as_json()["sources"]["a"]
+    assert 400 < account["kept_bytes"] <= 500
 
 
 def test_one_bad_source_stops_the_stage_without_a_funnel_and_leaves_the_old_artifact(

@@ -18,7 +18,7 @@ _RETRIES = 2
 def run_on_ray(
     function: Callable[[Task], Result], tasks: Sequence[Task], workers: int, name: Callable[[Task], str]
 ) -> Iterator[tuple[int, Result]]:
-    """Yield (index, result) as tasks finish. RAY_ADDRESS names the cluster; without it Ray is started here for the call.
+    """Yield (index, result) as tasks finish. RAY_ADDRESS names the cluster; without it Ray is started here, once per process.
 
     Every node sees the same files under the same names (a shared file system) and has this package installed. A task whose worker
     or node is lost runs again elsewhere; one that loses its worker three times is left out and named at the end, after the others.
@@ -29,8 +29,7 @@ def run_on_ray(
         from ray.exceptions import RayTaskError, WorkerCrashedError
     except ImportError as error:
         raise MissingExtraError("ray", "cluster", "engine: ray") from error
-    started_here = not ray.is_initialized()
-    if started_here:
+    if not ray.is_initialized():
         _connect(ray, workers)
     running: dict[Any, int] = {}
     fatal: list[int] = []
@@ -58,8 +57,6 @@ def run_on_ray(
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
-        if started_here:
-            ray.shutdown()
 
 
 def _connect(ray: Any, workers: int) -> None:

@@ -1,136 +1,133 @@
 """All sources of a recipe → `documents/SOURCE/{train,heldout}/NNNNN.parquet` and the funnel."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
-import pyarrow.parquet as pq
-
+from pellucid.core.files import read_json, write_json
 from pellucid.core.processes import available_cores, run_tasks
 from pellucid.core.progress import progress
-from pellucid.core.seeds import heldout
+from pellucid.documents.decontamination.files import read_benchmarks
+from pellucid.documents.decontamination.index import build_index
 from pellucid.documents.document import Dropped
 from pellucid.documents.funnel import Funnel, SourceFunnel
-from pellucid.documents.pieces import find_pieces
-from pellucid.documents.reader import read_source
-from pellucid.documents.store import DocumentWriter, iter_documents
+from pellucid.documents.pipeline.clean import CleanTask, clean_partition
+from pellucid.documents.pipeline.decide import decide
+from pellucid.documents.pipeline.finish import FinishTask, finish_partition
+from pellucid.documents.pipeline.partition import Partition, find_partitions
+from pellucid.documents.reader import check_usable
 from pellucid.recipe.data import SourceConfig
-from pellucid.recipe.documents import DocumentsConfig
+from pellucid.recipe.documents import DecontaminateConfig, DocumentsConfig
 
-__all__ = ["FUNNEL", "SPLITS", "prepare_documents"]
+__all__ = ["CONTAMINATION", "FUNNEL", "SPLITS", "prepare_documents"]
 
 FUNNEL = "funnel.json"
+CONTAMINATION = "contamination.json"
 SPLITS = ("train", "heldout")
-DUPLICATE = "exact duplicate"
 
 # Below this, starting processes takes longer than the work.
 _PARALLEL_FROM_BYTES = 64 << 20
 
 
-@dataclass(frozen=True)
-class _Prepare:
-    """One source to read, filter, dedup within itself, split and write."""
-
-    source: SourceConfig
-    config: DocumentsConfig
-    base: Path
-    folder: Path
+class _PartitionTask(Protocol):
+    @property
+    def partition(self) -> Partition:
+        """What the task works on."""
 
 
-@dataclass(frozen=True)
-class _Thin:
-    """One written source from which the documents that an earlier source has are to be taken out."""
-
-    folder: Path
-    funnel: SourceFunnel
-    repeated: frozenset[bytes]
+Task = TypeVar("Task", bound=_PartitionTask)
 
 
-def prepare_documents(sources: Sequence[SourceConfig], base: Path, config: DocumentsConfig, out: Path) -> Funnel:
+def prepare_documents(sources: Sequence[SourceConfig], base: Path, config: DocumentsConfig, out: Path, seed: int = 0) -> Funnel:
     """Write every source's documents below `out` as SOURCE/{train,heldout}/*.parquet, and the funnel as funnel.json.
 
-    The bytes written do not depend on the number of workers: each source is a task of its own, and of equal texts the first in the
-    order of recipe, files and records stays. `base` is the folder that the sources' paths are relative to. Memory is a few row
-    groups per worker and some 100 bytes per document for digests and ids. What an earlier call left in `out` is replaced.
+    The bytes written do not depend on the engine or the number of workers, nor on how often the work was killed: every pass leaves
+    its partitions' results whole in `out/work` and does only what is missing, until the end takes `work` away. `base` is the folder
+    that the sources' paths are relative to. Memory is what one batch and one partition's numbers take, for each worker.
 
-    Raises `DataError` as `read_source` does; `funnel.json` is written last.
+    Raises `DataError` as reading does, and `PellucidError` naming the partitions over which workers died; `funnel.json` is
+    written last.
     """
     assert len({source.name for source in sources}) == len(sources), "source names are folders and must differ"
     (out / FUNNEL).unlink(missing_ok=True)
-    sizes = [sum(piece.bytes for piece in find_pieces(source, base, 2**62)) for source in sources]
-    cores = config.workers or available_cores()
-    workers = cores if sum(sizes) >= _PARALLEL_FROM_BYTES else 1
-    tasks = [_Prepare(source, config, base, out / source.name) for source in sources]
-    funnels: dict[int, SourceFunnel] = {}
-    with progress("documents", sum(sizes), "B") as bar:
-        for index, funnel in run_tasks(_prepare, tasks, workers):
-            funnels[index] = funnel
-            bar.advance(sizes[index])
-    if config.exact_dedup:
-        _dedup_across(tasks, funnels, workers)
-    result = Funnel({task.source.name: funnels[index] for index, task in enumerate(tasks)})
-    result.write(out / FUNNEL)
-    return result
-
-
-def _prepare(task: _Prepare) -> SourceFunnel:
-    shutil.rmtree(task.folder, ignore_errors=True)
-    funnel = SourceFunnel()
-    seen: set[bytes] = set()
-    config = task.config
-    with (
-        DocumentWriter(task.folder / "train/00000.parquet") as train,
-        DocumentWriter(task.folder / "heldout/00000.parquet") as held,
-    ):
-        for item in read_source(task.source, task.base, config.max_bytes):
-            if isinstance(item, Dropped):
-                funnel.drop(item)
-                continue
-            size = len(item.text.encode())
-            digest = bytes.fromhex(item.digest)
-            if size < config.min_bytes:
-                funnel.drop(Dropped("shorter than min_bytes", size, item.id))
-            elif digest in seen:
-                funnel.drop(Dropped(DUPLICATE, size, item.id))
-            else:
-                if config.exact_dedup:
-                    seen.add(digest)
-                split = "heldout" if heldout(item.digest, config.heldout_frac) else "train"
-                (held if split == "heldout" else train).write(item)
-                funnel.keep(item, size, split)
+    work = out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    partitions = find_partitions(sources, base, config.partition_bytes)
+    shared = _Shared(config, sum(partition.bytes for partition in partitions))
+    index = _index_benchmarks(config.decontaminate, base, work / "benchmarks") if config.decontaminate else None
+    cleaning = [CleanTask(partition, config, base, work, seed, index) for partition in partitions]
+    shared.run("documents: reading and cleaning", clean_partition, cleaning, lambda task: task.files.folder)
+    accounts = [read_json(task.files.account) for task in cleaning]
+    _check_usable(sources, accounts)
+    decide(partitions, config, work, seed, shared.run_tasks)
+    finishing = [FinishTask(partition, config, work, out) for partition in partitions]
+    shared.run("documents: writing", finish_partition, finishing, lambda task: task.account)
+    funnel = _add_up(sources, accounts, finishing)
+    if config.decontaminate is not None:
+        hits = [{"source": account["source"], **hit} for account in accounts for hit in account["hits"]]
+        write_json(out / CONTAMINATION, {"hits": hits})
+    shutil.rmtree(work)
+    funnel.write(out / FUNNEL)
     return funnel
 
 
-def _dedup_across(tasks: Sequence[_Prepare], funnels: dict[int, SourceFunnel], workers: int) -> None:
-    """Take out of each source what an earlier source has. The digests are read back from what was written, a small column."""
-    seen: set[bytes] = set()
-    thin: dict[int, _Thin] = {}
-    for index, task in enumerate(tasks):
-        own = [digest for split in SPLITS for digest in _digests(task.folder / split / "00000.parquet")]
-        repeated = frozenset(seen.intersection(own))
-        if repeated:
-            thin[index] = _Thin(task.folder, funnels[index], repeated)
-        seen.update(own)
-    indices = list(thin)
-    for position, funnel in run_tasks(_thin, list(thin.values()), workers):
-        funnels[indices[position]] = funnel
+def _index_benchmarks(config: DecontaminateConfig, base: Path, folder: Path) -> Path:
+    """Make the index of the benchmarks' n-grams once, for all partitions."""
+    if not folder.exists():
+        items = read_benchmarks(config.benchmarks, base, config.ngram_words)
+        part = folder.with_name(f".{folder.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        build_index(items, config).save(part)
+        part.rename(folder)
+    return folder
 
 
-def _digests(path: Path) -> Iterable[bytes]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=["digest"]):
-            yield from map(bytes.fromhex, batch.column(0).to_pylist())
+@dataclass(frozen=True)
+class _Shared:
+    """How the passes are shared out."""
+
+    config: DocumentsConfig
+    total_bytes: int
+
+    @property
+    def workers(self) -> int:
+        if self.config.engine == "local" and self.total_bytes < _PARALLEL_FROM_BYTES:
+            return 1
+        return self.config.workers or (0 if self.config.engine == "ray" else available_cores())
+
+    def run_tasks(self, function: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterable[Any]:
+        """Run tasks of any kind as the recipe says."""
+        return run_tasks(function, tasks, self.workers, engine=self.config.engine)
+
+    def run(self, title: str, function: Callable[[Task], None], tasks: Sequence[Task], result: Callable[[Task], Path]) -> None:
+        """Do the tasks whose results are not there."""
+        missing = [task for task in tasks if not result(task).exists()]
+        sizes = [task.partition.bytes for task in missing]
+        with progress(title, self.total_bytes, "B") as bar:
+            if len(missing) < len(tasks):
+                bar.resume_at(self.total_bytes - sum(sizes))
+            for index, _ in self.run_tasks(function, missing):
+                bar.advance(sizes[index])
 
 
-def _thin(task: _Thin) -> SourceFunnel:
-    for split in SPLITS:
-        path, part = task.folder / split / "00000.parquet", task.folder / f".{split}.parquet.part"
-        with DocumentWriter(part) as writer:
-            for document in iter_documents(path):
-                if bytes.fromhex(document.digest) in task.repeated:
-                    task.funnel.drop_kept(document.language, len(document.text.encode()), split, DUPLICATE)
-                else:
-                    writer.write(document)
-        part.replace(path)
-    return task.funnel
+def _check_usable(sources: Sequence[SourceConfig], accounts: Sequence[dict[str, Any]]) -> None:
+    """Refuse a source most of whose records cannot be used: it is not what the recipe says."""
+    for source in sources:
+        own = [account for account in accounts if account["source"] == source.name]
+        first = next((account["first_unusable"] for account in own if account["first_unusable"]), None)
+        dropped: dict[str, int] = {}
+        for account in own:
+            for reason, amount in account["funnel"]["dropped"].items():
+                dropped[reason] = dropped.get(reason, 0) + amount["documents"]
+        check_usable(source, sum(account["funnel"]["read"] for account in own), dropped, first and Dropped(**first))
+
+
+def _add_up(sources: Sequence[SourceConfig], accounts: Sequence[dict[str, Any]], finished: Sequence[FinishTask]) -> Funnel:
+    funnel = Funnel({source.name: SourceFunnel() for source in sources})
+    for account in accounts:
+        funnel.sources[account["source"]].add(account["funnel"])
+    for task in finished:
+        funnel.sources[task.partition.source.name].add(read_json(task.account))
+    return funnel

@@ -12,18 +12,21 @@ from pellucid.documents.document import SCHEMA, Document
 
 __all__ = ["DocumentWriter", "iter_documents", "iter_split", "split_files"]
 
+CLEANED_SCHEMA = SCHEMA.append(pa.field("where", pa.string()))
 _GROUP_BYTES = 8 << 20
 _GROUP_ROWS = 1 << 16
 
 
 class DocumentWriter:
-    """Write documents to one zstd parquet file. The same documents in the same order give the same bytes."""
+    """Write documents to one parquet file. The same documents in the same order give the same bytes; none give no file.
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(
-            path, SCHEMA, compression="zstd", use_dictionary=["language", "source", "licence"], write_statistics=False
-        )
+    The file appears under its name when all of it is written.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema = SCHEMA, compression: str = "zstd") -> None:
+        self._path, self._schema, self._compression = path, schema, compression
+        self._part = path.with_name(f".{path.name}.part")
+        self._writer: pq.ParquetWriter | None = None
         self._pending: list[Document] = []
         self._pending_chars = 0
 
@@ -35,8 +38,14 @@ class DocumentWriter:
             self._flush()
 
     def _flush(self) -> None:
-        columns = {name: [getattr(document, name) for document in self._pending] for name in SCHEMA.names}
-        self._writer.write_table(pa.table(columns, schema=SCHEMA))
+        if self._writer is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            repeated = ["language", "source", "licence"]
+            self._writer = pq.ParquetWriter(
+                self._part, self._schema, compression=self._compression, use_dictionary=repeated, write_statistics=False
+            )
+        columns = {name: [getattr(document, name) for document in self._pending] for name in self._schema.names}
+        self._writer.write_table(pa.table(columns, schema=self._schema))
         self._pending, self._pending_chars = [], 0
 
     def __enter__(self) -> "DocumentWriter":
@@ -45,7 +54,12 @@ class DocumentWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None and self._pending:
             self._flush()
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
+        if kind is None and self._writer is not None:
+            self._part.replace(self._path)
+        else:
+            self._path.unlink(missing_ok=True)
 
 
 def iter_documents(path: Path, columns: Sequence[str] = tuple(SCHEMA.names)) -> Iterator[Document]:

@@ -120,7 +120,7 @@ def _suffixes(language: str) -> list[str]:
         common.append("[—–]")
     own = {"de": ["''", "/"], "nl": ["''"]}.get(language, [])
     if language == "fr":
-        endings = "ce clés elle en il ils je là moi nous on t vous".split()
+        endings = ["ce", "clés", "elle", "en", "il", "ils", "je", "là", "moi", "nous", "on", "t", "vous"]
         own = [f"(?<=[{sets['letters']}])[-–—‐‑]{_one_of(endings + [text.upper() for text in endings])}"]
     return own + common
 
@@ -218,7 +218,9 @@ class Splitter:
         if rest in cases:
             before += cases[rest]
         elif rest:
-            before += [len(rest)] if self._whole(rest) or ("." in rest and self._url(rest)) else self._inside(rest, self._infixes(rest))
+            before += (
+                [len(rest)] if self._whole(rest) or ("." in rest and self._url(rest)) else self._inside(rest, self._infixes(rest))
+            )
         return before + after[::-1]
 
     def _front(self, rest: str) -> int:

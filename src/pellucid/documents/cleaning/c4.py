@@ -65,7 +65,9 @@ def apply(batch: TextBatch, config: C4Step) -> None:
             continue
         kept = (np.flatnonzero(fate == _KEPT) + first_L[text]).tolist()
         removed[text] = np.bincount(fate[fate != _KEPT], minlength=_KEPT)
-        texts.append("\n".join([lines.wording[line] if line in lines.wording else _line(points, lines, line) for line in kept]).strip())
+        texts.append(
+            "\n".join([lines.wording[line] if line in lines.wording else _line(points, lines, line) for line in kept]).strip()
+        )
         rows.append(row)
         places.append(text)
     after = lay_out(texts, np.array(rows, dtype=np.int64))
