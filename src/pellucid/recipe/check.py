@@ -7,7 +7,6 @@ from typing import TypeVar
 from pellucid.recipe.check_launch import check_launch
 from pellucid.recipe.check_mixture import source_amount, stage_packing, stage_weights
 from pellucid.recipe.data import ARCADE100K_TOKENS, SourceConfig
-from pellucid.recipe.merge import suggest
 from pellucid.recipe.partial import UnknownValueError
 from pellucid.recipe.problems import Finding, Loc
 from pellucid.recipe.recipe import Recipe

@@ -50,6 +50,6 @@ class Recipe(Section):
         return self.mixture.temperature if stage.temperature is None else stage.temperature
 
     def spread_epochs(self, stage: TrainStageConfig) -> dict[str, float]:
-        """Return the sources whose own `epochs`, of the whole run, have a part in this stage: it names neither weight nor epochs."""
+        """Return the sources whose own `epochs`, of the whole run, have a part in this stage, which names none for them."""
         named = {*(stage.weights or {}), *(stage.epochs or {})}
         return {s.name: s.epochs for s in self.sources if s.epochs is not None and s.name not in named}
