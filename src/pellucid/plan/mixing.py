@@ -123,7 +123,9 @@ def _mix(recipe: Recipe, index: int, available: Mapping[str, int], used: Mapping
         plain = {name: SourceMix("weight", w, length * w / total, length * w / total) for name, w in given.items()}
         return StageMix(stage.name, given, plain)
 
-    size = {name: 1.0 if temperature is None else available[name] ** (1 / temperature) for name in given}
+    # Against the largest, so that no power overflows.
+    largest = max((available[name] for name in given), default=0) or 1
+    size = {name: 1.0 if temperature is None else (available[name] / largest) ** (1 / temperature) for name in given}
     weights = {name: weight * size[name] for name, weight in given.items()}
     fixed = {name: asked * available[name] for name, asked in epochs.items()}
     total, scale = sum(fixed.values()), 1.0
