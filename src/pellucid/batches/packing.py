@@ -143,7 +143,7 @@ class _Rooms:
 
 def cut_by_windows(starts: NDArray[Any], seq_tokens: int) -> int:
     """Return how many documents do not lie whole in one window of T+1 tokens that begins at a multiple of T = `seq_tokens`."""
-    last_target = (int(starts[-1]) - 1) // seq_tokens * seq_tokens
+    last_target = (int(starts[-1]) - 1) // seq_tokens * seq_tokens or -1
     cut = 0
     for at in range(0, len(starts) - 1, _CHUNK_DOCUMENTS):
         edges = np.asarray(starts[at : at + _CHUNK_DOCUMENTS + 1])
