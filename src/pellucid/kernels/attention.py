@@ -51,15 +51,14 @@ class Documents(NamedTuple):
         start_BT = document_starts(number_BT)
         begins_M = (start_BT == torch.arange(number_BT.shape[1])).flatten()
         starts_N = F.pad(begins_M.nonzero().flatten(), (0, 1), value=number_BT.numel()).int()
-        first_BT = start_BT if language_BT is None else _first_seen(start_BT, language_BT)
+        first_BN = start_BT[:, ::_QUERY_BLOCK] if language_BT is None else _first_seen(start_BT, language_BT)
         number_BT, starts_N = send(number_BT), send(starts_N)
         language_BT = None if language_BT is None else send(language_BT)
         if number_BT.device.type != "cpu":
             # One compiled program for any number of documents, though all other shapes are taken as fixed.
             torch._dynamo.mark_dynamic(starts_N, 0)
             return cls(number_BT, starts_N, (), language_BT)
-        first_BN = torch.stack([part.amin(dim=1) for part in torch.split(first_BT, _QUERY_BLOCK, 1)], dim=1) // _QUERY_BLOCK
-        return cls(number_BT, starts_N, tuple(map(tuple, first_BN.tolist())), language_BT)
+        return cls(number_BT, starts_N, tuple(map(tuple, (first_BN // _QUERY_BLOCK).tolist())), language_BT)
 
     @property
     def positions_restart(self) -> bool:
@@ -75,12 +74,16 @@ class Documents(NamedTuple):
 
 
 def _first_seen(start_BT: Tensor, language_BT: Tensor) -> Tensor:
-    """Return the first position that each one sees: the first of another language, or its own document's beginning."""
+    """Return for each block of queries the first position that one of them sees, (B, blocks).
+
+    That is the first of another language, or the beginning of one's own document.
+    """
     tokens = language_BT.shape[1]
     foreign_BT = language_BT != language_BT[:, :1]
     # Whoever speaks another language than the first token sees from there on; the others from the first token that does.
     change_B1 = torch.where(foreign_BT.any(dim=1, keepdim=True), foreign_BT.int().argmax(dim=1, keepdim=True), tokens)
-    return torch.where(foreign_BT, 0, torch.minimum(start_BT, change_B1))
+    first_BT = torch.where(foreign_BT, 0, torch.minimum(start_BT, change_B1))
+    return torch.stack([part_Bt.amin(dim=1) for part_Bt in torch.split(first_BT, _QUERY_BLOCK, 1)], dim=1)
 
 
 def document_starts(number_BT: Tensor) -> Tensor:
