@@ -5,10 +5,11 @@ from pathlib import Path
 from rich.console import RenderableType
 
 from pellucid.core.artifacts import Build, Key
-from pellucid.core.errors import ArtifactError
+from pellucid.core.errors import ArtifactError, RecipeError
 from pellucid.core.files import json_bytes, write_json
 from pellucid.core.units import format_count
 from pellucid.optim.schedules import learning_rate
+from pellucid.plan.mixing import mix_stages
 from pellucid.plan.plan import make_plan
 from pellucid.plan.render import render_plan
 from pellucid.recipe.recipe import Recipe
@@ -45,11 +46,21 @@ def _counted(recipe: Recipe, run: Path | None) -> dict[str, int] | None:
 
 
 def _key(context: Context) -> Key:
-    return Key("plan", 1, context.recipe.seed, context.recipe.model_dump(mode="json"))
+    return Key("plan", 1, context.recipe.seed, {**context.recipe.model_dump(mode="json"), **_sizes_left_open(context)})
+
+
+def _sizes_left_open(context: Context) -> dict[str, dict[str, int]]:
+    """Return the shards' sizes where the recipe cannot be planned without; a plan that can is the same before and after shards."""
+    try:
+        mix_stages(context.recipe)
+        return {}
+    except RecipeError:
+        counted = _counted(context.recipe, context.run)
+        return {} if counted is None else {"available_tokens": counted}
 
 
 def _build(context: Context, build: Build) -> str:
-    plan = make_plan(context.recipe)
+    plan = make_plan(context.recipe, _sizes_left_open(context).get("available_tokens"))
     write_json(build.path / "plan.json", plan)
     return f"{format_count(plan['parameters']['total'])} parameters, {format_count(plan['tokens']['total'])} tokens"
 
