@@ -16,6 +16,12 @@ EOS = 0
 class MemoryStream:
     ids: NDArray[np.uint16]
     document_starts: NDArray[np.int64]
+    languages: tuple[str, ...] = ("en",)
+
+    @property
+    def document_languages(self) -> tuple[NDArray[np.int16], tuple[str, ...]]:
+        """Documents speak the languages in turn."""
+        return np.arange(len(self.document_starts) - 1, dtype=np.int16) % len(self.languages), self.languages
 
     @property
     def tokens(self) -> int:
@@ -35,13 +41,13 @@ class MemoryStream:
 
 @pytest.fixture(scope="session")
 def make_stream() -> Callable[..., MemoryStream]:
-    """Make a stream of documents with these lengths in tokens (the last of each is EOS)."""
+    """Make a stream of documents with these lengths in tokens (the last of each is EOS), in these languages in turn."""
 
-    def make(*lengths: int, seed: int = 0) -> MemoryStream:
+    def make(*lengths: int, seed: int = 0, languages: tuple[str, ...] = ("en",)) -> MemoryStream:
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         ids = np.random.default_rng(seed).integers(EOS + 1, 60_000, starts[-1], dtype=np.uint16)
         for _, end in pairwise(starts):
             ids[end - 1] = EOS
-        return MemoryStream(ids, starts)
+        return MemoryStream(ids, starts, languages)
 
     return make

@@ -68,6 +68,51 @@ def test_documents_see_themselves_only(
         check(lambda q, k, v: attention(q, k, v, mask, False), plain_attention(mask), inputs)
 
 
+def seen_across_languages(number_BT: Tensor, language_BT: Tensor) -> Tensor:
+    """Who sees whom, pair by pair."""
+    rows = zip(number_BT.tolist(), language_BT.tolist(), strict=True)
+    seen = [
+        [[s <= t and (row[s] == row[t] or spoken[s] != spoken[t]) for s in range(len(row))] for t in range(len(row))]
+        for row, spoken in rows
+    ]
+    return torch.tensor(seen)[:, None]
+
+
+def spoken_in(number_BT: Tensor, languages: list[int]) -> Tensor:
+    return torch.tensor(languages)[number_BT % len(languages)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    tokens=TOKENS,
+    kv_heads=st.sampled_from([1, 2, 4]),
+    lengths=st.lists(st.lists(st.integers(1, 150), min_size=1, max_size=6), min_size=2, max_size=2),
+    languages=st.lists(st.integers(0, 2), min_size=1, max_size=5),
+    seed=st.integers(0, 9),
+)
+def test_documents_see_themselves_and_earlier_ones_of_other_languages(
+    tokens: int, kv_heads: int, lengths: list[list[int]], languages: list[int], seed: int, tensors: Any, check: Any
+) -> None:
+    inputs = tensors((2, 4, tokens, 8), (2, kv_heads, tokens, 8), (2, kv_heads, tokens, 8), seed=seed)
+    number_BT = numbered(lengths, tokens)
+    language_BT = spoken_in(number_BT, languages)
+    documents = Documents.of(number_BT, language_BT=language_BT)
+    wanted = seen_across_languages(number_BT, language_BT)
+    assert torch.equal(documents.mask(), wanted)
+    assert not documents.positions_restart
+
+    def dense(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=wanted, enable_gqa=True)
+
+    for plain in (dense, plain_attention(wanted)):
+        check(lambda q, k, v: attention(q, k, v, documents.mask(), False, documents), plain, inputs)
+    # No block of queries leaves out a block of keys that one of them sees.
+    for row, blocks in enumerate(documents.first_blocks):
+        for block, first in enumerate(blocks):
+            assert not wanted[row, 0, block * 64 : block * 64 + 64, : first * 64].any()
+            assert wanted[row, 0, block * 64 : block * 64 + 64, first * 64 : first * 64 + 64].any()
+
+
 def test_what_no_document_shares_is_not_computed(tensors: Any, storage_watch: Any) -> None:
     inputs = tensors((1, 2, 1024, 8), (1, 2, 1024, 8), (1, 2, 1024, 8))
     number_BT = (torch.arange(1024) // 64)[None]

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,6 +122,63 @@ def test_attention_inside_documents_equals_running_each_document_alone(lengths: 
         together = model(ids_T[None], documents=documents(lengths))[0]
         alone = torch.cat([model(part[None])[0] for part in ids_T.split(lengths)])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=5), languages=st.lists(st.integers(0, 2), min_size=5, max_size=5))
+def test_attention_across_languages_equals_a_dense_mask_in_values_and_gradients(lengths: list[int], languages: list[int]) -> None:
+    model, tokens = built(small()), sum(lengths)
+    ids_BT = torch.randint(97, (1, tokens), generator=torch.Generator().manual_seed(tokens))
+    number_BT = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))[None]
+    language_BT = torch.tensor(languages)[number_BT]
+    same, alike = (t[0][:, None] == t[0][None, :] for t in (number_BT, language_BT))
+    dense = (same | ~alike).tril()[None, None]
+    found = model.logits(model(ids_BT, documents=Documents.of(number_BT, language_BT=language_BT)))
+    parameters = list(model.parameters())
+    direction = torch.randn(found.shape, generator=torch.Generator().manual_seed(8))
+    found_grads = torch.autograd.grad(found, parameters, direction)
+    with pytest.MonkeyPatch.context() as patch:
+        # Plain torch with the mask written out, positions as they stand.
+        patch.setattr(
+            "pellucid.model.decoder.attention",
+            lambda q, k, v, *_: F.scaled_dot_product_attention(q, k, v, attn_mask=dense, enable_gqa=True),
+        )
+        wanted = model.logits(model(ids_BT))
+        wanted_grads = torch.autograd.grad(wanted, parameters, direction)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    for one, other in zip(found_grads, wanted_grads, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("languages", "layers", "hear"),
+    [
+        # Neighbours of one language do not hear of each other, whatever the depth; the other language hears of both.
+        ([0, 0, 1], 2, {0: [False, True], 1: [True]}),
+        # With another language between them, what the first says reaches the third through the second, a layer deeper.
+        ([0, 1, 0], 1, {0: [True, False], 1: [True]}),
+        ([0, 1, 0], 2, {0: [True, True], 1: [True]}),
+        ([0, 1, 2], 1, {0: [True, True], 1: [True]}),
+        ([0, 0, 0], 2, {0: [False, False], 1: [False]}),
+    ],
+)
+def test_a_document_hears_of_a_change_in_another_language_and_not_of_one_in_its_own(
+    languages: list[int], layers: int, hear: dict[int, list[bool]]
+) -> None:
+    model = built(small(layers=layers))
+    ids_BT = torch.randint(96, (1, 30), generator=torch.Generator().manual_seed(1))
+    number_BT = torch.repeat_interleave(torch.arange(3), 10)[None]
+    documents = Documents.of(number_BT, language_BT=torch.tensor(languages)[number_BT])
+    with torch.no_grad():
+        before = model.logits(model(ids_BT, documents=documents))[0]
+        for document, heard in hear.items():
+            changed = ids_BT.clone()
+            changed[0, document * 10 + 3] += 1
+            after = model.logits(model(changed, documents=documents))[0]
+            assert torch.equal(after[: document * 10 + 3], before[: document * 10 + 3])
+            for other, hears in enumerate(heard, start=document + 1):
+                part = slice(other * 10, other * 10 + 10)
+                assert torch.equal(after[part], before[part]) is not hears, (document, other)
 
 
 def test_documents_of_one_batch_do_not_share_their_borders() -> None:

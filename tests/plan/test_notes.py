@@ -1,7 +1,8 @@
 """What a plan says beside its figures."""
 
 from pellucid.plan.memory import rank_memory
-from pellucid.plan.notes import memory_notes, printed_notes, recompute_notes, source_notes, spaced
+from pellucid.plan.mixing import mix_stages
+from pellucid.plan.notes import memory_notes, mixture_notes, printed_notes, recompute_notes, source_notes, spaced
 from pellucid.plan.tokens import source_rows
 from pellucid.recipe.recipe import Recipe
 
@@ -17,6 +18,7 @@ def test_the_printed_figures_of_stable_lm_2_are_explained(stable_lm: Recipe) -> 
         "2 009 831 803 929, 4 fewer",
         "32 400 (6N) to 40 300",
         "44 %",
+        "Its weights add up to 1.0001, not 1: StackExchange's is printed as 0.0231, and its tokens are 0.0230 of the whole",
     ):
         assert figure in text
 
@@ -28,8 +30,22 @@ def test_other_models_and_lengths_have_no_printed_figures(stable_lm: Recipe, tin
 
 def test_unusual_mixes_are_pointed_out(stable_lm: Recipe) -> None:
     text = "\n".join(source_notes(stable_lm, source_rows(stable_lm)))
-    assert "add up to 1.0001, not 1" in text
-    assert "BookCorpusOpen (5.9), AMPS (6.2)" in text
+    assert "BookCorpusOpen (6.0), AMPS (6.0)" in text
+    assert "add up to" not in text
+    changed = [source.model_copy(update={"epochs": None, "weight": 1.0001 / 28}) for source in stable_lm.sources]
+    weighted = stable_lm.model_copy(update={"sources": tuple(changed)})
+    assert "add up to 1.0001, not 1" in "\n".join(source_notes(weighted, source_rows(weighted)))
+
+
+def test_what_caps_took_away_and_how_epochs_were_scaled_is_told(pocket: Recipe, stable_lm: Recipe) -> None:
+    assert list(mixture_notes(mix_stages(stable_lm))) == [], "two parts in a million million are no news"
+    half = stable_lm.train[0].model_copy(update={"length_tokens": 10**12})
+    (note,) = mixture_notes(mix_stages(stable_lm.model_copy(update={"train": (half,)})))
+    assert "length_tokens is 0.497554 times what they add up to" in note
+    first = pocket.sources[0].model_copy(update={"max_epochs": 2.0})
+    capped = pocket.model_copy(update={"sources": (first, *pocket.sources[1:])})
+    (note,) = mixture_notes(mix_stages(capped, {source.name: 10_000 for source in pocket.sources}))
+    assert note.startswith(f"pretrain: max_epochs holds {first.name} to 20 k tokens; by weight alone it would get")
 
 
 def test_a_stage_that_does_not_fit_is_told_the_least_that_helps(stable_lm: Recipe) -> None:

@@ -74,11 +74,12 @@ def test_a_missing_key_is_told_with_its_meaning_unless_it_is_there_mistyped(prob
         "name: x\nmodel: {preset: pocket}\nsources: [{name: a, path: b, category: Web}]\ntrain: [{name: p, lenght_tokens: 3}]\n"
     )
     found = {one.field: one for one in problems(text=from_text)}
-    assert found["sources[0].weight"].message == "missing"
-    assert found["sources[0].weight"].fix.startswith("Sampling weight")
+    assert found["sources[0].weight"].message == "missing; how much of the source is read"
+    assert found["sources[0].weight"].fix.startswith("weight: 1, epochs: 1")
     assert found["train[0].lenght_tokens"].message == "unknown key; did you mean length_tokens?"
     assert "train[0].length_tokens" not in found
     assert found["train[0].schedule"].message == "missing"
+    assert found["train[0].schedule"].fix.startswith("Learning rate by step")
 
 
 def test_places_and_values_are_shown_as_in_the_recipe() -> None:

@@ -1,12 +1,15 @@
 import ctypes
 import mmap
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -179,3 +182,19 @@ def test_any_window_may_be_announced(folder: Path) -> None:
     stream = TokenStream(folder)
     for start in (0, 1, 1999, 2000, stream.tokens - 1):
         stream.will_read(start, min(5000, stream.tokens - start))
+
+
+def test_the_languages_of_all_documents_are_read_at_once(tmp_path: Path, folder: Path) -> None:
+    codes, languages = TokenStream(folder).document_languages
+    assert languages == ("en",) and codes.dtype == np.int16 and codes.shape == (len(TEXTS),)
+    mixed = shutil.copytree(folder, tmp_path / "web" / "train")
+    spoken = [("de", "en", None, "pt")[n % 4] if n < 90 else "" for n in range(len(TEXTS))]
+    table = pq.read_table(mixed / "documents.parquet")
+    table = table.set_column(table.schema.get_field_index("language"), "language", pa.array(spoken, pa.string()))
+    pq.write_table(table, mixed / "documents.parquet", row_group_size=13)
+    codes, languages = TokenStream(mixed).document_languages
+    assert [languages[code] for code in codes] == [language or "" for language in spoken]
+    assert len(set(languages)) == len(languages) == 4
+    pq.write_table(table.slice(0, 50), mixed / "documents.parquet")
+    with pytest.raises(ArtifactError, match="has 50 documents; expected 120"):
+        _ = TokenStream(mixed).document_languages

@@ -14,6 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from pellucid.batches.open import open_order
 from pellucid.batches.order import DataOrder
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.training import CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainStageConfig
@@ -44,6 +45,11 @@ class ByteStream:
     def metadata(self, documents: list[int]) -> list[dict[str, Any]]:
         return [{} for _ in documents]
 
+    @property
+    def document_languages(self) -> tuple[NDArray[np.int16], tuple[str, ...]]:
+        """Lines speak two languages in turn."""
+        return np.arange(len(self.document_starts) - 1, dtype=np.int16) % 2, ("de", "en")
+
 
 class Tiny:
     """Makes the parts of a tiny stage; what a test cares about it says."""
@@ -67,6 +73,11 @@ class Tiny:
         half = TEXT.index(b"\n", len(TEXT) // 2) + 1
         streams = {"law": ByteStream(TEXT[:half]), "appendix": ByteStream(TEXT[half:])}
         return DataOrder(streams, {"law": 3, "appendix": 1}, 32, seed, attention)
+
+    def order_of(self, stage: TrainStageConfig, seed: int = 1) -> DataOrder:
+        """The order that a stage's own keys ask for."""
+        plain = self.order()
+        return open_order(dict(zip(plain.source_names, plain.streams, strict=True)), {"law": 3, "appendix": 1}, stage, seed)
 
 
 @pytest.fixture

@@ -32,6 +32,19 @@ def test_without_document_attention_there_are_no_positions_and_no_documents(tiny
     assert part.documents is None
 
 
+def test_across_languages_positions_run_on_and_parts_are_told_apart(tiny: Any) -> None:
+    order = tiny.order_of(tiny.stage(attention="cross_lingual", lingual_parts=4))
+    batch = order.sequences(3, 5)
+    parts = list(micro_batches(batch, 2, torch.device("cpu")))
+    assert [part.parts for part in parts] == [4, 4, 4]
+    languages = [part.documents.language_BT for part in parts if part.documents is not None]
+    assert np.array_equal(torch.cat(languages).numpy(), batch.languages_BT)
+    assert all(part.positions_BT is None for part in parts)
+    counts = targets_by_sequence(batch)
+    assert counts.shape == (20,) and counts.sum() == batch.target_tokens
+    assert counts[6] == (batch.targets_BT[1, 16:24] != IGNORE).sum()
+
+
 def test_targets_are_counted_by_sequence_without_the_ignored_ones(tiny: Any) -> None:
     batch = tiny.order(attention="document").sequences(0, 16)
     counts_B = targets_by_sequence(batch)

@@ -1,6 +1,7 @@
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from pellucid.batches.batch import IGNORE
 from pellucid.checkpoint.files import load_checkpoint
 from pellucid.checkpoint.models import load_model
 from pellucid.core.errors import ArtifactError, DiskFullError, PellucidWarning, StoppedError, TrainingError
@@ -103,6 +105,40 @@ def test_surplus_checkpoints_that_a_kill_left_at_the_very_end_are_dropped_by_the
             tiny.stage(12, checkpoint=CheckpointConfig(every_steps=5, keep_last=keep_last)), tiny.model, tiny.order(), 1, tmp_path
         )
         assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == left
+
+
+KINDS = [
+    {"packing": "best_fit"},
+    {"packing": "best_fit", "attention": "document"},
+    {"attention": "cross_lingual", "lingual_parts": 4},
+]
+
+
+@pytest.mark.parametrize("keys", KINDS, ids=["packed", "packed documents", "cross-lingual"])
+def test_every_kind_of_sequence_is_trained_resumed_to_the_same_bits_and_accounted_for(
+    tiny: Any, tmp_path: Path, keys: dict[str, Any]
+) -> None:
+    stage = tiny.stage(12, **keys)
+    for out in ("whole", "stopped"):
+        run_stage(stage, tiny.model, tiny.order_of(stage), 1, tmp_path / out)
+    stopped = tmp_path / "stopped"
+    shutil.rmtree(stopped / "checkpoints" / "step-00000012")
+    earlier = tiny.order(seed=9)
+    run_stage(stage, tiny.model, tiny.order_of(stage), 1, stopped, earlier=lambda: [(earlier, 5)])
+    assert final(tmp_path / "whole", 12) == final(stopped, 12)
+    receipt = json.loads((tmp_path / "whole" / "receipt.json").read_text())
+    order, sources = tiny.order_of(stage), receipt["consumed"]["sources"]
+    assert receipt["order"]["packing"] == stage.packing and receipt["order"]["attention"] == stage.attention
+    assert sum(source["tokens"] for source in sources.values()) == receipt["consumed"]["tokens"] == 12 * 128
+    assert sum(receipt["target_tokens_by_source"].values()) == order.sequences(0, 48).target_tokens
+    batch = order.sequences(0, 48)
+    for number, name in enumerate(order.source_names):
+        mine = batch.targets_BT.reshape(len(batch.source_B), -1)[batch.source_B == number]
+        assert receipt["target_tokens_by_source"][name] == (mine != IGNORE).sum()
+    assert receipt["mean_loss_by_source"].keys() == {"law", "appendix"}
+    over_all = json.loads((stopped / "receipt.json").read_text())["run"]
+    assert over_all["stages"] == 2
+    assert over_all["sources"]["law"]["unique_tokens"] >= sources["law"]["seen_tokens"]
 
 
 def test_the_next_stage_begins_with_the_weights_of_the_one_before(tiny: Any, tmp_path: Path) -> None:

@@ -11,6 +11,10 @@ class SourceUse(TypedDict):
     `tokens` counts targets served, repeats included; `epochs` is tokens over the targets of one pass. `seen_tokens` were served
     at least once and `unseen_tokens` not yet. `tail_tokens` follow the last whole window and are in no epoch: dropped.
     `masked_tokens_per_epoch` are served without loss, because they begin a document and attention is confined to documents.
+    `cut_documents_per_epoch` do not lie whole in one sequence; `cut_documents_by_windows` would not in plain windows.
+
+    With best-fit packing nothing is dropped, available = seen + unseen, and `padding_tokens` of the tokens served are no tokens at
+    all. With parts in several languages, sequences are such parts.
     """
 
     sequences: int
@@ -25,12 +29,23 @@ class SourceUse(TypedDict):
     unseen_tokens: int
     tail_tokens: int
     masked_tokens_per_epoch: int
+    padding_tokens: int
+    cut_documents_per_epoch: int
+    cut_documents_by_windows: int
 
 
 def account_for(
-    *, sequences: int, total_seqs: int, share: float, quota: int, seq_tokens: int, available_tokens: int, masked_tokens: int
+    *,
+    sequences: int,
+    total_seqs: int,
+    share: float,
+    quota: int,
+    seq_tokens: int,
+    available_tokens: int,
+    masked_tokens: int,
+    cut_documents: int = 0,
 ) -> SourceUse:
-    """Return the account of a source that gave `sequences` of all `total_seqs`."""
+    """Return the account of a source that gave `sequences` of all `total_seqs`, as windows."""
     windows = (available_tokens - 1) // seq_tokens
     seen = min(sequences, windows)
     return SourceUse(
@@ -46,4 +61,7 @@ def account_for(
         unseen_tokens=(windows - seen) * seq_tokens,
         tail_tokens=available_tokens - 1 - windows * seq_tokens,
         masked_tokens_per_epoch=masked_tokens,
+        padding_tokens=0,
+        cut_documents_per_epoch=cut_documents,
+        cut_documents_by_windows=cut_documents,
     )

@@ -5,14 +5,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IGNORE", "Batch", "Sequence", "confine_to_documents"]
+__all__ = ["IGNORE", "Batch", "Piece", "Sequence", "confine_to_documents", "number_pieces"]
 
 IGNORE = -100
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Tokens that lie in a row in one source, `tokens` of them from `start` on, and `at` which of the sequence's ids they begin."""
+
+    source: str
+    epoch: int
+    start: int
+    tokens: int
+    at: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Sequence:
-    """One window of one source. `ids` holds T+1 tokens: the T inputs, and the target of the last of them."""
+    """One window of one source. `ids` holds T+1 tokens: the T inputs, and the target of the last of them.
+
+    `pieces` say where they are from: one piece, the window; with best-fit packing the pieces of documents of pack number `window`,
+    behind which `ids` is padding; with parts in several languages one piece for each, of T/parts + 1 tokens (so that `ids` is
+    longer), and `source`, `epoch`, `window` and `start` are those of the first.
+    """
 
     index: int
     source: str
@@ -20,6 +36,7 @@ class Sequence:
     window: int
     start: int
     ids: NDArray[np.uint32]
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +44,11 @@ class Batch:
     """B sequences of T positions, as numpy arrays that torch can wrap without a copy.
 
     `ids_BT` and `targets_BT` are int64 and may be two views of one array: write to neither. A target of `IGNORE` carries no loss.
-    `source_B` is the number of each sequence's source in `source_names`, `sequence_B` the sequence's place in the order.
-    `positions_BT` (int64, from 0 again after each end of document) and `documents_BT` (int32, counted from 0 within the window)
-    are there only when attention is confined to documents.
+    `source_B` is the number of each sequence's source in `source_names`, `sequence_B` the sequence's place in the order. Where
+    sequences are put together from parts of several sources, `source_B` has an entry for each part, B·parts.
+    `positions_BT` (int64, from 0 again after each end of document) is there only when attention is confined to documents,
+    `documents_BT` (int32, counted from 0 within the sequence) then and when languages decide who sees whom, `languages_BT` (int32,
+    equal for the same language) only in the latter case.
     """
 
     ids_BT: NDArray[np.int64]
@@ -39,6 +58,12 @@ class Batch:
     source_names: tuple[str, ...]
     positions_BT: NDArray[np.int64] | None = None
     documents_BT: NDArray[np.int32] | None = None
+    languages_BT: NDArray[np.int32] | None = None
+
+    @property
+    def parts(self) -> int:
+        """Parts of a sequence that may each be of another source; 1 unless attention is cross-lingual."""
+        return len(self.source_B) // max(1, len(self.ids_BT))
 
     @property
     def first_sequence(self) -> int:
@@ -48,8 +73,6 @@ class Batch:
     @property
     def target_tokens(self) -> int:
         """Targets that carry loss."""
-        if self.documents_BT is None:
-            return self.targets_BT.size
         return int(np.count_nonzero(self.targets_BT != IGNORE))
 
 
@@ -70,7 +93,16 @@ def confine_to_documents(
     targets_BT.reshape(-1)[end_N] = IGNORE
     # All windows end to end are runs of one document each; a run begins with a window or after an end mark.
     begin_N = np.unique(np.concatenate([np.arange(seqs) * seq_tokens, end_N + 1]))
-    begin_N = begin_N[begin_N < seqs * seq_tokens]
+    documents_BT = number_pieces(begin_N[begin_N < seqs * seq_tokens], positions_BT)
+    return targets_BT, positions_BT, documents_BT
+
+
+def number_pieces(begin_N: NDArray[np.int64], positions_BT: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Fill in positions that count from 0 in each piece, and return the pieces' numbers in their sequence, (B, T).
+
+    `begin_N` says where pieces begin, ascending, through all B·T positions; every sequence begins one.
+    """
+    seqs, seq_tokens = positions_BT.shape
     length_N = np.diff(begin_N, append=seqs * seq_tokens)
     run_N = np.arange(len(begin_N))
     number_N = run_N - np.maximum.accumulate(run_N * (begin_N % seq_tokens == 0))
@@ -81,4 +113,4 @@ def confine_to_documents(
     flat[begin_N[1:]] -= length_N[:-1]
     flat[:1] = 0
     np.cumsum(flat, out=flat)
-    return targets_BT, positions_BT, documents_BT
+    return documents_BT

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.batches.batch import IGNORE
+from pellucid.batches.batch import IGNORE, Piece, Sequence
 from pellucid.batches.order import DataOrder
 from pellucid.core.errors import UsageError
 
@@ -19,7 +19,8 @@ def inspect_step(order: DataOrder, step: int, batch_seqs: int, decode: Callable[
     """Return what one step read (step 0 is the first), as plain JSON values; raise `UsageError` for a negative step.
 
     Each sequence has its index, source, epoch, window, first token (in its source), documents, masked targets, and the sha256 of
-    its T+1 token ids as little-endian uint32. Each document has id, language, licence and origin, `from_token` (offset in the
+    its T+1 token ids as little-endian uint32 (of parts in several languages, those of each part in turn), and `padding_tokens`, how
+    many of them belong to no document. Each document has source, id, language, licence and origin, `from_token` (offset in the
     document of the first token that the window holds), `window_token` (where that lies in the window) and `tokens` (how many of the
     window's T+1 are its own); with `decode`, also an `excerpt` of the beginning of that part.
     """
@@ -32,20 +33,7 @@ def inspect_step(order: DataOrder, step: int, batch_seqs: int, decode: Callable[
 
 def _inspect_sequence(order: DataOrder, index: int, masked: int, decode: Callable[[list[int]], str] | None) -> dict[str, Any]:
     sequence = order.sequence(index)
-    stream = order.streams[order.source_names.index(sequence.source)]
-    begins, end = stream.document_starts, sequence.start + order.seq_tokens + 1
-    first = int(np.searchsorted(begins, sequence.start, side="right")) - 1
-    numbers = list(range(first, int(np.searchsorted(begins, end))))
-    documents = []
-    for number, known in zip(numbers, stream.metadata(numbers), strict=True):
-        begin = max(sequence.start, int(begins[number]))
-        tokens = min(end, int(begins[number + 1])) - begin
-        document = {name: known[name] for name in ("id", "language", "licence", "origin")}
-        document |= {"from_token": begin - int(begins[number]), "window_token": begin - sequence.start, "tokens": tokens}
-        if decode is not None:
-            at = begin - sequence.start
-            document["excerpt"] = decode(sequence.ids[at : at + min(tokens, _EXCERPT_TOKENS)].tolist())
-        documents.append(document)
+    documents = [document for piece in sequence.pieces for document in _inspect_piece(order, sequence, piece, decode)]
     return {
         "index": index,
         "source": sequence.source,
@@ -54,5 +42,25 @@ def _inspect_sequence(order: DataOrder, index: int, masked: int, decode: Callabl
         "start_token": sequence.start,
         "documents": documents,
         "masked_targets": masked,
+        "padding_tokens": len(sequence.ids) - sum(document["tokens"] for document in documents),
         "sha256": sha256(sequence.ids.astype("<u4").tobytes()).hexdigest(),
     }
+
+
+def _inspect_piece(
+    order: DataOrder, sequence: Sequence, piece: Piece, decode: Callable[[list[int]], str] | None
+) -> list[dict[str, Any]]:
+    stream = order.streams[order.source_names.index(piece.source)]
+    begins, end = stream.document_starts, piece.start + piece.tokens
+    first = int(np.searchsorted(begins, piece.start, side="right")) - 1
+    numbers = list(range(first, int(np.searchsorted(begins, end))))
+    documents = []
+    for number, known in zip(numbers, stream.metadata(numbers), strict=True):
+        begin = max(piece.start, int(begins[number]))
+        tokens, at = min(end, int(begins[number + 1])) - begin, piece.at + begin - piece.start
+        document = {"source": piece.source} | {name: known[name] for name in ("id", "language", "licence", "origin")}
+        document |= {"from_token": begin - int(begins[number]), "window_token": at, "tokens": tokens}
+        if decode is not None:
+            document["excerpt"] = decode(sequence.ids[at : at + min(tokens, _EXCERPT_TOKENS)].tolist())
+        documents.append(document)
+    return documents

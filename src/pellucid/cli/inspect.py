@@ -35,12 +35,13 @@ def _print_step(step: dict[str, Any], stage: str, total_steps: int) -> None:
     sequences = step["sequences"]
     rows = []
     for sequence in sequences:
+        before = None
         for number, document in enumerate(sequence["documents"]):
             first = number == 0
             rows.append(
                 (
                     sequence["index"] if first else "",
-                    sequence["source"] if first else "",
+                    document["source"] if document["source"] != before else "",
                     f"{sequence['epoch']}/{sequence['window']}" if first else "",
                     document["id"],
                     document["language"],
@@ -48,10 +49,13 @@ def _print_step(step: dict[str, Any], stage: str, total_steps: int) -> None:
                     document["tokens"],
                 )
             )
+            before = document["source"]
             if "excerpt" in document:
                 rows.append(("", "", "", repr(document["excerpt"])[:100], "", "", ""))
     title = f"step {step['step']} of {total_steps} in {stage}: {len(sequences)} sequences of {step['seq_tokens']} tokens"
     print_table(("sequence", "source", "epoch/window", "document", "lang", "licence", "tokens"), rows, title=title, right=(0, 6))
-    shares = Counter(sequence["source"] for sequence in sequences)
+    shares = Counter(source for sequence in sequences for source in {document["source"] for document in sequence["documents"]})
     print_text("by source: " + ", ".join(f"{name} {count}" for name, count in shares.most_common()))
     print_text(f"masked targets: {sum(sequence['masked_targets'] for sequence in sequences)}")
+    if padding := sum(sequence["padding_tokens"] for sequence in sequences):
+        print_text(f"of these padding: {padding}")

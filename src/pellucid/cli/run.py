@@ -24,16 +24,17 @@ def command(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     loaded = load_recipe(Path(arguments.recipe), arguments.overrides)
-    if arguments.command == "plan" and arguments.json:
-        sys.stdout.write(plan_json(loaded.recipe))
-        return 0
     runs = Path(arguments.runs)
+    run = runs / loaded.recipe.name
+    if arguments.command == "plan" and arguments.json:
+        sys.stdout.write(plan_json(loaded.recipe, run))
+        return 0
     if arguments.command == "run":
         run_all(loaded, runs)
     else:
         run_one(arguments.command, loaded, runs)
     if arguments.command == "plan":
-        print_rich(plan_text(loaded.recipe))
+        print_rich(plan_text(loaded.recipe, run))
     return 0
 
 

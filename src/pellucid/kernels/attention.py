@@ -28,7 +28,11 @@ _GROUPED: dict[str, Any] = {} if torch.__version__.startswith("2.11.") else {"en
 
 
 class Documents(NamedTuple):
-    """The documents of B sequences of T tokens, in the forms that the ways of computing attention ask for."""
+    """The documents of B sequences of T tokens, in the forms that the ways of computing attention ask for.
+
+    A token sees its own document up to itself. With languages it also sees every earlier document of another language, and none
+    of its own (`attention: cross_lingual`).
+    """
 
     number_BT: Tensor
     """Equal inside one document, different in the next of its sequence."""
@@ -36,20 +40,50 @@ class Documents(NamedTuple):
     """int32: the first token of each document, counted through all B·T; at the end B·T."""
     first_blocks: tuple[tuple[int, ...], ...]
     """On a CPU, for each sequence, for each block of queries: the block of the first key that one of them sees."""
+    language_BT: Tensor | None = None
+    """A number for the language of each token, or None: documents see only themselves."""
 
     @classmethod
-    def of(cls, number_BT: Tensor, send: Callable[[Tensor], Tensor] = lambda x: x) -> "Documents":
+    def of(
+        cls, number_BT: Tensor, send: Callable[[Tensor], Tensor] = lambda x: x, language_BT: Tensor | None = None
+    ) -> "Documents":
         """Locate documents by a number per position, on the CPU; `send` takes tensors to the device that computes."""
         start_BT = document_starts(number_BT)
         begins_M = (start_BT == torch.arange(number_BT.shape[1])).flatten()
         starts_N = F.pad(begins_M.nonzero().flatten(), (0, 1), value=number_BT.numel()).int()
+        first_BN = start_BT[:, ::_QUERY_BLOCK] if language_BT is None else _first_seen(start_BT, language_BT)
         number_BT, starts_N = send(number_BT), send(starts_N)
+        language_BT = None if language_BT is None else send(language_BT)
         if number_BT.device.type != "cpu":
             # One compiled program for any number of documents, though all other shapes are taken as fixed.
             torch._dynamo.mark_dynamic(starts_N, 0)
-            return cls(number_BT, starts_N, ())
-        first_BN = start_BT[:, ::_QUERY_BLOCK] // _QUERY_BLOCK
-        return cls(number_BT, starts_N, tuple(map(tuple, first_BN.tolist())))
+            return cls(number_BT, starts_N, (), language_BT)
+        return cls(number_BT, starts_N, tuple(map(tuple, (first_BN // _QUERY_BLOCK).tolist())), language_BT)
+
+    @property
+    def positions_restart(self) -> bool:
+        """Whether positions count from 0 in each document: not where documents see others, whose distance would be wrong."""
+        return self.language_BT is None
+
+    def mask(self) -> Tensor:
+        """Return where a query, the row, may look, (B, 1, T, T)."""
+        seen_BTT = self.number_BT[:, :, None] == self.number_BT[:, None, :]
+        if self.language_BT is not None:
+            seen_BTT |= self.language_BT[:, :, None] != self.language_BT[:, None, :]
+        return seen_BTT.tril()[:, None]
+
+
+def _first_seen(start_BT: Tensor, language_BT: Tensor) -> Tensor:
+    """Return for each block of queries the first position that one of them sees, (B, blocks).
+
+    That is the first of another language, or the beginning of one's own document.
+    """
+    tokens = language_BT.shape[1]
+    foreign_BT = language_BT != language_BT[:, :1]
+    # Whoever speaks another language than the first token sees from there on; the others from the first token that does.
+    change_B1 = torch.where(foreign_BT.any(dim=1, keepdim=True), foreign_BT.int().argmax(dim=1, keepdim=True), tokens)
+    first_BT = torch.where(foreign_BT, 0, torch.minimum(start_BT, change_B1))
+    return torch.stack([part_Bt.amin(dim=1) for part_Bt in torch.split(first_BT, _QUERY_BLOCK, 1)], dim=1)
 
 
 def document_starts(number_BT: Tensor) -> Tensor:

@@ -67,7 +67,8 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """Return x_BTD, the hidden states after the last norm.
 
-        `documents` confine attention to themselves; positions then restart with each of them unless `positions_BT` says otherwise.
+        `documents` confine attention to themselves; positions then restart with each of them unless `positions_BT` says otherwise,
+        or unless they have languages, of which each document sees the others.
         With `cache`, the ids follow the positions that it holds.
         Raises `UsageError` for a sequence longer than the context.
         """
@@ -101,11 +102,10 @@ class Decoder(nn.Module):
                 everything = torch.ones(tokens, past + tokens, dtype=torch.bool, device=ids_BT.device)
                 mask_B1TT = everything.tril(past)[None, None]
         if documents is not None:
-            number_BT = documents.number_BT
-            if not documents_by_flash(self.embedding.weight, self.config.head_channels):
-                mask_B1TT = (number_BT[:, None, :, None] == number_BT[:, None, None, :]).tril()
-            if positions_BT is None:
-                positions_BT = torch.arange(tokens, device=ids_BT.device) - document_starts(number_BT)
+            if documents.language_BT is not None or not documents_by_flash(self.embedding.weight, self.config.head_channels):
+                mask_B1TT = documents.mask()
+            if positions_BT is None and documents.positions_restart:
+                positions_BT = torch.arange(tokens, device=ids_BT.device) - document_starts(documents.number_BT)
         if positions_BT is None:
             cos_BTR, sin_BTR = (t[None, past : past + tokens] for t in (self.rotary_cos_TR, self.rotary_sin_TR))
         else:

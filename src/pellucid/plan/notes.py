@@ -1,18 +1,19 @@
 """What a reader of a plan should know: where it differs from what a report prints, what is unusual, what does not fit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pellucid.core.units import format_bytes
+from pellucid.core.units import format_bytes, format_count
 from pellucid.plan.flops import flops_per_token, recomputed_flops_per_token
+from pellucid.plan.mixing import StageMix
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.recipe.tree import Stamp, parse_yaml, plain
 
-__all__ = ["memory_notes", "printed_notes", "recompute_notes", "source_notes"]
+__all__ = ["memory_notes", "mixture_notes", "printed_notes", "recompute_notes", "source_notes"]
 
 PRINTED = Path(__file__).parent / "printed.yaml"
 
@@ -46,7 +47,9 @@ def printed_notes(recipe: Recipe, parameters: int, tokens: int, hours: dict[str,
         if tokens == row["tokens"]:
             yield (
                 f"Its Table 1 prints {spaced(tokens)} tokens in total; the rows add up to {spaced(row['printed_rows_tokens'])}, "
-                f"{tokens - row['printed_rows_tokens']} fewer."
+                f"{tokens - row['printed_rows_tokens']} fewer. Its weights add up to {row['printed_weights']}, not 1: "
+                f"{row['misprinted_source']}'s is printed as {row['misprinted_weight']}, and its tokens are "
+                f"{row['misprinted_share']} of the whole."
             )
             low, high = (spaced(round(hours[key], -2)) for key in ("six_n", "with_attention"))
             part = round(100 * hours["with_attention"] / row["printed_device_hours"])
@@ -58,8 +61,8 @@ def printed_notes(recipe: Recipe, parameters: int, tokens: int, hours: dict[str,
 
 def source_notes(recipe: Recipe, sources: list[dict[str, Any]]) -> Iterator[str]:
     """Yield what is unusual about the mix: weights that do not add up to 1, sources read many times."""
-    weights = sum(source.weight for source in recipe.sources)
-    if abs(weights - 1) > 1e-9 and abs(weights - 1) < 0.02:
+    weights = sum(source.weight or 0 for source in recipe.sources)
+    if abs(weights - 1) > 1e-9 and abs(weights - 1) < 0.02 and all(source.weight is not None for source in recipe.sources):
         yield f"The sources' weights add up to {weights:.6g}, not 1; shares are weights over their sum."
     often = [f"{row['name']} ({row['epochs']:.1f})" for row in sources if row["epochs"] and row["epochs"] > 4.05]
     if often:
@@ -71,6 +74,22 @@ def source_notes(recipe: Recipe, sources: list[dict[str, Any]]) -> Iterator[str]
     if unknown:
         which = "any source" if len(unknown) == len(sources) else ", ".join(unknown)
         yield f"Epochs of {which} are unknown until there are shards, or available_tokens in the recipe."
+
+
+def mixture_notes(mixes: Iterable[StageMix]) -> Iterator[str]:
+    """Yield what became of the recipe's intentions: sources that a cap held back, epochs that were scaled to a stage's length."""
+    for mix in mixes:
+        for name, source in mix.sources.items():
+            if source.capped:
+                yield (
+                    f"{mix.stage}: max_epochs holds {name} to {format_count(source.tokens)} tokens; by {source.by} alone it would "
+                    f"get {format_count(source.wanted_tokens)}. The others share the rest."
+                )
+        if abs(mix.epochs_scale - 1) > 1e-6:
+            yield (
+                f"{mix.stage}: all sources are given by epochs, and length_tokens is {mix.epochs_scale:.6g} times what they add up "
+                "to; the epochs are scaled to it."
+            )
 
 
 def recompute_notes(config: ModelConfig, stage: TrainStageConfig) -> Iterator[str]:

@@ -8,7 +8,8 @@ from pellucid.plan.cost import Rates, carbon_kg, device_hours, energy_kwh, rates
 from pellucid.plan.devices import Device, device_named
 from pellucid.plan.flops import FORMULAS, flops_per_token
 from pellucid.plan.memory import rank_memory
-from pellucid.plan.notes import memory_notes, printed_notes, recompute_notes, source_notes
+from pellucid.plan.mixing import mix_stages
+from pellucid.plan.notes import memory_notes, mixture_notes, printed_notes, recompute_notes, source_notes
 from pellucid.plan.parameters import count_parameters
 from pellucid.plan.tokens import category_rows, source_rows, stage_rows
 from pellucid.recipe.recipe import Recipe
@@ -21,13 +22,15 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None)
     """Return the forecast of a run: parameters, FLOPs, tokens and epochs, memory, time, money, energy, carbon, and notes.
 
     Stable keys: `parameters.total`, `tokens.total`, `sources[].{name, weight, tokens, epochs, category}`. Times, money and energy
-    are given by the `with_attention` formula unless a key says `six_n`. Raises `RecipeError` for a device that the table lacks.
+    are given by the `with_attention` formula unless a key says `six_n`. Raises `RecipeError` for a device that the table lacks, and
+    for a mixture that cannot be worked out or filled.
     """
     device = device_named(recipe.plan.device, recipe.name)
     rates = rates_of(recipe.plan, device)
     parameters = count_parameters(recipe.model)
     stages = stage_rows(recipe)
-    sources = source_rows(recipe, available_tokens)
+    mixes = mix_stages(recipe, available_tokens)
+    sources = source_rows(recipe, available_tokens, mixes)
     tokens = sum(row["tokens"] for row in stages)
     flops = dict.fromkeys(FORMULAS, 0.0)
     for stage, row in zip(recipe.train, stages, strict=True):
@@ -41,7 +44,7 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None)
         for name in flops:
             flops[name] += per_token[name] * stage.length_tokens
     hours = {name: device_hours(count, rates.achieved_flops) for name, count in flops.items()}
-    notes = [*printed_notes(recipe, parameters.total, tokens, hours), *source_notes(recipe, sources)]
+    notes = [*printed_notes(recipe, parameters.total, tokens, hours), *source_notes(recipe, sources), *mixture_notes(mixes)]
     for stage, row in zip(recipe.train, stages, strict=True):
         notes += recompute_notes(recipe.model, stage)
         notes += memory_notes(row["memory"], device.memory_bytes, row["name"])

@@ -48,12 +48,13 @@ def _parameters(plan: Mapping[str, Any]) -> Table:
 
 
 def _sources(plan: Mapping[str, Any]) -> Table:
-    table = _table("\nsources", "source", "share", "tokens", "epochs")
+    table = _table("\nsources", "source", "weight", "tokens", "epochs")
     table.add_column("category")
     for row in plan["sources"]:
         epochs = "?" if row["epochs"] is None else f"{row['epochs']:.2f}"
-        table.add_row(row["name"], f"{row['share']:.2%}", format_count(row["tokens"]), epochs, row["category"])
-    table.add_row("total", "", format_count(plan["tokens"]["total"]), "", "", style="bold")
+        capped = " (capped)" if row["capped"] else ""
+        table.add_row(row["name"], f"{row['share']:.4f}", spaced(row["tokens"]), epochs + capped, row["category"])
+    table.add_row("total", "", spaced(plan["tokens"]["total"]), "", "", style="bold")
     return table
 
 

@@ -1,8 +1,9 @@
 """Tokens and epochs by source and by category, over all training stages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pellucid.plan.mixing import StageMix, mix_stages
 from pellucid.recipe.recipe import Recipe
 
 __all__ = ["apportion", "category_rows", "source_rows", "stage_rows"]
@@ -35,30 +36,39 @@ def apportion(total: int, shares: Mapping[str, float]) -> dict[str, int]:
     return parts
 
 
-def source_rows(recipe: Recipe, available_tokens: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
-    """Return for each source its weight, share, tokens and epochs.
+def source_rows(
+    recipe: Recipe, available_tokens: Mapping[str, int] | None = None, mixes: Sequence[StageMix] | None = None
+) -> list[dict[str, Any]]:
+    """Return for each source its weight, share, tokens and epochs over all stages.
 
-    tokens = share · length, summed over stages; epochs = tokens / tokens of one epoch, None where those are not known.
-    `available_tokens` (from shards that exist) goes before the recipe's own figures.
+    `weight` is the recipe's, or the share where it gives none; `by` says what the first stage made it of; `capped` names the stages
+    in which `max_epochs` took something away. tokens = share · length, summed over stages; epochs = tokens / tokens of one epoch,
+    None where those are not known; `unique_tokens` is how many different tokens that can be at most. `available_tokens` (from
+    shards that exist) goes before the recipe's own figures. `mixes` spares working them out again.
     """
+    mixes = mix_stages(recipe, available_tokens) if mixes is None else mixes
     tokens = dict.fromkeys((source.name for source in recipe.sources), 0)
-    for stage in recipe.train:
-        for name, part in apportion(stage.length_tokens, recipe.shares_of(stage)).items():
+    for stage, mix in zip(recipe.train, mixes, strict=True):
+        for name, part in apportion(stage.length_tokens, mix.shares).items():
             tokens[name] += part
     total = sum(tokens.values())
     rows = []
     for source in recipe.sources:
         available = (available_tokens or {}).get(source.name, source.available_tokens)
+        share = tokens[source.name] / total
         rows.append(
             {
                 "name": source.name,
                 "category": source.category,
                 "language": source.language,
-                "weight": source.weight,
-                "share": tokens[source.name] / total,
+                "weight": share if source.weight is None else source.weight,
+                "by": mixes[0].sources[source.name].by,
+                "share": share,
                 "tokens": tokens[source.name],
                 "available_tokens": available,
                 "epochs": tokens[source.name] / available if available else None,
+                "unique_tokens": None if available is None else min(available, tokens[source.name]),
+                "capped": [mix.stage for mix in mixes if mix.sources[source.name].capped],
             }
         )
     return rows

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from pellucid.recipe.check_launch import check_launch
+from pellucid.recipe.check_mixture import source_amount, stage_packing, stage_weights
 from pellucid.recipe.check_near_dedup import near_dedup_bands
 from pellucid.recipe.data import ARCADE100K_TOKENS, SourceConfig
-from pellucid.recipe.merge import suggest
 from pellucid.recipe.partial import UnknownValueError
 from pellucid.recipe.problems import Finding, Loc
 from pellucid.recipe.recipe import Recipe
@@ -262,20 +262,6 @@ def stage_start(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[F
         )
 
 
-def stage_weights(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
-    """A stage's weights name sources, are not negative, and something has weight."""
-    names = [source.name for source in recipe.sources]
-    for name, weight in (stage.weights or {}).items():
-        if name not in names:
-            near = suggest(name, names)
-            fix = f"did you mean {near}?" if near else f"sources: {', '.join(names)}"
-            yield Finding((*loc, "weights", name), "names no source", fix)
-        if weight < 0:
-            yield Finding((*loc, "weights", name), f"got {weight:g}; must be 0 or more")
-    if not any(weight > 0 for weight in recipe.weights_of(stage).values()):
-        yield Finding((*loc, "weights"), "every source has weight 0, so there is nothing to train on", "give a source a weight")
-
-
 def stage_parallel(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
     """Exact sums are made of whole gradients, and matrices are cut where their widths allow."""
     if stage.exact and stage.parallel.shard != "none":
@@ -309,6 +295,7 @@ RULES: tuple[Rule, ...] = (
     model_vocabulary,
     tokenizer_kind,
     source_names,
+    source_amount,
     stage_names,
     evaluation_window,
     document_sizes,
@@ -323,5 +310,6 @@ STAGE_RULES: tuple[StageRule, ...] = (
     schedule_rates,
     stage_start,
     stage_weights,
+    stage_packing,
     stage_parallel,
 )

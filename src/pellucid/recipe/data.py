@@ -26,7 +26,15 @@ class SourceConfig(Section):
     )
     split: str = Field("train", min_length=1, description="Split of the data set on the hub.")
     revision: str | None = Field(None, description="Branch, tag or commit of the data set on the hub; null is its main branch.")
-    weight: float = Field(ge=0, description="Sampling weight; the weights of all sources are scaled to add up to 1.")
+    weight: float | None = Field(
+        None, ge=0, description="Share of what epochs leave open, against the other weights; with mixture.temperature a factor."
+    )
+    epochs: float | None = Field(
+        None, ge=0, description="Instead of a weight: how often the source is read over the whole run, spread evenly over it."
+    )
+    max_epochs: float | None = Field(
+        None, gt=0, description="A weight gives no more than this over the whole run; mixture.max_epochs when not given."
+    )
     category: Category = Field(description="Domain, as in Table 1 of the Stable LM 2 report.")
     language: str | None = Field(None, description="ISO 639-1 code for records that name none; 'mul' for several.")
     licence: str | None = Field(None, description="SPDX identifier for records that name none.")

@@ -6,6 +6,7 @@ from pellucid.recipe.after import EvaluateConfig, ExportConfig, PlanConfig
 from pellucid.recipe.data import ShardsConfig, SourceConfig, TokenizerConfig
 from pellucid.recipe.documents import DocumentsConfig
 from pellucid.recipe.launch import LaunchConfig
+from pellucid.recipe.mixture import MixtureConfig
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.section import Section
 from pellucid.recipe.training import TrainStageConfig
@@ -20,6 +21,7 @@ class Recipe(Section):
     description: str = Field("", description="What the run is for, in a line.")
     seed: int = Field(1, ge=0, lt=2**32, description="Everything random derives from it.")
     sources: tuple[SourceConfig, ...] = Field(min_length=1, description="Where text comes from: one row each of the data table.")
+    mixture: MixtureConfig = Field(MixtureConfig(), description="From the sources' sizes to their weights.")
     documents: DocumentsConfig = Field(DocumentsConfig(), description="From raw records to documents.")
     tokenizer: TokenizerConfig = Field(TokenizerConfig(), description="The vocabulary.")
     shards: ShardsConfig = Field(ShardsConfig(), description="From documents to token shards.")
@@ -31,12 +33,23 @@ class Recipe(Section):
     launch: LaunchConfig | None = Field(None, description="How training is started on several devices, for `pellucid launch`.")
 
     def weights_of(self, stage: TrainStageConfig) -> dict[str, float]:
-        """Return the weight of every source in a stage: the stage's own where it gives one, else the source's."""
-        own = stage.weights or {}
-        return {source.name: own.get(source.name, source.weight) for source in self.sources}
+        """Return the weight of every source that has one in a stage: the stage's own where it gives one, else the source's.
 
-    def shares_of(self, stage: TrainStageConfig) -> dict[str, float]:
-        """Return each source's share of a stage's tokens: its weight over the sum of weights. Shares add up to 1."""
-        weights = self.weights_of(stage)
-        total = sum(weights.values())
-        return {name: weight / total for name, weight in weights.items()}
+        With a temperature these are factors, 1 where none is given. Sources that the stage takes by epochs have no weight.
+        """
+        own, default = stage.weights or {}, 0.0 if self.temperature_of(stage) is None else 1.0
+        weights = {}
+        for source in self.sources:
+            weight = own.get(source.name, source.weight)
+            if source.name not in (stage.epochs or {}) and (source.name in own or source.epochs is None):
+                weights[source.name] = default if weight is None else weight
+        return weights
+
+    def temperature_of(self, stage: TrainStageConfig) -> float | None:
+        """Return the temperature of a stage's mixture, its own or the recipe's; None when weights are shares as they stand."""
+        return self.mixture.temperature if stage.temperature is None else stage.temperature
+
+    def spread_epochs(self, stage: TrainStageConfig) -> dict[str, float]:
+        """Return the sources whose own `epochs`, of the whole run, have a part in this stage, which names none for them."""
+        named = {*(stage.weights or {}), *(stage.epochs or {})}
+        return {s.name: s.epochs for s in self.sources if s.epochs is not None and s.name not in named}

@@ -104,8 +104,18 @@ class TrainStageConfig(Section):
     batch_tokens: int = Field(ge=1, description="Tokens of one optimizer step, over all ranks and micro-steps.")
     seq_tokens: int = Field(ge=2, description="Tokens of one training sequence; at most model.context_tokens.")
     micro_seqs: int = Field(ge=1, description="Sequences of one forward pass on one device.")
-    attention: Literal["causal", "document"] = Field(
-        "causal", description="'document': attention and positions restart at each document."
+    attention: Literal["causal", "document", "cross_lingual"] = Field(
+        "causal",
+        description="'document': attention and positions restart at each document. 'cross_lingual': sequences are put together "
+        "from several languages, and a document sees itself and earlier documents of other languages.",
+    )
+    lingual_parts: int = Field(
+        2, ge=2, description="cross_lingual only: a sequence is made of so many windows of seq_tokens / lingual_parts tokens."
+    )
+    packing: Literal["windows", "best_fit"] = Field(
+        "windows",
+        description="'windows': documents in a row, cut every seq_tokens. 'best_fit': whole documents, put together so that they "
+        "fit, and padding where none does (arXiv 2404.10830).",
     )
     z_loss: float = Field(0.0, ge=0, description="Weight of the mean squared log of the softmax normaliser.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU.")
@@ -118,6 +128,10 @@ class TrainStageConfig(Section):
     weights: dict[str, float] | None = Field(
         None, description="Source weights of this stage, where they differ from the sources' own."
     )
+    epochs: dict[str, float] | None = Field(
+        None, description="Sources that are read so often over this stage, instead of by weight or by the sources' own epochs."
+    )
+    temperature: float | None = Field(None, gt=0, description="mixture.temperature of this stage, where it differs.")
     exact: bool = Field(
         False, description="Add gradients up in fixed point: the same bits on any number of ranks. Needs parallel.shard: none."
     )

@@ -43,19 +43,24 @@ def data(facts: Facts, recipe: Recipe) -> str:
             if source.name not in consumed:
                 continue
             at = ("consumed", "sources", source.name)
-            rows.append(
-                [
-                    source.name,
-                    facts.get(PLAN, "sources", index[source.name], "category"),
-                    facts.get(receipt, *at, "planned_share", show=percent),
-                    facts.get(receipt, *at, "realised_share", show=percent),
-                    facts.get(receipt, *at, "tokens", show=whole),
-                    facts.get(receipt, *at, "epochs", show=decimals(3)),
-                    facts.get(FUNNEL, "sources", source.name, "kept_bytes", show=format_bytes),
-                ]
-            )
-        caption = f"Sources by tokens consumed in the stage {stage.name}: planned and realised share, tokens and epochs."
-        columns = ("Source", "Category", "Weight", "Realised", "Tokens", "Epochs", "Text")
+            row: list[Fact | str | None] = [
+                source.name,
+                facts.get(PLAN, "sources", index[source.name], "category"),
+                facts.get(receipt, *at, "planned_share", show=percent),
+                facts.get(receipt, *at, "realised_share", show=percent),
+                facts.get(receipt, *at, "tokens", show=whole),
+                facts.get(receipt, *at, "epochs", show=decimals(3)),
+                facts.get(receipt, *at, "seen_tokens", show=whole),
+                facts.get(FUNNEL, "sources", source.name, "kept_bytes", show=format_bytes),
+            ]
+            if stage.packing == "best_fit":
+                row += [facts.get(receipt, *at, key, show=whole) for key in ("padding_tokens", "cut_documents_per_epoch")]
+            rows.append(row)
+        caption = (
+            f"Sources by tokens consumed in the stage {stage.name}: planned and realised share, tokens, epochs, different tokens."
+        )
+        columns = ["Source", "Category", "Weight", "Realised", "Tokens", "Epochs", "Unique", "Text"]
+        columns += ["Padding", "Cut documents"] if stage.packing == "best_fit" else []
         parts.append(table(columns, rows, caption=caption, numbers_from=2))
         parts.append(
             figure(stacked_share(_by_category(recipe, consumed)), "Trained tokens by category.", receipt, "/consumed/sources")

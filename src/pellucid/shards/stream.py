@@ -102,6 +102,28 @@ class TokenStream:
             )
         return starts
 
+    @cached_property
+    def document_languages(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Number of each document's language (int16, documents), and the languages by number; "" is for those that name none."""
+        path = self.path / DOCUMENTS
+        numbers: dict[str, int] = {}
+        codes = np.empty(self.documents, dtype=np.int16)
+        at = 0
+        try:
+            with pq.ParquetFile(path) as file:
+                for group in range(file.num_row_groups):
+                    column = file.read_row_group(group, columns=["language"]).column(0).combine_chunks().dictionary_encode()
+                    named = column.dictionary.to_pylist() + [""] * (column.null_count > 0)
+                    names = [numbers.setdefault(name, len(numbers)) for name in named]
+                    indices = column.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
+                    codes[at : at + len(indices)] = np.array(names, dtype=np.int16)[indices]
+                    at += len(indices)
+        except (OSError, pa.ArrowException) as error:
+            raise ArtifactError(f"{path} cannot be read ({error}); {self._fix}") from error
+        if at != self.documents:
+            raise ArtifactError(f"{path} has {at} documents; expected {self.documents}; {self._fix}")
+        return codes, tuple(numbers)
+
     def document_at(self, token: int | np.ndarray) -> Any:
         """Return the number of the document that holds the token at this position (its EOS is part of it); arrays give arrays."""
         return np.searchsorted(self.document_starts, token, side="right") - 1

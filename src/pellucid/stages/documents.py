@@ -11,7 +11,10 @@ __all__ = ["DOCUMENTS"]
 
 def _key(context: Context) -> Key:
     recipe, base = context.recipe, context.loaded.base
-    sources = [source.model_dump(mode="json", exclude={"weight", "available_tokens", "category"}) for source in recipe.sources]
+    sources = [
+        source.model_dump(mode="json", exclude={"weight", "epochs", "max_epochs", "available_tokens", "category"})
+        for source in recipe.sources
+    ]
     config = {"sources": sources, **recipe.documents.model_dump(mode="json", exclude={"workers"})}
     return Key("documents", 1, 0, config, input_digests(recipe.sources, base))
 

@@ -17,9 +17,10 @@ from pellucid.evals.compression import Compressed, compress_groups
 from pellucid.evals.heldout import LanguageModel, Window, score_heldout, summarise
 from pellucid.evals.ngram import train_ngram
 from pellucid.evals.records import DocumentScore, HeldoutDocument
+from pellucid.plan.mixing import mix_of
 from pellucid.recipe.recipe import Recipe
 from pellucid.shards.stream import TokenStream
-from pellucid.stages.run_folder import final_checkpoint
+from pellucid.stages.run_folder import final_checkpoint, shard_tokens
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from pellucid.train.device import pick_device
@@ -74,7 +75,9 @@ def _build(context: Context, build: Build) -> str:
         "window": {"seq_tokens": window.seq_tokens, "stride_tokens": window.stride_tokens},
         "checkpoint": {"path": str(checkpoint.relative_to(context.run)), "step": meta["step"], "stage": stage.name},
         "baselines": baselines,
-        "unseen_sources": sorted(name for name, weight in recipe.weights_of(stage).items() if weight == 0),
+        "unseen_sources": sorted(
+            name for name, share in mix_of(recipe, stage, shard_tokens(recipe, context.run)).shares.items() if share == 0
+        ),
         "without_heldout_documents": sorted(
             {source.name for source in recipe.sources} - {document.source for document in documents}
         ),

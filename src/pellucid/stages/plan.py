@@ -1,14 +1,19 @@
 """Recipe → `plan/plan.json`: the forecast, made before anything is spent."""
 
+from pathlib import Path
+
 from rich.console import RenderableType
 
 from pellucid.core.artifacts import Build, Key
+from pellucid.core.errors import ArtifactError, RecipeError
 from pellucid.core.files import json_bytes, write_json
 from pellucid.core.units import format_count
 from pellucid.optim.schedules import learning_rate
+from pellucid.plan.mixing import mix_stages
 from pellucid.plan.plan import make_plan
 from pellucid.plan.render import render_plan
 from pellucid.recipe.recipe import Recipe
+from pellucid.stages.run_folder import shard_tokens
 from pellucid.stages.stage import Context, Stage
 
 __all__ = ["PLAN", "plan_json", "plan_text"]
@@ -17,27 +22,45 @@ __all__ = ["PLAN", "plan_json", "plan_text"]
 _DRAWN_POINTS = 200
 
 
-def plan_json(recipe: Recipe) -> str:
-    """Return the plan as JSON text; its keys are kept stable."""
-    return json_bytes(make_plan(recipe)).decode()
+def plan_json(recipe: Recipe, run: Path | None = None) -> str:
+    """Return the plan as JSON text; its keys are kept stable. Sources are as large as the shards of `run`, if it has any."""
+    return json_bytes(make_plan(recipe, _counted(recipe, run))).decode()
 
 
-def plan_text(recipe: Recipe) -> RenderableType:
-    """Return the plan for the terminal, each stage's learning rate drawn."""
+def plan_text(recipe: Recipe, run: Path | None = None) -> RenderableType:
+    """Return the plan for the terminal, each stage's learning rate drawn; see `plan_json`."""
     schedules = {}
     for stage in recipe.train:
         last = stage.total_steps
         steps = [max(1, round(n * last / _DRAWN_POINTS)) for n in range(_DRAWN_POINTS + 1)]
         schedules[stage.name] = [learning_rate(stage.schedule, step, last) for step in steps]
-    return render_plan(make_plan(recipe), schedules)
+    return render_plan(make_plan(recipe, _counted(recipe, run)), schedules)
+
+
+def _counted(recipe: Recipe, run: Path | None) -> dict[str, int] | None:
+    """Return what finished shards hold; None where the run has none of these sources."""
+    try:
+        return shard_tokens(recipe, run) if run is not None else None
+    except ArtifactError:
+        return None
 
 
 def _key(context: Context) -> Key:
-    return Key("plan", 1, context.recipe.seed, context.recipe.model_dump(mode="json"))
+    return Key("plan", 1, context.recipe.seed, {**context.recipe.model_dump(mode="json"), **_sizes_left_open(context)})
+
+
+def _sizes_left_open(context: Context) -> dict[str, dict[str, int]]:
+    """Return the shards' sizes where the recipe cannot be planned without; a plan that can is the same before and after shards."""
+    try:
+        mix_stages(context.recipe)
+        return {}
+    except RecipeError:
+        counted = _counted(context.recipe, context.run)
+        return {} if counted is None else {"available_tokens": counted}
 
 
 def _build(context: Context, build: Build) -> str:
-    plan = make_plan(context.recipe)
+    plan = make_plan(context.recipe, _sizes_left_open(context).get("available_tokens"))
     write_json(build.path / "plan.json", plan)
     return f"{format_count(plan['parameters']['total'])} parameters, {format_count(plan['tokens']['total'])} tokens"
 

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import yaml
 
+from pellucid.batches.open import open_order
 from pellucid.batches.order import DataOrder
 from pellucid.checkpoint.retention import latest_good
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.seeds import derive_seed
+from pellucid.plan.mixing import mix_of
 from pellucid.recipe.load import LoadedRecipe
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
+from pellucid.shards.index import ShardIndex
 from pellucid.shards.stream import TokenStream
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "final_checkpoint",
     "newest_checkpoint",
     "open_recipe",
+    "shard_tokens",
     "training_stage",
     "weights_at",
 ]
@@ -53,13 +57,22 @@ def training_stage(recipe: Recipe, name: str | None) -> TrainStageConfig:
 
 def data_order(recipe: Recipe, stage: TrainStageConfig, run: Path) -> DataOrder:
     """Open the run's shards in the order in which this stage reads them; raise `ArtifactError` when there are none."""
+    streams = {source.name: TokenStream(_shards(run) / source.name / "train") for source in recipe.sources}
+    weights = mix_of(recipe, stage, {name: stream.tokens for name, stream in streams.items()}).weights
+    # A seed of its own for each stage: a second stage does not replay the windows of the first.
+    return open_order(streams, weights, stage, derive_seed(recipe.seed, "order", stage.name))
+
+
+def shard_tokens(recipe: Recipe, run: Path) -> dict[str, int]:
+    """Return how many tokens the run's shards have to train on, by source; raise `ArtifactError` when there are none."""
+    return {source.name: ShardIndex.read(_shards(run) / source.name / "train").tokens for source in recipe.sources}
+
+
+def _shards(run: Path) -> Path:
     shards = run / "shards"
     if not (shards / "manifest.json").is_file():
         raise ArtifactError(f"{shards} is not there or not finished; it is made by: pellucid shards RECIPE")
-    weights = recipe.weights_of(stage)
-    streams = {name: TokenStream(shards / name / "train") for name in weights}
-    # A seed of its own for each stage: a second stage does not replay the windows of the first.
-    return DataOrder(streams, weights, stage.seq_tokens, derive_seed(recipe.seed, "order", stage.name), stage.attention)
+    return shards
 
 
 def final_checkpoint(run: Path, stage: TrainStageConfig) -> Path:

@@ -7,6 +7,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 
+from pellucid.batches.order import DataOrder
 from pellucid.checkpoint.models import check_start
 from pellucid.checkpoint.weights import weights_digest
 from pellucid.core.artifacts import Build, Key, fingerprint
@@ -15,9 +16,10 @@ from pellucid.core.files import read_json
 from pellucid.core.units import format_count
 from pellucid.generate.decoding import generate
 from pellucid.model.decoder import Decoder
+from pellucid.plan.mixing import mix_of
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
-from pellucid.stages.run_folder import data_order, final_checkpoint, weights_at
+from pellucid.stages.run_folder import data_order, final_checkpoint, shard_tokens, weights_at
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from pellucid.train.saver import FREE_TO_CHANGE
@@ -48,7 +50,7 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
     settings = {
         "stage": config.model_dump(mode="json", exclude=set(FREE_TO_CHANGE)),
         "model": recipe.model.model_dump(mode="json"),
-        "weights": recipe.weights_of(config),
+        "weights": mix_of(recipe, config, shard_tokens(recipe, context.run)).weights,
     }
     return Key("checkpoint_stage", 1, recipe.seed, settings, inputs)
 
@@ -74,9 +76,16 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
             sample=partial(_sample, tokenizer),
             init_from=start,
             world=context.world,
+            earlier=partial(_orders_before, config, context),
         )
     )
     return f"{config.total_steps} steps, {format_count(config.total_steps * config.batch_tokens)} tokens"
+
+
+def _orders_before(config: TrainStageConfig, context: Context) -> list[tuple[DataOrder, int]]:
+    """Return the orders of the stages before this one, and how many sequences each read."""
+    stages = context.recipe.train[: context.recipe.train.index(config)]
+    return [(data_order(context.recipe, stage, context.run), stage.total_steps * stage.batch_seqs) for stage in stages]
 
 
 def _first_weights(config: TrainStageConfig, before: TrainStageConfig | None, context: Context) -> Path | None:

@@ -22,10 +22,12 @@ class MicroBatch(NamedTuple):
     targets_BT: Tensor
     positions_BT: Tensor | None
     documents: Documents | None
+    parts: int = 1
+    """Parts of each sequence whose losses are told apart, since each may be of another source."""
 
 
 class ObjectiveLoss(NamedTuple):
-    """What an objective returns: the sum to differentiate, and the detached loss of each sequence, in nats."""
+    """What an objective returns: the sum to differentiate, and the detached loss of each sequence or part of one, in nats."""
 
     loss_sum: Tensor
     nats_B: Tensor
@@ -46,19 +48,20 @@ def micro_batches(batch: Batch, micro_seqs: int, device: torch.device) -> Iterat
         return x.contiguous().pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
     for start in range(0, len(batch.ids_BT), micro_seqs):
-        ids_BT, targets_BT, positions_BT, number_BT = (
+        ids_BT, targets_BT, positions_BT, number_BT, language_BT = (
             None if array is None else torch.from_numpy(array[start : start + micro_seqs])
-            for array in (batch.ids_BT, batch.targets_BT, batch.positions_BT, batch.documents_BT)
+            for array in (batch.ids_BT, batch.targets_BT, batch.positions_BT, batch.documents_BT, batch.languages_BT)
         )
         assert ids_BT is not None and targets_BT is not None
         yield MicroBatch(
             ids_BT=send(ids_BT),
             targets_BT=send(targets_BT),
             positions_BT=None if positions_BT is None else send(positions_BT),
-            documents=None if number_BT is None else Documents.of(number_BT, send),
+            documents=None if number_BT is None else Documents.of(number_BT, send, language_BT),
+            parts=batch.parts,
         )
 
 
 def targets_by_sequence(batch: Batch) -> NDArray[np.int64]:
-    """Return how many targets of each sequence carry loss, int64 (B,)."""
-    return np.asarray(np.count_nonzero(batch.targets_BT != IGNORE, axis=1), dtype=np.int64)
+    """Return how many targets of each sequence, or each of its parts, carry loss, int64 (B·parts,)."""
+    return np.asarray(np.count_nonzero(batch.targets_BT.reshape(len(batch.source_B), -1) != IGNORE, axis=1), dtype=np.int64)

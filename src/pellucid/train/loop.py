@@ -96,7 +96,7 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
         rows_B3 = np.stack([np.array(nats_B), share.targets_B, share.batch.source_B], axis=1)
         exchanged = _exchange(task, hooks, ahead, rows_B3, task.ranks.collect() if task.ranks else 0.0)
         targets, stop_signal = exchanged.agreed
-        step = StepFigures.of(exchanged.rows_B3, share.batch.source_names, progress.step * stage.batch_seqs)
+        step = StepFigures.of(exchanged.rows_B3, share.batch.source_names, progress.step * stage.batch_seqs, stage.batch_seqs)
         for event in task.ranks.compare(exchanged.own_work_R) if task.ranks else ():
             hooks.event({"step": progress.step + 1, **event})
         finite = math.isfinite(norm) and bool(np.isfinite(step.nats_B).all())
@@ -128,19 +128,20 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
 
 @dataclass(frozen=True)
 class StepFigures:
-    """The sequences of one step over all ranks, in their order."""
+    """The sequences of one step over all ranks, in their order, or their parts where those are told apart (`Batch.parts`)."""
 
     nats_B: NDArray[np.float64]
     targets_B: NDArray[np.int64]
     source_B: NDArray[np.int64]
     source_names: tuple[str, ...]
     first_sequence: int
+    sequences: int
 
     @classmethod
-    def of(cls, rows_B3: NDArray[np.float64], source_names: tuple[str, ...], first_sequence: int) -> "StepFigures":
+    def of(cls, rows_B3: NDArray[np.float64], source_names: tuple[str, ...], first_sequence: int, sequences: int) -> "StepFigures":
         """Take rows of nats, targets and source apart."""
         nats_B, targets_B, source_B = rows_B3.T
-        return cls(nats_B, targets_B.astype(np.int64), source_B.astype(np.int64), source_names, first_sequence)
+        return cls(nats_B, targets_B.astype(np.int64), source_B.astype(np.int64), source_names, first_sequence, sequences)
 
 
 class Share(NamedTuple):
@@ -227,6 +228,6 @@ def _account(progress: Progress, step: StepFigures, fault: str | None) -> dict[s
             progress.targets[name] = progress.targets.get(name, 0) + int(targets_S[s])
     else:
         progress.bad_steps_in_a_row += fault == "not finite"
-        record |= {"sequences": [step.first_sequence, step.first_sequence + len(step.nats_B) - 1], "reason": fault}
+        record |= {"sequences": [step.first_sequence, step.first_sequence + step.sequences - 1], "reason": fault}
         progress.skipped.append({"step": progress.step, "sequences": record["sequences"], "reason": fault})
     return record

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pellucid.batches.order import DataOrder
+from pellucid.batches.open import open_order
 from pellucid.model.decoder import Decoder
 from pellucid.optim.optimizer import build_optimizer
 from pellucid.recipe.model import ModelConfig
@@ -55,6 +55,11 @@ class RandomStream:
     def metadata(self, documents: list[int]) -> list[dict[str, Any]]:
         """Return nothing about each of these documents: there is nothing to know."""
         return [{} for _ in documents]
+
+    @property
+    def document_languages(self) -> tuple[NDArray[np.int16], tuple[str, ...]]:
+        """Return two languages, in turn: how long attention across languages takes hangs on how often they change."""
+        return np.arange(len(self.document_starts) - 1, dtype=np.int16) % 2, ("one", "another")
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class Workbench:
         self._device, self._micro_seqs = device, 0
         self._state = TrainState(model, build_optimizer(model, stage.optimizer))
         stream = RandomStream(config.vocab_tokens, stage.seq_tokens, seed)
-        self._order = DataOrder({"random": stream}, {"random": 1.0}, stage.seq_tokens, seed, stage.attention)
+        self._order = open_order({"random": stream}, {"random": 1.0}, stage, seed)
 
     def measure(
         self, micro_seqs: int, micro_steps: int, *, warm_up: int, timed: int, after_step: Callable[[], None] | None = None

@@ -1,7 +1,7 @@
 """One training stage as a folder: checkpoints, metrics, samples and the receipt; continued from wherever it was cut off."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -50,11 +50,13 @@ def run_stage(
     sample: Sampler | None = None,
     init_from: Path | None = None,
     world: World | None = None,
+    earlier: Callable[[], Sequence[tuple[DataOrder, int]]] = tuple,
 ) -> dict[str, Any]:
     """Train one stage into `out`, from its newest good checkpoint if there is one, and return a summary (JSON values).
 
     Fresh weights come from `init_from`, whatever `load_weights` reads, or from `seed`. Writes `checkpoints/step-N/`,
     `metrics.jsonl`, `samples.jsonl` (when `sample` is given and the stage asks for samples) and, at the end, `receipt.json`.
+    `earlier` returns the orders of the stages before and how many sequences they read, for the receipt.
     Every rank of `world` calls this with the same arguments; what is written once, the first one writes.
     Raises `StoppedError` after a signal, `TrainingError` when the run diverged, `DiskFullError`, and `ArtifactError` for
     checkpoints that belong to another recipe. Called again after a stop, a full disk or a kill, it ends with the same bits as an
@@ -94,7 +96,7 @@ def run_stage(
                 finally:
                     recorder.close()
         saved = saver.last_saved()
-    return _finish(state, order, stage, out, saved, world)
+    return _finish(state, (order, earlier), stage, out, saved, world)
 
 
 def _hooks(recorder: Recorder, saver: Saver, stop: Callable[[], int | None]) -> Hooks:
@@ -160,7 +162,12 @@ def _data(order: DataOrder) -> dict[str, Any]:
 
 
 def _finish(
-    state: TrainState, order: DataOrder, stage: TrainStageConfig, out: Path, checkpoint: str, world: World
+    state: TrainState,
+    orders: tuple[DataOrder, Callable[[], Sequence[tuple[DataOrder, int]]]],
+    stage: TrainStageConfig,
+    out: Path,
+    checkpoint: str,
+    world: World,
 ) -> dict[str, Any]:
     """Write the receipt: what was planned and what was consumed, what was learnt from it, what was skipped. Return a summary."""
     progress = state.progress
@@ -168,7 +175,10 @@ def _finish(
     targets = sum(progress.targets.values())
     mean_loss = sum(progress.nats.values()) / targets if targets else None
     if world.is_first:
-        receipt = build_receipt(order, steps=progress.step, total_steps=stage.total_steps, batch_seqs=stage.batch_seqs)
+        order, earlier = orders
+        receipt = build_receipt(
+            order, steps=progress.step, total_steps=stage.total_steps, batch_seqs=stage.batch_seqs, earlier=earlier()
+        )
         write_json(
             out / "receipt.json",
             {

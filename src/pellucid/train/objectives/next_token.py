@@ -11,4 +11,4 @@ def next_token(model: Decoder, batch: MicroBatch, *, z_loss: float = 0.0) -> Obj
     """Return the summed cross-entropy of the targets in nats, with the z-loss in `loss_sum` only."""
     x_BTD = model(batch.ids_BT, batch.positions_BT, batch.documents)
     loss = token_loss(x_BTD, model.head_weight, batch.targets_BT, z_loss)
-    return ObjectiveLoss(loss.loss_sum, loss.nats_BT.sum(dim=1))
+    return ObjectiveLoss(loss.loss_sum, loss.nats_BT.view(len(batch.ids_BT) * batch.parts, -1).sum(dim=1))
