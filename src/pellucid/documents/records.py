@@ -224,13 +224,13 @@ def _read_csv(reading: Reading) -> Iterator[Record | Dropped]:
                 reason = "longer than max_bytes" if "field limit" in str(error) else "invalid csv"
                 yield Dropped(reason, feed.size, reading.where(number), f"is not CSV ({error})", feed.raw)
                 continue
-            if not row:
+            if not row and not feed.is_cut:
                 continue
-            if header is None:
+            if header is None and not feed.is_cut:
                 header = _csv_header(reading, row)
                 continue
             number += 1
-            yield _csv_row(header, row, reading.where(number), feed)
+            yield _csv_row(header or [], row, reading.where(number), feed)
     if cut.error is not None:
         yield _cut_short(reading.where(number + 1), feed.size + cut.error.size, cut.error.rest[:RAW_BYTES], cut.error)
 
