@@ -137,9 +137,7 @@ def test_a_data_set_of_the_hub_is_known_by_its_commit(tmp_path: Path, make_sourc
     assert input_digests([make_source(None, hub="owner/name:en")], tmp_path) == {"web/owner/name:en": "c0ffee"}
 
 
-def test_without_a_network_the_way_out_is_named(
-    tmp_path: Path, make_source: MakeSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_network_the_way_out_is_named(tmp_path: Path, make_source: MakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import hf_api
 
     monkeypatch.setattr(hf_api.constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there

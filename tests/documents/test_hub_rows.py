@@ -36,9 +36,7 @@ def test_the_rows_of_all_shards_are_those_of_the_split_in_order(tmp_path: Path, 
         pq.write_table(table, folder / f"train-{n}.parquet")
     source = make_source(None, hub="./set", licence="MIT")
     found = items(source, tmp_path)
-    assert found == [
-        Record(f"set/train/{n:05}:{m + 1}", {"text": f"{n}-{m}", "url": "u"}) for n in range(3) for m in range(4)
-    ]
+    assert found == [Record(f"set/train/{n:05}:{m + 1}", {"text": f"{n}-{m}", "url": "u"}) for n in range(3) for m in range(4)]
     document = next(read_piece(source, find_pieces(source, tmp_path, LIMIT)[1], tmp_path, LIMIT))
     assert isinstance(document, Document)
     assert (document.id, document.text, document.origin, document.licence) == ("set/train/00001:1", "1-0", "u", "MIT")
@@ -58,7 +56,9 @@ def test_lines_of_a_data_set_are_streamed_and_templates_fill_in(tmp_path: Path, 
 def test_a_missing_column_lists_those_that_there_are(tmp_path: Path, make_source: MakeSource) -> None:
     (tmp_path / "set").mkdir()
     pq.write_table(pa.table({"texts": ["x"], "n": [1]}), tmp_path / "set" / "train.parquet")
-    with pytest.raises(DataError, match=r"text_column is 'text', but data set \./set, .* texts \(string\), n .*Set text_column: texts"):
+    with pytest.raises(
+        DataError, match=r"text_column is 'text', but data set \./set, .* texts \(string\), n .*Set text_column: texts"
+    ):
         items(make_source(None, hub="./set"), tmp_path)
 
 

@@ -21,7 +21,9 @@ def cut(data: bytes, size: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-@given(data=st.binary(max_size=60).map(lambda data: data.replace(b"\x00", b"\n")), size=st.integers(1, 70), offset=st.integers(0, 9))
+@given(
+    data=st.binary(max_size=60).map(lambda data: data.replace(b"\x00", b"\n")), size=st.integers(1, 70), offset=st.integers(0, 9)
+)
 def test_lines_are_those_of_a_file_whatever_the_chunks(data: bytes, size: int, offset: int) -> None:
     spans = list(lines(cut(data, size), 100, offset))
     assert [span.data for span in spans] == [line.removesuffix(b"\n") for line in data.split(b"\n")][: len(spans)]

@@ -114,9 +114,7 @@ def test_every_line_of_a_file_in_utf16_is_dropped_as_such(read: Read, encoding: 
 
 
 @pytest.mark.parametrize("ending", PACKERS)
-def test_of_a_packed_file_that_was_cut_short_the_records_before_are_kept_and_the_end_is_counted(
-    read: Read, ending: str
-) -> None:
+def test_of_a_packed_file_that_was_cut_short_the_records_before_are_kept_and_the_end_is_counted(read: Read, ending: str) -> None:
     lines = [orjson.dumps({"text": f"{n * n * 7919 % 1_000_003}"}) for n in range(30_000)]
     pack = PACKERS[ending] if ending != ".bz2" else lambda data: bz2.compress(data, 1)
     packed = pack(b"\n".join(lines))

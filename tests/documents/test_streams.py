@@ -11,7 +11,12 @@ from pellucid.core.errors import DataError
 from pellucid.documents.streams import CutShortError, chunks, is_corruption, open_bytes, open_raw, packing
 
 Pack = Callable[[bytes], bytes]
-PACKERS: dict[str, Pack] = {".gz": gzip.compress, ".zst": zstandard.compress, ".bz2": lambda data: bz2.compress(data, 1), ".xz": lzma.compress}
+PACKERS: dict[str, Pack] = {
+    ".gz": gzip.compress,
+    ".zst": zstandard.compress,
+    ".bz2": lambda data: bz2.compress(data, 1),
+    ".xz": lzma.compress,
+}
 LINES = [b'{"text": "%d"}\n' % (n * n * 7919 % 1_000_003) for n in range(30_000)]
 
 

@@ -88,7 +88,9 @@ def test_pieces_of_row_groups_number_their_rows_as_the_whole_file_does(tmp_path:
 def test_a_damaged_row_group_costs_its_rows_and_each_of_them_is_counted(tmp_path: Path, make_source: MakeSource) -> None:
     file = tmp_path / "a.parquet"
     table = pa.table({"text": [f"{n} " * 400 for n in range(30)]})
-    pq.write_table(table, file, row_group_size=10, compression="zstd", use_dictionary=False, write_statistics=False, write_page_checksum=True)
+    pq.write_table(
+        table, file, row_group_size=10, compression="zstd", use_dictionary=False, write_statistics=False, write_page_checksum=True
+    )
     column = pq.read_metadata(file).row_group(1).column(0)
     data = bytearray(file.read_bytes())
     data[column.data_page_offset + column.total_compressed_size // 2] ^= 0x01  # one bit

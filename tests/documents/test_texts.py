@@ -54,5 +54,7 @@ def test_html_becomes_its_main_text_or_is_dropped(tmp_path: Path, make_source: M
     pytest.importorskip("trafilatura", exc_type=ImportError)
     text_of = TextOf(make_source("*", html=True, text_column="page"), tmp_path)
     paragraph = "A long paragraph about the tides, which rise and fall twice a day along this coast. " * 3
-    assert text_of({"page": f"<html><body><article><p>{paragraph}</p></article></body></html>"}, "a", "1", None) == paragraph.strip()
+    assert (
+        text_of({"page": f"<html><body><article><p>{paragraph}</p></article></body></html>"}, "a", "1", None) == paragraph.strip()
+    )
     assert reason(text_of, {"page": "<html><body></body></html>"}) == ("html: no text", "holds no main text")
