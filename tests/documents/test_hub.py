@@ -1,4 +1,5 @@
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pellucid.core.errors import DataError
+from pellucid.core.errors import DataError, MissingExtraError
 from pellucid.documents.hub import find_shards, hub_inputs, is_local, split_hub
 from pellucid.documents.pieces import find_pieces, input_digests
 from pellucid.recipe.data import SourceConfig
@@ -71,6 +72,14 @@ def test_a_local_copy_is_known_by_its_files(repository: Path, tmp_path: Path, ma
     changed = input_digests([source], tmp_path)
     assert [name for name in before if before[name] != changed[name]] == ["web/sets/small/README.md"]
     assert hub_inputs(source, tmp_path)[1] == {}
+
+
+def test_without_the_library_the_extra_is_named(
+    repository: Path, tmp_path: Path, make_source: MakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match=r"reading \./sets/small needs the package datasets; .*pellucid\[hub\]"):
+        find_shards(make_source(None, hub="./sets/small"), tmp_path)
 
 
 def test_names_of_the_hub_and_folders_are_told_apart() -> None:

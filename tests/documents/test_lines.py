@@ -81,8 +81,7 @@ def test_json_values_are_found_in_arrays_and_one_after_the_other(
 def test_json_that_is_not_closed_gives_what_is_whole_and_then_says_so(text: str) -> None:
     found = []
     with pytest.raises(CutShortError, match="not closed") as caught:
-        for span in json_values([text.encode()], 100):
-            found.append(json.loads(span.data))
+        found.extend(json.loads(span.data) for span in json_values([text.encode()], 100))
     assert found == ([] if text == "[" else [{"a": 1}])
     assert text.endswith(caught.value.rest.decode())
 

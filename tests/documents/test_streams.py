@@ -1,14 +1,16 @@
 import bz2
 import gzip
 import lzma
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import zstandard
 
-from pellucid.core.errors import DataError
-from pellucid.documents.streams import CutShortError, chunks, is_corruption, open_bytes, open_raw, packing
+from pellucid.core.errors import DataError, MissingExtraError
+from pellucid.documents.streams import CutShortError, chunks, filesystem, is_corruption, open_bytes, open_raw, packing
 
 Pack = Callable[[bytes], bytes]
 PACKERS: dict[str, Pack] = {
@@ -83,6 +85,7 @@ def test_a_missing_file_is_an_error_and_not_damage(tmp_path: Path) -> None:
     assert not is_corruption(ConnectionResetError())
     assert is_corruption(OSError("Truncated compressed stream"))
     assert is_corruption(EOFError())
+    assert not is_corruption(pa.ArrowMemoryError("no room"))
 
 
 def test_urls_are_read_in_place_from_any_byte_and_failures_are_not_taken_for_damage(tmp_path: Path) -> None:
@@ -121,6 +124,12 @@ def test_urls_are_read_in_place_from_any_byte_and_failures_are_not_taken_for_dam
                 list(chunks("memory://streams/a.jsonl.gz"))
     finally:
         store.rm("/streams", recursive=True)
+
+
+def test_without_fsspec_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(MissingExtraError, match=r"reading s3://bucket/a needs the package fsspec; .*pellucid\[remote\]"):
+        filesystem("s3://bucket/a")
 
 
 def test_packing_goes_by_the_last_ending() -> None:

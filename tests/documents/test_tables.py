@@ -133,6 +133,26 @@ def test_one_huge_row_group_is_read_in_small_pieces(tmp_path: Path, make_source:
     assert peak < whole / 2
 
 
+def test_tables_behind_urls_are_read_in_place(tmp_path: Path, make_source: MakeSource) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    store = fsspec.filesystem("memory")
+    table = pa.table({"text": [f"{n}" for n in range(20)]})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=5)
+    with pa.ipc.new_file(str(tmp_path / "b.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    store.pipe({f"/tables/{name}": (tmp_path / name).read_bytes() for name in ("a.parquet", "b.arrow")})
+    try:
+        parquet, arrow = make_source("memory://tables/a.parquet"), make_source("memory://tables/b.arrow")
+        pieces = find_pieces(parquet, tmp_path, 1)
+        found = [item for piece in pieces for item in rows(parquet, tmp_path, piece)]
+        found += read_arrow(reading(arrow, tmp_path))
+    finally:
+        store.rm("/tables", recursive=True)
+    assert len(pieces) == 4
+    assert [item.fields["text"] for item in found if isinstance(item, Record)] == [f"{n}" for n in range(20)] * 2
+    assert found[-1].where == "memory:///tables/b.arrow:20"
+
+
 @pytest.mark.parametrize("form", ["file", "stream", "lz4"])
 def test_arrow_files_and_streams_are_read(tmp_path: Path, make_source: MakeSource, form: str) -> None:
     table = pa.table({"text": [f"{n}" for n in range(10_000)], "n": range(10_000)})
