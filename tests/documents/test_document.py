@@ -14,6 +14,6 @@ def test_half_a_surrogate_pair_has_no_digest() -> None:
         digest_text("\ud800")
 
 
-def test_a_document_has_exactly_the_columns_of_the_schema() -> None:
-    assert set(SCHEMA.names) == set(Document.__dataclass_fields__)
+def test_a_document_has_exactly_the_columns_of_the_schema_and_the_place_it_was_read_from() -> None:
+    assert {*SCHEMA.names, "where"} == set(Document.__dataclass_fields__)
     assert {str(kind) for kind in SCHEMA.types} == {"string"}

@@ -270,7 +270,10 @@ def test_one_bad_source_stops_the_stage_without_a_funnel_and_leaves_the_old_arti
     with building(path, Key("documents", 1, 0, {"version": 1})) as build:
         prepare_documents([good], tmp_path, DocumentsConfig(), build.path)
     whole = contents(path)
-    with pytest.raises(DataError, match=r"b\.txt is not UTF-8"), building(path, Key("documents", 1, 0, {"version": 2})) as build:
+    with (
+        pytest.raises(DataError, match=r"b\.txt, which is not UTF-8"),
+        building(path, Key("documents", 1, 0, {"version": 2})) as build,
+    ):
         prepare_documents([good, bad], tmp_path, DocumentsConfig(), build.path)
     assert contents(path) == whole
     assert not (build.path / "funnel.json").exists()

@@ -1,15 +1,23 @@
+import gzip
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pellucid.core.errors import DataError
 from pellucid.documents.document import Document, Dropped
-from pellucid.documents.reader import read_source
+from pellucid.documents.pieces import find_pieces
+from pellucid.documents.reader import UNUSABLE, check_usable, read_piece, read_source, unique_id
 from pellucid.recipe.data import SourceConfig
 
 MakeSource = Callable[..., SourceConfig]
@@ -30,7 +38,7 @@ def test_a_record_says_what_it_is_and_the_source_fills_in_the_rest(
     source = make_source("raw/*.jsonl", name="web", language="de", licence="CC0-1.0")
     assert documents(source, tmp_path) == [
         Document("17", "a", "web", "fr", "MIT", "https://example.org", sha256(b"a").hexdigest()),
-        Document("raw/a.jsonl:2", "b", "web", "de", "CC0-1.0", "raw/a.jsonl", sha256(b"b").hexdigest()),
+        Document("raw/a.jsonl@100", "b", "web", "de", "CC0-1.0", "raw/a.jsonl", sha256(b"b").hexdigest()),
     ]
 
 
@@ -43,10 +51,10 @@ def test_what_nobody_knows_is_said_in_the_standards_words(tmp_path: Path, make_s
 def test_ids_are_unique_in_a_source_even_when_its_files_number_alike(
     tmp_path: Path, make_source: MakeSource, write_jsonl: WriteJsonl
 ) -> None:
-    write_jsonl(tmp_path / "a.jsonl", [{"id": "1", "text": "a"}, {"id": "b.jsonl:2", "text": "b"}])
-    write_jsonl(tmp_path / "b.jsonl", [{"id": "1", "text": "c"}, {"text": "d"}, {"id": "1@b.jsonl:1", "text": "e"}])
+    write_jsonl(tmp_path / "a.jsonl", [{"id": "1", "text": "a"}, {"id": "b.jsonl@22", "text": "b"}])
+    write_jsonl(tmp_path / "b.jsonl", [{"id": "1", "text": "c"}, {"text": "d"}, {"id": "1@b.jsonl@0", "text": "e"}])
     ids = [document.id for document in documents(make_source("*.jsonl"), tmp_path)]
-    assert ids == ["1", "b.jsonl:2", "1@b.jsonl:1", "b.jsonl:2@b.jsonl:2", "1@b.jsonl:1@b.jsonl:3"]
+    assert ids == ["1", "b.jsonl@22", "1@b.jsonl@0", "b.jsonl@22@b.jsonl@22", "1@b.jsonl@0@b.jsonl@35"]
 
 
 def test_files_of_several_kinds_make_one_source_in_the_order_of_their_names(
@@ -92,13 +100,13 @@ def test_a_source_that_is_mostly_unusable_is_refused_with_counts_and_the_first_c
     write_jsonl(tmp_path / "a.jsonl", [*half, b"{"])
     with pytest.raises(DataError, match=r"2 of 3 records cannot be used, more than half \(invalid json: 1, no text: 1\)") as caught:
         list(read_source(make_source("a.jsonl"), tmp_path))
-    assert "a.jsonl:1, which has no field 'text' (its fields: content, url). Set text_column" in str(caught.value)
+    assert "a.jsonl@0, which has no field 'text' (its fields: content, url). Set text_column" in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n"])
 def test_files_without_a_record_are_an_empty_source(tmp_path: Path, make_source: MakeSource, content: bytes) -> None:
     (tmp_path / "a.jsonl").write_bytes(content)
-    with pytest.raises(DataError, match=r"source 'wiki' is empty: the files that match 'a\.jsonl' in .* hold no record"):
+    with pytest.raises(DataError, match=r"source 'wiki' is empty: what matches 'a\.jsonl' holds no record"):
         list(read_source(make_source("a.jsonl", name="wiki"), tmp_path))
 
 
@@ -109,4 +117,134 @@ def test_documents_of_one_byte_and_of_fifty_megabytes_are_documents(
     assert [len(document.text) for document in documents(make_source("a.jsonl"), tmp_path)] == [1, 25_000_000]
     short, long = read_source(make_source("a.jsonl"), tmp_path, max_bytes=49_999_999)
     assert isinstance(short, Document)
-    assert long == Dropped("longer than max_bytes", 50_000_000, "a.jsonl:2")
+    assert long == Dropped("longer than max_bytes", 50_000_000, "a.jsonl@13")
+
+
+LINE = st.one_of(
+    st.text(max_size=8).map(lambda text: orjson.dumps({"text": text})),
+    st.sampled_from(
+        [
+            *(b"", b"  ", b"\r", b"{", b"[1]", b"17", b"null", b'{"text": null}', b'{"text": ["a"]}', b'{"text": "\xff"}'),
+            *(b'{"id": "same", "text": "a"}', b'{"text": "cr"}\r', b"\xff\xfe", b'{"text": "\\ud800"}', b'{"text": "a\\nb"}'),
+        ]
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(lines=st.lists(LINE, max_size=14), bom=st.booleans(), last=st.booleans())
+def test_the_records_of_a_jsonl_are_the_same_however_it_is_cut_and_each_comes_once(
+    lines: list[bytes], bom: bool, last: bool
+) -> None:
+    content = b"\xef\xbb\xbf" * bom + b"\n".join(lines) + b"\n" * last
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        (base / "a.jsonl").write_bytes(content)
+        source = SourceConfig(name="s", path="a.jsonl", weight=1, category="Web")
+
+        def read(piece_bytes: int) -> list[tuple[Any, ...]]:
+            found: list[tuple[Any, ...]] = []
+            for piece in find_pieces(source, base, piece_bytes):
+                for item in read_piece(source, piece, base, 1000):
+                    kind = (item.id, item.text) if isinstance(item, Document) else (item.reason, item.bytes, item.detail, item.raw)
+                    found.append((item.where, *kind))
+            return found
+
+        whole = read(10**9)
+        assert [read(size) for size in (1, 2, 7, 23, 64)] == [whole] * 5
+        assert len({where for where, *_ in whole}) == len(whole)
+        filled = [line for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
+        # A file that begins with UTF-16's mark is wide as a whole; elsewhere each line that is not blank is one record.
+        assert len(whole) == len(filled)
+
+
+def test_pages_are_documents_with_their_names_for_ids(tmp_path: Path, make_source: MakeSource) -> None:
+    pytest.importorskip("trafilatura", exc_type=ImportError)
+    paragraph = "A long paragraph about the tides, which rise and fall twice a day along this coast. " * 3
+    (tmp_path / "a.html").write_text(f"<html><body><article><p>{paragraph}</p></article></body></html>")
+    (tmp_path / "b.html").write_text("<html></html>")
+    (tmp_path / "c.html").write_bytes(b"<p>\xff</p>")
+    document, empty, broken = read_source(make_source("*.html"), tmp_path)
+    assert isinstance(document, Document)
+    assert (document.id, document.text) == ("a.html", paragraph.strip())
+    assert empty == Dropped("html: no text", 13, "b.html", "holds no main text")
+    assert isinstance(broken, Dropped)
+    assert broken.reason == "not utf-8"
+
+
+def test_a_corrupt_record_stops_the_stage_where_the_recipe_says_so(
+    tmp_path: Path, make_source: MakeSource, write_jsonl: WriteJsonl
+) -> None:
+    for bad, message in (
+        (
+            b"{oops",
+            r"a\.jsonl@13 is not JSON\. Fetch or make a\.jsonl again, .*, or set on_corrupt: set_aside",
+        ),
+        (b'{"text": "\xff"}', r"a\.jsonl@13 is not UTF-8: byte offset 23 \(byte 0xff\)\. Convert it .*iconv"),
+        (b'{"txt": "x"}', r"a\.jsonl@13 has no field 'text' \(its fields: txt\)\. Set text_column"),
+    ):
+        write_jsonl(tmp_path / "a.jsonl", [{"text": "x"}, bad, {"text": ""}])
+        with pytest.raises(DataError, match=message):
+            list(read_source(make_source("a.jsonl", on_corrupt="stop"), tmp_path))
+    write_jsonl(tmp_path / "a.jsonl", [{"text": "x"}, {"text": ""}])
+    assert len(list(read_source(make_source("a.jsonl", on_corrupt="stop"), tmp_path))) == 2
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_source_in_another_encoding_is_refused_with_the_command_that_makes_it_utf8(
+    tmp_path: Path, make_source: MakeSource, packed: bool, encoding: str
+) -> None:
+    if shutil.which("iconv") is None:
+        pytest.skip("iconv is not installed")
+    name = "a file.jsonl.gz" if packed else "a file.jsonl"
+    data = "".join(f'{{"text": "Grüße {n}"}}\n' for n in range(20)).encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(data) if packed else data)
+    with pytest.raises(DataError, match=r"20 of 20 records cannot be used, more than half \(not utf-8: 20\)") as caught:
+        list(read_source(make_source("a*"), tmp_path))
+    command = str(caught.value).rpartition("is another): ")[2]
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    assert [document.text for document in documents(make_source(f"utf8.{name}"), tmp_path)] == [f"Grüße {n}" for n in range(20)]
+
+
+def test_a_source_is_judged_by_its_counts_over_all_pieces(make_source: MakeSource) -> None:
+    source = make_source("a.jsonl")
+    first = Dropped("invalid json", 5, "a.jsonl@7", "is not JSON")
+    check_usable(source, 10, {"invalid json": 3, "empty text": 2, "longer than max_bytes": 5}, first)
+    check_usable(source, 10, {"html: no text": 9, "shorter than min_bytes": 1}, None)
+    with pytest.raises(DataError, match=r"6 of 10 records cannot be used, more than half \(empty text: 2, invalid json: 4\)"):
+        check_usable(source, 10, {"invalid json": 4, "empty text": 2}, first)
+    with pytest.raises(DataError, match=r"unreadable file: 1\)\. The first is b\.parquet, which .* Fetch or make b\.parquet again"):
+        check_usable(source, 1, {"unreadable file": 1}, Dropped("unreadable file", 9, "b.parquet", "cannot be read"))
+    with pytest.raises(DataError, match=r"not utf-8: 1\)\. The first is b\.parquet:3, which .* Fetch or make b\.parquet again"):
+        check_usable(source, 1, {"not utf-8": 1}, Dropped("not utf-8", 9, "b.parquet:3", "is not UTF-8"))
+    missed = Dropped("template: field missing", 9, "a.jsonl@0", "has no field 'q'")
+    with pytest.raises(DataError, match=r"has no field 'q'\. Choose a template whose fields the records have"):
+        check_usable(source, 1, {"template: field missing": 1}, missed)
+    with pytest.raises(DataError, match="the data set 'owner/name', split 'train' holds no record"):
+        check_usable(make_source(None, hub="owner/name"), 0, {}, None)
+    assert "longer than max_bytes" not in UNUSABLE
+
+
+def test_the_phrasing_of_a_record_depends_on_seed_source_and_id_alone(
+    tmp_path: Path, make_source: MakeSource, write_jsonl: WriteJsonl
+) -> None:
+    records = [{"id": f"r{n}", "question": "q", "answer": "a"} for n in range(60)]
+    write_jsonl(tmp_path / "a.jsonl", records)
+    write_jsonl(tmp_path / "b.jsonl", records[::-1])
+
+    def by_id(path: str, seed: int, name: str = "web") -> dict[str, str]:
+        source = make_source(path, name=name, template="open_questions")
+        found = list(read_source(source, tmp_path, seed=seed))
+        return {item.id: item.text for item in found if isinstance(item, Document)}
+
+    first = by_id("a.jsonl", 1)
+    assert len(set(first.values())) == 3
+    assert by_id("b.jsonl", 1) == first
+    assert by_id("a.jsonl", 2) != first
+    assert by_id("a.jsonl", 1, "other") != first
+
+
+def test_an_id_that_was_seen_before_takes_its_place_along() -> None:
+    ids: set[str] = set()
+    assert [unique_id("a", where, ids) for where in ("f:1", "f:2", "f:2")] == ["a", "a@f:2", "a@f:2@f:2"]

@@ -73,6 +73,16 @@ Problems = Callable[..., list[Problem]]
         (["documents.min_bytes=10", "documents.max_bytes=5"], "documents.min_bytes", "got 10; must be at most max_bytes = 5", ""),
         (["sources.wiki.hub=a/b"], "sources[0]", "has both path and hub; must have exactly one", ""),
         (["sources.wiki.path=null"], "sources[0]", "has neither path nor hub", ""),
+        (["sources.wiki.split=test"], "sources[0].split", "got 'test'; files have no splits", "leave it out"),
+        (["sources.wiki.revision=v1"], "sources[0].revision", "got 'v1'; only a data set on the hub has one", "leave it out"),
+        (
+            ["sources.wiki.template=sentiment", "sources.wiki.text_column=body"],
+            "sources[0].text_column",
+            "got 'body'; is not used, because template makes the text",
+            "leave out one of the two; in a template the field is written {body}",
+        ),
+        (["sources.wiki.template=sentiment", "sources.wiki.html=true"], "sources[0].html", "got true; a template's text", ""),
+        (['sources.wiki.template=" "'], "sources[0].template", "got ''; must be a text with {fields}", ""),
         (["sources.wiki.path=' '"], "sources[0].path", "got ''", ""),
         (
             ["train.0.schedule.warmup_steps=400"],

@@ -44,6 +44,21 @@ def test_source_paths_start_from_the_file_that_names_them(write: Write, tmp_path
     assert second["d"]["path"] == "own.txt"
 
 
+def test_folders_and_templates_start_from_the_file_that_names_them_and_urls_stay(write: Write) -> None:
+    sources = [
+        "{name: a, hub: ./copy, template: t.yaml}",
+        "{name: b, hub: ../copy:en, template: sentiment}",
+        "{name: c, hub: owner/name}",
+        "{name: d, path: 's3://bucket/*.parquet', template: '{a} t.yaml'}",
+    ]
+    write("sources:\n" + "".join(f"  - {source}\n" for source in sources), "base/r.yaml")
+    a, b, c, d = plain(read_chain(write("extends: base/r.yaml\n", "child.yaml"))[0])["sources"]
+    assert (a["hub"], a["template"]) == ("./base/copy", "base/t.yaml")
+    assert (b["hub"], b["template"]) == ("./copy:en", "sentiment")
+    assert c["hub"] == "owner/name"
+    assert (d["path"], d["template"]) == ("s3://bucket/*.parquet", "{a} t.yaml")
+
+
 def test_first_weights_start_from_the_file_that_names_them(write: Write) -> None:
     write("train:\n  - {name: a, init_from: weights/hf}\n  - {name: b, init_from: null}\n", "base/r.yaml")
     path = write("extends: ../base/r.yaml\ntrain: {b: {init_from: own.gguf}}\n", "child/r.yaml")

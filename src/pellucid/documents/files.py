@@ -136,13 +136,12 @@ def _remote(source: SourceConfig, url: str) -> list[InputFile]:
         found = {}
     except Exception as error:
         raise unreachable(url, error) from error
-    files = [
-        InputFile(
-            str(system.unstrip_protocol(name)), str(system.unstrip_protocol(name)), int(about.get("size") or 0), _version(about)
-        )
-        for name, about in sorted(found.items())
-        if about.get("type", "file") == "file"
-    ]
+    files = []
+    for name, about in sorted(found.items()):
+        if about.get("type", "file") == "file":
+            address = str(system.unstrip_protocol(name))
+            shown = address.partition("?")[0]  # what follows may be a signature
+            files.append(InputFile(address, shown, int(about.get("size") or 0), _version(about)))
     if not files:
         raise DataError(f"source {source.name!r} is empty: nothing is at {url}; correct its path (a file, a folder or a glob)")
     return files

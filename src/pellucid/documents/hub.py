@@ -109,10 +109,9 @@ def _find(source: SourceConfig, base: Path) -> _Place:
 def open_split(source: SourceConfig, file: str, subset: str | None) -> tuple[Any, list[str]]:
     """Return a split as an iterable data set, and the files it is made of."""
     with hub_is_explained(source):
-        return _open(file, subset, source.split)
+        return (_open_once if file.startswith(_PREFIX) else _open)(file, subset, source.split)
 
 
-@lru_cache(maxsize=8)
 def _open(file: str, subset: str | None, split: str) -> tuple[Any, list[str]]:
     from datasets import load_dataset_builder
 
@@ -122,6 +121,10 @@ def _open(file: str, subset: str | None, split: str) -> tuple[Any, list[str]]:
     builder = load_dataset_builder(repository, subset, revision=commit)
     files = (builder.config.data_files or {}).get(split, [])
     return builder.as_streaming_dataset(split), [str(one) for one in files]
+
+
+# A commit does not change, and every piece of it would ask the hub for the list of its files again; a folder may change.
+_open_once = lru_cache(maxsize=8)(_open)
 
 
 @contextmanager
@@ -135,7 +138,7 @@ def hub_is_explained(source: SourceConfig) -> Iterator[None]:
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
         kind = {cls.__name__ for cls in type(error).__mro__}
-        if kind & {"GatedRepoError"} or "gated" in said.lower():
+        if kind & {"GatedRepoError"} or "is a gated dataset" in said:
             fix = f"Accept its terms at https://huggingface.co/datasets/{source.hub}, then set HF_TOKEN or run: hf auth login"
         elif kind & {"RevisionNotFoundError"}:
             fix = f"Correct revision, which is {source.revision!r}"

@@ -116,6 +116,7 @@ class _Values:
             elif mark in b"{[":
                 self._depth += 1
                 if self._depth == base == 1 and not self.finished:
+                    self._pending.take(0)  # blanks before the array
                     begin = position
                     self._start = self._at + position
             else:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -106,9 +107,7 @@ def _read_json(reading: Reading) -> Iterator[Record | Dropped]:
     """An element of an array is a record, or a value of those that stand one after the other; many such files are lines."""
     file = reading.piece.file
     wide = _is_wide(file)
-    first = next(lines(chunks(file), reading.limit), None) if not wide else None
-    is_lines = first is not None and not first.cut and first.data.removeprefix(_BOM).lstrip()[:1] == b"{" and _parses(first.data)
-    spans = lines(chunks(file), reading.limit) if is_lines or wide else json_values(chunks(file), reading.limit)
+    spans = lines(chunks(file), reading.limit) if wide or _is_lines(reading) else json_values(chunks(file), reading.limit)
     number = 0
     with _cut_short_is_kept(reading) as cut:
         for number, span in enumerate(spans, start=1):
@@ -149,12 +148,18 @@ def _parse(line: bytes) -> Any:
         return json.loads(line.decode())
 
 
-def _parses(line: bytes) -> bool:
+def _is_lines(reading: Reading) -> bool:
+    """Tell whether a .json file holds lines: it begins with an object that ends where its line does."""
+    parts = chunks(reading.piece.file)
     try:
-        _parse(line.removeprefix(_BOM))
-    except (ValueError, RecursionError):
+        head = next(parts, b"")
+        if not head.removeprefix(_BOM).lstrip().startswith(b"{"):
+            return False
+        first = next(lines(chain([head], parts), reading.limit))
+        _parse(first.data.removeprefix(_BOM))
+    except (ValueError, RecursionError, CutShortError):
         return False
-    return True
+    return not first.cut
 
 
 def _is_wide(file: str) -> bool:
@@ -224,13 +229,13 @@ def _read_csv(reading: Reading) -> Iterator[Record | Dropped]:
                 reason = "longer than max_bytes" if "field limit" in str(error) else "invalid csv"
                 yield Dropped(reason, feed.size, reading.where(number), f"is not CSV ({error})", feed.raw)
                 continue
-            if not row:
+            if not row and not feed.is_cut:
                 continue
-            if header is None:
+            if header is None and not feed.is_cut:
                 header = _csv_header(reading, row)
                 continue
             number += 1
-            yield _csv_row(header, row, reading.where(number), feed)
+            yield _csv_row(header or [], row, reading.where(number), feed)
     if cut.error is not None:
         yield _cut_short(reading.where(number + 1), feed.size + cut.error.size, cut.error.rest[:RAW_BYTES], cut.error)
 

@@ -1,6 +1,7 @@
 """Records that could not be read, kept on disk to be looked at: a line of JSON each."""
 
 import base64
+import codecs
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -15,8 +16,8 @@ __all__ = ["SetAside"]
 class SetAside:
     """Writes dropped records to a .jsonl file, which is made when the first one comes. The same records give the same bytes.
 
-    A line holds `reason`, `where`, `bytes` (the record's true size), `detail`, and its beginning: as `raw` where that is UTF-8, else
-    as `raw_base64`.
+    A line holds `reason`, `where`, `bytes` (the record's true size), `detail`, and its beginning: as `raw` where that is UTF-8,
+    else as `raw_base64`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,7 +28,8 @@ class SetAside:
         """Add one record."""
         line = {"reason": dropped.reason, "where": dropped.where, "bytes": dropped.bytes, "detail": dropped.detail}
         try:
-            line["raw"] = dropped.raw.decode()
+            # Incremental, because the cut may have gone through the last letter.
+            line["raw"] = codecs.getincrementaldecoder("utf-8")().decode(dropped.raw)
         except UnicodeDecodeError:
             line["raw_base64"] = base64.b64encode(dropped.raw).decode()
         if self._file is None:

@@ -40,6 +40,8 @@ def packing(path: str) -> str | None:
 
 def is_corruption(error: BaseException) -> bool:
     """Tell damaged content from a system, disk or network that failed: their errors carry an errno, or are no decoder's."""
+    if isinstance(error, MemoryError):
+        return False
     if isinstance(error, OSError):
         return type(error) is OSError and error.errno is None
     return isinstance(error, pa.ArrowException | lzma.LZMAError | EOFError | UnicodeDecodeError)
@@ -102,7 +104,10 @@ class _Explained(io.RawIOBase):
         return bool(self._stream.seekable())
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return int(self._stream.seek(offset, whence))
+        try:
+            return int(self._stream.seek(offset, whence))
+        except Exception as error:  # a server that does not give ranges
+            raise unreachable(self._path, error) from error
 
     def tell(self) -> int:
         return int(self._stream.tell())
