@@ -89,7 +89,10 @@ def test_pieces_of_a_sentencepiece_model_are_the_words_of_the_language_model(tmp
     vocabulary = sorted(set(pieces))
     lines = [f"-{0.5 + 0.1 * number:.1f}\t{piece}" for number, piece in enumerate(vocabulary)]
     unigrams = "\n".join(["-2\t<unk>", "0\t<s>", "-0.9\t</s>", *lines])
-    (tmp_path / "pieces.arpa").write_text(f"\\data\\\nngram 1={len(lines) + 3}\n\n\\1-grams:\n{unigrams}\n\n\\end\\\n")
+    counts = f"ngram 1={len(lines) + 3}\nngram 2=1"
+    bigrams = "-0.1\t<s> </s>"  # a model needs some
+    arpa = f"\\data\\\n{counts}\n\n\\1-grams:\n{unigrams}\n\n\\2-grams:\n{bigrams}\n\n\\end\\\n"
+    (tmp_path / "pieces.arpa").write_text(arpa)
     step = PerplexityStep(step="perplexity", model="pieces.arpa", sentencepiece="sp.model")
     log10 = sum(-(0.5 + 0.1 * vocabulary.index(piece)) for piece in pieces) - 0.9
     assert Perplexity(step, tmp_path)("The cat") == pytest.approx(10 ** (-log10 / (len(pieces) + 1)), rel=1e-5)
