@@ -8,6 +8,7 @@ changed, never a word. What is found in the pocket corpus without planting is li
 """
 
 import argparse
+import itertools
 import random
 import re
 import statistics
@@ -53,9 +54,13 @@ def rates(megabytes: float, work: Callable[[], object], runs: int) -> dict[str, 
 
 
 def disguise(text: str, rng: random.Random) -> str:
-    """Change case, line breaks and punctuation, never a word."""
+    """Change case, line breaks and punctuation, never a word (capitals of ß or µ are other letters)."""
     words = re.split(r"\s+", text.strip())
-    return "".join(rng.choice([word, word.upper(), word.lower()]) + rng.choice([" ", "\n", ",  ", " - ", "\t*"]) for word in words)
+    return "".join(
+        rng.choice([word, word.upper() if word.upper().lower() == word.lower() else word, word.lower()])
+        + rng.choice([" ", "\n", ",  ", " - ", "\t*"])
+        for word in words
+    )
 
 
 def main() -> None:
@@ -132,7 +137,7 @@ def _word_counts(questions: list[str]) -> list[range]:
     counts = []
     for begin in range(0, len(questions), 4096):
         offsets = hash_words(questions[begin : begin + 4096]).offsets_N1.tolist()
-        counts += [range(first, last) for first, last in zip(offsets[:-1], offsets[1:], strict=True)]
+        counts += [range(first, last) for first, last in itertools.pairwise(offsets)]
     return counts
 
 
