@@ -45,7 +45,7 @@ class LanguageStep(Section):
     step: Literal["language"] = Field(description="This step: language identification.")
     keep: tuple[str, ...] | None = Field(None, description="ISO 639-1 codes to keep; null keeps all and only records the language.")
     min_score: float = Field(
-        0.65, ge=0, le=1, description="Drop documents whose best language is less certain than this (FineWeb)."
+        0.65, ge=0, le=1, description="A language less certain than this is not recorded; with keep, the document goes (FineWeb)."
     )
     trust_record: bool = Field(False, description="Believe a language that the record itself names, and do not look.")
 

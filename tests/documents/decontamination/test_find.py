@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.documents.cleaning.batch import TextBatch
+from pellucid.documents.decontamination import find
 from pellucid.documents.decontamination.files import read_benchmarks
 from pellucid.documents.decontamination.find import Hit, apply, find_hits
 from pellucid.documents.decontamination.index import build_index, load_index
@@ -53,6 +54,17 @@ def test_words_do_not_join_across_documents() -> None:
     index = build_index([Item("b", 0, (SHORT,))], CONFIG)
     documents = batch(SHORT[:20], SHORT[20:])
     assert apply(documents, index) == []
+
+
+def test_a_text_that_repeats_the_beginning_of_many_items_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = "which of these is the right answer to the question"
+    items = [Item("b", number, (f"{prompt} {name} {name} {name}",)) for number, name in enumerate(["red", "blue", "green"])]
+    index = build_index(items, CONFIG)
+    texts = [f"{prompt}. {prompt} green green green. " * 5, f"{prompt} red red red"]
+    whole = apply(batch(*texts), index)
+    monkeypatch.setattr(find, "_GRAMS_AT_ONCE", 2)
+    assert apply(batch(*texts), index) == whole
+    assert [(hit.row, hit.number) for hit in whole] == [(0, 2)] * 5 + [(1, 0)]
 
 
 def test_documents_that_are_gone_are_not_looked_at() -> None:
@@ -100,7 +112,11 @@ def test_hits_are_exactly_the_runs_in_common(items: list[list[str]], texts: list
 def disguise(text: str, rng: random.Random) -> str:
     """Change case, line breaks and punctuation, never a word."""
     words = re.split(r"\s+", text.strip())
-    return "".join(rng.choice([word, word.upper(), word.lower()]) + rng.choice([" ", "\n", ",  ", " - ", "\t*"]) for word in words)
+    return "".join(
+        rng.choice([word, word.upper() if word.upper().lower() == word.lower() else word, word.lower()])
+        + rng.choice([" ", "\n", ",  ", " - ", "\t*"])
+        for word in words
+    )
 
 
 @pytest.mark.skipif(not BENCH.is_dir(), reason="no shared benchmarks beside this checkout")

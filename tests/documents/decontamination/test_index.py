@@ -51,6 +51,16 @@ def test_words_that_many_items_share_are_nobodys_unless_nothing_else_is_left_of_
     assert not index.lost
 
 
+def test_a_long_question_that_many_items_are_is_told_once_and_none_of_them_is_lost() -> None:
+    items = [
+        Item("dyck", number, (f"complete the rest of the sequence {bracket}",), (f"row {number}",))
+        for number, bracket in enumerate("([{<")
+    ]
+    index = build_index(items, CONFIG)
+    assert grams(index) == [(0, 6)]
+    assert not index.lost
+
+
 def test_items_that_are_the_same_in_two_files_count_once() -> None:
     items = [Item(f"copy {number}", 0, ("never train on these words please",)) for number in range(5)]
     assert grams(build_index(items, CONFIG)) == [(item, 5) for item in range(5) for _ in range(2)]

@@ -1,5 +1,6 @@
 """Where documents hold a benchmark's words; such documents are dropped and every hit is told."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ __all__ = ["Hit", "Hits", "apply", "find_hits"]
 
 _CHARS_AT_ONCE = 2_000_000  # some 60 bytes of memory each while words are hashed
 _WORDS_AT_ONCE = 1 << 18  # what fits into a processor's cache together with its hashes
+_GRAMS_AT_ONCE = 1 << 20
 _DETAIL_CHARS = 200
 
 
@@ -51,16 +53,13 @@ def find_hits(words: Words, index: NgramIndex) -> Hits:
     first_C = np.searchsorted(index.anchors_G, anchor_C, side="left")
     grams_C = np.searchsorted(index.anchors_G, anchor_C, side="right") - first_C
     at_C, first_C, grams_C = at_C[grams_C > 0], first_C[grams_C > 0], grams_C[grams_C > 0]
-    # One row for each gram that begins like the document does here.
-    at_P = np.repeat(at_C, grams_C)
-    gram_P = np.arange(int(grams_C.sum())) - np.repeat(np.cumsum(grams_C) - grams_C, grams_C) + np.repeat(first_C, grams_C)
-    document_P = np.searchsorted(words.offsets_N1, at_P, side="right") - 1
-    start_P, size_P = index.start_G[gram_P], index.words_G[gram_P].astype(np.int64)
-    equal_P = at_P + size_P <= words.offsets_N1[document_P + 1]
-    for place in range(int(size_P.max(initial=0))):
-        row_Q = np.flatnonzero(equal_P & (place < size_P))
-        equal_P[row_Q] = words.keys_W[at_P[row_Q] + place] == index.keys_K[start_P[row_Q] + place]
-    return _merge(words, document_P[equal_P], at_P[equal_P], size_P[equal_P], index.item_G[gram_P[equal_P]].astype(np.int64))
+    # A text that repeats the beginning of thousands of items must not take all memory.
+    group_C = np.cumsum(grams_C) // _GRAMS_AT_ONCE
+    bounds = [0, *(np.flatnonzero(np.diff(group_C)) + 1).tolist(), len(at_C)]
+    parts = [
+        _verify(words, index, at_C[begin:end], first_C[begin:end], grams_C[begin:end]) for begin, end in itertools.pairwise(bounds)
+    ]
+    return _merge(words, index, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
 
 
 def apply(batch: TextBatch, index: NgramIndex) -> list[Hit]:
@@ -106,10 +105,26 @@ def _candidates(keys_W: NDArray[np.uint64], index: NgramIndex) -> NDArray[np.int
     return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 
 
-def _merge(
-    words: Words, document_P: NDArray[np.int64], at_P: NDArray[np.int64], size_P: NDArray[np.int64], item_P: NDArray[np.int64]
-) -> Hits:
+def _verify(
+    words: Words, index: NgramIndex, at_C: NDArray[np.int64], first_C: NDArray[np.int64], grams_C: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the words at which a whole gram stands, and the gram; candidate c has the grams from `first_C[c]` on."""
+    # One row for each gram that begins like the document does here.
+    at_P = np.repeat(at_C, grams_C)
+    gram_P = np.arange(len(at_P)) + np.repeat(first_C - np.cumsum(grams_C) + grams_C, grams_C)
+    start_P, size_P = index.start_G[gram_P], index.words_G[gram_P].astype(np.int64)
+    end_P = words.offsets_N1[np.searchsorted(words.offsets_N1, at_P, side="right")]
+    equal_P = at_P + size_P <= end_P
+    for place in range(int(size_P.max(initial=0))):
+        row_Q = np.flatnonzero(equal_P & (place < size_P))
+        equal_P[row_Q] = words.keys_W[at_P[row_Q] + place] == index.keys_K[start_P[row_Q] + place]
+    return at_P[equal_P], gram_P[equal_P]
+
+
+def _merge(words: Words, index: NgramIndex, at_P: NDArray[np.int64], gram_P: NDArray[np.int64]) -> Hits:
     """Join the grams of one item that overlap in a document."""
+    document_P = np.searchsorted(words.offsets_N1, at_P, side="right") - 1
+    size_P, item_P = index.words_G[gram_P].astype(np.int64), index.item_G[gram_P].astype(np.int64)
     order_P = np.lexsort((size_P, at_P, item_P, document_P))
     document_P, at_P, size_P, item_P = document_P[order_P], at_P[order_P], size_P[order_P], item_P[order_P]
     runs: list[list[int]] = []

@@ -5,7 +5,7 @@ words. These bounds, and that grams shared by more than ten are not told apart f
 al. 2020, Appendix C), which counts the sharing in training documents; here it is counted in benchmark items, so that the verdict
 on a document does not depend on the others. Runs of n words with hardly a word of letters among them (counting, tables of numbers,
 alphabets) are nobody's either. An item whose long question is left without a gram (the brackets of Dyck languages are no words)
-is told by the whole question.
+is told by the whole question, under the first item's number where several share it.
 
 Every gram is found by the hash of its first 8 words, its anchor, whatever its length, and then compared word by word.
 """
@@ -87,7 +87,8 @@ def build_index(items: Sequence[Item], config: DecontaminateConfig) -> NgramInde
     # A long question without a gram of its own is told by all of its words.
     told_X = np.zeros(len(grams.count_X), dtype=bool)
     told_X[grams.text_G[kept.rare_G]] = True
-    whole_X = np.flatnonzero(grams.first_X & ~told_X & (grams.count_X >= config.ngram_words))
+    alike_X = np.flatnonzero(grams.first_X & ~told_X & (grams.count_X >= config.ngram_words))
+    whole_X = _different(keys_K, grams, alike_X)
     text_G = np.concatenate((grams.text_G[kept.once_G], whole_X))
     start_G = np.concatenate((grams.start_G[kept.once_G], grams.offsets_X[whole_X]))
     words_G = np.concatenate((grams.words_G[kept.once_G], grams.count_X[whole_X]))
@@ -98,7 +99,7 @@ def build_index(items: Sequence[Item], config: DecontaminateConfig) -> NgramInde
     names = tuple(dict.fromkeys(item.benchmark for item in items))
     place = {name: number for number, name in enumerate(names)}
     told_I = np.zeros(len(items), dtype=bool)
-    told_I[item_G] = True
+    told_I[item_G] = told_I[grams.item_X[alike_X]] = True
     return NgramIndex(
         anchors_G=anchors_G[order_G],
         start_G=start_G[order_G].astype(np.int64),
@@ -220,6 +221,15 @@ def _words_of(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.bool
         spelt.append((words.end_W - words.begin_W > 1) & ~digit_W | (first_W >= _FIRST_SPACELESS))
         counts.append(np.diff(words.offsets_N1))
     return np.concatenate(keys), np.concatenate(spelt), np.cumsum(np.concatenate(counts))
+
+
+def _different(keys_K: NDArray[np.uint64], grams: _Grams, texts_X: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return those of the texts whose words no earlier one has."""
+    first: dict[bytes, int] = {}
+    for text in texts_X.tolist():
+        begin = grams.offsets_X[text]
+        first.setdefault(keys_K[begin : begin + grams.count_X[text]].tobytes(), text)
+    return np.array(list(first.values()), dtype=np.int64)
 
 
 def _firsts(hash_G: NDArray[np.uint64], item_G: NDArray[np.int64]) -> NDArray[np.int64]:
