@@ -127,7 +127,7 @@ QUESTION = "A farmer keeps seventeen geese and twelve ducks beside the mill how 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three sources of real sentences in several languages, with repeated texts, near copies, a planted question and broken records."""
+    """Three sources of real text in three languages, with repeated texts, near copies, a planted question and broken records."""
     folder = tmp_path_factory.mktemp("corpus")
     pocket = Path(__file__).parents[2] / "corpora" / "pocket"
     texts = []

@@ -33,7 +33,8 @@ documents:
   near_dedup: null
 model: {preset: pocket, context_tokens: 300}
 train:
-  - {name: pretrain, length_tokens: 1e6, batch_tokens: 4097, seq_tokens: 256, micro_seqs: 16, schedule: {kind: constant, peak_lr: 1e-3}}
+  - {name: pretrain, length_tokens: 1e6, batch_tokens: 4097, seq_tokens: 256, micro_seqs: 16,
+     schedule: {kind: constant, peak_lr: 1e-3}}
 """
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from pellucid.recipe.check_documents import document_sizes, source_selection
 from pellucid.recipe.check_launch import check_launch
 from pellucid.recipe.check_mixture import source_amount, stage_packing, stage_weights
 from pellucid.recipe.check_near_dedup import near_dedup_bands
@@ -154,13 +155,6 @@ def evaluation_window(recipe: Recipe) -> Iterator[Finding]:
         )
 
 
-def document_sizes(recipe: Recipe) -> Iterator[Finding]:
-    """Some size is allowed."""
-    smallest, largest = recipe.documents.min_bytes, recipe.documents.max_bytes
-    if smallest > largest:
-        yield Finding(("documents", "min_bytes"), f"got {smallest}; must be at most max_bytes = {largest}")
-
-
 def source_place(source: SourceConfig, loc: Loc) -> Iterator[Finding]:
     """A source is files or a data set on the hub."""
     if (source.path is None) == (source.hub is None):
@@ -300,6 +294,7 @@ RULES: tuple[Rule, ...] = (
     evaluation_window,
     document_sizes,
     near_dedup_bands,
+    source_selection,
 )
 SOURCE_RULES: tuple[SourceRule, ...] = (source_place, source_text)
 STAGE_RULES: tuple[StageRule, ...] = (

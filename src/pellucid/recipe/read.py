@@ -105,15 +105,41 @@ def _pop_extends(tree: dict[str, Node]) -> Leaf | None:
 
 def _rebase_paths(tree: dict[str, Node], folder: Path, base: Path) -> None:
     """Make relative paths that were written in `folder` start from `base`."""
-    for section, key in (("sources", "path"), ("sources", "hub"), ("sources", "template"), ("train", "init_from")):
-        named = tree.get(section)
-        items = named.values() if isinstance(named, dict) else named if isinstance(named, list) else ()
-        for item in items:
-            path = item.get(key) if isinstance(item, dict) else None
-            if isinstance(item, dict) and isinstance(path, Leaf) and isinstance(path.value, str) and _is_path(key, path.value):
-                moved = os.path.relpath(folder / path.value, base)
-                # A data set is a local folder only where it is written as one.
-                item[key] = Leaf(moved if key != "hub" or moved.startswith(".") else f"./{moved}", path.origin, path.place)
+    documents = tree.get("documents")
+    for source in _items(tree.get("sources")):
+        _move(source, ("path", "hub", "template"), folder, base)
+        for step in _items(source.get("clean")):
+            _move(step, ("model", "sentencepiece"), folder, base)
+    if isinstance(documents, dict):
+        for step in _items(documents.get("clean")):
+            _move(step, ("model", "sentencepiece"), folder, base)
+        if isinstance(decontaminate := documents.get("decontaminate"), dict):
+            _move(decontaminate, ("benchmarks",), folder, base)
+    for stage in _items(tree.get("train")):
+        _move(stage, ("init_from",), folder, base)
+
+
+def _items(node: Node | None) -> list[dict[str, Node]]:
+    """Return the mappings in a list, or in a mapping of names."""
+    items = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return [item for item in items if isinstance(item, dict)]
+
+
+def _move(section: dict[str, Node], keys: tuple[str, ...], folder: Path, base: Path) -> None:
+    for key in keys:
+        node = section.get(key)
+        if isinstance(node, list):
+            section[key] = [_moved(key, one, folder, base) for one in node]
+        elif node is not None:
+            section[key] = _moved(key, node, folder, base)
+
+
+def _moved(key: str, node: Node, folder: Path, base: Path) -> Node:
+    if not isinstance(node, Leaf) or not isinstance(node.value, str) or not _is_path(key, node.value):
+        return node
+    moved = node.value if Path(node.value).is_absolute() else os.path.relpath(folder / node.value, base)
+    # A data set is a local folder only where it is written as one.
+    return Leaf(moved if key != "hub" or moved.startswith(".") else f"./{moved}", node.origin, node.place)
 
 
 def _is_path(key: str, value: str) -> bool:

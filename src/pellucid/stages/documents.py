@@ -1,27 +1,53 @@
 """Raw sources → `documents/`: every record kept, held out or dropped by reason, and counted."""
 
+from pathlib import Path
+
 from pellucid.core.artifacts import Build, Key
+from pellucid.core.files import sha256_file
 from pellucid.core.units import format_bytes, format_count
+from pellucid.documents.decontamination.files import find_benchmarks
 from pellucid.documents.pieces import input_digests
 from pellucid.documents.prepare import prepare_documents
+from pellucid.recipe.cleaning import PerplexityStep
+from pellucid.recipe.recipe import Recipe
 from pellucid.stages.stage import Context, Stage
 
 __all__ = ["DOCUMENTS"]
 
 
+# What decides how documents are sampled, or who does the work, and no byte of them.
+_SAMPLING = {"weight", "epochs", "max_epochs", "available_tokens", "category"}
+_SHARING = {"workers", "engine"}
+
+
 def _key(context: Context) -> Key:
     recipe, base = context.recipe, context.loaded.base
-    sources = [
-        source.model_dump(mode="json", exclude={"weight", "epochs", "max_epochs", "available_tokens", "category"})
-        for source in recipe.sources
-    ]
-    config = {"sources": sources, **recipe.documents.model_dump(mode="json", exclude={"workers"})}
-    return Key("documents", 1, 0, config, input_digests(recipe.sources, base))
+    sources = [source.model_dump(mode="json", exclude=_SAMPLING) for source in recipe.sources]
+    config = {"sources": sources, **recipe.documents.model_dump(mode="json", exclude=_SHARING)}
+    inputs = {**input_digests(recipe.sources, base), **_digests_of_helpers(recipe, base)}
+    return Key("documents", 2, recipe.seed if _is_seeded(recipe) else 0, config, inputs)
+
+
+def _is_seeded(recipe: Recipe) -> bool:
+    """Tell whether anything is left to chance, so that another seed gives other documents."""
+    return recipe.documents.near_dedup is not None or any(one.select is not None or one.template for one in recipe.sources)
+
+
+def _digests_of_helpers(recipe: Recipe, base: Path) -> dict[str, str]:
+    """Return the digests of what the steps read beside the sources: models and benchmarks."""
+    steps = [*recipe.documents.clean, *(step for source in recipe.sources for step in source.clean or ())]
+    models = [name for step in steps if isinstance(step, PerplexityStep) for name in (step.model, step.sentencepiece) if name]
+    digests = {f"model {name}": sha256_file(base / name) for name in models if (base / name).is_file()}
+    if recipe.documents.decontaminate is not None:
+        # By number, not by name: an absolute path would make the key another on another machine.
+        files = find_benchmarks(recipe.documents.decontaminate.benchmarks, base)
+        digests |= {f"benchmark {number} {file.name}": sha256_file(file) for number, file in enumerate(files)}
+    return digests
 
 
 def _build(context: Context, build: Build) -> str:
     recipe = context.recipe
-    funnel = prepare_documents(recipe.sources, context.loaded.base, recipe.documents, build.path).as_json()["sources"]
+    funnel = prepare_documents(recipe.sources, context.loaded.base, recipe.documents, build.path, recipe.seed).as_json()["sources"]
     total = {
         name: sum(source[name] for source in funnel.values()) for name in ("read", "kept", "kept_bytes", "heldout", "heldout_bytes")
     }

@@ -16,19 +16,15 @@ import pyarrow.parquet as pq
 from pellucid.core.errors import DataError
 from pellucid.documents.decontamination.items import Item, make_item
 
-__all__ = ["read_benchmarks", "read_items"]
+__all__ = ["find_benchmarks", "read_benchmarks", "read_items"]
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet", ".txt")
 _MMLU = ("question", "choice0", "choice1", "choice2", "choice3", "answer")
 _HELLASWAG_LINES = 6  # a context, the number of the right ending, four endings
 
 
-def read_benchmarks(patterns: Sequence[str], base: Path, ngram_words: int = 13) -> list[Item]:
-    """Return the items of all files that match the patterns, by the order of the files' paths.
-
-    A benchmark is named by the end of its path, without suffix, that no other file shares (at least FOLDER/FILE). Raises
-    `DataError` when a pattern matches no file, and as `read_items` does.
-    """
+def find_benchmarks(patterns: Sequence[str], base: Path) -> list[Path]:
+    """Return the files that match the patterns, relative to `base`, sorted; raise `DataError` when a pattern matches none."""
     files: set[Path] = set()
     for pattern in patterns:
         anchor, relative = (Path(Path(pattern).anchor), str(Path(pattern).relative_to(Path(pattern).anchor)))
@@ -38,8 +34,17 @@ def read_benchmarks(patterns: Sequence[str], base: Path, ngram_words: int = 13) 
                 f"decontaminate.benchmarks: no file matches {pattern!r} in {base}; give a file or a glob such as bench/*.jsonl"
             )
         files |= {path.resolve() for path in found}
-    ordered = sorted(files)
-    return [item for path, name in zip(ordered, _names(ordered), strict=True) for item in read_items(path, name, ngram_words)]
+    return sorted(files)
+
+
+def read_benchmarks(patterns: Sequence[str], base: Path, ngram_words: int = 13) -> list[Item]:
+    """Return the items of all files that match the patterns, by the order of the files' paths.
+
+    A benchmark is named by the end of its path, without suffix, that no other file shares (at least FOLDER/FILE). Raises
+    `DataError` as `find_benchmarks` and `read_items` do.
+    """
+    files = find_benchmarks(patterns, base)
+    return [item for path, name in zip(files, _names(files), strict=True) for item in read_items(path, name, ngram_words)]
 
 
 def read_items(path: Path, benchmark: str, ngram_words: int = 13) -> list[Item]:
