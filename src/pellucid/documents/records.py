@@ -88,10 +88,10 @@ def _read_jsonl(reading: Reading) -> Iterator[Record | Dropped]:
     """A line is a record, known by its offset where the file is plain, so that pieces need not count each other's lines."""
     piece, plain = reading.piece, packing(reading.piece.file) is None
     wide = _is_wide(piece.file)
-    begin = max(0, piece.start - 1)  # the byte before tells whether a line begins at `start`
-    spans = lines(chunks(piece.file, begin), reading.limit, begin)
-    if piece.start:
-        next(spans, None)
+    parts, begin = chunks(piece.file, max(0, piece.start - 1)), piece.start
+    if piece.start:  # the byte before tells whether a line begins at `start`
+        parts, begin = _after_line(parts, piece.start - 1)
+    spans = lines(parts, reading.limit, begin)
     number = 0
     with _cut_short_is_kept(reading) as cut:
         for span in spans:
@@ -101,6 +101,16 @@ def _read_jsonl(reading: Reading) -> Iterator[Record | Dropped]:
             where = f"{piece.name}@{span.offset}" if plain else reading.where(number)
             yield from _record(span, where, wide=wide)
     yield from cut.dropped(number + 1)
+
+
+def _after_line(parts: Iterator[bytes], offset: int) -> tuple[Iterator[bytes], int]:
+    """Return what follows the first line feed, and its offset, holding nothing of what comes before."""
+    for part in parts:
+        end = part.find(b"\n") + 1
+        if end:
+            return chain([part[end:]], parts), offset + end
+        offset += len(part)
+    return iter(()), offset
 
 
 def _read_json(reading: Reading) -> Iterator[Record | Dropped]:
