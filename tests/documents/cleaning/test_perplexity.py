@@ -76,6 +76,7 @@ def test_scores_are_kept_and_the_most_perplexing_dropped_when_asked(step: Perple
 
 def test_text_is_normalised_as_ccnet_does() -> None:
     assert normalise("ÉCOLE „Größe“ – 12,5 % …\x07\nsecond “line”—x ２") == 'ecole "große" - 00,0 % ...\nsecond "line" - x 0'
+    assert normalise("עִבְרִית и́") == "עברית и"
     assert normalise("i̇stanbul 東京、大阪。") == "istanbul 東京,大阪."
 
 

@@ -33,6 +33,8 @@ _PUNCTUATION = str.maketrans(
     | {"—": " - ", "．": ". ", "…": "...", "〈": "<", "〉": ">", "【": "[", "】": "]"}
 )
 _TYPOGRAPHIC = re.compile(f"[{re.escape(''.join(map(chr, _PUNCTUATION)))}]")
+_LATIN_MARKS = re.compile("[\u0300-\u036f]+")
+_OTHER_SCRIPTS = re.compile("[\u0483-\u1fff\u2070-\U0010ffff]")
 _DIGITS = re.compile(r"\d")
 _CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
@@ -91,7 +93,9 @@ def normalise(text: str) -> str:
     """Return the text as CCNet's models expect it, line by line; line ends stay."""
     text = text.lower()
     if not text.isascii():
-        text = _marks().sub("", unicodedata.normalize("NFD", text))
+        text = _LATIN_MARKS.sub("", unicodedata.normalize("NFD", text))
+        if _OTHER_SCRIPTS.search(text):
+            text = _marks().sub("", text)
         text = _TYPOGRAPHIC.sub(lambda match: match[0].translate(_PUNCTUATION), text)
     return _CONTROLS.sub("", _DIGITS.sub("0", text))
 
