@@ -1,11 +1,12 @@
-"""What became of every record: read = kept + heldout + dropped, in documents and in bytes, for every source."""
+"""What became of every record: read = kept + held out + dropped, in documents and in bytes, for every source."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pellucid.core.files import write_json
-from pellucid.documents.document import Document, Dropped
 
 __all__ = ["Amount", "Funnel", "SourceFunnel"]
 
@@ -17,49 +18,40 @@ class Amount:
     documents: int = 0
     bytes: int = 0
 
-    def add(self, size: int) -> None:
-        """Count one more document of `size` bytes."""
-        self.documents += 1
+    def add(self, size: int, documents: int = 1) -> None:
+        """Count `documents` more, of `size` bytes together."""
+        self.documents += documents
         self.bytes += size
-
-    def remove(self, size: int) -> None:
-        """Take back one document of `size` bytes."""
-        self.documents -= 1
-        self.bytes -= size
 
 
 @dataclass
 class SourceFunnel:
-    """One source's account. Languages are those of kept and held-out documents, each with an amount per split."""
+    """One source's account, or that of a part of it: parts add up.
+
+    A dropped document counts with the bytes it had when it was dropped. Cleaning also takes bytes from documents that stay, or adds
+    some, so that read bytes = kept + held out + dropped + `cleaned_bytes`. `edits` counts such changes by kind. Languages are those
+    of kept and held-out documents, each with an amount per split; `lengths` counts the same documents by the bits of their size:
+    under b lie those of 2^(b-1) to 2^b - 1 bytes.
+    """
 
     read: Amount = field(default_factory=Amount)
     train: Amount = field(default_factory=Amount)
     heldout: Amount = field(default_factory=Amount)
     dropped: dict[str, Amount] = field(default_factory=dict)
     languages: dict[str, dict[str, Amount]] = field(default_factory=dict)
+    edits: Counter[str] = field(default_factory=Counter)
+    cleaned_bytes: int = 0
+    lengths: Counter[int] = field(default_factory=Counter)
 
-    def keep(self, document: Document, size: int, split: str) -> None:
+    def drop(self, reason: str, size: int, documents: int = 1) -> None:
+        """Count what was not written."""
+        self.dropped.setdefault(reason, Amount()).add(size, documents)
+
+    def keep(self, language: str, size: int, split: str) -> None:
         """Count a document that was written to `split`: 'train' or 'heldout'."""
-        self.read.add(size)
-        self._split(split).add(size)
-        self._language(document.language)[split].add(size)
-
-    def drop(self, dropped: Dropped) -> None:
-        """Count a record that was not written."""
-        self.read.add(dropped.bytes)
-        self.dropped.setdefault(dropped.reason, Amount()).add(dropped.bytes)
-
-    def drop_kept(self, language: str, size: int, split: str, reason: str) -> None:
-        """Move a document that was kept at first to the dropped."""
-        self._split(split).remove(size)
-        amounts = self._language(language)
-        amounts[split].remove(size)
-        if not any(amount.documents for amount in amounts.values()):
-            del self.languages[language]
-        self.dropped.setdefault(reason, Amount()).add(size)
-
-    def _split(self, split: str) -> Amount:
-        return {"train": self.train, "heldout": self.heldout}[split]
+        {"train": self.train, "heldout": self.heldout}[split].add(size)
+        self._language(language)[split].add(size)
+        self.lengths[size.bit_length()] += 1
 
     def _language(self, language: str) -> dict[str, Amount]:
         return self.languages.setdefault(language, {"train": Amount(), "heldout": Amount()})
@@ -72,7 +64,25 @@ class SourceFunnel:
             **_splits(self.train, self.heldout),
             "dropped": {reason: {"documents": a.documents, "bytes": a.bytes} for reason, a in sorted(self.dropped.items())},
             "languages": {language: _splits(a["train"], a["heldout"]) for language, a in sorted(self.languages.items())},
+            "edits": dict(sorted(self.edits.items())),
+            "cleaned_bytes": self.cleaned_bytes,
+            "lengths": {str(bits): count for bits, count in sorted(self.lengths.items())},
         }
+
+    def add(self, part: Mapping[str, Any]) -> None:
+        """Add the account of a part, as `as_json` gives it."""
+        self.read.add(part["read_bytes"], part["read"])
+        self.train.add(part["kept_bytes"], part["kept"])
+        self.heldout.add(part["heldout_bytes"], part["heldout"])
+        for reason, amount in part["dropped"].items():
+            self.drop(reason, amount["bytes"], amount["documents"])
+        for language, amounts in part["languages"].items():
+            splits = self._language(language)
+            splits["train"].add(amounts["kept_bytes"], amounts["kept"])
+            splits["heldout"].add(amounts["heldout_bytes"], amounts["heldout"])
+        self.edits.update(part["edits"])
+        self.cleaned_bytes += part["cleaned_bytes"]
+        self.lengths.update({int(bits): count for bits, count in part["lengths"].items()})
 
 
 def _splits(train: Amount, heldout: Amount) -> dict[str, int]:
