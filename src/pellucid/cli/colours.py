@@ -1,0 +1,39 @@
+"""A colour for each source, the same in every command and at every step, with its name always beside it."""
+
+from collections.abc import Iterable, Mapping
+from zlib import crc32
+
+from rich.text import Text
+
+__all__ = ["MARK", "colours_of", "legend"]
+
+MARK = "■"
+
+# Numbers of the 256-colour table that can be told apart, on black as on white.
+_PALETTE = (33, 208, 35, 170, 160, 142, 39, 99, 202, 108, 136, 205, 30, 246)
+
+
+def colours_of(sources: Iterable[str]) -> dict[str, str]:
+    """Return a rich style for each source: the colour of its name, or the next that no source before it has.
+
+    With more sources than colours, colours come again.
+    """
+    colours: dict[str, str] = {}
+    free: list[int] = []
+    for name in sources:
+        free = free or list(range(len(_PALETTE)))
+        wish = crc32(name.encode()) % len(_PALETTE)
+        slot = min(free, key=lambda index: (index - wish) % len(_PALETTE))
+        free.remove(slot)
+        colours[name] = f"color({_PALETTE[slot]})"
+    return colours
+
+
+def legend(title: str, counts: Mapping[str, int], colours: Mapping[str, str]) -> Text:
+    """Return one paragraph with each source's mark, name and count, the largest first."""
+    text = Text(title)
+    for number, (name, count) in enumerate(sorted(counts.items(), key=lambda item: (-item[1], item[0]))):
+        text.append("  " if number else " ")
+        # Name and count stay on one line.
+        text.append(MARK, colours.get(name, "")).append(f"\u00a0{name}\u00a0{count}")
+    return text
