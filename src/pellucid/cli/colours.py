@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from zlib import crc32
 
+from rich.cells import cell_len
 from rich.text import Text
 
 __all__ = ["MARK", "colours_of", "legend"]
@@ -29,11 +30,14 @@ def colours_of(sources: Iterable[str]) -> dict[str, str]:
     return colours
 
 
-def legend(title: str, counts: Mapping[str, int], colours: Mapping[str, str]) -> Text:
-    """Return one paragraph with each source's mark, name and count, the largest first."""
-    text = Text(title)
-    for number, (name, count) in enumerate(sorted(counts.items(), key=lambda item: (-item[1], item[0]))):
-        text.append("  " if number else " ")
-        # Name and count stay on one line.
-        text.append(MARK, colours.get(name, "")).append(f"\u00a0{name}\u00a0{count}")
+def legend(title: str, counts: Mapping[str, int], colours: Mapping[str, str], width: int) -> Text:
+    """Return each source's mark, name and count, the largest first, on lines of at most `width` columns where names allow."""
+    text, column = Text(title), cell_len(title)
+    for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        entry = f"{MARK} {name} {count}"
+        if column + 2 + cell_len(entry) > width:
+            text.append("\n")
+            column = 0
+        text.append("  ").append(MARK, colours.get(name, "")).append(entry.removeprefix(MARK))
+        column += 2 + cell_len(entry)
     return text

@@ -57,7 +57,7 @@ def print_account(account: Mapping[str, Any], run: Path, colours: Mapping[str, s
     for name, source in account["sources"].items():
         by_size = sorted(source["languages"].items(), key=lambda item: -item[1]["kept_bytes"] - item[1]["heldout_bytes"])
         size = format_bytes(source["kept_bytes"] + source["heldout_bytes"])
-        named = Text(MARK, colours.get(name, "")).append(f" {name}", "default")
+        named = Text().append(MARK, colours.get(name, "")).append(f" {name}")
         rows.append((named, source["kept"], source["heldout"], size, visible(" ".join(language for language, _ in by_size))))
     print_table(("source", "to train on", "held out", "text", "languages"), rows, right=(1, 2, 3))
     open_console().print(Text(f"\none source: pellucid inspect {run} --documents SOURCE", style="dim"))
@@ -68,20 +68,20 @@ def print_documents(page: Mapping[str, Any], run: Path, colours: Mapping[str, st
     console = open_console()
     source, split, documents = page["source"], page["split"], page["documents"]
     colour = colours.get(source, "")
-    title = Text(MARK, colour).append(f" {source}", f"bold {colour}")
+    title = Text().append(MARK, colour).append(f" {source}", f"bold {colour}")
     if not documents:
-        console.print(title.append(f": no documents {_SPLITS[split]}", "default"))
+        console.print(title.append(f": no documents {_SPLITS[split]}"))
         return
     last = documents[-1]["number"]
-    console.print(title.append(f": {documents[0]['number']} to {last} of {page['total']} documents {_SPLITS[split]}", "default"))
+    console.print(title.append(f": {documents[0]['number']} to {last} of {page['total']} documents {_SPLITS[split]}"))
     for document in documents:
         head = f"{document['language']}  {format_bytes(document['bytes'])}  {document['licence']}"
         console.print()
-        console.print(Text(f"{document['number']}  ", style="bold").append(visible(head), "not bold"))
+        console.print(Text().append(f"{document['number']}  ", "bold").append(visible(head)))
         place = document["id"] if document["origin"] in document["id"] else f"{document['id']}  from {document['origin']}"
         print_beside(console, Text("  "), Text(visible(place), style="dim"))
         text = visible(document["text"]) if whole else one_line(document["text"], _EXCERPT_CHARS)
-        print_beside(console, Text("  │ ", colour), Text(text))
+        print_beside(console, Text().append("  │ ", colour), Text(text))
     if last < page["total"]:
         held = " --heldout" if split == "heldout" else ""
         next_page = f"pellucid inspect {run} --documents {source}{held} --first {last + 1}"

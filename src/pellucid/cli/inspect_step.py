@@ -29,7 +29,7 @@ def print_step(step: Mapping[str, Any], total_steps: int, colours: Mapping[str, 
     title = f"step {step['step']} of {total_steps} in {step['stage']}: {step['batch_seqs']} sequences of {step['seq_tokens']} tokens"
     shown = "" if len(sequences) == step["batch_seqs"] else f", {len(sequences)} shown"
     console.print(Text(title + shown, style="bold"))
-    console.print(legend("by source:", Counter(sequence["source"] for sequence in sequences), colours))
+    console.print(legend("by source:", Counter(sequence["source"] for sequence in sequences), colours, console.width))
     console.print(f"masked targets: {sum(sequence['masked_targets'] for sequence in sequences)}")
     with_text = any("pieces" in sequence for sequence in sequences)
     if with_text:
@@ -48,12 +48,12 @@ def print_step(step: Mapping[str, Any], total_steps: int, colours: Mapping[str, 
 
 def _heading(sequence: Mapping[str, Any], seq_tokens: int, colours: Mapping[str, str]) -> Text:
     colour = colours.get(sequence["source"], "")
-    text = Text(f"{sequence['index']}  ", style="bold")
+    text = Text().append(f"{sequence['index']}  ", "bold")
     text.append(MARK, colour).append(f" {sequence['source']}", f"bold {colour}")
     place = f"  epoch {sequence['epoch']}, window {sequence['window']}"
     if sequence["masked_targets"]:
         place += f", {sequence['masked_targets']} of {seq_tokens} targets masked"
-    return text.append(place, "not bold")
+    return text.append(place)
 
 
 def _documents(sequence: Mapping[str, Any], tokens_wide: int) -> Table:
@@ -73,8 +73,8 @@ def _print_texts(console: Console, sequence: Mapping[str, Any], colour: str, *, 
         told = f"{document['tokens']} tokens  {document['language']}  {document['licence']}  {document['id']}"
         if document["from_token"]:
             told += f"  from its token {document['from_token'] + 1} on"
-        bar = Text("│ ", colour)
-        print_beside(console, bar, Text(visible(told), style="dim"), first=Text("┌ ", colour))
+        bar = Text().append("│ ", colour)
+        print_beside(console, bar, Text(visible(told), style="dim"), first=Text().append("┌ ", colour))
         text = Text("…" if document["from_token"] else "")
         for piece in sequence["pieces"]:
             if piece["document"] == number:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from pellucid.core.errors import ArtifactError
 
-__all__ = ["count_rows", "count_values", "read_rows"]
+__all__ = ["count_rows", "count_values", "iter_columns", "read_rows"]
 
 
 def count_rows(files: Iterable[Path]) -> int:
@@ -57,6 +57,14 @@ def count_values(files: Iterable[Path], column: str) -> Counter[str]:
                 for pair in batch.column(0).value_counts().to_pylist():
                     counts[pair["values"] or ""] += pair["counts"]
     return counts
+
+
+def iter_columns(files: Iterable[Path], columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield the values of these columns row by row; other columns are not read."""
+    for path in files:
+        with _opened(path) as file:
+            for batch in file.iter_batches(columns=list(columns), use_threads=False):
+                yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
 
 @contextmanager
