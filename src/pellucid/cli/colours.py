@@ -15,13 +15,13 @@ _PALETTE = (33, 208, 35, 170, 160, 142, 39, 99, 202, 108, 136, 205, 30, 246)
 
 
 def colours_of(sources: Iterable[str]) -> dict[str, str]:
-    """Return a rich style for each source: the colour of its name, or the next that no source before it has.
+    """Return a rich style for each source: the colour of its name, or the next that no source before it in the alphabet has.
 
-    With more sources than colours, colours come again.
+    The same sources in any order have the same colours. With more sources than colours, colours come again.
     """
     colours: dict[str, str] = {}
     free: list[int] = []
-    for name in sources:
+    for name in sorted(sources):
         free = free or list(range(len(_PALETTE)))
         wish = crc32(name.encode()) % len(_PALETTE)
         slot = min(free, key=lambda index: (index - wish) % len(_PALETTE))

@@ -26,7 +26,9 @@ def print_step(step: Mapping[str, Any], total_steps: int, colours: Mapping[str, 
     """Print what `inspect_step` returned, with the stage's name under `stage` and the step counted from 1."""
     console = open_console()
     sequences = step["sequences"]
-    title = f"step {step['step']} of {total_steps} in {step['stage']}: {step['batch_seqs']} sequences of {step['seq_tokens']} tokens"
+    title = (
+        f"step {step['step']} of {total_steps} in {step['stage']}: {step['batch_seqs']} sequences of {step['seq_tokens']} tokens"
+    )
     shown = "" if len(sequences) == step["batch_seqs"] else f", {len(sequences)} shown"
     console.print(Text(title + shown, style="bold"))
     console.print(legend("by source:", Counter(sequence["source"] for sequence in sequences), colours, console.width))

@@ -180,7 +180,11 @@ def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", metavar="NAME", help="with --step: training stage; the first when not given")
     parser.add_argument("--heldout", action="store_true", help="with --documents: those that are held out")
     parser.add_argument(
-        "--first", type=int, default=1, metavar="N", help="begin at this sequence of the step or document of the source (default: 1)"
+        "--first",
+        type=int,
+        default=1,
+        metavar="N",
+        help="begin at this sequence of the step or document of the source (default: 1)",
     )
     parser.add_argument("--count", type=int, metavar="N", help="show so many (default: all sequences, ten documents)")
     parser.add_argument("--text", action="store_true", help="with --step: show how each document begins and ends in its sequence")

@@ -32,17 +32,18 @@ def show_dropped(run: Path, recipe_path: str, reason: str | None, *, as_json: bo
     if as_json:
         print_json(found)
         return
-    _print_table(found["dropped"])
+    colours = colours_of(found["sources"])
+    _print_table(found["dropped"], colours)
     if found["dropped"] and not found["texts_kept"]:
         command = f"pellucid documents {recipe_path} --set documents.keep_dropped=true --show-dropped"
         _print_dim(f"\nThe texts were not kept. To read them, keep them (the stage runs again): {command}")
-    _print_samples(found["samples"])
+    _print_samples(found["samples"], colours)
     if found["samples"] and not reason:
         _print_dim(f"\nmore of one reason: pellucid documents {recipe_path} --show-dropped REASON")
 
 
 def dropped_of(run: Path, reason: str) -> dict[str, Any]:
-    """Return `dropped` (documents and bytes by source and reason), `texts_kept`, and `samples` of each source and reason.
+    """Return `sources`, `dropped` (documents and bytes by source and reason), `texts_kept`, and `samples` of each pair.
 
     Which are the samples depends on their names alone, so they are the same each time, and spread over the source. Raises
     `UsageError` when something was dropped but nothing for a reason that holds this text.
@@ -60,9 +61,12 @@ def dropped_of(run: Path, reason: str) -> dict[str, Any]:
     wanted = {source: {row["reason"] for row in chosen if row["source"] == source} for source in sources}
     files = {source: sorted((run / "documents" / source / "dropped").glob("*.parquet")) for source in sources}
     samples = [
-        sample for source in sources if wanted[source] for sample in _samples(files[source], wanted[source], _MORE if reason else _FEW)
+        sample
+        for source in sources
+        if wanted[source]
+        for sample in _samples(files[source], wanted[source], _MORE if reason else _FEW)
     ]
-    return {"dropped": chosen, "texts_kept": any(files.values()), "samples": samples}
+    return {"sources": list(sources), "dropped": chosen, "texts_kept": any(files.values()), "samples": samples}
 
 
 def _samples(files: list[Path], reasons: Iterable[str], count: int) -> list[dict[str, Any]]:
@@ -81,11 +85,10 @@ def _samples(files: list[Path], reasons: Iterable[str], count: int) -> list[dict
     return read_rows(files, numbers)
 
 
-def _print_table(dropped: list[dict[str, Any]]) -> None:
+def _print_table(dropped: list[dict[str, Any]], colours: Mapping[str, str]) -> None:
     if not dropped:
         open_console().print("nothing was dropped")
         return
-    colours = colours_of(dict.fromkeys(row["source"] for row in dropped))
     rows = []
     before = None
     for row in dropped:
@@ -98,15 +101,16 @@ def _print_table(dropped: list[dict[str, Any]]) -> None:
     print_table(("source", "reason", "documents", "of read", "text"), rows, right=(2, 3, 4))
 
 
-def _print_samples(samples: list[dict[str, Any]]) -> None:
+def _print_samples(samples: list[dict[str, Any]], colours: Mapping[str, str]) -> None:
     console = open_console()
-    colours = colours_of(dict.fromkeys(sample["source"] for sample in samples))
     before = None
     for sample in samples:
         title = (sample["source"], sample["reason"])
         colour = colours[sample["source"]]
         if title != before:
-            console.print(Text("\n").append(MARK, colour).append(f" {sample['source']}", f"bold {colour}").append(f"  {visible(title[1])}"))
+            console.print(
+                Text("\n").append(MARK, colour).append(f" {sample['source']}", f"bold {colour}").append(f"  {visible(title[1])}")
+            )
         before = title
         place = "  ".join(part for part in dict.fromkeys((sample["id"], sample["where"])) if part)
         print_beside(console, Text("  "), Text(visible(f"{place}  {format_bytes(sample['bytes'])}"), style="dim"))

@@ -6,7 +6,16 @@ import unicodedata
 __all__ = ["excerpt", "one_line", "visible"]
 
 # Line and paragraph separators, marks and overrides of direction, the byte order mark, and the invisible tag characters.
-_UNSEEN = (*range(0x80, 0xA0), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF, *range(0xE0000, 0xE0080))
+_UNSEEN = (
+    *range(0x80, 0xA0),
+    0x061C,
+    0x200E,
+    0x200F,
+    *range(0x2028, 0x202F),
+    *range(0x2060, 0x2070),
+    0xFEFF,
+    *range(0xE0000, 0xE0080),
+)
 _SHOWN = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
 _SHOWN |= {0x7F: "\u2421"} | {code: f"⟨U+{code:04X}⟩" for code in _UNSEEN}
 _JOINERS = "\u200d\ufe0e\ufe0f"
@@ -38,7 +47,7 @@ def one_line(text: str, chars: int) -> str:
     """Return an excerpt on one line: the ends of lines are ↵, other runs of blanks are one space."""
     # A run of blanks shrinks: twice as much is looked at, which is enough for all but blank pages.
     lines = re.sub(r"[^\S\n]+", " ", text[: 2 * chars + 200])
-    short = re.sub(r" ?\n[ \n]*", " ↵ ", lines).strip()
+    short = re.sub(r" ?\n[ \n]*", " ↵ ", lines.strip())
     shown = excerpt(short, chars)
     return shown if shown.endswith("…") or len(text) <= 2 * chars + 200 else shown + "…"
 
