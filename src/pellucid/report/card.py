@@ -25,6 +25,8 @@ SPLITS = ("train", "heldout")
 _KEPT, _HELDOUT = "#0072B2", "#56B4E9"
 # For reasons, in the order of their names: warm colours and greys, so that what stays is told from what went.
 _DROPPED = ("#D55E00", "#E69F00", "#CC79A7", "#8A6D00", "#999999", "#7A3E00", "#F0C987", "#5F3A54", "#C9C9C9", "#444444")
+# What the recipe's words for no single language mean, and ISO 639's for none that is known.
+_NO_ONE_LANGUAGE = {"": "that of each record", "mul": "several, that of each record", "und": "unknown"}
 _SAMPLES, _SAMPLE_CHARS = 5, 600
 _MOST_ROWS, _MOST_HITS = 15, 5
 
@@ -99,7 +101,7 @@ def _what(facts: Facts, recipe: Recipe, source: SourceConfig, account: dict[str,
     none_found = f"none ({' and '.join(looked_for)} ones were looked for)" if looked_for else "not looked for"
     entries = [
         ("Licence", escape(source.licence or "that of each record")),
-        ("Language", escape(LANGUAGES.get(source.language or "", source.language or "that of each record"))),
+        ("Language", escape(_language(source.language or ""))),
         ("Read from", escape(source.path or source.hub or "nowhere")),
         ("Cleaning", escape(", ".join(step.step for step in steps) or "none")),
         ("Duplicates", ", ".join(duplicates) or none_found),
@@ -156,9 +158,13 @@ def _languages(facts: Facts, name: str, account: dict[str, Any]) -> str:
             facts.get(FUNNEL, *at, key, show=show)
             for key, show in (("kept", whole), ("heldout", whole), ("kept_bytes", format_bytes))
         ]
-        rows.append([LANGUAGES.get(code, "unknown" if code == "und" else visible(code)), *shown])
+        rows.append([_language(code), *shown])
     caption = _rest(len(ordered), "languages")
     return "<div><h3>Languages</h3>" + table(("Language", "To train on", "Held out", "Text"), rows, caption=caption) + "</div>"
+
+
+def _language(code: str) -> str:
+    return _NO_ONE_LANGUAGE.get(code) or LANGUAGES.get(code) or visible(code)
 
 
 def _licences(licences: dict[str, int]) -> str:
