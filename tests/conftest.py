@@ -1,6 +1,7 @@
 """One finished smoke run, shared by all tests that only read; tests that change something take a copy."""
 
 import fcntl
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -75,3 +76,58 @@ def run_copy(finished_run: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "runs" / finished_run.name
     shutil.copytree(finished_run, copy)
     return copy
+
+
+@pytest.fixture(scope="session")
+def documents_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with nothing but documents, made by hand: dropped ones kept, an empty source, benchmark hits, hostile texts."""
+    from pellucid.core.artifacts import Key, building
+    from pellucid.core.files import write_json
+    from pellucid.documents.document import Document, Dropped, digest_text
+    from pellucid.documents.funnel import Funnel, SourceFunnel
+    from pellucid.documents.pipeline.dropped import DroppedWriter
+    from pellucid.documents.store import DocumentWriter
+    from pellucid.recipe.load import load_recipe
+    from pellucid.stages.run_folder import RECIPE_FILE
+
+    run = tmp_path_factory.mktemp("runs") / "by-hand"
+    recipe = load_recipe(ROOT / "recipes" / "pocket-smoke.yaml").recipe.model_dump(mode="json")
+    recipe["sources"] = [
+        {"name": "web", "path": "web/*.jsonl", "weight": 1, "category": "Web", "licence": "CC0-1.0 OR MIT"},
+        {"name": "code", "path": f"{'a-long-folder' * 20}/*.jsonl", "weight": 1, "category": "Code", "language": "en"},
+        {"name": "gone", "hub": "someone/gone", "weight": 0, "category": "Books"},
+    ]
+    run.mkdir()
+    (run / RECIPE_FILE).write_text(json.dumps(recipe))
+    evil = "</pre><script>document.title='taken'</script>\x1b[31mred \u202egnp.exe\u2069 & <b>bold</b> \x00"
+    texts = ["Grüße aus Köln. " * 40, evil * 3, "漢字とかな。\n\nНаука", "x" * 5000, "short", "a\tb\r\nc"]
+    reasons = ("exact duplicate", "near duplicate", "gopher_quality: too <few> words")
+    with building(run / "documents", Key("documents", 1, 0, {})) as build:
+        funnel = Funnel()
+        for source in ("web", "code", "gone"):
+            account = funnel.sources[source] = SourceFunnel()
+            with (
+                DocumentWriter(build.path / source / "train/00000.parquet") as first,
+                DocumentWriter(build.path / source / "train/00001.parquet") as second,
+                DocumentWriter(build.path / source / "heldout/00000.parquet") as held,
+                DroppedWriter(build.path / source / "dropped/00000.parquet") as dropped,
+            ):
+                for n in range(3 if source == "gone" else 60):
+                    text = f"{n} {texts[n % 6]}"
+                    size = len(text.encode())
+                    language, licence = ("en", "de", "zh")[n % 3], ("MIT", "CC-BY-SA-4.0", "GPL-2.0-only OR MIT")[n % 3]
+                    origin = f"https://example.org/{'long' * 30}/{n}"
+                    document = Document(f"{source}/{n}", text, source, language, licence, origin, digest_text(text))
+                    account.read.add(size)
+                    if source == "gone" or n % 4 == 0:
+                        reason = reasons[n % 3]
+                        account.drop(reason, size)
+                        dropped.write_document(document, Dropped(reason, size, f"{source}.jsonl:{n + 1}", f"is like {source}/1"))
+                    else:
+                        (held if n % 10 == 1 else first if n < 30 else second).write(document)
+                        account.keep(language, size, "heldout" if n % 10 == 1 else "train")
+                account.edits["email masked"] = 3 if source == "web" else 0
+        funnel.write(build.path / "funnel.json")
+        hits = [{"source": "web", "document": f"web/{n}", "benchmark": "quiz.jsonl", "words": "<i>what</i> is"} for n in range(7)]
+        write_json(build.path / "contamination.json", {"hits": hits})
+    return run

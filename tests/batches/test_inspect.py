@@ -25,7 +25,9 @@ def test_a_step_lists_its_sequences_with_documents_that_cover_each_window(make_s
             assert sequence["index"] == step * 6 + row
             assert sequence["source"] == order.source_names[batch.source_B[row]]
             assert sequence["start_token"] == sequence["window"] * 32
-            assert sequence["masked_targets"] == (batch.targets_BT[row] == IGNORE).sum()
+            masked = [at for first, count in sequence["masked_runs"] for at in range(first, first + count)]
+            assert masked == np.flatnonzero(batch.targets_BT[row] == IGNORE).tolist()
+            assert sequence["masked_targets"] == len(masked)
             assert sum(document["tokens"] for document in sequence["documents"]) == 33
             starts = streams[sequence["source"]].document_starts
             at = 0
@@ -36,6 +38,7 @@ def test_a_step_lists_its_sequences_with_documents_that_cover_each_window(make_s
                 assert document["tokens"] <= starts[number + 1] - starts[number] - document["from_token"]
                 assert document["licence"] == "CC0-1.0"
                 at += document["tokens"]
+                assert document["ends"] == (starts[number + 1] == sequence["start_token"] + at)
 
 
 def test_the_digest_is_of_the_ids_as_little_endian_uint32(make_stream: Make) -> None:
@@ -56,6 +59,16 @@ def test_excerpts_are_decoded_from_where_each_part_begins(make_stream: Make) -> 
             shown = [int(number) for number in document["excerpt"].split()]
             assert shown == ids[document["window_token"] :][: len(shown)].tolist()
             assert 0 < len(shown) <= document["tokens"]
+
+
+def test_a_sequence_shows_all_its_text_in_pieces_that_end_where_documents_end(make_stream: Make) -> None:
+    order = DataOrder({"a": make_stream(20, 20, 300)}, {"a": 1}, 128, seed=4, attention="document")
+    for sequence in inspect_step(order, 0, 2, decode=lambda ids: " ".join(map(str, ids)))["sequences"]:
+        shown = [int(number) for piece in sequence["pieces"] for number in piece["text"].split()]
+        assert shown == order.sequence(sequence["index"]).ids.tolist()
+        ends = [piece["document"] for piece in sequence["pieces"] if piece["end"]]
+        assert ends == [number for number, document in enumerate(sequence["documents"]) if document["ends"]]
+        assert sum(piece["masked"] for piece in sequence["pieces"]) == sequence["masked_targets"]
 
 
 def test_the_page_is_plain_json_and_has_no_excerpt_unless_asked(make_stream: Make) -> None:

@@ -44,3 +44,12 @@ def test_a_step_or_stage_that_is_not_there_is_a_usage_error(
 def test_a_folder_that_is_no_run_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tmp_path), "--step", "1"]) == 2
     assert "is not a run" in capsys.readouterr().err
+
+
+def test_a_page_of_a_step_and_its_text(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(finished_run), "--step", "2", "--json", "--whole", "--first", "3", "--count", "2"]) == 0
+    page = json.loads(capsys.readouterr().out)
+    assert [sequence["index"] for sequence in page["sequences"]] == [10, 11]
+    assert all(piece["text"] for sequence in page["sequences"] for piece in sequence["pieces"])
+    assert main(["inspect", str(finished_run), "--step", "2", "--first", "9"]) == 2
+    assert "has 8 sequences" in capsys.readouterr().err

@@ -32,3 +32,15 @@ def test_all_problems_of_a_recipe_are_shown_at_once(capsys: pytest.CaptureFixtur
 def test_a_single_stage_needs_the_stages_before_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["shards", str(ROOT / "recipes" / "pocket-smoke.yaml"), "--runs", str(tmp_path)]) == 1
     assert "pellucid documents" in capsys.readouterr().err
+
+
+def test_what_was_dropped_is_shown_after_the_stage_has_run_and_when_it_was_unchanged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "web.jsonl").write_text('{"text": "one"}\n{"text": "one"}\n{"text": "two"}\n')
+    source = "{name: web, path: web.jsonl, weight: 1, category: Web}"
+    (tmp_path / "r.yaml").write_text(f"extends: {ROOT / 'recipes' / 'pocket-smoke.yaml'}\nsources: [{source}]\n")
+    for _ in range(2):
+        assert main(["documents", str(tmp_path / "r.yaml"), "--runs", str(tmp_path / "runs"), "--show-dropped", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert [(row["source"], row["reason"], row["documents"]) for row in found["dropped"]] == [("web", "exact duplicate", 1)]

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from pellucid.report.card import write_card
+from pellucid.stages.run_folder import open_recipe
+
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -32,6 +35,26 @@ def test_the_page_fits_the_window_and_draws_without_complaint(browser: Any, fini
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("figure svg").count() >= 4
     assert all(box["height"] > 50 for box in (svg.bounding_box() for svg in page.locator("figure svg").all()))
+    page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_data_card_fits_the_window_and_no_text_in_it_comes_alive(
+    browser: Any, documents_run: Path, tmp_path: Path, width: int
+) -> None:
+    write_card(documents_run, open_recipe(documents_run), tmp_path)
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("requestfailed", lambda request: complaints.append(request.url))
+    page.goto((tmp_path / "data.html").as_uri())
+    assert complaints == []
+    assert page.title() == "pocket-smoke: data card"
+    assert page.locator("script").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    boxes = [box.bounding_box() for box in page.locator("article pre, dd, .lengths svg, .bar").all()]
+    assert len(boxes) > 20
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes), "long words wrap"
     page.close()
 
 

@@ -21,3 +21,10 @@ def test_number_columns_are_right_aligned_and_a_total_is_set_apart() -> None:
     html = table(["Name", "N"], [["a", "1"], ["all", "2"]], caption="c", total=True)
     assert html.count('class="number"') == 3
     assert html.count('class="total"') == 1
+
+
+def test_marks_stand_before_the_first_cell_of_their_rows() -> None:
+    html = table(["Name", "N"], [["a", "1"], ["b", "2"], ["all", "3"]], caption="c", total=True, marks=["#111", "#222"])
+    assert html.count('class="mark"') == 2
+    assert '<td><i class="mark" style="background:#222"></i>b</td>' in html
+    assert '<tr class="total"><td>all</td>' in html

@@ -8,3 +8,8 @@ def test_the_report_follows_every_manifest_that_it_shows(finished_run: Path) -> 
     inputs = read_manifest(finished_run / "report", "report").inputs
     assert inputs.keys() == {"plan", "documents", "tokenizer", "shards", "pretrain", "scores", "exports"}
     assert all(digest == sha256_file(finished_run / name / "manifest.json") for name, digest in inputs.items())
+
+
+def test_the_report_is_two_pages_and_a_description_of_the_documents(finished_run: Path) -> None:
+    outputs = read_manifest(finished_run / "report", "report").outputs
+    assert outputs.keys() == {"index.html", "data.html", "croissant.json"}

@@ -1,13 +1,15 @@
-"""`pellucid inspect RUN --step N`: what one training step read."""
+"""`pellucid inspect RUN --step N | --documents [SOURCE]`: what one training step read, or the documents themselves."""
 
 import argparse
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from pellucid.batches.inspect import inspect_step
-from pellucid.cli.output import print_json, print_table, print_text
+from pellucid.cli.colours import colours_of
+from pellucid.cli.inspect_documents import account_of, documents_of, print_account, print_documents
+from pellucid.cli.inspect_step import print_step
+from pellucid.cli.output import print_json
 from pellucid.core.errors import UsageError
+from pellucid.recipe.recipe import Recipe
 from pellucid.stages.run_folder import data_order, open_recipe, training_stage
 from pellucid.tokenizer.tokenizer import load_tokenizer
 
@@ -15,47 +17,50 @@ __all__ = ["command"]
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Print the step's sequences with their documents. The order is a pure function, so this needs no log of the training."""
+    """Print a step's sequences with their documents, or a page of a source's documents."""
+    for flag, default in (("stage", None), ("text", False)) if arguments.step is None else (("heldout", False),):
+        if getattr(arguments, flag) != default:
+            raise UsageError(f"--{flag} goes with {'--step' if arguments.step is None else '--documents'}; leave it out here")
+    for flag in ("first", "count"):
+        value = getattr(arguments, flag)
+        if value is not None and value < 1:
+            raise UsageError(f"--{flag} {value}: must be 1 or above")
     run = Path(arguments.run)
     recipe = open_recipe(run)
-    stage = training_stage(recipe, arguments.stage)
-    if not 1 <= arguments.step <= stage.total_steps:
-        raise UsageError(f"--step {arguments.step}: stage {stage.name!r} has steps 1 to {stage.total_steps}, as in metrics.jsonl")
-    order = data_order(recipe, stage, run)
-    decode = load_tokenizer(run / "tokenizer").decode if arguments.text else None
-    step = {**inspect_step(order, arguments.step - 1, stage.batch_seqs, decode), "step": arguments.step}
-    if arguments.json:
-        print_json({"stage": stage.name, **step})
-    else:
-        _print_step(step, stage.name, stage.total_steps)
+    (_documents if arguments.step is None else _step)(arguments, run, recipe)
     return 0
 
 
-def _print_step(step: dict[str, Any], stage: str, total_steps: int) -> None:
-    sequences = step["sequences"]
-    rows = []
-    for sequence in sequences:
-        before = None
-        for number, document in enumerate(sequence["documents"]):
-            first = number == 0
-            rows.append(
-                (
-                    sequence["index"] if first else "",
-                    document["source"] if document["source"] != before else "",
-                    f"{sequence['epoch']}/{sequence['window']}" if first else "",
-                    document["id"],
-                    document["language"],
-                    document["licence"],
-                    document["tokens"],
-                )
-            )
-            before = document["source"]
-            if "excerpt" in document:
-                rows.append(("", "", "", repr(document["excerpt"])[:100], "", "", ""))
-    title = f"step {step['step']} of {total_steps} in {stage}: {len(sequences)} sequences of {step['seq_tokens']} tokens"
-    print_table(("sequence", "source", "epoch/window", "document", "lang", "licence", "tokens"), rows, title=title, right=(0, 6))
-    shares = Counter(source for sequence in sequences for source in {document["source"] for document in sequence["documents"]})
-    print_text("by source: " + ", ".join(f"{name} {count}" for name, count in shares.most_common()))
-    print_text(f"masked targets: {sum(sequence['masked_targets'] for sequence in sequences)}")
-    if padding := sum(sequence["padding_tokens"] for sequence in sequences):
-        print_text(f"of these padding: {padding}")
+def _step(arguments: argparse.Namespace, run: Path, recipe: Recipe) -> None:
+    """The order is a pure function, so this needs no log of the training."""
+    stage = training_stage(recipe, arguments.stage)
+    if not 1 <= arguments.step <= stage.total_steps:
+        raise UsageError(f"--step {arguments.step}: stage {stage.name!r} has steps 1 to {stage.total_steps}, as in metrics.jsonl")
+    if arguments.first > stage.batch_seqs:
+        raise UsageError(f"--first {arguments.first}: a step of stage {stage.name!r} has {stage.batch_seqs} sequences")
+    order = data_order(recipe, stage, run)
+    decode = load_tokenizer(run / "tokenizer").decode if arguments.text or arguments.whole else None
+    step = inspect_step(order, arguments.step - 1, stage.batch_seqs, decode)
+    first, count = arguments.first - 1, arguments.count or stage.batch_seqs
+    page = {"stage": stage.name, **step, "step": arguments.step, "sequences": step["sequences"][first : first + count]}
+    if arguments.json:
+        print_json(page)
+    else:
+        print_step(page, stage.total_steps, colours_of(source.name for source in recipe.sources), whole=arguments.whole)
+
+
+def _documents(arguments: argparse.Namespace, run: Path, recipe: Recipe) -> None:
+    colours = colours_of(source.name for source in recipe.sources)
+    if not arguments.documents:
+        account = account_of(run)
+        if arguments.json:
+            print_json(account)
+        else:
+            print_account(account, run, colours)
+        return
+    split = "heldout" if arguments.heldout else "train"
+    page = documents_of(run, arguments.documents, split, arguments.first, arguments.count or 10)
+    if arguments.json:
+        print_json(page)
+    else:
+        print_documents(page, run, colours, whole=arguments.whole)

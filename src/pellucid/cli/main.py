@@ -57,6 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
         _recipe_arguments(stage)
         if name == "plan":
             stage.add_argument("--json", action="store_true", help="print the plan as JSON and write nothing")
+        if name == "documents":
+            _dropped_arguments(stage)
 
     launch = _command(
         commands,
@@ -92,16 +94,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     tune.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    inspect = _command(
-        commands, "inspect", "inspect", "open one training step: its sequences and documents", "runs/pocket --step 100"
+    _inspect_arguments(
+        _command(
+            commands, "inspect", "inspect", "open one training step, or the documents of a source", "runs/pocket --step 100 --text"
+        )
     )
-    inspect.add_argument("run", metavar="RUN", help="run folder")
-    inspect.add_argument(
-        "--step", type=int, required=True, metavar="N", help="step of the training stage, counted from 1 as in metrics.jsonl"
-    )
-    inspect.add_argument("--stage", metavar="NAME", help="training stage; the first when not given")
-    inspect.add_argument("--text", action="store_true", help="show how each sequence begins")
-    inspect.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     chat = _command(commands, "chat", "chat", "let the trained model continue what you type", "runs/pocket")
     chat.add_argument("run", metavar="RUN", help="run folder")
@@ -160,6 +157,39 @@ def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="recipe file (YAML)")
     _set_argument(parser)
     parser.add_argument("--runs", metavar="DIR", default="runs", help="folder that holds the runs (default: runs)")
+
+
+def _dropped_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--show-dropped",
+        nargs="?",
+        const="",
+        metavar="REASON",
+        help="then show what was dropped by source and reason, with samples; give a reason (or a part of it) to see more of one",
+    )
+    parser.add_argument("--json", action="store_true", help="print what was dropped as JSON")
+
+
+def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="run folder")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--step", type=int, metavar="N", help="step of the training stage, counted from 1 as in metrics.jsonl")
+    what.add_argument(
+        "--documents", nargs="?", const="", metavar="SOURCE", help="documents of this source; of all sources, how many there are"
+    )
+    parser.add_argument("--stage", metavar="NAME", help="with --step: training stage; the first when not given")
+    parser.add_argument("--heldout", action="store_true", help="with --documents: those that are held out")
+    parser.add_argument(
+        "--first",
+        type=int,
+        default=1,
+        metavar="N",
+        help="begin at this sequence of the step or document of the source (default: 1)",
+    )
+    parser.add_argument("--count", type=int, metavar="N", help="show so many (default: all sequences, ten documents)")
+    parser.add_argument("--text", action="store_true", help="with --step: show how each document begins and ends in its sequence")
+    parser.add_argument("--whole", action="store_true", help="show texts whole")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def _set_argument(parser: argparse.ArgumentParser) -> None:

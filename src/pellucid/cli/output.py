@@ -6,10 +6,11 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from pellucid.core.files import json_bytes
 
-__all__ = ["print_json", "print_rich", "print_table", "print_text"]
+__all__ = ["open_console", "print_beside", "print_json", "print_rich", "print_table", "print_text"]
 
 
 def print_json(value: Any) -> None:
@@ -25,14 +26,29 @@ def print_table(
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else str(cell) for cell in row))
     print_rich(table)
 
 
 def print_rich(content: RenderableType) -> None:
-    """Print what rich renders: as wide as the terminal, or 160 columns into a file or pipe."""
+    """Print what rich renders."""
+    open_console().print(content)
+
+
+def open_console() -> Console:
+    """Return a console on standard output: as wide as the terminal, or 160 columns into a file or pipe, where colours are left out.
+
+    Text is printed as it is: no markup, no names of emoji.
+    """
     width = None if sys.stdout.isatty() else 160
-    Console(highlight=False, markup=False, width=width).print(content)
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def print_beside(console: Console, bar: Text, text: Text, first: Text | None = None) -> None:
+    """Print a text with a bar beside each of its lines, beside the first line `first` where given. Words that are too long fold."""
+    for number, line in enumerate(text.wrap(console, console.width - bar.cell_len, overflow="fold", tab_size=4)):
+        line.rstrip()
+        console.print((first if first is not None and number == 0 else bar).copy().append_text(line))
 
 
 def print_text(text: str, end: str = "\n") -> None:

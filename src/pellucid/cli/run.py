@@ -7,6 +7,7 @@ from pathlib import Path
 from types import FrameType
 
 from pellucid.cli.output import print_rich
+from pellucid.cli.show_dropped import show_dropped
 from pellucid.core.errors import StoppedError
 from pellucid.core.signals import signals_handled
 from pellucid.recipe.load import load_recipe
@@ -35,6 +36,8 @@ def _run(arguments: argparse.Namespace) -> int:
         run_one(arguments.command, loaded, runs)
     if arguments.command == "plan":
         print_rich(plan_text(loaded.recipe, run))
+    if arguments.command == "documents" and (arguments.show_dropped is not None or arguments.json):
+        show_dropped(runs / loaded.recipe.name, arguments.recipe, arguments.show_dropped, as_json=arguments.json)
     return 0
 
 

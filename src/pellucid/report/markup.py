@@ -24,14 +24,25 @@ def cell(content: Cell) -> str:
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, caption: str, numbers_from: int = 1, total: bool = False
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    caption: str,
+    numbers_from: int = 1,
+    total: bool = False,
+    marks: Sequence[str] = (),
 ) -> str:
-    """Return a table; columns from `numbers_from` on are right-aligned; with `total` the last row is set apart."""
+    """Return a table; columns from `numbers_from` on are right-aligned; with `total` the last row is set apart.
+
+    `marks` are colours that a chart gives to the rows: a square of its colour stands before the row's first cell.
+    """
     head = "".join(f'<th scope="col"{_number(i, numbers_from)}>{escape(name)}</th>' for i, name in enumerate(columns))
     body = [
         "<tr>" + "".join(f"<td{_number(i, numbers_from)}>{cell(content)}</td>" for i, content in enumerate(row)) + "</tr>"
         for row in rows
     ]
+    for row, colour in enumerate(marks):
+        body[row] = body[row].replace("<td>", f'<td><i class="mark" style="background:{colour}"></i>', 1)
     if total and body:
         body[-1] = body[-1].replace("<tr>", '<tr class="total">', 1)
     return (

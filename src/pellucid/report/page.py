@@ -7,6 +7,8 @@ from pathlib import Path
 from pellucid.core.files import write_bytes
 from pellucid.recipe.recipe import Recipe
 from pellucid.report import sections
+from pellucid.report.card import CARD
+from pellucid.report.croissant import CROISSANT
 from pellucid.report.facts import Facts
 from pellucid.report.markup import cell
 
@@ -47,7 +49,8 @@ def write_page(run: Path, recipe: Recipe, out: Path) -> None:
         f'<div class="cards">{cards}</div>'
         '<p class="note">Every underlined number is a link to the artifact that it was read from; hover to see its place '
         'in that file. The resolved recipe is <a href="../recipe.resolved.yaml">recipe.resolved.yaml</a>; '
-        f"the same command makes it all again: <code>pellucid run</code>.</p><nav>{links}</nav>"
+        "the same command makes it all again: <code>pellucid run</code>. What it was trained on, source by source, is on the "
+        f'<a href="{CARD}">data card</a>, and for programs in <a href="{CROISSANT}">{CROISSANT}</a>.</p><nav>{links}</nav>'
         f"{''.join(body for _, _, body in shown)}</main></body></html>\n"
     )
     write_bytes(out / "index.html", page.encode())

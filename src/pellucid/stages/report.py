@@ -1,7 +1,9 @@
-"""Everything before → `report/`: one page that reads artifacts only."""
+"""Everything before → `report/`: a page about the run, one about its documents, and a Croissant file; all read artifacts only."""
 
 from pellucid.core.artifacts import Build, Key
 from pellucid.core.files import sha256_file
+from pellucid.report.card import write_card
+from pellucid.report.croissant import write_croissant
 from pellucid.report.page import write_page
 from pellucid.stages.stage import Context, Stage
 
@@ -12,11 +14,12 @@ def _key(context: Context) -> Key:
     """The page shows times and machines too, so it follows the manifests themselves and not only what they hold."""
     stages = [stage.name for stage in context.recipe.train]
     folders = [context.folder(name) for name in ("plan", "documents", "tokenizer", "shards", *stages, "scores", "exports")]
-    return Key("report", 1, 0, {"name": context.recipe.name}, {f.name: sha256_file(f / "manifest.json") for f in folders})
+    return Key("report", 2, 0, {"name": context.recipe.name}, {f.name: sha256_file(f / "manifest.json") for f in folders})
 
 
 def _build(context: Context, build: Build) -> str:
-    write_page(context.run, context.recipe, build.path)
+    for write in (write_page, write_card, write_croissant):
+        write(context.run, context.recipe, build.path)
     return str(context.run / "report" / "index.html")
 
 

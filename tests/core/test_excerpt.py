@@ -1,0 +1,39 @@
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pellucid.core.excerpt import excerpt, one_line, visible
+
+
+def test_what_steers_a_terminal_or_turns_text_round_is_shown_as_a_sign() -> None:
+    assert visible("a\x1b[31mb\x07\x7f\x9b2J") == "a␛[31mb␇␡⟨U+009B⟩2J"
+    assert visible("exe\u202egnp\u2069\ufeff") == "exe⟨U+202E⟩gnp⟨U+2069⟩⟨U+FEFF⟩"
+    assert visible("tabs\tand\nlines stay; naïve 漢字 👩‍🚀") == "tabs\tand\nlines stay; naïve 漢字 👩‍🚀"
+
+
+@given(st.text())
+def test_no_control_character_is_left(text: str) -> None:
+    assert not [c for c in visible(text) if unicodedata.category(c) == "Cc" and c not in "\n\t"]
+
+
+@given(st.text(), st.integers(1, 50))
+def test_an_excerpt_is_the_beginning_of_the_text_and_says_when_more_follows(text: str, chars: int) -> None:
+    shown = excerpt(text, chars)
+    if len(text) <= chars:
+        assert shown == visible(text)
+    else:
+        assert visible(text).startswith(shown.removesuffix("…"))
+        assert shown.endswith("…") or shown == visible(text)
+
+
+def test_a_letter_keeps_its_accents_and_an_emoji_what_it_is_joined_with() -> None:
+    assert excerpt("ae\u0301b", 2) == "ae\u0301…"
+    assert excerpt("👩\u200d🚀!", 1) == "👩\u200d🚀…"
+
+
+def test_one_line_shows_ends_of_lines_as_signs() -> None:
+    assert one_line("  a \t b\n\n  c\r\n", 100) == "a b ↵ c"
+    assert one_line("ab\ncd", 3) == "ab …"
+    assert "\n" not in one_line("x\n" * 500, 40)
+    assert one_line(" " * 1000 + "x", 40).endswith("…"), "what is not looked at is not passed over in silence"
