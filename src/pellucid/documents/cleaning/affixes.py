@@ -68,6 +68,7 @@ def _classes() -> dict[str, str]:
     uncased = [code for first, last in parse_ranges(_UNCASED) for code in range(first, last + 1)]
     icons = (code for code in range(0xA6, _ICONS_END) if unicodedata.category(chr(code)) == "So")
     return {
+        "plain": _class(code for code in [*map(ord, cased), *uncased] if chr(code).isalpha()),
         "letters": _class([ord(char) for char in cased if char.isalpha()] + uncased),
         "lower": _class([ord(char) for char in cased if char.islower()] + uncased),
         "upper": _class([ord(char) for char in cased if char.isupper()] + uncased),
@@ -176,6 +177,9 @@ class Splitter:
         self._url = re.compile(rf"(?:[\w+\-.]{{2,}}://)?(?:\S+(?::\S*)?@)?{host}(?::\d{{2,5}})?(?:[/?#]\S*)?$").match
         self._plain_front = language not in ("fr", "it", "pt")  # no rule for beginnings takes a letter or a digit, but for "US$"
         self._long_infixes = re.compile("|".join(_infixes("xx" if language == "pt" else language))).finditer  # linear
+        plain = f"[{sets['plain']}]+"
+        core = f"{plain}(?:-{plain})*" if language in ("en", "xx") else plain
+        self._common = re.compile(rf"([(\[\"“«„]*)({core})((?:(?<=[a-z])\.)?[,;:!?)\]\"”»]*)$").match
         self._whole = re.compile(_french_compounds()).match if language == "fr" else _never
         self._merged = self._cases_of_several_words()
 
@@ -183,9 +187,25 @@ class Splitter:
         """Return the lengths of the words of a run without white space; their sum is its length."""
         if run in self.cases:
             return self.cases[run]
+        simple = self._simple(run)
+        if simple:
+            return simple
         if len(run) > _LONGEST:
             return self._cut_long(run)
         return self._with_cases(run, self._affixes(run, self.cases))
+
+    def _simple(self, run: str) -> tuple[int, ...] | None:
+        """Return what the rules come to for letters with a few common marks around them, much sooner than they do."""
+        match = self._common(run)
+        if not match:
+            return None
+        head, core, tail = match.groups()
+        if len(core) < 3 or core in self.cases or core + tail[:1] in self.cases or (len(tail) > 1 and (":" in tail or ";" in tail)):
+            return None
+        if "-" not in core:
+            return (*(1 for _ in head), len(core), *(1 for _ in tail))
+        parts = [part for word in core.split("-") for part in (len(word), 1)]
+        return (*(1 for _ in head), *parts[:-1], *(1 for _ in tail))
 
     def _affixes(self, run: str, cases: dict[str, tuple[int, ...]]) -> list[int]:
         before: list[int] = []
@@ -218,7 +238,9 @@ class Splitter:
         if rest in cases:
             before += cases[rest]
         elif rest:
-            before += [len(rest)] if self._whole(rest) or ("." in rest and self._url(rest)) else self._inside(rest, self._infixes(rest))
+            before += (
+                [len(rest)] if self._whole(rest) or ("." in rest and self._url(rest)) else self._inside(rest, self._infixes(rest))
+            )
         return before + after[::-1]
 
     def _front(self, rest: str) -> int:
@@ -267,7 +289,8 @@ class Splitter:
             if self._prefix(text) or self._suffix(text) or any(self._infixes(text)):
                 found[_pieces(text, self._affixes(text, {}))] = lengths
         self._widest = max(map(len, found))
-        self._starts = {words[0] for words in found}
+        self._alone = {words[0] for words in found if len(words) == 1}
+        self._pairs = {words[:2] for words in found if len(words) > 1}
         return found
 
     def _with_cases(self, run: str, lengths: list[int]) -> tuple[int, ...]:
@@ -275,7 +298,7 @@ class Splitter:
         if len(lengths) < 2:
             return tuple(lengths)
         words = _pieces(run, lengths)
-        if self._starts.isdisjoint(words):
+        if self._alone.isdisjoint(words) and self._pairs.isdisjoint(zip(words, words[1:], strict=False)):
             return tuple(lengths)
         spans = [
             (begin - end, begin, end)

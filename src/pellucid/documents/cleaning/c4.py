@@ -32,6 +32,7 @@ _NAMES = {
     _FEW_WORDS: "c4: line with too few words",
     _CODE: "c4: line that speaks of javascript",
     _POLICY: "c4: line of a cookie or privacy notice",
+    _KEPT: "c4: line with citations removed",
 }
 _FATAL = {_FILLER: "c4: lorem ipsum", _BRACKET: "c4: curly bracket"}
 
@@ -54,8 +55,14 @@ def apply(batch: TextBatch, config: C4Step) -> None:
     first_L = np.searchsorted(lines.text_L, np.arange(len(points.rows_N) + 1)).tolist()
     texts: list[str] = []
     rows: list[int] = []
-    removed = np.zeros((len(points.rows_N), _KEPT), dtype=np.int64)
+    counts = np.zeros((len(points.rows_N), _KEPT + 1), dtype=np.int64)
+    np.add.at(counts, (lines.text_L, lines.fate_L), 1)
+    counts[:, _KEPT] = 0  # of the lines that stay only those with citations are told
+    for line in lines.wording:
+        counts[lines.text_L[line], _KEPT] += lines.fate_L[line] == _KEPT
     places: list[int] = []
+    blank: list[int] = []  # lines that are nothing without their citations; datatrove takes them for a sentence
+    begin, end = lines.begin_L.tolist(), lines.end_L.tolist()
     for text, row in enumerate(points.rows_N.tolist()):
         fate = lines.fate_L[first_L[text] : first_L[text + 1]]
         fatal = np.flatnonzero((fate == _FILLER) | (fate == _BRACKET))
@@ -64,32 +71,26 @@ def apply(batch: TextBatch, config: C4Step) -> None:
         if not batch.alive_N[row]:
             continue
         kept = (np.flatnonzero(fate == _KEPT) + first_L[text]).tolist()
-        removed[text] = np.bincount(fate[fate != _KEPT], minlength=_KEPT)
-        texts.append("\n".join([lines.wording[line] if line in lines.wording else _line(points, lines, line) for line in kept]).strip())
+        parts = [lines.wording[line] if line in lines.wording else points.text[begin[line] : end[line]] for line in kept]
+        blank.append(sum(not part or part.isspace() for part in parts))
+        texts.append("\n".join(parts).strip())
         rows.append(row)
         places.append(text)
     after = lay_out(texts, np.array(rows, dtype=np.int64))
     tokens = cut_tokens(after, [batch.languages[row] for row in rows])
     if config.min_sentences:
-        sentences_N = count_sentences(tokens)
+        sentences_N = count_sentences(tokens) + np.array(blank, dtype=np.int64)
         after.drop_where(batch, sentences_N < config.min_sentences, "c4: too few sentences", sentences_N.astype(np.float64))
     for row, text, place in zip(rows, texts, places, strict=True):
         if batch.alive_N[row]:
             batch.replace(row, text)
-            _count(batch, removed[place], lines, first_L[place], first_L[place + 1])
+            for fate in np.flatnonzero(counts[place]).tolist():
+                batch.edits[_NAMES[fate]] += int(counts[place, fate])
     batch.cache |= {"points": after, "tokens": tokens}
 
 
 def _line(points: Points, lines: _Lines, line: int) -> str:
     return points.text[lines.begin_L[line] : lines.end_L[line]]
-
-
-def _count(batch: TextBatch, removed: NDArray[np.int64], lines: _Lines, first: int, behind: int) -> None:
-    for fate in np.flatnonzero(removed).tolist():
-        batch.edits[_NAMES[fate]] += int(removed[fate])
-    cited = sum(lines.fate_L[line] == _KEPT for line in lines.wording if first <= line < behind)
-    if cited:
-        batch.edits["c4: line with citations removed"] += int(cited)
 
 
 def _judge(points: Points, config: C4Step) -> _Lines:

@@ -47,7 +47,7 @@ a9c8-a9c9 aa5d-aa5f aaf0-aaf1 abeb fe52 fe56-fe57 ff01 ff0e ff1f ff61 10a56-10a5
 _MORE_TERMINALS = """61d-61e 837 839 83d-83e 17d4-17d6 17d9-17da 1b7d-1b7e 2e53-2e54 10f55-10f59 10f86-10f89 11944 11946 11ef7-11ef8
 11f43-11f44 16e98"""
 _SPACELESS = "e00-eff 1000-109f 1780-17ff 3040-30ff 3400-4dbf 4e00-9fff f900-faff 20000-3ffff"
-_CLOSING = ",;:!?)\"."
+_CLOSING = ',;:!?)".'
 _LETTERS_END = 0x32400  # no code point from here on is a letter, up to the tags and private planes
 
 

@@ -35,7 +35,7 @@ def apply(batch: TextBatch, config: GopherQualityStep) -> None:
 
     drop(named_N < config.min_words, "too few words", named_N)
     drop(named_N > config.max_words, "too many words", named_N)
-    mean_N = fractions(tokens.sums((tokens.end_W - tokens.begin_W) * named_W), named_N)
+    mean_N = fractions(tokens.sums(tokens.chars_W * named_W), named_N)
     drop((mean_N < config.min_mean_word_chars) & (named_N > 0), "words too short", mean_N)
     drop(mean_N > config.max_mean_word_chars, "words too long", mean_N)
     texts = [batch.texts[row] for row in points.rows_N.tolist()]

@@ -14,6 +14,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from pellucid.core.hashing import mix
 from pellucid.documents.cleaning.affixes import splitter
 from pellucid.documents.cleaning.batch import TextBatch
 from pellucid.documents.cleaning.characters import CLOSING, NON_DIGIT, NON_LETTER, SPACELESS
@@ -49,9 +50,19 @@ class Tokens:
     @cached_property
     def numbers_W(self) -> NDArray[np.uint64]:
         """Return the number of each word; equal words have equal numbers."""
-        return self.points.numbers(self.begin_W, self.end_W)
+        return mix(self.polynomials_W)
 
-    @property
+    @cached_property
+    def polynomials_W(self) -> NDArray[np.uint64]:
+        """Return what the numbers are mixed from."""
+        return self.points.polynomials(self.begin_W, self.end_W)
+
+    @cached_property
+    def chars_W(self) -> NDArray[np.int64]:
+        """Return how long each word is."""
+        return self.end_W - self.begin_W
+
+    @cached_property
     def text_W(self) -> NDArray[np.int64]:
         """Return which text each word is in."""
         return np.repeat(np.arange(len(self.offsets_N1) - 1), np.diff(self.offsets_N1))
