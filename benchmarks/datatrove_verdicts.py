@@ -1,5 +1,5 @@
-"""Record what datatrove's quality filters say about a fixed sample: documents of the pocket corpus, and edited ones for the rules that
-none of them breaks. The record is what `tests/documents/cleaning/test_verdicts.py` compares with; this needs a Python with datatrove.
+"""Record what datatrove's quality filters say about a fixed sample: documents of the pocket corpus, and edited ones for the rules
+that none of them breaks. The tests in tests/documents/cleaning compare with the record; this needs a Python with datatrove.
 """
 
 import argparse
@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 POCKET = ROOT / "corpora" / "pocket"
 FIXTURE = ROOT / "tests" / "documents" / "cleaning" / "datatrove_verdicts.json"
 BASES = "debian-handbook"
+REFRAIN = ("so", "it", "goes", "on", "and", "on", "for", "ever", "and", "ever")
 VERY_LONG = "more words than 100000"
 CITED = "Marks of citations stand here[1] and there.[citation needed] And [edit] in the middle, three times over."
 
@@ -36,7 +37,7 @@ def sentences(text: str) -> str:
 EDITS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "fewer words than fifty": lambda text: " ".join(text.split()[:45]),
-    VERY_LONG: lambda text: text * (1 + 700_000 // len(text)),
+    VERY_LONG: lambda text: text * (1 + 800_000 // len(text)),
     "short words": lambda text: every(text, 1, lambda word: word[:2]),
     "long words": lambda text: text.replace(" the ", "the").replace(" ", "", text.count(" ") * 2 // 3),
     "hash signs": lambda text: every(text, 4, lambda word: word + " #"),
@@ -54,10 +55,11 @@ EDITS: dict[str, Callable[[str], str]] = {
     "three words again": lambda text: every(text, 9, lambda word: word + " one more time"),
     "four words again": lambda text: every(text, 9, lambda word: word + " as it were now"),
     **{
-        f"{n} words again": lambda text, n=n: every(
-            text, 4 * n, lambda word: word + " " + " ".join("so it goes on and on for ever and ever amen".split()[:n])
+        f"{n} words again, one in {step}": lambda text, n=n, step=step: every(
+            text, step, lambda word: word + " " + " ".join(REFRAIN[:n])
         )
         for n in range(5, 11)
+        for step in range(2 * n, 6 * n, 4)
     },
     **{
         f"{count} sentences twice": lambda text, count=count: sentences(text) + " ".join(text.split()[: 60 * count])
@@ -79,8 +81,12 @@ EDITS: dict[str, Callable[[str], str]] = {
     "thirty characters a line": lambda text: "\n".join(text.replace("\n", " ")[at : at + 30] for at in range(0, len(text), 30)),
     "thirty-one characters a line": lambda text: "\n".join(text.replace("\n", " ")[at : at + 31] for at in range(0, len(text), 31)),
     "quotes and faces": lambda text: every(text, 5, lambda word: f"“({word})” :) 8-) can't, e.g. 5km/h"),
+    "lines far apart": lambda text: sentences(text).replace("\n", "\n" * 20),
     "no punctuation": lambda text: "".join(char for char in text if char not in ".!?"),
 }
+
+
+ONLY_ENGLISH = {VERY_LONG, *(edit for edit in EDITS if " words again, one in " in edit)}
 
 
 def choose(each: int, most_chars: int) -> list[dict[str, Any]]:
@@ -95,7 +101,7 @@ def choose(each: int, most_chars: int) -> list[dict[str, Any]]:
         language = file.name.split(".")[-2]
         chosen += [{"file": file.name, "row": row, "edit": "as it is", "language": language} for row in sorted(rows[:each])]
         if file.name.startswith(BASES):
-            edits = [edit for edit in list(EDITS)[1:] if language == "en" or edit != VERY_LONG]
+            edits = [edit for edit in list(EDITS)[1:] if language == "en" or edit not in ONLY_ENGLISH]
             base = max(rows, key=lambda row: len(table[row]["text"]))
             chosen += [{"file": file.name, "row": base, "edit": edit, "language": language} for edit in edits]
     return chosen
@@ -148,8 +154,8 @@ def judge(path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--datatrove-python", type=Path, help="a Python that has datatrove and spacy")
-    parser.add_argument("--each", type=int, default=15, help="documents of each file of the pocket corpus")
-    parser.add_argument("--most-chars", type=int, default=20_000, help="longer documents are not taken")
+    parser.add_argument("--each", type=int, default=14, help="documents of each file of the pocket corpus")
+    parser.add_argument("--most-chars", type=int, default=14_000, help="longer documents are not taken")
     parser.add_argument("--judge", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=FIXTURE)
     arguments = parser.parse_args()

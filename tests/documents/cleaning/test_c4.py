@@ -18,8 +18,32 @@ REASONS = {
     "curly_bracket": "c4: curly bracket",
 }
 POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
-PIECES = ["A line. ", "One more sentence here.", "\n", "\r\n", "\r", "\u2028", "\x85", "...", "?", "[1]", "[edit]", " [citation needed]", "{",
-          "Lorem ipsum", "JavaScript", "java[2]script", "terms of use", "uses coo\u212aies", "x" * 12, " ", "\u3000", "“Yes!” ", "日本語。", "'", ".\n"]  # fmt: skip
+LINE_ENDS = ["\n", "\r\n", "\r", "\u2028", "\x85", ".\n"]
+PHRASES = [
+    "[1]",
+    "[edit]",
+    " [citation needed]",
+    "{",
+    "Lorem ipsum",
+    "JavaScript",
+    "java[2]script",
+    "terms of use",
+    "uses coo\u212aies",
+]
+PIECES = [
+    "A line. ",
+    "One more sentence here.",
+    "...",
+    "?",
+    "x" * 12,
+    " ",
+    "\u3000",
+    "“Yes!” ",
+    "日本語。",
+    "'",
+    *LINE_ENDS,
+    *PHRASES,
+]
 
 
 def sentences(line: str) -> int:

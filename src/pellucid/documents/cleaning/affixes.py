@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 
 from pellucid.documents.cleaning.characters import parse_ranges
 from pellucid.documents.cleaning.contractions import special_cases
@@ -21,21 +22,21 @@ _LONGEST = 1000  # longer runs are data, not words; they are cut in one pass
 _PUNCTUATION = "… , : ; ! ? ¿ ؟ ¡ ( ) [ ] { } < > _ # * & 。 ？ ！ ， 、 ； ： ～ · । ، ۔ ؛ ٪"
 _QUOTES = "' \" ” “ ` ‘ ´ ’ ‚ , „ » « 「 」 『 』 （ ） 〔 〕 【 】 《 》 〈 〉 〈 〉 ⟦ ⟧"
 _CURRENCY = "$ £ € ¥ ฿ US$ C$ A$ ₽ ﷼ ₴ ₠ ₡ ₢ ₣ ₤ ₥ ₦ ₧ ₨ ₩ ₪ ₫ ₭ ₮ ₯ ₰ ₱ ₲ ₳ ₵ ₶ ₷ ₸ ₹ ₺ ₻ ₼ ₾ ₿"
-_UNITS = """km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz m/s km/h kmh mph hPa Pa mbar mb MB
-kb KB gb GB tb TB T G M K км км² км³ м м² м³ дм дм² дм³ см см² см³ мм мм² мм³ нм кг г мг м/с км/ч кПа Па мбар Кб КБ кб Мб МБ мб Гб ГБ
-гб Тб ТБ тб كم كم² كم³ م م² م³ سم سم² سم³ مم مم² مم³ غرام جرام جم كغ ملغ كوب اكواب"""
+_UNITS = """km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz m/s km/h kmh mph hPa Pa mbar
+mb MB kb KB gb GB tb TB T G M K км км² км³ м м² м³ дм дм² дм³ см см² см³ мм мм² мм³ нм кг г мг м/с км/ч кПа Па мбар Кб КБ кб Мб
+МБ мб Гб ГБ гб Тб ТБ тб كم كم² كم³ م م² م³ سم سم² سم³ مم مم² مم³ غرام جرام جم كغ ملغ كوب اكواب"""
 _HYPHENS = ("---", "--", "——", "-", "–", "—", "~")
 _CASED = "41-5a 61-7a c0-d6 d8-f6 f8-1bf 1c4-2af 386-3ff 400-45f 490-491 496-497 4a2-4a3 4ae-4af 4ba-4bb 4d8-4d9 4e8-4e9 1d00-1d9a"
 _MORE_CASED = "1e00-1eff 2c60-2c7f a722-a787 a78b-a7b9 a7fa ab30-ab64 ff21-ff3a ff41-ff5a"
 _UNCASED = """591-5f4 620-64a 66e-6d5 6e5-6ff 750-77f 8a0-8bd 900-97f 980-9ff b80-bff c00-cff d80-dff 1100-137f 2e80-2fdf 2ff0-303f
 3040-30ff 31c0-31ef 3200-4dbf 4e00-9fff ac00-d7af f900-fafb fb1d-fdfb fe30-fe4f fe70-fefc 1ee00-1eebb 1f200-1f2ff 20000-2ebef"""
-_FRENCH_PREFIXES = """après? anti arrières? audio auto avant avion basses? bas bateaux? belles? beau best b[eê]ta bien bio? blanc bois cache
-casse champ chasse chauffe claire?s? co co(?:de|ca) compte contre coupe?s? courte?s? couvre cyber demi d[ée]s? dix double est entre ex extra
-extrême faux fil fort franco gardes? grande? gratte gros haute?s? hors hyper infra inter intra jean live lot louis m[ai]cro mal mi
-mini mono mont?s? mots? moyen multi m[ée]ta non nord notre n[ée]o ouest outre ouvre pare passe perce petite?s? pieds? pique pont po[rs]t
-porte pousse pré pro protège pseudo quasi quatre radio r[ée] r[ée]tro sans? sa?inte?s? semi serre socio sociale?s? soixante sous
-su[bdrs] super taille t[ée]l[ée] tiers tire tourne toute?s? trans trente tri trois ultra vid[ée]o vie(?:ux|i?lles?|il) vingt à Pierre
-Marie Val [ée]co [ée]tats [ée]lectro"""
+_FRENCH_PREFIXES = """après? anti arrières? audio auto avant avion basses? bas bateaux? belles? beau best b[eê]ta bien bio? blanc
+bois cache casse champ chasse chauffe claire?s? co co(?:de|ca) compte contre coupe?s? courte?s? couvre cyber demi d[ée]s? dix
+double est entre ex extra extrême faux fil fort franco gardes? grande? gratte gros haute?s? hors hyper infra inter intra jean
+live lot louis m[ai]cro mal mi mini mono mont?s? mots? moyen multi m[ée]ta non nord notre n[ée]o ouest outre ouvre pare passe
+perce petite?s? pieds? pique pont po[rs]t porte pousse pré pro protège pseudo quasi quatre radio r[ée] r[ée]tro sans? sa?inte?s?
+semi serre socio sociale?s? soixante sous su[bdrs] super taille t[ée]l[ée] tiers tire tourne toute?s? trans trente tri trois
+ultra vid[ée]o vie(?:ux|i?lles?|il) vingt à Pierre Marie Val [ée]co [ée]tats [ée]lectro"""
 _FRENCH_MIDDLES = "l[èe]s? la en des? d[eu] sur sous aux? à et près saint"
 _ICONS_END = 0x1FA6E
 
@@ -121,7 +122,7 @@ def _suffixes(language: str) -> list[str]:
         common.append("[—–]")
     own = {"de": ["''", "/"], "nl": ["''"]}.get(language, [])
     if language == "fr":
-        endings = "ce clés elle en il ils je là moi nous on t vous".split()
+        endings = ["ce", "clés", "elle", "en", "il", "ils", "je", "là", "moi", "nous", "on", "t", "vous"]
         own = [f"(?<=[{sets['letters']}])[-–—‐‑]{_one_of(endings + [text.upper() for text in endings])}"]
     return own + common
 
@@ -151,7 +152,7 @@ def _infixes(language: str) -> list[str]:
 
 
 def _french_compounds() -> str:
-    """Return what matches French words with a hyphen that stay whole: the frequent prefixes, and three parts with a short middle."""
+    """Return what matches French words with a hyphen that stay whole: frequent prefixes, and three parts with a short middle."""
     letters, lower = _classes()["letters"], _classes()["lower"]
     return (
         rf"(?i:(?:{'|'.join(_FRENCH_PREFIXES.split())})[-–—‐‑][{lower}][-–—‐‑{lower}'’]*$"
@@ -298,7 +299,7 @@ class Splitter:
         if len(lengths) < 2:
             return tuple(lengths)
         words = _pieces(run, lengths)
-        if self._alone.isdisjoint(words) and self._pairs.isdisjoint(zip(words, words[1:], strict=False)):
+        if self._alone.isdisjoint(words) and self._pairs.isdisjoint(pairwise(words)):
             return tuple(lengths)
         spans = [
             (begin - end, begin, end)

@@ -81,11 +81,11 @@ def apply(batch: TextBatch, config: C4Step) -> None:
     if config.min_sentences:
         sentences_N = count_sentences(tokens) + np.array(blank, dtype=np.int64)
         after.drop_where(batch, sentences_N < config.min_sentences, "c4: too few sentences", sentences_N.astype(np.float64))
-    for row, text, place in zip(rows, texts, places, strict=True):
+    for row, wording, place in zip(rows, texts, places, strict=True):
         if batch.alive_N[row]:
-            batch.replace(row, text)
-            for fate in np.flatnonzero(counts[place]).tolist():
-                batch.edits[_NAMES[fate]] += int(counts[place, fate])
+            batch.replace(row, wording)
+            for kind in np.flatnonzero(counts[place]).tolist():
+                batch.edits[_NAMES[kind]] += int(counts[place, kind])
     batch.cache |= {"points": after, "tokens": tokens}
 
 
@@ -97,7 +97,7 @@ def _judge(points: Points, config: C4Step) -> _Lines:
     """Return what becomes of each line: the first of the rules that it breaks."""
     spans = points.lines
     begin_L, end_L = points.stripped(spans.begin_L, spans.end_L)
-    marks = points.marks_Y
+    marks = points.marks
     run_begin = np.flatnonzero(np.diff(marks, prepend=-2) != 1)
     long_runs = marks[run_begin[np.diff(run_begin, append=len(marks)) > config.max_word_chars]]
     run_begin = marks[run_begin]
@@ -129,10 +129,11 @@ def _judge(points: Points, config: C4Step) -> _Lines:
 def _open_ends(points: Points, begin_L: NDArray[np.int64], end_L: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return whether a line does not end with a mark that ends a sentence, or ends with an ellipsis."""
     last_L = points.codes_X[end_L - 1]
-    open_L = ~np.isin(last_L, _ENDS) | (end_L == begin_L)
+    open_L: NDArray[np.bool_] = ~np.isin(last_L, _ENDS) | (end_L == begin_L)
     dots_L = ~open_L & (last_L == _STOP) & (end_L - begin_L > 2)
     dots_L[dots_L] = (points.codes_X[end_L[dots_L] - 2] == _STOP) & (points.codes_X[end_L[dots_L] - 3] == _STOP)
-    return open_L | dots_L
+    open_L |= dots_L
+    return open_L
 
 
 def _lines_with_phrases(points: Points, lines: _Lines, config: C4Step) -> list[int]:
@@ -184,11 +185,11 @@ def count_sentences(tokens: Tokens) -> NDArray[np.int64]:
     ends_W = (end_W - begin_W == 1) & sentence_ends()[points.codes_X[begin_W]]
     gap_W = begin_W - np.concatenate((np.zeros(1, np.int64), end_W[:-1]))
     wide_W = ~fresh_W & ((gap_W > 1) | ((gap_W == 1) & (points.codes_X[begin_W - 1] != _SPACE)))
-    opens_W = (((tokens.traits_W & NON_PUNCTUATION) != 0) & ~ends_W) | wide_W
+    opens_W = (((tokens.traits & NON_PUNCTUATION) != 0) & ~ends_W) | wide_W
     before_W = np.cumsum(ends_W) - ends_W
     # A line's first word is counted whether it opens or not, so that ends of the line before do not reach over.
     mark_W = np.flatnonzero(opens_W | fresh_W)
     starts = np.diff(before_W[mark_W], prepend=0) > 0
     starts &= opens_W[mark_W]
     starts |= fresh_W[mark_W]
-    return np.bincount(tokens.text_W[mark_W[starts]], minlength=texts)
+    return np.bincount(tokens.text_numbers[mark_W[starts]], minlength=texts)

@@ -2,8 +2,8 @@
 
 What is exact and slow is done only where a bound does not decide. For the most frequent n-gram the bound is the largest product of
 count and length among the n-grams of the largest count. For repeated n-grams it is the characters under n-grams that stand
-further up as well: datatrove's scan counts some of those and skips what overlaps; and where ten words are repeated, so are the first
-five of them, so that the shortest n bounds all the others. Unlike in datatrove a share of 0 does not switch a rule off.
+further up as well: datatrove's scan counts some of those and skips what overlaps; and where ten words are repeated, so are the
+first five of them, so that the shortest n bounds all the others. Unlike in datatrove a share of 0 does not switch a rule off.
 """
 
 from collections import Counter
@@ -26,11 +26,11 @@ _LENGTH_BITS = 12
 def apply(batch: TextBatch, config: GopherRepetitionStep) -> None:
     """Drop the documents that break a rule; the first rule broken is the reason."""
     points = points_of(batch)
-    chars_N = points.chars_N.astype(np.float64)
+    chars_N = points.chars.astype(np.float64)
     points.drop_where(batch, chars_N == 0, "gopher repetition: empty text", chars_N)
     feeds = points.pieces
     edge_L = np.isin(feeds.begin_L, points.begin_N) | np.isin(feeds.end_L, points.end_N)
-    lines = feeds.keep((feeds.chars_L > 0) | edge_L)
+    lines = feeds.keep((feeds.chars > 0) | edge_L)
     for name, spans, most, most_chars in (
         ("paragraphs", points.paragraphs, config.max_dup_paragraph_frac, config.max_dup_paragraph_char_frac),
         ("lines", lines, config.max_dup_line_frac, config.max_dup_line_char_frac),
@@ -51,8 +51,8 @@ def _repeated_shares(points: Points, spans: Spans) -> tuple[NDArray[np.float64],
     repeated_L = repeats(points.numbers(spans.begin_L, spans.end_L), spans.text_L)
     text, texts = spans.text_L[repeated_L], len(points.rows_N)
     count_N, total_N = np.bincount(text, minlength=texts), np.bincount(spans.text_L, minlength=texts)
-    chars_N = np.bincount(text, weights=spans.chars_L[repeated_L], minlength=texts)
-    return fractions(count_N, total_N), fractions(chars_N, points.chars_N)
+    chars_N = np.bincount(text, weights=spans.chars[repeated_L], minlength=texts)
+    return fractions(count_N, total_N), fractions(chars_N, points.chars)
 
 
 def _gram_places(tokens: Tokens, n: int, mask_N: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -64,22 +64,22 @@ def _gram_places(tokens: Tokens, n: int, mask_N: NDArray[np.bool_]) -> NDArray[n
 
 def _drop_frequent(batch: TextBatch, tokens: Tokens, n: int, most: float, most_N: NDArray[np.int64]) -> None:
     """Drop by the most frequent n-gram. `most_N` bounds the count of any n-gram of each text, from shorter ones, and is lowered."""
-    points, offsets_W1 = tokens.points, np.concatenate((np.zeros(1, np.int64), np.cumsum(tokens.chars_W)))
+    points, offsets_W1 = tokens.points, np.concatenate((np.zeros(1, np.int64), np.cumsum(tokens.chars)))
     place_G = _gram_places(tokens, n, batch.alive_N[points.rows_N])
     if not len(place_G):
         return
-    text_G, chars_G = tokens.text_W[place_G], offsets_W1[place_G + n] - offsets_W1[place_G] + n - 1
+    text_G, chars_G = tokens.text_numbers[place_G], offsets_W1[place_G + n] - offsets_W1[place_G] + n - 1
     first_T = np.flatnonzero(np.diff(text_G, prepend=-1))
     text_T = text_G[first_T]
     unsure_N = np.zeros(len(most_N), dtype=bool)
-    unsure_N[text_T] = np.maximum.reduceat(chars_G, first_T) * most_N[text_T] / points.chars_N[text_T] > most
+    unsure_N[text_T] = np.maximum.reduceat(chars_G, first_T) * most_N[text_T] / points.chars[text_T] > most
     unsure_G = unsure_N[text_G]
     place_G, text_G, chars_G = place_G[unsure_G], text_G[unsure_G], chars_G[unsure_G]
     if not len(place_G):
         return
-    hashes_G = tokens.numbers_W[place_G]
+    hashes_G = tokens.numbers[place_G]
     for step in range(1, n):
-        hashes_G = hashes_G * GOLDEN + tokens.numbers_W[place_G + step]
+        hashes_G = hashes_G * GOLDEN + tokens.numbers[place_G + step]
     # One sort brings together what is equal, text by text: the text in the upper bits, then the hash, then the length.
     text_bits, longest = np.uint64(len(most_N).bit_length()), (1 << _LENGTH_BITS) - 1
     keys_G = (mix(hashes_G) >> text_bits) & ~np.uint64(longest)
@@ -93,8 +93,8 @@ def _drop_frequent(batch: TextBatch, tokens: Tokens, n: int, most: float, most_N
     best_T = np.maximum.reduceat((counts_U << _LENGTH_BITS) | lengths_U, first_T)
     text_T, counts_T, lengths_T = text_U[first_T], best_T >> _LENGTH_BITS, best_T & longest
     most_N[text_T] = np.minimum(most_N[text_T], counts_T)
-    for text in text_T[(counts_T * lengths_T / points.chars_N[text_T] > most) | (lengths_T == longest)].tolist():
-        share = _top_chars(tokens.words(text), n) / int(points.chars_N[text])
+    for text in text_T[(counts_T * lengths_T / points.chars[text_T] > most) | (lengths_T == longest)].tolist():
+        share = _top_chars(tokens.words(text), n) / int(points.chars[text])
         if share > most:
             batch.drop(int(points.rows_N[text]), f"gopher repetition: most frequent {n}-gram", f"{share:.4g}")
 
@@ -119,10 +119,10 @@ class _Joined:
 
 
 def _join(tokens: Tokens) -> _Joined:
-    offsets_W1 = np.concatenate((np.zeros(1, np.int64), np.cumsum(tokens.chars_W)))
+    offsets_W1 = np.concatenate((np.zeros(1, np.int64), np.cumsum(tokens.chars)))
     sums_W1 = np.zeros(len(offsets_W1), dtype=np.uint64)
     shifts_W = powers(int(offsets_W1[-1]) + 1)[0][offsets_W1[:-1]]
-    np.cumsum(tokens.polynomials_W * shifts_W, out=sums_W1[1:])
+    np.cumsum(tokens.polynomials * shifts_W, out=sums_W1[1:])
     return _Joined(sums_W1, offsets_W1)
 
 
@@ -132,7 +132,7 @@ def _drop_repeated(batch: TextBatch, tokens: Tokens, limits: dict[int, float]) -
     if not len(place_G):
         return
     joined = _join(tokens)
-    text_G = tokens.text_W[place_G]
+    text_G = tokens.text_numbers[place_G]
     keys_G = mix(joined.numbers(place_G, shortest) ^ mix(text_G.astype(np.uint64)))
     # Most n-grams are alone in their bucket, so only the others are sorted.
     buckets_G = (keys_G & np.uint64((1 << (len(keys_G).bit_length() + 2)) - 1)).astype(np.int64)
@@ -142,9 +142,9 @@ def _drop_repeated(batch: TextBatch, tokens: Tokens, limits: dict[int, float]) -
         repeated + shortest, minlength=len(joined.offsets_W1)
     )
     covered_W = np.cumsum(edges_W1[:-1]) > 0
-    bound_N = fractions(tokens.sums(tokens.chars_W * covered_W), points.chars_N)
+    bound_N = fractions(tokens.sums(tokens.chars * covered_W), points.chars)
     for text in np.flatnonzero(bound_N > min(limits.values())).tolist():
-        row, chars = int(points.rows_N[text]), int(points.chars_N[text])
+        row, chars = int(points.rows_N[text]), int(points.chars[text])
         own = np.arange(tokens.offsets_N1[text], tokens.offsets_N1[text + 1])
         for n, most in limits.items():
             share = _scan(joined, own[: len(own) - n + 1], n) / chars
