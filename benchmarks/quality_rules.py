@@ -1,7 +1,8 @@
 """The quality rules of Gopher, C4 and FineWeb: ours over batches, datatrove's filters over the same documents, one core, in turn.
 
 Each round times one side after the other in processes of their own, pinned to one core; the ratio is taken within a round.
-Documents go through all four steps in order, and those dropped go no further, on both sides; how many are left after each step must agree.
+Documents go through all four steps in order, and those dropped go no further, on both sides; how many are left after each
+step must agree.
 """
 
 import argparse
@@ -20,7 +21,7 @@ BATCH_CHARS = 1_500_000
 
 
 def choose(corpus: Path, limit: int, languages: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return language and text of about `limit` bytes: a share of every file, so that all kinds and languages are in."""
+    """Return language and text of at most `limit` bytes: a share of every file, so that all kinds and languages are in."""
     from pellucid.documents.files import open_bytes
 
     files = [file for file in sorted(corpus.glob("*.jsonl.gz")) if file.name.split(".")[-3] in languages]
@@ -30,10 +31,10 @@ def choose(corpus: Path, limit: int, languages: tuple[str, ...]) -> list[tuple[s
         with open_bytes(file) as lines:
             for line in lines:
                 text = json.loads(line)["text"]
-                taken += len(text.encode())
-                if taken > limit // len(files):
-                    break
-                chosen.append((file.name.split(".")[-3], text))
+                size = len(text.encode())
+                if taken + size <= limit // len(files):
+                    taken += size
+                    chosen.append((file.name.split(".")[-3], text))
     return sorted(chosen, key=lambda pair: hash_of(pair[1]))
 
 
@@ -149,6 +150,8 @@ def main() -> int:
     from pellucid.documents.cleaning.stop_words import STOP_WORDS
 
     documents = choose(arguments.corpus, arguments.bytes, tuple(STOP_WORDS))
+    if not documents:
+        parser.error(f"no documents in {arguments.corpus}")
     size = sum(len(text.encode()) for _, text in documents)
     rounds: list[tuple[dict[str, Any], dict[str, Any]]] = []
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
