@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 
 from pellucid.documents.cleaning.characters import parse_ranges
 from pellucid.documents.cleaning.contractions import special_cases
@@ -21,21 +22,21 @@ _LONGEST = 1000  # longer runs are data, not words; they are cut in one pass
 _PUNCTUATION = "… , : ; ! ? ¿ ؟ ¡ ( ) [ ] { } < > _ # * & 。 ？ ！ ， 、 ； ： ～ · । ، ۔ ؛ ٪"
 _QUOTES = "' \" ” “ ` ‘ ´ ’ ‚ , „ » « 「 」 『 』 （ ） 〔 〕 【 】 《 》 〈 〉 〈 〉 ⟦ ⟧"
 _CURRENCY = "$ £ € ¥ ฿ US$ C$ A$ ₽ ﷼ ₴ ₠ ₡ ₢ ₣ ₤ ₥ ₦ ₧ ₨ ₩ ₪ ₫ ₭ ₮ ₯ ₰ ₱ ₲ ₳ ₵ ₶ ₷ ₸ ₹ ₺ ₻ ₼ ₾ ₿"
-_UNITS = """km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz m/s km/h kmh mph hPa Pa mbar mb MB
-kb KB gb GB tb TB T G M K км км² км³ м м² м³ дм дм² дм³ см см² см³ мм мм² мм³ нм кг г мг м/с км/ч кПа Па мбар Кб КБ кб Мб МБ мб Гб ГБ
-гб Тб ТБ тб كم كم² كم³ م م² م³ سم سم² سم³ مم مم² مم³ غرام جرام جم كغ ملغ كوب اكواب"""
+_UNITS = """km km² km³ m m² m³ dm dm² dm³ cm cm² cm³ mm mm² mm³ ha µm nm yd in ft kg g mg µg t lb oz m/s km/h kmh mph hPa Pa mbar
+mb MB kb KB gb GB tb TB T G M K км км² км³ м м² м³ дм дм² дм³ см см² см³ мм мм² мм³ нм кг г мг м/с км/ч кПа Па мбар Кб КБ кб Мб
+МБ мб Гб ГБ гб Тб ТБ тб كم كم² كم³ م م² م³ سم سم² سم³ مم مم² مم³ غرام جرام جم كغ ملغ كوب اكواب"""
 _HYPHENS = ("---", "--", "——", "-", "–", "—", "~")
 _CASED = "41-5a 61-7a c0-d6 d8-f6 f8-1bf 1c4-2af 386-3ff 400-45f 490-491 496-497 4a2-4a3 4ae-4af 4ba-4bb 4d8-4d9 4e8-4e9 1d00-1d9a"
 _MORE_CASED = "1e00-1eff 2c60-2c7f a722-a787 a78b-a7b9 a7fa ab30-ab64 ff21-ff3a ff41-ff5a"
 _UNCASED = """591-5f4 620-64a 66e-6d5 6e5-6ff 750-77f 8a0-8bd 900-97f 980-9ff b80-bff c00-cff d80-dff 1100-137f 2e80-2fdf 2ff0-303f
 3040-30ff 31c0-31ef 3200-4dbf 4e00-9fff ac00-d7af f900-fafb fb1d-fdfb fe30-fe4f fe70-fefc 1ee00-1eebb 1f200-1f2ff 20000-2ebef"""
-_FRENCH_PREFIXES = """après? anti arrières? audio auto avant avion basses? bas bateaux? belles? beau best b[eê]ta bien bio? blanc bois cache
-casse champ chasse chauffe claire?s? co co(?:de|ca) compte contre coupe?s? courte?s? couvre cyber demi d[ée]s? dix double est entre ex extra
-extrême faux fil fort franco gardes? grande? gratte gros haute?s? hors hyper infra inter intra jean live lot louis m[ai]cro mal mi
-mini mono mont?s? mots? moyen multi m[ée]ta non nord notre n[ée]o ouest outre ouvre pare passe perce petite?s? pieds? pique pont po[rs]t
-porte pousse pré pro protège pseudo quasi quatre radio r[ée] r[ée]tro sans? sa?inte?s? semi serre socio sociale?s? soixante sous
-su[bdrs] super taille t[ée]l[ée] tiers tire tourne toute?s? trans trente tri trois ultra vid[ée]o vie(?:ux|i?lles?|il) vingt à Pierre
-Marie Val [ée]co [ée]tats [ée]lectro"""
+_FRENCH_PREFIXES = """après? anti arrières? audio auto avant avion basses? bas bateaux? belles? beau best b[eê]ta bien bio? blanc
+bois cache casse champ chasse chauffe claire?s? co co(?:de|ca) compte contre coupe?s? courte?s? couvre cyber demi d[ée]s? dix
+double est entre ex extra extrême faux fil fort franco gardes? grande? gratte gros haute?s? hors hyper infra inter intra jean
+live lot louis m[ai]cro mal mi mini mono mont?s? mots? moyen multi m[ée]ta non nord notre n[ée]o ouest outre ouvre pare passe
+perce petite?s? pieds? pique pont po[rs]t porte pousse pré pro protège pseudo quasi quatre radio r[ée] r[ée]tro sans? sa?inte?s?
+semi serre socio sociale?s? soixante sous su[bdrs] super taille t[ée]l[ée] tiers tire tourne toute?s? trans trente tri trois
+ultra vid[ée]o vie(?:ux|i?lles?|il) vingt à Pierre Marie Val [ée]co [ée]tats [ée]lectro"""
 _FRENCH_MIDDLES = "l[èe]s? la en des? d[eu] sur sous aux? à et près saint"
 _ICONS_END = 0x1FA6E
 
@@ -68,6 +69,7 @@ def _classes() -> dict[str, str]:
     uncased = [code for first, last in parse_ranges(_UNCASED) for code in range(first, last + 1)]
     icons = (code for code in range(0xA6, _ICONS_END) if unicodedata.category(chr(code)) == "So")
     return {
+        "plain": _class(code for code in [*map(ord, cased), *uncased] if chr(code).isalpha()),
         "letters": _class([ord(char) for char in cased if char.isalpha()] + uncased),
         "lower": _class([ord(char) for char in cased if char.islower()] + uncased),
         "upper": _class([ord(char) for char in cased if char.isupper()] + uncased),
@@ -150,7 +152,7 @@ def _infixes(language: str) -> list[str]:
 
 
 def _french_compounds() -> str:
-    """Return what matches French words with a hyphen that stay whole: the frequent prefixes, and three parts with a short middle."""
+    """Return what matches French words with a hyphen that stay whole: frequent prefixes, and three parts with a short middle."""
     letters, lower = _classes()["letters"], _classes()["lower"]
     return (
         rf"(?i:(?:{'|'.join(_FRENCH_PREFIXES.split())})[-–—‐‑][{lower}][-–—‐‑{lower}'’]*$"
@@ -176,6 +178,9 @@ class Splitter:
         self._url = re.compile(rf"(?:[\w+\-.]{{2,}}://)?(?:\S+(?::\S*)?@)?{host}(?::\d{{2,5}})?(?:[/?#]\S*)?$").match
         self._plain_front = language not in ("fr", "it", "pt")  # no rule for beginnings takes a letter or a digit, but for "US$"
         self._long_infixes = re.compile("|".join(_infixes("xx" if language == "pt" else language))).finditer  # linear
+        plain = f"[{sets['plain']}]+"
+        core = f"{plain}(?:-{plain})*" if language in ("en", "xx") else plain
+        self._common = re.compile(rf"([(\[\"“«„]*)({core})((?:(?<=[a-z])\.)?[,;:!?)\]\"”»]*)$").match
         self._whole = re.compile(_french_compounds()).match if language == "fr" else _never
         self._merged = self._cases_of_several_words()
 
@@ -183,9 +188,25 @@ class Splitter:
         """Return the lengths of the words of a run without white space; their sum is its length."""
         if run in self.cases:
             return self.cases[run]
+        simple = self._simple(run)
+        if simple:
+            return simple
         if len(run) > _LONGEST:
             return self._cut_long(run)
         return self._with_cases(run, self._affixes(run, self.cases))
+
+    def _simple(self, run: str) -> tuple[int, ...] | None:
+        """Return what the rules come to for letters with a few common marks around them, much sooner than they do."""
+        match = self._common(run)
+        if not match:
+            return None
+        head, core, tail = match.groups()
+        if len(core) < 3 or core in self.cases or core + tail[:1] in self.cases or (len(tail) > 1 and (":" in tail or ";" in tail)):
+            return None
+        if "-" not in core:
+            return (*(1 for _ in head), len(core), *(1 for _ in tail))
+        parts = [part for word in core.split("-") for part in (len(word), 1)]
+        return (*(1 for _ in head), *parts[:-1], *(1 for _ in tail))
 
     def _affixes(self, run: str, cases: dict[str, tuple[int, ...]]) -> list[int]:
         before: list[int] = []
@@ -269,7 +290,8 @@ class Splitter:
             if self._prefix(text) or self._suffix(text) or any(self._infixes(text)):
                 found[_pieces(text, self._affixes(text, {}))] = lengths
         self._widest = max(map(len, found))
-        self._starts = {words[0] for words in found}
+        self._alone = {words[0] for words in found if len(words) == 1}
+        self._pairs = {words[:2] for words in found if len(words) > 1}
         return found
 
     def _with_cases(self, run: str, lengths: list[int]) -> tuple[int, ...]:
@@ -277,7 +299,7 @@ class Splitter:
         if len(lengths) < 2:
             return tuple(lengths)
         words = _pieces(run, lengths)
-        if self._starts.isdisjoint(words):
+        if self._alone.isdisjoint(words) and self._pairs.isdisjoint(pairwise(words)):
             return tuple(lengths)
         spans = [
             (begin - end, begin, end)

@@ -32,6 +32,7 @@ _NAMES = {
     _FEW_WORDS: "c4: line with too few words",
     _CODE: "c4: line that speaks of javascript",
     _POLICY: "c4: line of a cookie or privacy notice",
+    _KEPT: "c4: line with citations removed",
 }
 _FATAL = {_FILLER: "c4: lorem ipsum", _BRACKET: "c4: curly bracket"}
 
@@ -54,8 +55,14 @@ def apply(batch: TextBatch, config: C4Step) -> None:
     first_L = np.searchsorted(lines.text_L, np.arange(len(points.rows_N) + 1)).tolist()
     texts: list[str] = []
     rows: list[int] = []
-    removed = np.zeros((len(points.rows_N), _KEPT), dtype=np.int64)
+    counts = np.zeros((len(points.rows_N), _KEPT + 1), dtype=np.int64)
+    np.add.at(counts, (lines.text_L, lines.fate_L), 1)
+    counts[:, _KEPT] = 0  # of the lines that stay only those with citations are told
+    for line in lines.wording:
+        counts[lines.text_L[line], _KEPT] += lines.fate_L[line] == _KEPT
     places: list[int] = []
+    blank: list[int] = []  # lines that are nothing without their citations; datatrove takes them for a sentence
+    begin, end = lines.begin_L.tolist(), lines.end_L.tolist()
     for text, row in enumerate(points.rows_N.tolist()):
         fate = lines.fate_L[first_L[text] : first_L[text + 1]]
         fatal = np.flatnonzero((fate == _FILLER) | (fate == _BRACKET))
@@ -64,21 +71,21 @@ def apply(batch: TextBatch, config: C4Step) -> None:
         if not batch.alive_N[row]:
             continue
         kept = (np.flatnonzero(fate == _KEPT) + first_L[text]).tolist()
-        removed[text] = np.bincount(fate[fate != _KEPT], minlength=_KEPT)
-        texts.append(
-            "\n".join([lines.wording[line] if line in lines.wording else _line(points, lines, line) for line in kept]).strip()
-        )
+        parts = [lines.wording[line] if line in lines.wording else points.text[begin[line] : end[line]] for line in kept]
+        blank.append(sum(not part or part.isspace() for part in parts))
+        texts.append("\n".join(parts).strip())
         rows.append(row)
         places.append(text)
     after = lay_out(texts, np.array(rows, dtype=np.int64))
     tokens = cut_tokens(after, [batch.languages[row] for row in rows])
     if config.min_sentences:
-        sentences_N = count_sentences(tokens)
+        sentences_N = count_sentences(tokens) + np.array(blank, dtype=np.int64)
         after.drop_where(batch, sentences_N < config.min_sentences, "c4: too few sentences", sentences_N.astype(np.float64))
-    for row, text, place in zip(rows, texts, places, strict=True):
+    for row, wording, place in zip(rows, texts, places, strict=True):
         if batch.alive_N[row]:
-            batch.replace(row, text)
-            _count(batch, removed[place], lines, first_L[place], first_L[place + 1])
+            batch.replace(row, wording)
+            for kind in np.flatnonzero(counts[place]).tolist():
+                batch.edits[_NAMES[kind]] += int(counts[place, kind])
     batch.cache |= {"points": after, "tokens": tokens}
 
 
@@ -86,19 +93,11 @@ def _line(points: Points, lines: _Lines, line: int) -> str:
     return points.text[lines.begin_L[line] : lines.end_L[line]]
 
 
-def _count(batch: TextBatch, removed: NDArray[np.int64], lines: _Lines, first: int, behind: int) -> None:
-    for fate in np.flatnonzero(removed).tolist():
-        batch.edits[_NAMES[fate]] += int(removed[fate])
-    cited = sum(lines.fate_L[line] == _KEPT for line in lines.wording if first <= line < behind)
-    if cited:
-        batch.edits["c4: line with citations removed"] += int(cited)
-
-
 def _judge(points: Points, config: C4Step) -> _Lines:
     """Return what becomes of each line: the first of the rules that it breaks."""
     spans = points.lines
     begin_L, end_L = points.stripped(spans.begin_L, spans.end_L)
-    marks = points.marks_Y
+    marks = points.marks
     run_begin = np.flatnonzero(np.diff(marks, prepend=-2) != 1)
     long_runs = marks[run_begin[np.diff(run_begin, append=len(marks)) > config.max_word_chars]]
     run_begin = marks[run_begin]
@@ -130,10 +129,11 @@ def _judge(points: Points, config: C4Step) -> _Lines:
 def _open_ends(points: Points, begin_L: NDArray[np.int64], end_L: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return whether a line does not end with a mark that ends a sentence, or ends with an ellipsis."""
     last_L = points.codes_X[end_L - 1]
-    open_L = ~np.isin(last_L, _ENDS) | (end_L == begin_L)
+    open_L: NDArray[np.bool_] = ~np.isin(last_L, _ENDS) | (end_L == begin_L)
     dots_L = ~open_L & (last_L == _STOP) & (end_L - begin_L > 2)
     dots_L[dots_L] = (points.codes_X[end_L[dots_L] - 2] == _STOP) & (points.codes_X[end_L[dots_L] - 3] == _STOP)
-    return open_L | dots_L
+    open_L |= dots_L
+    return open_L
 
 
 def _lines_with_phrases(points: Points, lines: _Lines, config: C4Step) -> list[int]:
@@ -185,11 +185,11 @@ def count_sentences(tokens: Tokens) -> NDArray[np.int64]:
     ends_W = (end_W - begin_W == 1) & sentence_ends()[points.codes_X[begin_W]]
     gap_W = begin_W - np.concatenate((np.zeros(1, np.int64), end_W[:-1]))
     wide_W = ~fresh_W & ((gap_W > 1) | ((gap_W == 1) & (points.codes_X[begin_W - 1] != _SPACE)))
-    opens_W = (((tokens.traits_W & NON_PUNCTUATION) != 0) & ~ends_W) | wide_W
+    opens_W = (((tokens.traits & NON_PUNCTUATION) != 0) & ~ends_W) | wide_W
     before_W = np.cumsum(ends_W) - ends_W
     # A line's first word is counted whether it opens or not, so that ends of the line before do not reach over.
     mark_W = np.flatnonzero(opens_W | fresh_W)
     starts = np.diff(before_W[mark_W], prepend=0) > 0
     starts &= opens_W[mark_W]
     starts |= fresh_W[mark_W]
-    return np.bincount(tokens.text_W[mark_W[starts]], minlength=texts)
+    return np.bincount(tokens.text_numbers[mark_W[starts]], minlength=texts)

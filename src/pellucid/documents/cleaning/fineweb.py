@@ -25,14 +25,14 @@ def apply(batch: TextBatch, config: FineWebStep) -> None:
     share_N = fractions(np.bincount(lines.text_L[ends_L], minlength=texts), lines_N)
     points.drop_where(batch, share_N < config.min_punctuated_line_frac, "fineweb: too few lines end with punctuation", share_N)
 
-    short_L = lines.chars_L <= config.short_line_chars
+    short_L = lines.chars <= config.short_line_chars
     share_N = fractions(np.bincount(lines.text_L[short_L], minlength=texts), lines_N)
     points.drop_where(batch, share_N > config.max_short_line_frac, "fineweb: too many short lines", share_N)
 
     repeated_L = repeats(points.numbers(lines.begin_L, lines.end_L), lines.text_L)
-    repeated_N = np.bincount(lines.text_L[repeated_L], weights=lines.chars_L[repeated_L], minlength=texts)
+    repeated_N = np.bincount(lines.text_L[repeated_L], weights=lines.chars[repeated_L], minlength=texts)
     feeds_N = np.bincount(pieces.text_L, minlength=texts) - 1
-    share_N = fractions(repeated_N, points.chars_N - feeds_N)
+    share_N = fractions(repeated_N, points.chars - feeds_N)
     points.drop_where(batch, share_N > config.max_dup_line_char_frac, "fineweb: characters in repeated lines", share_N)
 
     ratio_N = fractions(feeds_N, np.diff(tokens.offsets_N1))

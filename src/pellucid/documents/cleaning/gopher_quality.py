@@ -1,7 +1,7 @@
 """The document rules of Gopher (Rae et al. 2021, Appendix A1.1), with datatrove's order, thresholds and comparisons.
 
-The rule of stop words has lists for seven languages; in any other it does not apply, which is counted in the batch's edits. Unlike in
-datatrove a largest value of 0 does not switch a rule off: it allows none.
+The rule of stop words has lists for seven languages; in any other it does not apply, which is counted in the batch's edits. Unlike
+in datatrove a largest value of 0 does not switch a rule off: it allows none.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ def apply(batch: TextBatch, config: GopherQualityStep) -> None:
     tokens = tokens_of(batch)
     points = tokens.points
     words_N = np.diff(tokens.offsets_N1)
-    named_W = (tokens.traits_W & NON_SYMBOL) != 0
+    named_W = (tokens.traits & NON_SYMBOL) != 0
     named_N = tokens.sums(named_W)
 
     def drop(mask_N: NDArray[np.bool_], reason: str, values_N: NDArray[np.float64] | NDArray[np.int64]) -> None:
@@ -35,7 +35,7 @@ def apply(batch: TextBatch, config: GopherQualityStep) -> None:
 
     drop(named_N < config.min_words, "too few words", named_N)
     drop(named_N > config.max_words, "too many words", named_N)
-    mean_N = fractions(tokens.sums((tokens.end_W - tokens.begin_W) * named_W), named_N)
+    mean_N = fractions(tokens.sums(tokens.chars * named_W), named_N)
     drop((mean_N < config.min_mean_word_chars) & (named_N > 0), "words too short", mean_N)
     drop(mean_N > config.max_mean_word_chars, "words too long", mean_N)
     texts = [batch.texts[row] for row in points.rows_N.tolist()]
@@ -46,7 +46,7 @@ def apply(batch: TextBatch, config: GopherQualityStep) -> None:
     bullets_N, open_ends_N = _line_shares(points)
     drop(bullets_N > config.max_bullet_line_frac, "too many bullet lines", bullets_N)
     drop(open_ends_N > config.max_ellipsis_line_frac, "too many lines end in an ellipsis", open_ends_N)
-    alpha_N = fractions(tokens.sums((tokens.traits_W & ALPHA) != 0), words_N)
+    alpha_N = fractions(tokens.sums((tokens.traits & ALPHA) != 0), words_N)
     drop((alpha_N < config.min_alpha_word_frac) & (words_N > 0), "too few words with a letter", alpha_N)
     if config.min_stop_words:
         found_N, known_N = _count_stop_words(tokens, [batch.languages[row] for row in points.rows_N.tolist()])
@@ -81,10 +81,10 @@ def _count_stop_words(tokens: Tokens, languages: list[str]) -> tuple[NDArray[np.
         numbers = np.sort(words.numbers(words.begin_N, words.end_N))
         seen = np.zeros(1 << 16, dtype=bool)
         seen[numbers >> np.uint64(48)] = True
-        candidate_W = np.flatnonzero(seen[tokens.numbers_W >> np.uint64(48)])
-        text = tokens.text_W[candidate_W]
-        place = np.minimum(np.searchsorted(numbers, tokens.numbers_W[candidate_W]), len(numbers) - 1)
-        stop = (numbers[place] == tokens.numbers_W[candidate_W]) & own_N[text]
+        candidate_W = np.flatnonzero(seen[tokens.numbers >> np.uint64(48)])
+        text = tokens.text_numbers[candidate_W]
+        place = np.minimum(np.searchsorted(numbers, tokens.numbers[candidate_W]), len(numbers) - 1)
+        stop = (numbers[place] == tokens.numbers[candidate_W]) & own_N[text]
         present = np.zeros((len(languages), len(numbers)), dtype=bool)
         present[text[stop], place[stop]] = True
         found_N[own_N] = present.sum(axis=1)[own_N]

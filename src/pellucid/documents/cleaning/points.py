@@ -1,7 +1,7 @@
 """The code points of many texts in one array, what each of them is, and numbers for their parts.
 
-A part's number is a polynomial of its code points modulo 2**64. It comes from the sums up to its two ends, so that it costs the same
-for a word, a line or a run of words, and is the same wherever the part stands.
+A part's number is a polynomial of its code points modulo 2**64. It comes from the sums up to its two ends, so that it costs the
+same for a word, a line or a run of words, and is the same wherever the part stands.
 """
 
 from collections.abc import Sequence
@@ -30,10 +30,12 @@ class Spans:
     text_L: NDArray[np.int64]
 
     @property
-    def chars_L(self) -> NDArray[np.int64]:
+    def chars(self) -> NDArray[np.int64]:
+        """Return how long each part is (L)."""
         return self.end_L - self.begin_L
 
     def keep(self, mask_L: NDArray[np.bool_]) -> "Spans":
+        """Return the parts in the mask."""
         return Spans(self.begin_L[mask_L], self.end_L[mask_L], self.text_L[mask_L])
 
 
@@ -52,22 +54,23 @@ class Points:
     end_N: NDArray[np.int64]
 
     @cached_property
-    def spaces_Z(self) -> NDArray[np.int64]:
+    def spaces(self) -> NDArray[np.int64]:
         """Return where white space stands."""
         return np.flatnonzero(self.traits_X == 0)
 
     @cached_property
-    def marks_Y(self) -> NDArray[np.int64]:
+    def marks(self) -> NDArray[np.int64]:
         """Return where something else stands."""
         return np.flatnonzero(self.traits_X)
 
     @cached_property
     def line_feeds(self) -> NDArray[np.int64]:
         """Return where line feeds stand, with the one after each text."""
-        return self.spaces_Z[self.codes_X[self.spaces_Z] == _LINE_FEED]
+        feeds: NDArray[np.int64] = self.spaces[self.codes_X[self.spaces] == _LINE_FEED]
+        return feeds
 
     @cached_property
-    def _sums_X1(self) -> NDArray[np.uint64]:
+    def _sums(self) -> NDArray[np.uint64]:
         sums_X1 = np.zeros(len(self.codes_X) + 1, dtype=np.uint64)
         np.cumsum(code_mixes()[self.codes_X] * powers(len(self.codes_X))[0], out=sums_X1[1:])
         return sums_X1
@@ -78,10 +81,10 @@ class Points:
 
     def polynomials(self, begin_L: NDArray[np.int64], end_L: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Return what `numbers` mixes: that of two parts one behind the other is a(B) + B ** chars of a * b(B), with B the base."""
-        return (self._sums_X1[end_L] - self._sums_X1[begin_L]) * powers(len(self.codes_X) + 1)[1][begin_L]
+        return (self._sums[end_L] - self._sums[begin_L]) * powers(len(self.codes_X) + 1)[1][begin_L]
 
     @property
-    def chars_N(self) -> NDArray[np.int64]:
+    def chars(self) -> NDArray[np.int64]:
         """Return how long each text is."""
         return self.end_N - self.begin_N
 
@@ -93,16 +96,16 @@ class Points:
 
     def stripped(self, begin_L: NDArray[np.int64], end_L: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return begin and end of parts without the white space around them; a blank part is empty at its beginning."""
-        marks_Y1 = np.append(self.marks_Y, len(self.codes_X))
-        first_L = np.searchsorted(self.marks_Y, begin_L)
-        last_L = np.searchsorted(self.marks_Y, end_L) - 1
+        marks_Y1 = np.append(self.marks, len(self.codes_X))
+        first_L = np.searchsorted(self.marks, begin_L)
+        last_L = np.searchsorted(self.marks, end_L) - 1
         blank_L = last_L < first_L
         return np.where(blank_L, begin_L, marks_Y1[first_L]), np.where(blank_L, begin_L, marks_Y1[last_L] + 1)
 
     @cached_property
     def lines(self) -> Spans:
         """Return the lines as str.splitlines finds them."""
-        ends = self.spaces_Z[_breaks()[self.codes_X[self.spaces_Z]]]
+        ends = self.spaces[_breaks()[self.codes_X[self.spaces]]]
         text_L = np.searchsorted(self.end_N, ends)
         codes_L = self.codes_X[ends]
         half_L = (codes_L == _CARRIAGE_RETURN) & (ends + 1 < self.end_N[text_L])
@@ -166,7 +169,9 @@ def repeats(numbers_L: NDArray[np.uint64], text_L: NDArray[np.int64]) -> NDArray
 
 def fractions(parts_N: NDArray[np.generic], wholes_N: NDArray[np.generic]) -> NDArray[np.float64]:
     """Return parts / wholes, and 0 where there is no whole."""
-    return np.divide(parts_N, wholes_N, out=np.zeros(len(parts_N)), where=np.asarray(wholes_N) != 0)
+    shares_N: NDArray[np.float64] = np.zeros(len(parts_N))
+    np.divide(parts_N, wholes_N, out=shares_N, where=np.asarray(wholes_N) != 0)
+    return shares_N
 
 
 def powers(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

@@ -14,6 +14,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from pellucid.core.hashing import mix
 from pellucid.documents.cleaning.affixes import splitter
 from pellucid.documents.cleaning.batch import TextBatch
 from pellucid.documents.cleaning.characters import CLOSING, NON_DIGIT, NON_LETTER, SPACELESS
@@ -40,19 +41,29 @@ class Tokens:
     offsets_N1: NDArray[np.int64]
 
     @cached_property
-    def traits_W(self) -> NDArray[np.uint8]:
+    def traits(self) -> NDArray[np.uint8]:
         """Return the bits that any character of a word has."""
         if not len(self.begin_W):
             return np.zeros(0, dtype=np.uint8)
         return np.bitwise_or.reduceat(self.points.traits_X, self.begin_W)  # white space after a word has no bits
 
     @cached_property
-    def numbers_W(self) -> NDArray[np.uint64]:
+    def numbers(self) -> NDArray[np.uint64]:
         """Return the number of each word; equal words have equal numbers."""
-        return self.points.numbers(self.begin_W, self.end_W)
+        return mix(self.polynomials)
 
-    @property
-    def text_W(self) -> NDArray[np.int64]:
+    @cached_property
+    def polynomials(self) -> NDArray[np.uint64]:
+        """Return what the numbers are mixed from."""
+        return self.points.polynomials(self.begin_W, self.end_W)
+
+    @cached_property
+    def chars(self) -> NDArray[np.int64]:
+        """Return how long each word is."""
+        return self.end_W - self.begin_W
+
+    @cached_property
+    def text_numbers(self) -> NDArray[np.int64]:
         """Return which text each word is in."""
         return np.repeat(np.arange(len(self.offsets_N1) - 1), np.diff(self.offsets_N1))
 
@@ -121,7 +132,7 @@ def _runs(points: Points, languages: Sequence[str]) -> tuple[NDArray[np.int64], 
             fresh[1:] |= alone[:-1] & inside_X[own][1:]
     begin_C = np.flatnonzero(begins_X)
     # A run ends where the next begins or, before that, at white space: behind its last mark.
-    count_C = np.diff(np.searchsorted(points.marks_Y, begin_C), append=len(points.marks_Y))
+    count_C = np.diff(np.searchsorted(points.marks, begin_C), append=len(points.marks))
     offsets_N1 = np.concatenate((np.zeros(1, np.int64), np.searchsorted(begin_C, points.end_N)))
     return begin_C, begin_C + count_C, offsets_N1
 
@@ -130,7 +141,7 @@ def _is_letters_and_mark(points: Points, begin_C: NDArray[np.int64], end_C: NDAr
     """Return whether a run is letters and one mark that any language splits off behind letters."""
     other_X1 = np.zeros(len(points.traits_X) + 1, dtype=np.int32)
     np.cumsum((points.traits_X & NON_LETTER) != 0, out=other_X1[1:])
-    pair_C = (end_C - begin_C > 1) & (other_X1[end_C] - other_X1[begin_C] == 1)
+    pair_C: NDArray[np.bool_] = (end_C - begin_C > 1) & (other_X1[end_C] - other_X1[begin_C] == 1)
     pair_C &= (points.traits_X[end_C - 1] & CLOSING) != 0
     stop_C = pair_C & (points.codes_X[end_C - 1] == _STOP)  # after an upper case letter it may belong to it
     before = points.codes_X[end_C[stop_C] - 2]
@@ -156,7 +167,7 @@ def _special_numbers(rule: str) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
 
 def _special(numbers_C: NDArray[np.uint64], rule: str) -> NDArray[np.bool_]:
     seen, numbers = _special_numbers(rule)
-    special_C = seen[numbers_C >> np.uint64(48)]
+    special_C: NDArray[np.bool_] = seen[numbers_C >> np.uint64(48)]
     special_C[special_C] = np.isin(numbers_C[special_C], numbers)
     return special_C
 
