@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.tokenizer.arcade import arcade100k
-from pellucid.tokenizer.tokenizer import Tokenizer
+from pellucid.tokenizer.bpe import BytePairTokenizer as Tokenizer
 from pellucid.tokenizer.training import train_bpe
 
 ROOT = Path(__file__).parents[2]

@@ -33,7 +33,7 @@ def read_preset(name: str) -> dict[str, Node]:
 def read_chain(path: Path) -> list[dict[str, Node]]:
     """Return the trees of a recipe and of all it extends, the furthest ancestor first, without their `extends` keys.
 
-    Relative paths (of sources, `init_from`) of ancestors are rewritten to start from the recipe's own folder.
+    Relative paths (of sources, of the tokenizer, `init_from`) of ancestors are rewritten to start from the recipe's own folder.
     Raises `RecipeError` for a file that cannot be read, is not a mapping, or extends itself.
     """
     chain: list[dict[str, Node]] = []
@@ -109,6 +109,11 @@ def _rebase_paths(tree: dict[str, Node], folder: Path, base: Path) -> None:
         named = tree.get(section)
         items = named.values() if isinstance(named, dict) else named if isinstance(named, list) else ()
         for item in items:
-            path = item.get(key) if isinstance(item, dict) else None
-            if isinstance(item, dict) and isinstance(path, Leaf) and isinstance(path.value, str) and path.value:
-                item[key] = Leaf(os.path.relpath(folder / path.value, base), path.origin, path.place)
+            _rebase_path(item, key, folder, base)
+    _rebase_path(tree.get("tokenizer"), "path", folder, base)
+
+
+def _rebase_path(item: Node | None, key: str, folder: Path, base: Path) -> None:
+    path = item.get(key) if isinstance(item, dict) else None
+    if isinstance(item, dict) and isinstance(path, Leaf) and isinstance(path.value, str) and path.value:
+        item[key] = Leaf(os.path.relpath(folder / path.value, base), path.origin, path.place)

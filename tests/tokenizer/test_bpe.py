@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from pellucid.core.errors import ArtifactError, DataError
 from pellucid.core.files import read_json, write_json
-from pellucid.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer, load_tokenizer
+from pellucid.tokenizer.bpe import SPECIAL_TOKENS
+from pellucid.tokenizer.bpe import BytePairTokenizer as Tokenizer
+from pellucid.tokenizer.tokenizer import load_tokenizer
 
 VALID = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
 
