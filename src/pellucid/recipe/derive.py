@@ -62,7 +62,7 @@ def _fill_vocabulary(tree: dict[str, Node], base: Path) -> list[Finding]:
     kind = _value(tokenizer, "kind")
     if kind == "arcade100k" and "vocab_tokens" not in tokenizer:
         tokenizer["vocab_tokens"] = _derived(ARCADE100K_TOKENS, "tokenizer.kind")
-    findings = _count_vocabulary(tokenizer, kind, base) if kind in TOKENIZER_FILES else []
+    findings = _count_vocabulary(tokenizer, kind, base) if isinstance(kind, str) and kind in TOKENIZER_FILES else []
     model = tree.get("model")
     if not isinstance(model, dict):
         return findings
