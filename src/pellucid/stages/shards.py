@@ -14,9 +14,12 @@ from pellucid.core.progress import progress
 from pellucid.core.units import format_count
 from pellucid.documents.store import iter_documents, split_files
 from pellucid.recipe.data import FimConfig, ShardsConfig
+from pellucid.shards.coding import Coding
 from pellucid.shards.fim import cutter_for
 from pellucid.shards.index import ShardIndex, choose_dtype
-from pellucid.shards.writer import Coding, finished_part, is_joined, join_parts, write_part
+from pellucid.shards.join import is_joined, join_parts
+from pellucid.shards.parts import finished_part
+from pellucid.shards.writer import write_part
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 
