@@ -39,7 +39,7 @@ def finished_part(out: Path, name: str, dtype: np.dtype[Any]) -> PartAccount | N
         with pq.ParquetFile(out / PARTS / f"{name}.parquet") as metadata:
             rows = metadata.metadata.num_rows
         starts = np.load(out / PARTS / f"{name}.npy", mmap_mode="r")
-    except (ArtifactError, OSError, TypeError, KeyError, ValueError, pa.ArrowException):
+    except (ArtifactError, OSError, EOFError, TypeError, KeyError, ValueError, pa.ArrowException):
         return None
     return account if all(sizes) and rows == len(starts) == account.documents else None
 

@@ -58,7 +58,10 @@ class HuggingFaceTokenizer:
         self._values = files.values("tokenizer.json")
         self._reference = _Reference(files.main)
         added = self._values.get("added_tokens") or []
-        self.special: dict[str, int] = {token["content"]: token["id"] for token in added if token.get("special")}
+        # What stands for unknown text comes out of text: it is no token that is placed by name.
+        unknown = (self._values.get("model") or {}).get("unk_token")
+        special = (token for token in added if token.get("special") and token["content"] != unknown)
+        self.special: dict[str, int] = {token["content"]: token["id"] for token in special}
         self.vocab_tokens = 1 + max(self._reference.inner.get_vocab(with_added_tokens=True).values())
         self._plain = read_byte_level(self._values)
         if (self._values.get("model") or {}).get("dropout"):
