@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_every_document_can_be_put_back_exactly_and_is_cut_between_characters(
     texts: list[str], rate: float, spm: float, seed: int
 ) -> None:
     made = encode_rearranged([Doc(text) for text in texts], encode, cutter(rate, spm, seed))
-    rows = [made.ids[start:end].tolist() for start, end in zip(made.offsets[:-1], made.offsets[1:], strict=True)]
+    rows = [made.ids[start:end].tolist() for start, end in pairwise(made.offsets)]
     assert [put_back(row)[0] for row in rows] == texts
     rearranged = sum(row[:1] == [PREFIX] for row in rows)
     assert sum(made.counts.values()) == rearranged == (len(texts) if rate == 1 else 0 if rate == 0 else rearranged)

@@ -33,7 +33,12 @@ tokenizer: {{kind: bpe, vocab_tokens: 1024}}
 shards: {{shard_tokens: 5000, max_special_frac: 0.5}}
 model: {{preset: pocket}}
 train:
-  - {{name: pretrain, length_tokens: 4096, batch_tokens: 4096, seq_tokens: 256, micro_seqs: 16, schedule: {{kind: constant, peak_lr: 1e-3}}}}
+  - name: pretrain
+    length_tokens: 4096
+    batch_tokens: 4096
+    seq_tokens: 256
+    micro_seqs: 16
+    schedule: {{kind: constant, peak_lr: 1e-3}}
 """
 
 
