@@ -6,6 +6,8 @@ import torch
 from pellucid.export.parity import probe_texts
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
+from pellucid.tokenizer.from_huggingface import import_huggingface
+from pellucid.tokenizer.from_sentencepiece import import_sentencepiece
 from pellucid.tokenizer.tokenizer import Tokenizer
 from pellucid.tokenizer.training import train_bpe
 
@@ -65,3 +67,40 @@ def make_model(shape):
             if parameter.ndim == 1:
                 parameter.add_(torch.empty_like(parameter).normal_(0, 0.1, generator=generator))
     return Trained(model)
+
+
+@pytest.fixture(scope="session")
+def llama() -> Trained:
+    return make_model(SHAPE | LLAMA | {"vocab_tokens": 704})
+
+
+@pytest.fixture(scope="session")
+def pieces(tmp_path_factory):
+    """A SentencePiece vocabulary by Llama 2's rules, learnt from the probe texts."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    folder = tmp_path_factory.mktemp("pieces")
+    with (folder / "tokenizer.model").open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(line for text in probe_texts() for line in text.splitlines() if line.strip()),
+            model_writer=file, model_type="bpe", vocab_size=700, byte_fallback=True, split_digits=True, minloglevel=2,
+            normalization_rule_name="identity", remove_extra_whitespaces=False, num_threads=1,
+        )  # fmt: skip
+    return import_sentencepiece(folder, None)
+
+
+@pytest.fixture(scope="session", params=["gpt-2", "smollm"])
+def published(request, tmp_path_factory):
+    """A tokenizer.json as others publish them: GPT-2's split pattern, and SmolLM2's with single digits."""
+    tokenizers = pytest.importorskip("tokenizers")
+    folder = tmp_path_factory.mktemp("json")
+    pre = tokenizers.pre_tokenizers
+    inner = tokenizers.Tokenizer(tokenizers.models.BPE())
+    steps = [pre.ByteLevel(add_prefix_space=False)]
+    inner.pre_tokenizer = steps[0] if request.param == "gpt-2" else pre.Sequence([pre.Digits(individual_digits=True), *steps])
+    inner.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=600, special_tokens=["<|endoftext|>"], initial_alphabet=pre.ByteLevel.alphabet(), show_progress=False
+    )
+    inner.train_from_iterator(probe_texts(), trainer)
+    inner.save(str(folder / "tokenizer.json"))
+    return import_huggingface(folder, None)

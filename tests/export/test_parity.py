@@ -99,3 +99,27 @@ def test_logits_that_are_not_numbers_are_never_certified(stablelm, tokenizer, tm
     broken.load_state_dict(stablelm.state | {"norm.weight": torch.full_like(stablelm.state["norm.weight"], float("nan"))})
     with pytest.raises(ArtifactError, match="differ by up to nan"):
         check_hf(tmp_path, broken, tokenizer)
+
+
+def test_a_tokenizer_json_that_others_made_is_carried_along_unchanged_and_certified_by_both_runtimes(llama, published, tmp_path):
+    pytest.importorskip("transformers")
+    write_hf(llama.state, llama.config, published, tmp_path / "hf")
+    assert (tmp_path / "hf/tokenizer.json").read_bytes() == published._files.main
+    assert check_hf(tmp_path / "hf", llama.model, published)["texts_with_equal_ids"] == len(probe_texts())
+    pytest.importorskip("xllamacpp")
+    write_gguf(llama.state, llama.config, published, tmp_path / "model.gguf", dtype="F32", name="t")
+    result = check_gguf(tmp_path / "model.gguf", llama.model, published, dtype="F32", positions=4)
+    assert result["texts_with_equal_ids"] == len(probe_texts())
+
+
+def test_sentencepieces_file_is_carried_along_and_llama_cpp_reads_every_text_with_its_ids(llama, pieces, tmp_path):
+    pytest.importorskip("transformers")
+    write_hf(llama.state, llama.config, pieces, tmp_path / "hf")
+    assert (tmp_path / "hf/tokenizer.model").read_bytes() == pieces._files.main
+    result = check_hf(tmp_path / "hf", llama.model, pieces)
+    # transformers makes merges of the pieces, which cannot say all; the certificate counts what it reads otherwise.
+    assert 0 < result["texts_with_equal_ids"] <= result["texts_compared"] == len(probe_texts())
+    pytest.importorskip("xllamacpp")
+    write_gguf(llama.state, llama.config, pieces, tmp_path / "model.gguf", dtype="F32", name="t")
+    result = check_gguf(tmp_path / "model.gguf", llama.model, pieces, dtype="F32", positions=4)
+    assert result["texts_with_equal_ids"] == len(probe_texts())

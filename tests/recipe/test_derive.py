@@ -95,3 +95,36 @@ def test_derived_values_tell_what_they_follow_from(load: Load) -> None:
     loaded = load()
     assert loaded.origins["model.vocab_tokens"] == "derived"
     assert loaded.places["model.vocab_tokens"].startswith("from tokenizer.vocab_tokens")
+
+
+VOCABULARY = '{"model": {"vocab": {"a": 0, "b": 999}}}'
+
+
+def test_an_imported_vocabulary_is_counted_and_the_model_padded_to_it(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(VOCABULARY)
+    loaded = load_recipe(write(), ["tokenizer.kind=huggingface", "tokenizer.path=tokenizer.json"])
+    assert (loaded.recipe.tokenizer.vocab_tokens, loaded.recipe.model.vocab_tokens) == (1000, 1024)
+    assert loaded.places["tokenizer.vocab_tokens"] == "from tokenizer.path"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "field", "message"),
+    [
+        (["tokenizer.path=none.json"], "tokenizer.vocab_tokens", "missing, and none.json is not there to be counted"),
+        (["tokenizer.hub=a/b"], "tokenizer.vocab_tokens", "missing, and there is no path to be counted"),
+        (
+            ["tokenizer.path=tokenizer.json", "tokenizer.vocab_tokens=999"],
+            "tokenizer.vocab_tokens",
+            "got 999; tokenizer.json has 1000",
+        ),
+        (["tokenizer.path=small.yaml"], "tokenizer.path", "cannot be read as huggingface"),
+    ],
+)
+def test_an_imported_vocabulary_of_unknown_or_other_size_is_told(
+    write: Write, tmp_path: Path, overrides: list[str], field: str, message: str
+) -> None:
+    (tmp_path / "tokenizer.json").write_text(VOCABULARY)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(), ["tokenizer.kind=huggingface", *overrides])
+    (problem,) = caught.value.problems
+    assert problem.field == field and message in problem.message

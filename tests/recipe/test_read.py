@@ -116,3 +116,11 @@ def test_a_byte_order_mark_is_not_part_of_the_first_key(write: Write) -> None:
     path = write()
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert load_recipe(path).recipe.name == "small"
+
+
+def test_a_vocabulary_starts_from_the_file_that_names_it(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    write("tokenizer: {kind: huggingface, path: vocabularies/tokenizer.json}\n", "small.yaml")
+    (tmp_path / "deep" / "child.yaml").write_text("extends: ../small.yaml\n")
+    tree = read_chain(tmp_path / "deep" / "child.yaml")[0]["tokenizer"]
+    assert isinstance(tree, dict) and plain(tree)["path"] == "../vocabularies/tokenizer.json"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pellucid.recipe.data import ShardsConfig
+from pellucid.shards.coding import Coding
 from pellucid.shards.index import ShardIndex
 from pellucid.shards.writer import write_shards
 
@@ -54,3 +55,13 @@ def write_texts() -> Callable[..., ShardIndex]:
 def expected_tokens() -> Callable[[list[str]], list[int]]:
     """What the stream must hold, said plainly."""
     return lambda texts: [token for text in texts for token in (*text.encode(), EOS)]
+
+
+@pytest.fixture(scope="session")
+def byte_coding() -> Coding:
+    return Coding(encode_bytes, EOS, VOCAB, SPECIALS)
+
+
+@pytest.fixture(scope="session")
+def make_texts() -> Callable[[list[str]], list[Text]]:
+    return lambda texts: [Text(str(number), text) for number, text in enumerate(texts)]

@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,13 @@ def test_an_index_comes_back_as_it_was_written(tmp_path: Path) -> None:
         "documents": 2,
         "special_counts": {"<|endoftext|>": 2},
         "text_bytes": 30,
+        "fim_documents": {},
     }
+
+
+def test_an_index_from_before_fill_in_the_middle_is_read(tmp_path: Path) -> None:
+    write_json(tmp_path / "index.json", {key: value for key, value in asdict(INDEX).items() if key != "fim_documents"})
+    assert ShardIndex.read(tmp_path) == INDEX
 
 
 def test_the_share_of_specials_is_of_all_tokens_and_none_of_no_tokens() -> None:

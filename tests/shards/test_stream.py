@@ -81,7 +81,7 @@ def test_every_token_knows_its_document(folder: Path) -> None:
 def test_metadata_comes_in_the_order_that_was_asked_for(
     tmp_path: Path, write_texts: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pellucid.shards.writer._GROUP_ROWS", 7)
+    monkeypatch.setattr("pellucid.shards.part_files._GROUP_ROWS", 7)
     write_texts(TEXTS, tmp_path / "web" / "train")
     found = TokenStream(tmp_path / "web" / "train").metadata([100, 3, 3, 0])
     assert [document["id"] for document in found] == ["100", "3", "3", "0"]
@@ -198,3 +198,21 @@ def test_the_languages_of_all_documents_are_read_at_once(tmp_path: Path, folder:
     pq.write_table(table.slice(0, 50), mixed / "documents.parquet")
     with pytest.raises(ArtifactError, match="has 50 documents; expected 120"):
         _ = TokenStream(mixed).document_languages
+
+
+def test_more_files_than_a_process_may_hold_open_are_read_by_letting_go_of_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pellucid.shards.stream._descriptors", lambda: 6)
+    plain = TokenStream(folder)
+    assert len(plain.index.files) > 6
+    kept = [plain.read(start, 100) for start in range(0, plain.tokens - 100, 100)]
+    descriptors = Path("/proc/self/fd")
+    open_before = len(list(descriptors.iterdir())) if descriptors.is_dir() else 0
+    stream = TokenStream(folder)
+    again = [stream.read(start, 100).copy() for start in range(0, stream.tokens - 100, 100)]
+    assert sum(file is not None for file in stream._maps) <= 3
+    stream.will_read(0, 1000)
+    assert all(np.array_equal(one, two) for one, two in zip(kept, again, strict=True))
+    if open_before:
+        assert len(list(descriptors.iterdir())) <= open_before + 4

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pellucid.core.artifacts import Key, building, find_faults
 from pellucid.core.errors import DataError, DiskFullError
-from pellucid.shards import writer
+from pellucid.shards import part_files, writer
 from pellucid.shards.index import ShardIndex
 from pellucid.shards.stream import TokenStream
 
@@ -149,7 +149,7 @@ def test_a_disk_that_fills_up_is_explained_where_no_small_one_can_be_mounted(
     def full(self: object, ids: np.ndarray, ends: np.ndarray) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writer._TokenFiles, "write", full)
+    monkeypatch.setattr(part_files.TokenFiles, "write", full)
     with pytest.raises(DiskFullError), building(tmp_path / "shards", Key("shards", 1, 0, {})) as build:
         write_texts(["abc"], build.path / "web" / "train")
 

@@ -2,13 +2,13 @@
 
 import json
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pellucid.tokenizer.arcade import arcade100k
-from pellucid.tokenizer.tokenizer import Tokenizer
+from pellucid.tokenizer.bpe import BytePairTokenizer as Tokenizer
 from pellucid.tokenizer.training import train_bpe
 
 ROOT = Path(__file__).parents[2]
@@ -69,3 +69,43 @@ def pocket() -> Iterator[str]:
 @pytest.fixture
 def shared() -> Iterator[str]:
     return shared_texts()
+
+
+def published(name: str) -> Path:
+    """A vocabulary of a published model beside a checkout; skips where there is none."""
+    path = ROOT.parent / "shared/data/tokenizers" / name
+    if not path.is_file():
+        pytest.skip(f"no {name} beside this checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
+def published_file() -> Callable[[str], Path]:
+    return published
+
+
+# What encoders trip over: scripts, marks, blanks of all kinds, names of special tokens, runs, half characters.
+HARD_TEXTS = (
+    "",
+    " ",
+    "  two  spaces  ",
+    "\n\n \r\n\tx",
+    "The café, naïve: Größe; são; l'università; ¿qué?; één.",
+    "1234567890 ½ ² ٣ 3.14 1's 22'LL",
+    "<s>a</s> <unk><pad> <|endoftext|> x<|endoftext|>y <|fim_prefix|> <0x0A>",
+    "▁already ▁ marked",
+    "e\u0301 \u212b ﬁ 각 \u1100\u1161\u11a8 \u200d\ufeff\xa0\u3000\u2028",
+    "a\0b\x1c\x85 \U0001f469\u200d\U0001f680 \U0001d400 \U0010ffff \u088f",
+    "def f(x):\n\treturn {k: v**2 for k, v in x.items()}  # no\n        pass\n",
+)
+
+
+@pytest.fixture(scope="session")
+def hard_texts() -> tuple[str, ...]:
+    return HARD_TEXTS
+
+
+@pytest.fixture(scope="session")
+def seven_languages() -> list[str]:
+    """Some documents of every file of the corpus in the repository, all languages; skips where it is not built."""
+    return [text[:20_000] for index, text in enumerate(pocket_texts()) if index % 40 == 0]

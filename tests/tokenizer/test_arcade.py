@@ -6,7 +6,7 @@ import tiktoken
 
 from pellucid.core.errors import DataError, MissingExtraError
 from pellucid.tokenizer.arcade import arcade100k
-from pellucid.tokenizer.tokenizer import Tokenizer
+from pellucid.tokenizer.bpe import BytePairTokenizer as Tokenizer
 
 # From 100257 on, as released with Stable LM 2 1.6B.
 RELEASED = [

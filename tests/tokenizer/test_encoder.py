@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pellucid.core.errors import DataError, PellucidWarning
 from pellucid.tokenizer import encoder as encoder_module
+from pellucid.tokenizer.bpe import BytePairTokenizer as Tokenizer
 from pellucid.tokenizer.encoder import SPLIT_PATTERN, Encoder, Reference
-from pellucid.tokenizer.tokenizer import Tokenizer
 from pellucid.tokenizer.training import train_bpe
 
 RANKS = {bytes([byte]): byte for byte in range(256)} | {b"th": 256, b"the": 257, b"  ": 258, b"\n\n": 259}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from pellucid.tokenizer.bpe import BytePairTokenizer as Tokenizer
 from pellucid.tokenizer.huggingface import byte_alphabet, merges
-from pellucid.tokenizer.tokenizer import Tokenizer
 
 HARD = "aeSst'’ \n\r\t019²½٣.,!-_ſßéα中한\U0001f916\u0301\u200d\xa0\u2028\x1c\x85\0"
 

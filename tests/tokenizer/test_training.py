@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from pellucid.core.errors import DataError, UsageError
-from pellucid.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer
+from pellucid.tokenizer.bpe import SPECIAL_TOKENS
+from pellucid.tokenizer.bpe import BytePairTokenizer as Tokenizer
 from pellucid.tokenizer.training import MIN_VOCAB_TOKENS, train_bpe
 
 DIGEST = """

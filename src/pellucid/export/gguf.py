@@ -17,15 +17,11 @@ from pellucid.core.files import disk_full_is_explained
 from pellucid.export.hf import check_vocabulary
 from pellucid.model.hf_names import architecture, to_hf
 from pellucid.recipe.model import ModelConfig
-from pellucid.tokenizer.huggingface import byte_alphabet, merges
 from pellucid.tokenizer.tokenizer import Tokenizer
 
-__all__ = ["PRE_TOKENIZER", "GgufType", "write_gguf"]
+__all__ = ["GgufType", "write_gguf"]
 
 GgufType = Literal["F32", "F16"]
-
-# llama.cpp's name for the split pattern of Arcade100k: cl100k's, with single digits.
-PRE_TOKENIZER = "stablelm2"
 
 HEAD = "lm_head.weight"
 
@@ -87,22 +83,19 @@ def _add_shape(writer: Any, config: ModelConfig) -> None:
 
 
 def _add_vocabulary(writer: Any, kinds: Any, config: ModelConfig, tokenizer: Tokenizer) -> None:
-    """Tokens by id, spelled in GPT-2's byte alphabet. Rows of the embedding that no token has are written as unused ones."""
-    letters = byte_alphabet()
-    tokens = [f"[PAD{id_}]" for id_ in range(config.vocab_tokens)]
-    types = [kinds.UNUSED] * config.vocab_tokens
-    for token, id_ in tokenizer.ranks.items():
-        tokens[id_] = "".join(letters[byte] for byte in token)
-        types[id_] = kinds.NORMAL
-    for special, id_ in tokenizer.special.items():
-        tokens[id_] = special
-        types[id_] = kinds.CONTROL
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(PRE_TOKENIZER)
-    writer.add_token_list(tokens)
-    writer.add_token_types(types)
-    spelled = (["".join(letters[byte] for byte in part) for part in pair] for pair in merges(tokenizer.ranks))
-    writer.add_token_merges([" ".join(pair) for pair in spelled])
+    """Tokens by id as the vocabulary spells them. Rows of the embedding that no token has are written as unused ones."""
+    vocabulary = tokenizer.vocabulary()
+    rows = range(config.vocab_tokens)
+    writer.add_tokenizer_model(vocabulary.model)
+    writer.add_tokenizer_pre(vocabulary.pre)
+    writer.add_token_list([vocabulary.tokens.get(id_, f"[PAD{id_}]") for id_ in rows])
+    names = [vocabulary.kinds.get(id_, "normal") if id_ in vocabulary.tokens else "unused" for id_ in rows]
+    writer.add_token_types([kinds[name.upper()] for name in names])
+    if vocabulary.scores:
+        writer.add_token_scores([vocabulary.scores.get(id_, 0.0) for id_ in rows])
+        writer.add_add_space_prefix(vocabulary.adds_space_prefix)
+    else:
+        writer.add_token_merges(list(vocabulary.merges))
     writer.add_bos_token_id(tokenizer.eos_id)
     writer.add_eos_token_id(tokenizer.eos_id)
     writer.add_pad_token_id(tokenizer.eos_id)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from safetensors.torch import save_file
@@ -13,8 +13,7 @@ from pellucid.core.files import disk_full_is_explained, write_json
 from pellucid.export.hf_config import hf_config
 from pellucid.model.hf_names import to_hf
 from pellucid.recipe.model import ModelConfig
-from pellucid.tokenizer.huggingface import tokenizer_config_json
-from pellucid.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
+from pellucid.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["WEIGHTS", "HfType", "check_vocabulary", "write_hf"]
 
@@ -42,8 +41,7 @@ def write_hf(
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         write_json(folder / "config.json", hf_config(config, ends, dtype))
         write_json(folder / "generation_config.json", {**ends, "pad_token_id": tokenizer.eos_id})
-        tokenizer.save(folder)
-        write_json(folder / "tokenizer_config.json", _tokenizer_config(config, tokenizer))
+        tokenizer.save_for_transformers(folder, config.context_tokens)
 
 
 def check_vocabulary(config: ModelConfig, tokenizer: Tokenizer) -> None:
@@ -53,7 +51,3 @@ def check_vocabulary(config: ModelConfig, tokenizer: Tokenizer) -> None:
             f"the tokenizer has {tokenizer.vocab_tokens} ids, the model's embedding {config.vocab_tokens} rows: "
             "they do not belong together; set model.vocab_tokens to at least the tokenizer's vocab_tokens and train again"
         )
-
-
-def _tokenizer_config(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
-    return {**tokenizer_config_json(tokenizer.special, END_OF_TEXT), "model_max_length": config.context_tokens}

@@ -13,6 +13,7 @@ from pellucid.recipe.partial import UnknownValueError
 from pellucid.recipe.problems import Finding, Loc
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
+from pellucid.recipe.vocabulary import TOKENIZER_FILES
 
 __all__ = ["RESERVED_STAGE_NAMES", "check"]
 
@@ -105,7 +106,7 @@ def model_vocabulary(recipe: Recipe) -> Iterator[Finding]:
 
 
 def tokenizer_kind(recipe: Recipe) -> Iterator[Finding]:
-    """Arcade100k has one size; a tokenizer from the hub needs its name, the others have none."""
+    """Arcade100k has one size; an imported vocabulary needs its place, the others have none."""
     tokenizer = recipe.tokenizer
     if tokenizer.kind == "arcade100k" and tokenizer.vocab_tokens != ARCADE100K_TOKENS:
         yield Finding(
@@ -113,12 +114,19 @@ def tokenizer_kind(recipe: Recipe) -> Iterator[Finding]:
             f"got {tokenizer.vocab_tokens}; arcade100k has {ARCADE100K_TOKENS}",
             "leave it out, or use kind: bpe to train a vocabulary of another size",
         )
-    if tokenizer.kind == "sentencepiece" and not tokenizer.hub:
-        yield Finding(
-            ("tokenizer", "hub"), "missing; kind sentencepiece is imported from a model on the hub", "write hub: owner/name"
-        )
-    if tokenizer.kind != "sentencepiece" and tokenizer.hub is not None:
-        yield Finding(("tokenizer", "hub"), f"got {tokenizer.hub!r}; kind {tokenizer.kind} takes none", "use kind: sentencepiece")
+    if tokenizer.kind in TOKENIZER_FILES:
+        if not tokenizer.path and not tokenizer.hub:
+            usual = TOKENIZER_FILES[tokenizer.kind]
+            yield Finding(
+                ("tokenizer", "path"),
+                f"missing; kind {tokenizer.kind} reads a {usual}",
+                "write path: FILE-OR-FOLDER; hub: owner/name is enough for a plan",
+            )
+        return
+    for field in ("path", "hub", "eos"):
+        if (value := getattr(tokenizer, field)) is not None:
+            kinds = " or ".join(TOKENIZER_FILES)
+            yield Finding(("tokenizer", field), f"got {value!r}; kind {tokenizer.kind} takes none", f"use kind: {kinds}")
 
 
 def source_names(recipe: Recipe) -> Iterator[Finding]:

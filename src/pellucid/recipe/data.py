@@ -8,12 +8,21 @@ from pellucid.recipe.cleaning import StepConfig
 from pellucid.recipe.documents import SelectConfig
 from pellucid.recipe.section import Section
 
-__all__ = ["ARCADE100K_TOKENS", "CATEGORIES", "Category", "ShardsConfig", "SourceConfig", "TokenizerConfig"]
+__all__ = ["ARCADE100K_TOKENS", "CATEGORIES", "Category", "FimConfig", "ShardsConfig", "SourceConfig", "TokenizerConfig"]
 
 Category = Literal["Academic", "Books", "Web", "Social", "Law", "Math", "Wiki", "Code", "Instruction"]
 # 100 256 ranks of cl100k_base, one unused id, 32 special tokens (Stable LM 2 report, section 2.3).
 ARCADE100K_TOKENS = 100_289
 CATEGORIES: tuple[Category, ...] = ("Academic", "Books", "Web", "Social", "Law", "Math", "Wiki", "Code", "Instruction")
+
+
+class FimConfig(Section):
+    """Fill-in-the-middle (Bavarian et al. 2022): documents cut into prefix, middle and suffix, the middle moved to the end."""
+
+    rate: float = Field(0.5, ge=0, le=1, description="Share of the training documents that are rearranged.")
+    spm_frac: float = Field(
+        0.5, ge=0, le=1, description="Share of these written suffix first (SPM); the others prefix first (PSM)."
+    )
 
 
 class SourceConfig(Section):
@@ -48,16 +57,23 @@ class SourceConfig(Section):
     )
     clean: tuple[StepConfig, ...] | None = Field(None, description="Steps for this source in place of documents.clean.")
     select: SelectConfig | None = Field(None, description="A subset of what is left of this source.")
+    fim: FimConfig | None = Field(None, description="Fill-in-the-middle, for code: some training documents are rearranged.")
     available_tokens: int | None = Field(None, ge=0, description="Tokens of one epoch, for planning before shards exist.")
 
 
 class TokenizerConfig(Section):
     """The vocabulary: trained on the documents, Arcade100k, or one that a published model brings."""
 
-    kind: Literal["bpe", "arcade100k", "sentencepiece"] = Field(
-        "bpe", description="'bpe': trained on this run's documents; 'arcade100k': cl100k's ranks; 'sentencepiece': named by hub."
+    kind: Literal["bpe", "arcade100k", "sentencepiece", "huggingface"] = Field(
+        "bpe",
+        description="'bpe': trained on this run's documents; 'arcade100k': cl100k's ranks; 'sentencepiece': a .model file; "
+        "'huggingface': a tokenizer.json.",
     )
-    hub: str | None = Field(None, description="sentencepiece only: the model on the Hugging Face hub whose tokenizer it is.")
+    path: str | None = Field(
+        None, description="sentencepiece and huggingface: the file, or the folder that holds it, relative to the recipe."
+    )
+    hub: str | None = Field(None, description="The model on the Hugging Face hub that it comes from; enough for a plan.")
+    eos: str | None = Field(None, description="Name of the token that ends a document, where the files leave it open.")
     vocab_tokens: int = Field(8192, ge=512, description="Size of the vocabulary, special tokens included.")
     train_bytes: int = Field(
         64_000_000, ge=1, description="A trained vocabulary sees at most this much text, spread over all sources."

@@ -9,6 +9,7 @@ from pellucid.recipe.merge import suggest
 from pellucid.recipe.problems import Finding, show_value
 from pellucid.recipe.read import preset_names, read_preset
 from pellucid.recipe.tree import Leaf, Node
+from pellucid.recipe.vocabulary import TOKENIZER_FILES, count_tokens, vocabulary_file
 
 __all__ = ["VOCABULARY_MULTIPLE", "fill_in"]
 
@@ -27,7 +28,7 @@ def fill_in(tree: dict[str, Node], path: Path) -> list[Finding]:
     if name is None or (isinstance(name, Leaf) and name.origin == "inherited"):
         tree["name"] = _derived(path.stem, "the file's name")
     findings = _fill_preset(tree)
-    _fill_vocabulary(tree)
+    findings += _fill_vocabulary(tree, path.parent)
     _fill_window(tree)
     _fill_devices(tree)
     return findings
@@ -53,24 +54,48 @@ def _fill_preset(tree: dict[str, Node]) -> list[Finding]:
     return []
 
 
-def _fill_vocabulary(tree: dict[str, Node]) -> None:
-    """Arcade100k's size is known; the model's vocabulary is the tokenizer's, padded, whatever a preset was made for."""
+def _fill_vocabulary(tree: dict[str, Node], base: Path) -> list[Finding]:
+    """Arcade100k's size is known, an imported one's is counted; the model's is the tokenizer's, padded, whatever its preset."""
     tokenizer = tree.setdefault("tokenizer", {})
     if not isinstance(tokenizer, dict):
-        return
-    if _value(tokenizer, "kind") == "arcade100k" and "vocab_tokens" not in tokenizer:
+        return []
+    kind = _value(tokenizer, "kind")
+    if kind == "arcade100k" and "vocab_tokens" not in tokenizer:
         tokenizer["vocab_tokens"] = _derived(ARCADE100K_TOKENS, "tokenizer.kind")
+    findings = _count_vocabulary(tokenizer, kind, base) if isinstance(kind, str) and kind in TOKENIZER_FILES else []
     model = tree.get("model")
     if not isinstance(model, dict):
-        return
+        return findings
     given = model.get("vocab_tokens")
     if isinstance(given, Leaf) and not given.place.startswith("preset "):
-        return
+        return findings
     default = TokenizerConfig.model_fields["vocab_tokens"].default
     tokens = _value(tokenizer, "vocab_tokens") if "vocab_tokens" in tokenizer else default
     if isinstance(tokens, int) and tokens > 0:
         padded = -(-tokens // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
         model["vocab_tokens"] = _derived(padded, f"tokenizer.vocab_tokens, padded to a multiple of {VOCABULARY_MULTIPLE}")
+    return findings
+
+
+def _count_vocabulary(tokenizer: dict[str, Node], kind: str, base: Path) -> list[Finding]:
+    """Give an imported vocabulary the size that its file has. Without the file the recipe must say it."""
+    named = _value(tokenizer, "path")
+    file = vocabulary_file(kind, base / named) if isinstance(named, str) and named else None
+    given = _value(tokenizer, "vocab_tokens")
+    if file is None:
+        missing = "vocab_tokens" not in tokenizer and (named is not None or _value(tokenizer, "hub") is not None)
+        why = f"{named} is not there to be counted" if named else "there is no path to be counted"
+        fix = "write the vocabulary's size, special tokens included"
+        return [Finding(("tokenizer", "vocab_tokens"), f"missing, and {why}", fix)] if missing else []
+    try:
+        tokens = count_tokens(kind, file)
+    except (OSError, ValueError) as error:
+        return [Finding(("tokenizer", "path"), f"got {show_value(named)}; cannot be read as {kind}: {error}")]
+    if "vocab_tokens" not in tokenizer:
+        tokenizer["vocab_tokens"] = _derived(tokens, "tokenizer.path")
+    elif isinstance(given, int) and given != tokens:
+        return [Finding(("tokenizer", "vocab_tokens"), f"got {given}; {named} has {tokens}", "leave it out to have it counted")]
+    return []
 
 
 def _fill_window(tree: dict[str, Node]) -> None:

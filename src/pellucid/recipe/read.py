@@ -33,7 +33,7 @@ def read_preset(name: str) -> dict[str, Node]:
 def read_chain(path: Path) -> list[dict[str, Node]]:
     """Return the trees of a recipe and of all it extends, the furthest ancestor first, without their `extends` keys.
 
-    Relative paths (of sources, `init_from`) of ancestors are rewritten to start from the recipe's own folder.
+    Relative paths (of sources, of the tokenizer, `init_from`) of ancestors are rewritten to start from the recipe's own folder.
     Raises `RecipeError` for a file that cannot be read, is not a mapping, or extends itself.
     """
     chain: list[dict[str, Node]] = []
@@ -115,6 +115,8 @@ def _rebase_paths(tree: dict[str, Node], folder: Path, base: Path) -> None:
             _move(step, ("model", "sentencepiece"), folder, base)
         if isinstance(decontaminate := documents.get("decontaminate"), dict):
             _move(decontaminate, ("benchmarks",), folder, base)
+    if isinstance(tokenizer := tree.get("tokenizer"), dict):
+        _move(tokenizer, ("path",), folder, base)
     for stage in _items(tree.get("train")):
         _move(stage, ("init_from",), folder, base)
 
@@ -135,11 +137,21 @@ def _move(section: dict[str, Node], keys: tuple[str, ...], folder: Path, base: P
 
 
 def _moved(key: str, node: Node, folder: Path, base: Path) -> Node:
-    if not isinstance(node, Leaf) or not isinstance(node.value, str) or not _is_path(key, node.value):
+    if not isinstance(node, Leaf):
         return node
-    moved = node.value if Path(node.value).is_absolute() else os.path.relpath(folder / node.value, base)
+    if isinstance(node.value, list):
+        value: object = [_moved_path(key, one, folder, base) for one in node.value]
+    else:
+        value = _moved_path(key, node.value, folder, base)
+    return Leaf(value, node.origin, node.place)
+
+
+def _moved_path(key: str, value: object, folder: Path, base: Path) -> object:
+    if not isinstance(value, str) or not _is_path(key, value):
+        return value
+    moved = value if Path(value).is_absolute() else os.path.relpath(folder / value, base)
     # A data set is a local folder only where it is written as one.
-    return Leaf(moved if key != "hub" or moved.startswith(".") else f"./{moved}", node.origin, node.place)
+    return moved if key != "hub" or moved.startswith(".") else f"./{moved}"
 
 
 def _is_path(key: str, value: str) -> bool:

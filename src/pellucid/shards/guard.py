@@ -44,16 +44,23 @@ def _name(position: int, offsets: np.ndarray, names: list[str]) -> str:
     return repr(names[int(np.searchsorted(offsets, position, side="right")) - 1])
 
 
-def check_index(index: ShardIndex, eos_name: str, max_special_frac: float, place: str) -> None:
+def check_index(index: ShardIndex, eos_name: str, max_special_frac: float, place: str, fim_names: tuple[str, ...] = ()) -> None:
     """Refuse a finished split whose specials are implausible: EOS other than one per document, or too large a share.
 
-    Raises `DataError` with the counts, the limit and the probable cause; `place` names the split for the message.
+    Of the tokens of fill-in-the-middle, `fim_names`, there must be one each per rearranged document. Raises `DataError` with the
+    counts, the limit and the probable cause; `place` names the split for the message.
     """
     eos = index.special_counts[eos_name]
     if eos != index.documents:
         raise DataError(
             f"{place}: {eos} EOS tokens for {index.documents} documents; must be equal. Probable cause: the encoder makes special "
             "ids out of text, or appends its own"
+        )
+    rearranged = sum(index.fim_documents.values())
+    if wrong := {name: index.special_counts[name] for name in fim_names if index.special_counts[name] != rearranged}:
+        raise DataError(
+            f"{place}: {_counts(wrong) or 'no such tokens'} for {rearranged} documents rearranged for fill-in-the-middle; must be "
+            "equal. Probable cause: the encoder makes special ids out of text"
         )
     if index.special_frac > max_special_frac:
         raise DataError(
@@ -74,4 +81,6 @@ def _cause(index: ShardIndex, eos: int) -> str:
             f"documents are very short ({mean:.1f} tokens with their EOS, on average), as when every line became a document. "
             "Join what belongs together, or drop short ones with documents.min_bytes"
         )
+    if 3 * sum(index.fim_documents.values()) > eos:
+        return "documents cut for fill-in-the-middle are very short: lower sources[].fim.rate, or drop short ones"
     return "special-token text in the documents became special ids. Encode plain text, without specials"

@@ -1,6 +1,6 @@
 """`index.json`: what one split of one source holds, as tokens on disk."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ class ShardFile:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """The account of one split: `tokens` counts the EOS after each document; `text_bytes` is the UTF-8 text before encoding."""
+    """The account of one split: `tokens` counts the EOS after each document; `text_bytes` is the UTF-8 text before encoding.
+
+    `fim_documents` counts the documents rearranged for fill-in-the-middle by form, `psm` and `spm`; indexes from before have none.
+    """
 
     dtype: str
     files: tuple[ShardFile, ...]
@@ -34,6 +37,7 @@ class ShardIndex:
     documents: int
     special_counts: dict[str, int]
     text_bytes: int
+    fim_documents: dict[str, int] = field(default_factory=dict)
 
     @property
     def special_frac(self) -> float:

@@ -1,7 +1,10 @@
 """Reading shards: one split of one source as a single long array of tokens, memory-mapped, however many files hold it."""
 
 import mmap
+import resource
+import weakref
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +18,9 @@ from pellucid.core.errors import ArtifactError
 from pellucid.shards.index import DOCUMENTS, STARTS, ShardIndex
 
 __all__ = ["TokenStream"]
+
+# Files that this process has mapped, the longest ago first. Each holds a file descriptor, and a system may give out few.
+_mapped: "deque[tuple[weakref.ref[TokenStream], int]]" = deque()
 
 
 class TokenStream:
@@ -81,7 +87,9 @@ class TokenStream:
         file = self._file_of(start)
         begin = (start - self._file_starts_list[file]) * self._dtype.itemsize
         self._map(file)
-        mapped = self._mmaps[file]
+        mapped = self._mmaps.get(file)
+        if mapped is None:  # let go of by another thread, to make room
+            return
         end = min(begin + count * self._dtype.itemsize, len(mapped))  # the rest, in the next file, is read when it is wanted
         page = begin - begin % mmap.PAGESIZE
         if hasattr(mmap, "MADV_WILLNEED"):
@@ -168,13 +176,33 @@ class TokenStream:
         """Map a file on first use; a plain array, because slices of `np.memmap` cost several times as much."""
         mapped = self._maps[file]
         if mapped is None:
+            _make_room()
+            _mapped.append((weakref.ref(self), file))
             memory = np.memmap(self.path / self.index.files[file].name, dtype=self._dtype, mode="r")
             self._mmaps[file] = memory._mmap  # type: ignore[attr-defined]
             mapped = self._maps[file] = np.asarray(memory)
         return mapped
+
+    def _unmap(self, file: int) -> None:
+        """Let a file go; views of it that are still in use keep it mapped until they are dropped."""
+        self._maps[file] = None
+        self._mmaps.pop(file, None)
 
     def _windows(self, count: int) -> np.ndarray:
         """Return all windows of the only file as overlapping rows of a view, so that indexing rows copies whole windows."""
         tokens = self._map(0)
         step = tokens.itemsize
         return np.ndarray((len(tokens) - count + 1, count), tokens.dtype, tokens, 0, (step, step))
+
+
+def _make_room() -> None:
+    """Let go of the files that were mapped first, when half of the descriptors that this process may hold are taken by maps."""
+    while len(_mapped) >= max(1, _descriptors() // 2):
+        stream, file = _mapped.popleft()
+        if (alive := stream()) is not None:
+            alive._unmap(file)
+
+
+def _descriptors() -> int:
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft

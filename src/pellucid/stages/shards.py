@@ -1,41 +1,51 @@
-"""Documents and tokenizer → `shards/`: token files with a document index, specials counted, for each source and split."""
+"""Documents and tokenizer → `shards/`: token files with a document index, specials counted, for each source and split.
+
+Each file of documents is a task of its own, for any number of processes. What a killed build finished stays: a task is done when
+its account is there, a split when its index is.
+"""
 
 from pellucid.core.artifacts import Build, Key, fingerprint
-from pellucid.core.progress import progress
+from pellucid.core.processes import available_cores
 from pellucid.core.units import format_count
-from pellucid.documents.store import iter_split, split_files
-from pellucid.shards.writer import write_shards
+from pellucid.documents.store import split_files
+from pellucid.stages.encode import Encoding, SplitTask, encode_splits
 from pellucid.stages.stage import Context, Stage
-from pellucid.tokenizer.tokenizer import load_tokenizer
 
 __all__ = ["SHARDS"]
 
+SPLITS = ("train", "heldout")
+
 
 def _key(context: Context) -> Key:
+    recipe = context.recipe
     inputs = {name: fingerprint(context.folder(name)) for name in ("documents", "tokenizer")}
-    names = [source.name for source in context.recipe.sources]
-    return Key("shards", 1, 0, {**context.recipe.shards.model_dump(mode="json"), "sources": names}, inputs)
+    config = {**recipe.shards.model_dump(mode="json"), "sources": [source.name for source in recipe.sources]}
+    fim = {source.name: source.fim.model_dump(mode="json") for source in recipe.sources if source.fim is not None}
+    if fim:
+        return Key("shards", 2, recipe.seed, {**config, "fim": fim}, inputs)
+    return Key("shards", 2, 0, config, inputs)
 
 
 def _build(context: Context, build: Build) -> str:
-    documents = context.folder("documents")
-    tokenizer = load_tokenizer(context.folder("tokenizer"))
-    splits = [(source.name, split) for source in context.recipe.sources for split in ("train", "heldout")]
-    sizes = {(n, s): sum(file.stat().st_size for file in split_files(documents, n, s)) for n, s in splits}
-    tokens = dict.fromkeys(("train", "heldout"), 0)
-    with progress("shards", sum(sizes.values()), "B") as bar:
-        for name, split in splits:
-            index = write_shards(
-                iter_split(documents, name, split),
-                tokenizer.encode_batch,
-                eos_id=tokenizer.eos_id,
-                vocab_tokens=tokenizer.vocab_tokens,
-                special_ids=tokenizer.special,
-                config=context.recipe.shards,
-                out=build.path / name / split,
-            )
-            tokens[split] += index.tokens
-            bar.advance(sizes[name, split])
+    recipe = context.recipe
+    documents, folder = context.folder("documents"), context.folder("tokenizer")
+    encoding = Encoding(folder, fingerprint(folder), recipe.shards, recipe.seed)
+    splits = [
+        SplitTask(
+            source=source.name,
+            split=split,
+            files=tuple(split_files(documents, source.name, split)),
+            out=build.path / source.name / split,
+            how=encoding,
+            # Held-out text is scored as it is.
+            fim=source.fim if split == "train" else None,
+        )
+        for source in recipe.sources
+        for split in SPLITS
+    ]
+    tokens = dict.fromkeys(SPLITS, 0)
+    for split, index in zip(splits, encode_splits(splits, recipe.documents.workers or available_cores()), strict=True):
+        tokens[split.split] += index.tokens
     build.summary.update(train_tokens=tokens["train"], heldout_tokens=tokens["heldout"])
     return f"{format_count(tokens['train'])} tokens to train on, {format_count(tokens['heldout'])} held out"
 

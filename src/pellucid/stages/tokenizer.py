@@ -1,6 +1,6 @@
-"""Documents → `tokenizer/`: a vocabulary trained on what is trained on, or Arcade100k."""
+"""`tokenizer/`: a vocabulary trained on the run's own documents, Arcade100k, or one that others made."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pellucid.core.artifacts import Build, Key, fingerprint
@@ -9,28 +9,51 @@ from pellucid.core.progress import progress
 from pellucid.core.units import format_bytes
 from pellucid.documents.store import iter_split, split_files
 from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.vocabulary import TOKENIZER_FILES
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.arcade import arcade100k
+from pellucid.tokenizer.from_huggingface import import_huggingface
+from pellucid.tokenizer.from_sentencepiece import import_sentencepiece
+from pellucid.tokenizer.imported import read_imported
+from pellucid.tokenizer.tokenizer import Tokenizer
 from pellucid.tokenizer.training import train_bpe
 
 __all__ = ["TOKENIZER"]
+
+IMPORTERS: Mapping[str, Callable[[Path, str | None], Tokenizer]] = {
+    "huggingface": import_huggingface,
+    "sentencepiece": import_sentencepiece,
+}
 
 
 def _key(context: Context) -> Key:
     config = context.recipe.tokenizer
     inputs = {"documents": fingerprint(context.folder("documents"))} if config.kind == "bpe" else {}
+    if config.kind in IMPORTERS:
+        inputs = {"files": read_imported(config.kind, _place(context)).digest}
     names = [source.name for source in context.recipe.sources]
-    return Key("tokenizer", 1, 0, {**config.model_dump(mode="json"), "sources": names}, inputs)
+    # An imported vocabulary is what its files are, wherever they lie.
+    return Key("tokenizer", 1, 0, {**config.model_dump(mode="json", exclude={"path"}), "sources": names}, inputs)
+
+
+def _place(context: Context) -> Path:
+    config = context.recipe.tokenizer
+    if config.path is None:
+        raise UsageError(
+            f"tokenizer.path: missing; with hub: {config.hub} alone such a recipe can be planned. Download that model's "
+            f"{TOKENIZER_FILES[config.kind]} with its neighbours and name their folder"
+        )
+    return context.loaded.base / config.path
 
 
 def _build(context: Context, build: Build) -> str:
     config = context.recipe.tokenizer
-    if config.kind == "sentencepiece":
-        raise UsageError(
-            f"tokenizer.kind is sentencepiece ({config.hub}): such a recipe can be planned, but this version cannot read "
-            "SentencePiece vocabularies; set tokenizer.kind to bpe or arcade100k"
-        )
-    if config.kind == "arcade100k":
+    tokenizer: Tokenizer
+    if config.kind in IMPORTERS:
+        tokenizer = IMPORTERS[config.kind](_place(context), config.eos)
+        _check_size(tokenizer, config.vocab_tokens)
+        remark = f"from {config.path}, documents end with {_name_of(tokenizer)}"
+    elif config.kind == "arcade100k":
         tokenizer = arcade100k()
         remark = "Arcade100k"
     else:
@@ -43,6 +66,17 @@ def _build(context: Context, build: Build) -> str:
     tokenizer.save(build.path)
     build.summary.update(vocab_tokens=tokenizer.vocab_tokens, special_tokens=len(tokenizer.special))
     return f"{tokenizer.vocab_tokens} tokens, {remark}"
+
+
+def _check_size(tokenizer: Tokenizer, expected: int) -> None:
+    if tokenizer.vocab_tokens != expected:
+        raise UsageError(
+            f"tokenizer.vocab_tokens: got {expected}; the vocabulary has {tokenizer.vocab_tokens} ids. Leave it out, or correct it"
+        )
+
+
+def _name_of(tokenizer: Tokenizer) -> str:
+    return next(name for name, id_ in tokenizer.special.items() if id_ == tokenizer.eos_id)
 
 
 def _training_texts(recipe: Recipe, documents: Path) -> Iterator[str]:

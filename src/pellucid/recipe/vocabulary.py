@@ -1,0 +1,40 @@
+"""The size of a vocabulary that a recipe names by its file, so that a plan needs no tokenizer."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pellucid.core.protobuf import wire_fields
+
+__all__ = ["TOKENIZER_FILES", "count_tokens", "vocabulary_file"]
+
+# Kind of an imported vocabulary → the name under which published models keep it.
+TOKENIZER_FILES = {"sentencepiece": "tokenizer.model", "huggingface": "tokenizer.json"}
+
+# sentencepiece_model.proto: message ModelProto, `repeated SentencePiece pieces = 1`.
+_PIECES = 1
+
+
+def vocabulary_file(kind: str, path: Path) -> Path | None:
+    """Return the file of a vocabulary given as a file or as a folder that holds it; None where there is none."""
+    file = path / TOKENIZER_FILES[kind] if path.is_dir() else path
+    return file if file.is_file() else None
+
+
+def count_tokens(kind: str, file: Path) -> int:
+    """Return the number of ids, from 0 to the largest, that a vocabulary has. Raises `ValueError` when it is no such file."""
+    data = file.read_bytes()
+    if kind == "sentencepiece":
+        count = sum(number == _PIECES for number, _ in wire_fields(memoryview(data)))
+        if not count:
+            raise ValueError("it holds no pieces")
+        return count
+    values: Any = orjson.loads(data)
+    try:
+        vocabulary = values["model"]["vocab"]
+        # Unigram models have a list of pieces and scores, by id.
+        ids = [len(vocabulary) - 1] if isinstance(vocabulary, list) else list(vocabulary.values())
+        return 1 + max(int(id_) for id_ in [*ids, *(token["id"] for token in values.get("added_tokens") or [])])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"it is not laid out as a tokenizer.json: {error!r}") from error

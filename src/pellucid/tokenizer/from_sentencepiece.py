@@ -1,0 +1,144 @@
+"""A SentencePiece vocabulary (Llama 2): text as the package `sentencepiece` encodes it, one document at a time.
+
+What it does to a text before it looks for pieces is its own: a space is put before it, blanks are kept or joined as the model
+says, what has no piece is spelled in bytes. No begin or end of text is added, and the names of control pieces are text.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pellucid.core.errors import DataError, MissingExtraError, UsageError
+from pellucid.tokenizer.checked import Ids, Offsets, join_rows, refuse_surrogates
+from pellucid.tokenizer.imported import ImportedFiles, choose_eos, read_imported, reload_imported
+from pellucid.tokenizer.piece_model import PieceModel, read_piece_model
+from pellucid.tokenizer.token_bytes import TokenBytes
+from pellucid.tokenizer.vocabulary import Vocabulary
+
+__all__ = ["SentencePieceTokenizer", "import_sentencepiece", "load_sentencepiece"]
+
+KIND = "sentencepiece"
+SPACE = "▁"
+
+
+class SentencePieceTokenizer:
+    """A vocabulary from a SentencePiece `.model`; see `Tokenizer` for what it can do. `special` are its control pieces."""
+
+    # transformers rebuilds these as a list of merges, which cannot say that two splits of one piece are equally good.
+    exact_in_transformers = False
+
+    def __init__(self, files: ImportedFiles, eos: str | None = None) -> None:
+        self._files = files
+        self._model: PieceModel = read_piece_model(files.main)
+        self._processor = _open(files.main)
+        pieces = self._model.pieces
+        self.special: dict[str, int] = {piece.text: id_ for id_, piece in enumerate(pieces) if piece.kind == "control"}
+        self.vocab_tokens = len(pieces)
+        own_eos = int(self._processor.eos_id())
+        named = pieces[own_eos].text if own_eos >= 0 else files.named_eos
+        self.eos = choose_eos(self.special, eos, named)
+        self.eos_id = self.special[self.eos]
+
+    @cached_property
+    def _bytes(self) -> TokenBytes:
+        by_id = {}
+        for id_, piece in enumerate(self._model.pieces):
+            is_byte = piece.kind == "byte"
+            by_id[id_] = bytes([int(piece.text[3:5], 16)]) if is_byte else piece.text.replace(SPACE, " ").encode()
+        return TokenBytes(by_id, self.vocab_tokens)
+
+    @property
+    def is_fast(self) -> bool:
+        """True: there is one encoder."""
+        return True
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of one text, those of `EncodeAsIds`. Raises `DataError` on lone surrogates."""
+        ids: list[int] = self.encode_batch([text])[0].tolist()
+        return ids
+
+    def encode_batch(self, texts: Sequence[str], threads: int = 1) -> tuple[Ids, Offsets]:
+        """Return all ids in one uint32 array, and int64 offsets (n+1): text `i` is `ids[offsets[i]:offsets[i + 1]]`."""
+        refuse_surrogates(texts)
+        return join_rows(self._processor.encode(list(texts), out_type=int, num_threads=threads) if texts else [])
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return SentencePiece's own text for the ids, control pieces by their names; an id with no token shows as U+FFFD."""
+        parts: list[str] = []
+        run: list[int] = []
+        for id_ in [*map(int, ids), -1]:
+            is_piece = 0 <= id_ < self.vocab_tokens and self._model.pieces[id_].kind != "control"
+            if is_piece:
+                run.append(id_)
+                continue
+            if run:
+                # Only what begins a text has the space that was put before it.
+                parts.append(self._bytes.as_text(run) if parts else self._processor.decode(run))
+            if id_ >= 0:
+                parts.append(self._model.pieces[id_].text if id_ < self.vocab_tokens else "\ufffd")
+            run = []
+        return "".join(parts)
+
+    def decode_after(self, ids: Iterable[int]) -> str:
+        """Return the text that the ids add after other text: the space that begins a word is kept."""
+        return self._bytes.as_text(ids)
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Return the bytes that the ids add after other text. Raises `DataError` on an id with no token."""
+        return self._bytes.exactly(ids)
+
+    def save(self, folder: Path) -> None:
+        """Write the files as they were read."""
+        self._files.save(folder, self.eos)
+
+    def save_for_transformers(self, folder: Path, context_tokens: int) -> None:
+        """Write the files as they were read, with the least that transformers needs where they hold no configuration."""
+        config = {
+            "tokenizer_class": "LlamaTokenizer",
+            "eos_token": self.eos,
+            "add_bos_token": False,
+            "add_eos_token": False,
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": context_tokens,
+        }
+        self._files.save_for_transformers(folder, self.eos, config)
+
+    def vocabulary(self) -> Vocabulary:
+        """Return pieces and scores as llama.cpp reads them. Raises `UsageError` for another algorithm than SentencePiece's BPE."""
+        model = self._model
+        if not model.is_bpe or model.normalises or model.removes_extra_whitespaces:
+            what = "its text is normalised or its blanks are joined" if model.is_bpe else "its algorithm is not BPE"
+            raise UsageError(
+                f"llama.cpp cannot be given this SentencePiece model exactly: {what}; leave gguf out of export.formats"
+            )
+        pieces = dict(enumerate(model.pieces))
+        kinds = {id_: piece.kind for id_, piece in pieces.items() if piece.kind != "normal"}
+        return Vocabulary(
+            "llama",
+            {id_: piece.text for id_, piece in pieces.items()},
+            kinds,
+            scores={id_: piece.score for id_, piece in pieces.items()},
+            adds_space_prefix=model.adds_dummy_prefix,
+        )
+
+
+def _open(data: bytes) -> Any:
+    try:
+        import sentencepiece
+    except ImportError as error:
+        raise MissingExtraError("sentencepiece", "sentencepiece", "a SentencePiece vocabulary") from error
+    try:
+        return sentencepiece.SentencePieceProcessor(model_proto=data)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise DataError(f"the package sentencepiece cannot read this model: {error}") from error
+
+
+def import_sentencepiece(path: Path, eos: str | None) -> SentencePieceTokenizer:
+    """Read a published SentencePiece model and its neighbours; `eos` is the recipe's choice. Raises `UsageError`, `DataError`."""
+    return SentencePieceTokenizer(read_imported(KIND, path), eos)
+
+
+def load_sentencepiece(folder: Path) -> SentencePieceTokenizer:
+    """Read what `SentencePieceTokenizer.save` wrote."""
+    return SentencePieceTokenizer(*reload_imported(KIND, folder))

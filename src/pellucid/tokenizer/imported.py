@@ -1,0 +1,124 @@
+"""Vocabularies that others made: their files, read once and carried along unchanged, and which token ends a document."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pellucid.core.errors import ArtifactError, DataError, UsageError
+from pellucid.core.files import read_json, write_bytes, write_json
+from pellucid.recipe.vocabulary import TOKENIZER_FILES, vocabulary_file
+from pellucid.tokenizer.vocabulary import FACTS
+
+__all__ = ["ImportedFiles", "choose_eos", "read_imported", "reload_imported"]
+
+CONFIG = "tokenizer_config.json"
+
+# What lies beside a vocabulary in published models, and says how it is to be used.
+_BESIDE = (
+    *TOKENIZER_FILES.values(),
+    *(CONFIG, "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja"),
+)
+
+
+@dataclass(frozen=True)
+class ImportedFiles:
+    """A published vocabulary: its kind, and the names and bytes of its files."""
+
+    kind: str
+    files: Mapping[str, bytes]
+
+    @property
+    def main(self) -> bytes:
+        """The bytes of the vocabulary itself."""
+        return self.files[TOKENIZER_FILES[self.kind]]
+
+    @property
+    def digest(self) -> str:
+        """One sha256 over names and bytes of all files."""
+        return sha256(orjson.dumps({name: sha256(data).hexdigest() for name, data in sorted(self.files.items())})).hexdigest()
+
+    def values(self, name: str) -> dict[str, Any]:
+        """Return what a JSON file holds; nothing when it is not there. Raises `DataError` when it is no JSON mapping."""
+        if name not in self.files:
+            return {}
+        try:
+            found = orjson.loads(self.files[name])
+        except orjson.JSONDecodeError as error:
+            raise DataError(f"{name} of the vocabulary is not JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise DataError(f"{name} of the vocabulary is no mapping of names to values")
+        return found
+
+    @property
+    def named_eos(self) -> str | None:
+        """The end of text that the files name, if they do."""
+        for name in (CONFIG, "special_tokens_map.json"):
+            token = self.values(name).get("eos_token")
+            content = token.get("content") if isinstance(token, dict) else token
+            if isinstance(content, str):
+                return content
+        return None
+
+    def save(self, folder: Path, eos: str) -> None:
+        """Write the files as they were read, and the facts by which `reload_imported` finds them and the end of text."""
+        for name, data in self.files.items():
+            write_bytes(folder / name, data)
+        write_json(folder / FACTS, {"kind": self.kind, "eos": eos, "files": sorted(self.files)})
+
+    def save_for_transformers(self, folder: Path, eos: str, config: Mapping[str, Any]) -> None:
+        """Write the files as they were read; where none says how transformers shall load them, `config` does."""
+        self.save(folder, eos)
+        if CONFIG not in self.files:
+            write_json(folder / CONFIG, dict(config))
+
+
+def read_imported(kind: str, path: Path) -> ImportedFiles:
+    """Read a vocabulary from a file, or from a folder that holds one under its usual name.
+
+    The files that published models keep beside it are taken along when it has its usual name. Raises `UsageError` naming what
+    is missing.
+    """
+    usual = TOKENIZER_FILES[kind]
+    file = vocabulary_file(kind, path)
+    if file is None:
+        fix = f"{usual} is not in it; name the file itself" if path.is_dir() else "download the model's tokenizer files there"
+        raise UsageError(f"tokenizer.path: {path} {'is a folder' if path.is_dir() else 'is not there'}; {fix}")
+    beside = [file.with_name(name) for name in _BESIDE if file.name == usual and name != usual]
+    files = {usual: file.read_bytes()} | {other.name: other.read_bytes() for other in beside if other.is_file()}
+    return ImportedFiles(kind, files)
+
+
+def reload_imported(kind: str, folder: Path) -> tuple[ImportedFiles, str]:
+    """Return what `ImportedFiles.save` wrote, and the end of text; raise `ArtifactError` naming the file that is missing."""
+    facts = read_json(folder / FACTS)
+    try:
+        return ImportedFiles(kind, {name: (folder / name).read_bytes() for name in facts["files"]}), str(facts["eos"])
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{error.filename} is missing") from error
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{folder / FACTS} does not name files and eos; delete {folder} and run again") from error
+
+
+def choose_eos(special: Mapping[str, int], wanted: str | None, named: str | None) -> str:
+    """Return which special token ends a document: the recipe's, else the one that the files name, else the only one there is.
+
+    Raises `UsageError` with the candidates when that leaves it open.
+    """
+    candidates = f"its special tokens: {_listed(list(special))}" if special else "it has no special tokens"
+    for name, source in ((wanted, "tokenizer.eos"), (named, "the vocabulary's own files")):
+        if name is not None and name in special:
+            return name
+        if name is not None:
+            raise UsageError(f"{source}: {name!r} is no special token of the vocabulary; {candidates}")
+    if len(special) == 1:
+        return next(iter(special))
+    raise UsageError(f"tokenizer.eos: missing, and the vocabulary does not say which token ends a text; {candidates}")
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more

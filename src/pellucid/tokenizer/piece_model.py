@@ -1,0 +1,75 @@
+"""What a SentencePiece `.model` file holds: pieces with scores and kinds, and how text is prepared (sentencepiece_model.proto)."""
+
+import struct
+from dataclasses import dataclass
+
+from pellucid.core.errors import DataError
+from pellucid.core.protobuf import wire_fields
+from pellucid.tokenizer.vocabulary import PieceKind
+
+__all__ = ["Piece", "PieceModel", "read_piece_model"]
+
+# SentencePiece.Type.
+_KINDS: dict[int, PieceKind] = {1: "normal", 2: "unknown", 3: "control", 4: "user_defined", 5: "unused", 6: "byte"}
+_BPE = 2
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One piece, with `▁` for a space. A piece of bytes is spelled `<0x0A>`."""
+
+    text: str
+    score: float
+    kind: PieceKind
+
+
+@dataclass(frozen=True)
+class PieceModel:
+    """The pieces by id, and what is done to a text before pieces are looked for."""
+
+    pieces: tuple[Piece, ...]
+    is_bpe: bool
+    normalises: bool
+    adds_dummy_prefix: bool
+    removes_extra_whitespaces: bool
+
+
+def read_piece_model(data: bytes) -> PieceModel:
+    """Read the bytes of a model file. Raises `DataError` when they are none."""
+    pieces: list[Piece] = []
+    trainer: dict[int, int | memoryview] = {}
+    normalizer: dict[int, int | memoryview] = {}
+    try:
+        for number, value in wire_fields(memoryview(data)):
+            if isinstance(value, int):
+                continue
+            if number == 1:
+                pieces.append(_piece(value))
+            elif number == 2:
+                trainer = dict(wire_fields(value))
+            elif number == 3:
+                normalizer = dict(wire_fields(value))
+    except (ValueError, KeyError, struct.error) as error:
+        raise DataError(f"this is no SentencePiece model: {error}") from error
+    if not pieces:
+        raise DataError("this is no SentencePiece model: it holds no pieces")
+    # Defaults of the format: UNIGRAM, and true for both kinds of blanks.
+    return PieceModel(
+        tuple(pieces),
+        trainer.get(3, 1) == _BPE,
+        bool(normalizer.get(2, b"")),
+        bool(normalizer.get(3, 1)),
+        bool(normalizer.get(4, 1)),
+    )
+
+
+def _piece(message: memoryview) -> Piece:
+    text, score, kind = "", 0.0, 1
+    for number, value in wire_fields(message):
+        if number == 1 and not isinstance(value, int):
+            text = str(value, "utf-8")
+        elif number == 2 and not isinstance(value, int):
+            (score,) = struct.unpack("<f", value)
+        elif number == 3 and isinstance(value, int):
+            kind = value
+    return Piece(text, score, _KINDS[kind])
