@@ -1,13 +1,12 @@
 """The whole data engine against datatrove's same steps and against Polars, on the same text, in one run on the same cores.
 
-The corpus is English text of `shared/data/corpus`, a quarter as much again in near copies (words replaced at random rates) and exact
-copies, and benchmark questions planted into some documents. datatrove is the peer per core (CPU seconds of single processes): language
-id, Gopher quality and repetition, C4 and FineWeb rules, decontamination, exact and near dedup, encoding. Polars is the peer on two cores
-(wall seconds): whitespace, length, exact dedup, encoding. Peers have Pythons of their own:
+The corpus is English text of `shared/data/corpus`, a quarter as much again in near copies (words replaced at random rates) and
+exact copies, and benchmark questions planted into some documents. datatrove is the peer per core (CPU seconds of single processes):
+language id, Gopher quality and repetition, C4 and FineWeb rules, decontamination, exact and near dedup, encoding. Polars is the peer
+on two cores (wall seconds): whitespace, length, exact dedup, encoding. The peers need a Python of their own with datatrove==0.10.1
+spacy nltk tldextract fasttext-numpy2-wheel fasteners orjson tokenizers "xxhash<4" polars quicktok-v1:
 
-    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install datatrove==0.10.1 spacy nltk tldextract fasttext-numpy2-wheel fasteners \\
-        orjson tokenizers "xxhash<4" polars quicktok-v1
-    python benchmarks/data_engine.py --peers-python /tmp/peers/bin/python
+    python benchmarks/data_engine.py --peers-python PEERS/bin/python
 """
 
 import argparse

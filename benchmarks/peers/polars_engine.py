@@ -1,7 +1,8 @@
 """Whitespace, length, exact dedup and encoding with Polars: the peer of `data_engine.py` on two cores.
 
-Reads a JSON job on standard input, prints wall and CPU seconds and the number of tokens as JSON. Encoding is quicktok's batch call on two
-threads over the whole column, the fastest encoder that we know, so that what is compared is the rest. Nothing of Pellucid is imported.
+Reads a JSON job on standard input, prints wall and CPU seconds and the number of tokens as JSON. Encoding is quicktok's batch call
+on two threads over the whole column, the fastest encoder that we know, so that what is compared is the rest. Nothing of Pellucid is
+imported.
 """
 
 import json

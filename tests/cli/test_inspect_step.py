@@ -10,6 +10,7 @@ from pellucid.cli.inspect_step import print_step
 
 def part(tokens: int, from_token: int, ends: bool) -> dict[str, Any]:
     return {
+        "source": "web",
         "id": "web/1",
         "language": "en",
         "licence": "MIT",
@@ -31,6 +32,7 @@ def step(pieces: list[dict[str, Any]]) -> dict[str, Any]:
         "epoch": 0,
         "window": 5,
         "masked_targets": 2,
+        "padding_tokens": 0,
         "documents": [part(10, 3, True), part(23, 0, False)],
     }
     return {"stage": "pretrain", "step": 4, "batch_seqs": 8, "seq_tokens": 32, "sequences": [sequence | {"pieces": pieces}]}

@@ -5,7 +5,7 @@ import pytest
 
 from pellucid.core.errors import ArtifactError
 from pellucid.documents.document import SCHEMA, Document, digest_text
-from pellucid.documents.store import DocumentWriter, iter_documents
+from pellucid.documents.store import DocumentWriter, iter_documents, iter_split, split_files
 
 
 def document(number: int, text: str) -> Document:
@@ -31,10 +31,27 @@ def test_row_groups_are_bounded_in_bytes_and_carry_the_schema(tmp_path: Path) ->
         assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [9, 9, 9, 9, 9, 5]
 
 
-def test_a_split_without_documents_is_a_file_without_rows(tmp_path: Path) -> None:
-    with DocumentWriter(tmp_path / "a.parquet"):
+def test_no_documents_give_no_file_and_a_split_may_have_none(tmp_path: Path) -> None:
+    with DocumentWriter(tmp_path / "web" / "train" / "00000.parquet"):
         pass
-    assert list(iter_documents(tmp_path / "a.parquet")) == []
+    assert list(tmp_path.iterdir()) == []
+    assert split_files(tmp_path, "web", "train") == [] and list(iter_split(tmp_path, "web", "train")) == []
+
+
+def test_a_file_appears_when_all_of_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    with pytest.raises(KeyError), DocumentWriter(path) as writer:
+        writer.write(document(1, "y" * 9_000_000))
+        raise KeyError
+    assert not path.exists()
+
+
+def test_the_files_of_a_split_are_one_sequence_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for number in (10, 2, 1):
+        with DocumentWriter(tmp_path / "web" / "train" / f"{number:05d}.parquet") as writer:
+            writer.write(document(number, f"text {number}"))
+    assert [one.id for one in iter_split(tmp_path, "web", "train")] == ["1", "2", "10"]
+    assert [one.text for one in iter_split(tmp_path, "web", "train", ("text",))] == ["text 1", "text 2", "text 10"]
 
 
 def test_only_the_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:

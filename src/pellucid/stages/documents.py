@@ -16,7 +16,7 @@ __all__ = ["DOCUMENTS"]
 
 
 # What decides how documents are sampled, or who does the work, and no byte of them.
-_SAMPLING = {"weight", "epochs", "max_epochs", "available_tokens", "category"}
+_SAMPLING = {"weight", "epochs", "max_epochs", "available_tokens", "category", "fim"}
 _SHARING = {"workers", "engine"}
 
 

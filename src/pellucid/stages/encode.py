@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pellucid.core.processes import run_tasks
+from pellucid.core.processes import Engine, run_tasks
 from pellucid.core.progress import progress
 from pellucid.documents.store import iter_documents
 from pellucid.recipe.data import FimConfig, ShardsConfig
@@ -55,8 +55,11 @@ class FileTask:
     split: SplitTask
     file: Path
 
+    def __str__(self) -> str:
+        return f"{self.split.source}/{self.split.split}/{self.file.name}"
 
-def encode_splits(splits: Sequence[SplitTask], workers: int) -> list[ShardIndex]:
+
+def encode_splits(splits: Sequence[SplitTask], workers: int, engine: Engine = "local") -> list[ShardIndex]:
     """Write what is missing of the splits and return their indexes, in order; the bytes do not depend on `workers`.
 
     Raises `UsageError` where a source is cut for fill-in-the-middle and the vocabulary has no tokens for it, before anything is
@@ -69,13 +72,13 @@ def encode_splits(splits: Sequence[SplitTask], workers: int) -> list[ShardIndex]
     wanted.sort(key=lambda task: -task.file.stat().st_size)
     sizes = [task.file.stat().st_size for task in wanted]
     total = sum(file.stat().st_size for split in splits for file in split.files)
-    if sum(sizes) < _PARALLEL_FROM_BYTES:
+    if engine == "local" and sum(sizes) < _PARALLEL_FROM_BYTES:
         workers = 1
     with progress("shards", total, "B") as bar:
         bar.resume_at(total - sum(sizes))
-        for number, _ in run_tasks(encode_file, wanted, workers):
+        for number, _ in run_tasks(encode_file, wanted, workers, engine=engine):
             bar.advance(sizes[number])
-        indexes = dict(run_tasks(join_split, splits, workers))
+        indexes = dict(run_tasks(join_split, splits, workers, engine=engine))
     return [indexes[number] for number in range(len(splits))]
 
 

@@ -44,7 +44,9 @@ def _build(context: Context, build: Build) -> str:
         for split in SPLITS
     ]
     tokens = dict.fromkeys(SPLITS, 0)
-    for split, index in zip(splits, encode_splits(splits, recipe.documents.workers or available_cores()), strict=True):
+    engine, workers = recipe.documents.engine, recipe.documents.workers
+    indexes = encode_splits(splits, workers or (0 if engine == "ray" else available_cores()), engine)
+    for split, index in zip(splits, indexes, strict=True):
         tokens[split.split] += index.tokens
     build.summary.update(train_tokens=tokens["train"], heldout_tokens=tokens["heldout"])
     return f"{format_count(tokens['train'])} tokens to train on, {format_count(tokens['heldout'])} held out"

@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from pellucid.documents.cleaning import boilerplate, c4, fineweb, gopher_quality, gopher_repetition, pii, unicode
 from pellucid.documents.cleaning.batch import TextBatch
+from pellucid.documents.cleaning.language import LanguageIdentifier
+from pellucid.documents.cleaning.perplexity import Perplexity
 from pellucid.recipe.cleaning import (
     BoilerplateStep,
     C4Step,
@@ -34,38 +37,20 @@ def build_steps(configs: Sequence[StepConfig], base: Path) -> list[Step]:
 def _build(config: StepConfig, base: Path) -> Step:
     match config:
         case UnicodeStep():
-            from pellucid.documents.cleaning import unicode
-
             return partial(unicode.apply, config=config)
         case BoilerplateStep():
-            from pellucid.documents.cleaning import boilerplate
-
             return partial(boilerplate.apply, config=config)
         case LanguageStep():
-            from pellucid.documents.cleaning.language import LanguageIdentifier
-
             return LanguageIdentifier(config).apply
         case GopherQualityStep():
-            from pellucid.documents.cleaning import gopher_quality
-
             return partial(gopher_quality.apply, config=config)
         case GopherRepetitionStep():
-            from pellucid.documents.cleaning import gopher_repetition
-
             return partial(gopher_repetition.apply, config=config)
         case C4Step():
-            from pellucid.documents.cleaning import c4
-
             return partial(c4.apply, config=config)
         case FineWebStep():
-            from pellucid.documents.cleaning import fineweb
-
             return partial(fineweb.apply, config=config)
         case PiiStep():
-            from pellucid.documents.cleaning import pii
-
             return partial(pii.apply, config=config)
         case PerplexityStep():
-            from pellucid.documents.cleaning.perplexity import Perplexity
-
             return Perplexity(config, base).apply

@@ -19,7 +19,8 @@ from pellucid.documents.document import Document, Dropped, digest_text
 from pellucid.documents.funnel import SourceFunnel
 from pellucid.documents.pipeline.dropped import DroppedWriter
 from pellucid.documents.pipeline.partition import Partition
-from pellucid.documents.reader import UNUSABLE, read_piece
+from pellucid.documents.reader import CORRUPT, UNUSABLE, read_piece
+from pellucid.documents.set_aside import SetAside
 from pellucid.documents.store import CLEANED_SCHEMA, DocumentWriter
 from pellucid.documents.words import hash_words
 from pellucid.recipe.documents import DocumentsConfig
@@ -65,6 +66,11 @@ class CleanedFiles:
     def dropped(self) -> Path:
         """Dropped records, where they are kept (parquet)."""
         return self.folder / "dropped.parquet"
+
+    @property
+    def corrupt(self) -> Path:
+        """Records that could not be read (JSON lines), where there are any."""
+        return self.folder / "corrupt.jsonl"
 
     @property
     def digests(self) -> Path:
@@ -125,7 +131,8 @@ class _Cleaner:
         source = self.task.partition.source
         with (
             DocumentWriter(self.part.documents, CLEANED_SCHEMA, "lz4") as self.kept,
-            DroppedWriter(self._dropped_file) as self.dropped,
+            DroppedWriter(self.part.dropped if self.config.keep_dropped else None) as self.dropped,
+            SetAside(self.part.corrupt) as self.corrupt,
         ):
             for batch in _batches(self._read()):
                 self._clean(batch)
@@ -152,10 +159,6 @@ class _Cleaner:
             },
         )
 
-    @property
-    def _dropped_file(self) -> Path | None:
-        return self.part.dropped if self.config.keep_dropped else None
-
     def _read(self) -> Iterator[Document]:
         """Yield what can be read as documents; count and set aside the rest."""
         task = self.task
@@ -167,6 +170,8 @@ class _Cleaner:
                     self.account.read.add(item.bytes)
                     self.account.drop(item.reason, item.bytes)
                     self.dropped.write_record(task.partition.source.name, item)
+                    if item.reason in CORRUPT:
+                        self.corrupt.write(item)
                 else:
                     self.account.read.add(len(item.text.encode()))
                     yield item

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pellucid.core.files import write_json
+from pellucid.core.files import write_bytes, write_json
 from pellucid.core.seeds import heldout
 from pellucid.documents.document import Dropped
 from pellucid.documents.funnel import SourceFunnel
@@ -37,7 +37,10 @@ class FinishTask:
 
 
 def finish_partition(task: FinishTask) -> None:
-    """Write SOURCE/{train,heldout}/INDEX.parquet, and dropped/ where it is kept, then the account. Empty files are not written."""
+    """Write SOURCE/{train,heldout}/INDEX.parquet, corrupt/INDEX.jsonl, and dropped/ where it is kept; at last the account.
+
+    Files without contents are not written.
+    """
     cleaned = CleanedFiles(task.work / "cleaned" / task.partition.name)
     decisions = Decisions.load(task.work, task.partition)
     folder = task.out / task.partition.source.name
@@ -62,4 +65,6 @@ def finish_partition(task: FinishTask) -> None:
             id_ = f"{document.id}@{document.where}" if decisions.renamed_N[row] else document.id
             writers[split].write(replace(document, id=id_))
             account.keep(document.language, size, split)
+    if cleaned.corrupt.exists():
+        write_bytes(folder / "corrupt" / f"{task.partition.index:05d}.jsonl", cleaned.corrupt.read_bytes())
     write_json(task.account, account.as_json())
