@@ -1,10 +1,10 @@
 """The whole data engine against datatrove's same steps and against Polars, on the same text, in one run on the same cores.
 
 The corpus is English text of `shared/data/corpus`, a quarter as much again in near copies (words replaced at random rates) and
-exact copies, and benchmark questions planted into some documents. datatrove is the peer per core (CPU seconds of single processes):
-language id, Gopher quality and repetition, C4 and FineWeb rules, decontamination, exact and near dedup, encoding. Polars is the peer
-on two cores (wall seconds): whitespace, length, exact dedup, encoding. The peers need a Python of their own with datatrove==0.10.1
-spacy nltk tldextract fasttext-numpy2-wheel fasteners orjson tokenizers "xxhash<4" polars quicktok-v1:
+exact copies, and benchmark questions planted into some documents. datatrove is the peer per core (CPU seconds of single
+processes): language id, Gopher quality and repetition, C4 and FineWeb rules, decontamination, exact and near dedup, encoding.
+Polars is the peer on two cores (wall seconds): whitespace, length, exact dedup, encoding. The peers need a Python of their own with
+datatrove==0.10.1 spacy nltk tldextract fasttext-numpy2-wheel fasteners orjson tokenizers "xxhash<4" polars quicktok-v1:
 
     python benchmarks/data_engine.py --peers-python PEERS/bin/python
 """
@@ -33,19 +33,24 @@ SHARED = HERE.parent.parent / "shared" / "data"
 
 def english(limit: int) -> Iterator[str]:
     """Yield documents of all English files in turn, up to `limit` bytes."""
-    files = [gzip.open(file, "rt", encoding="utf-8") for file in sorted((SHARED / "corpus").glob("*.en.jsonl.gz"))]
+    readers = [read_texts(file) for file in sorted((SHARED / "corpus").glob("*.en.jsonl.gz"))]
     size = 0
-    while files:
-        for file in list(files):
-            line = file.readline()
-            if not line:
-                files.remove(file)
+    while readers:
+        for reader in list(readers):
+            text = next(reader, None)
+            if text is None:
+                readers.remove(reader)
                 continue
-            text = json.loads(line)["text"]
             size += len(text.encode())
             if size > limit:
                 return
             yield text
+
+
+def read_texts(file: Path) -> Iterator[str]:
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)["text"]
 
 
 def questions(count: int) -> list[str]:
@@ -102,10 +107,10 @@ STEPS = [
 def run_ours(job: dict[str, Any]) -> dict[str, Any]:
     """Documents and shards in this process; called in a fresh one."""
     from pellucid.documents.prepare import prepare_documents
+    from pellucid.documents.store import split_files
     from pellucid.recipe.data import ShardsConfig, SourceConfig
     from pellucid.recipe.documents import DocumentsConfig
-    from pellucid.stages.shards import write_source_shards
-    from pellucid.tokenizer.tokenizer import load_tokenizer
+    from pellucid.stages.encode import Encoding, SplitTask, encode_splits
 
     work, workers = Path(job["work"]), job["workers"]
     rules = (
@@ -113,18 +118,17 @@ def run_ours(job: dict[str, Any]) -> dict[str, Any]:
     )
     config = DocumentsConfig.model_validate({**rules, "workers": workers, "heldout_frac": 0, "partition_bytes": 16_000_000})
     source = SourceConfig(name="corpus", path="*.jsonl", weight=1, category="Web", language="en")
-    tokenizer = load_tokenizer(Path(job["tokenizer"]))
     began, used = time.perf_counter(), cpu_s()
     funnel = prepare_documents([source], Path(job["corpus"]), config, work / "documents").as_json()["sources"]["corpus"]
     documents_s = cpu_s() - used
-    tokens = write_source_shards(
-        work / "documents", "corpus", tokenizer, ShardsConfig(max_special_frac=0.2), work / "shards", workers
-    )
+    encoding = Encoding(Path(job["tokenizer"]), "", ShardsConfig(max_special_frac=0.2), 0)
+    files = tuple(split_files(work / "documents", "corpus", "train"))
+    (index,) = encode_splits([SplitTask("corpus", "train", files, work / "shards", encoding, None)], workers)
     return {
         "cpu_s": {"documents": documents_s, "encode": cpu_s() - used - documents_s},
         "wall_s": time.perf_counter() - began,
         "funnel": {name: funnel[name] for name in ("read", "kept", "dropped", "edits")},
-        "tokens": tokens,
+        "tokens": index.tokens,
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
 
@@ -162,7 +166,7 @@ def main() -> None:
     if arguments.ours:
         print(json.dumps(run_ours(json.load(sys.stdin))))
         return
-    from pellucid.documents.cleaning.language import find_model
+    from pellucid.documents.cleaning.language import find_lid176
     from pellucid.tokenizer.training import train_bpe
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -177,7 +181,7 @@ def main() -> None:
             "questions": planted,
             "tokenizer": str(root / "tokenizer"),
             "eos": "<|endoftext|>",
-            "lid_model": str(find_model()),
+            "lid_model": str(find_lid176()),
             "plain": {"clean": [{"step": "unicode", "mend_mojibake": False}], "min_bytes": 200},
         }
         own = [sys.executable, __file__, "--ours"]

@@ -1,4 +1,4 @@
-"""datatrove's own steps over a folder of jsonl files, in one process: the peer of `data_engine.py`, for a Python that has datatrove.
+"""datatrove's own steps over a folder of jsonl files, in one process: the peer of `data_engine.py`, for a Python with datatrove.
 
 Reads a JSON job on standard input (corpus, benchmarks as n-gram texts, tokenizer.json, lid.176 model, work folder); prints
 seconds of CPU and what was left, as JSON, on the last line. Nothing of Pellucid is imported here.
