@@ -183,7 +183,8 @@ def test_each_way_of_dropping_is_seen_counted_and_can_be_read(corpus: Path, tmp_
 def test_workers_change_neither_a_byte_nor_the_funnel(
     corpus: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "_PARALLEL_FROM_BYTES", 0)
+    monkeypatch.setattr(prepare, "_PARALLEL_CLEANING_FROM_BYTES", 0)
+    monkeypatch.setattr(prepare, "_PARALLEL_FROM_DOCUMENTS", 0)
     assert prepare_whole(corpus, tmp_path, workers=2) == whole
 
 

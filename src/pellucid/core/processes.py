@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for_tasks
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
 from typing import Literal, TypeVar
 
 from pellucid.core.errors import PellucidError
@@ -79,8 +80,7 @@ def _pool(
     function: Callable[[Task], Result], tasks: Sequence[Task], queue: deque[int], workers: int
 ) -> Generator[tuple[int, Result], None, list[int]]:
     """Work a queue of task numbers off; return those that were under way when a worker died, the rest still being in the queue."""
-    # Spawned, not forked: a fork would copy the locks of numeric libraries' threads, and hold the run's own lock open.
-    context = multiprocessing.get_context("spawn")
+    context = _context(function.__module__)
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, context, initializer=_live_with_parent) as pool:
         # No more is handed out than can run, so that after a death it is known which tasks were under way.
@@ -100,6 +100,20 @@ def _pool(
                 child.terminate()
             raise
     return []
+
+
+def _context(module: str) -> BaseContext:
+    """Return how worker processes are started.
+
+    They are not forked from this process: a fork would copy the locks of numeric libraries' threads, and hold the run's own lock
+    open. They are forked from a server that has imported the first task's module and nothing else happens in, so that importing
+    is paid for once and not by every worker of every pool.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([module])
+    return context
 
 
 def _live_with_parent() -> None:

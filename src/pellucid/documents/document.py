@@ -6,7 +6,17 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
-__all__ = ["RAW_BYTES", "SCHEMA", "UNKNOWN_LANGUAGE", "UNKNOWN_LICENCE", "Bytes", "Document", "Dropped", "digest_text"]
+__all__ = [
+    "RAW_BYTES",
+    "SCHEMA",
+    "UNKNOWN_LANGUAGE",
+    "UNKNOWN_LICENCE",
+    "Bytes",
+    "Document",
+    "Dropped",
+    "digest_text",
+    "utf8_bytes",
+]
 
 UNKNOWN_LANGUAGE = "und"  # ISO 639-2: undetermined
 UNKNOWN_LICENCE = "NOASSERTION"  # SPDX
@@ -48,6 +58,11 @@ class Dropped:
     where: str
     detail: str = ""
     raw: Bytes = field(default=b"", compare=False, repr=False)
+
+
+def utf8_bytes(text: str) -> int:
+    """Return the number of bytes of the text in UTF-8, without encoding it where it is ASCII."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def digest_text(text: str) -> str:

@@ -11,6 +11,7 @@ from pellucid.core.processes import available_cores, run_tasks
 from pellucid.core.progress import progress
 from pellucid.documents.decontamination.files import read_benchmarks
 from pellucid.documents.decontamination.index import build_index
+from pellucid.documents.dedup.buckets import here
 from pellucid.documents.document import Dropped
 from pellucid.documents.funnel import Funnel, SourceFunnel
 from pellucid.documents.pipeline.clean import CleanTask, clean_partition
@@ -27,8 +28,10 @@ FUNNEL = "funnel.json"
 CONTAMINATION = "contamination.json"
 SPLITS = ("train", "heldout")
 
-# Below this, starting processes takes longer than the work.
+# Below this, starting processes takes longer than the work; cleaning is some twenty times the work of reading and writing.
 _PARALLEL_FROM_BYTES = 64 << 20
+_PARALLEL_CLEANING_FROM_BYTES = 4 << 20
+_PARALLEL_FROM_DOCUMENTS = 1 << 19
 
 
 class _PartitionTask(Protocol):
@@ -55,13 +58,14 @@ def prepare_documents(sources: Sequence[SourceConfig], base: Path, config: Docum
     work = out / "work"
     work.mkdir(parents=True, exist_ok=True)
     partitions = find_partitions(sources, base, config.partition_bytes)
-    shared = _Shared(config, sum(partition.bytes for partition in partitions))
+    shared = _Shared(config, sources, sum(partition.bytes for partition in partitions))
     index = _index_benchmarks(config.decontaminate, base, work / "benchmarks") if config.decontaminate else None
     cleaning = [CleanTask(partition, config, base, work, seed, index) for partition in partitions]
     shared.run("documents: reading and cleaning", clean_partition, cleaning, lambda task: task.files.folder)
     accounts = [read_json(task.files.account) for task in cleaning]
     _check_usable(sources, accounts)
-    decide(partitions, config, work, seed, shared.run_tasks)
+    documents = sum(account["funnel"]["read"] for account in accounts)
+    decide(partitions, config, work, seed, shared.run_tasks if documents >= _PARALLEL_FROM_DOCUMENTS else here)
     finishing = [FinishTask(partition, config, work, out) for partition in partitions]
     shared.run("documents: writing", finish_partition, finishing, lambda task: task.account)
     funnel = _add_up(sources, accounts, finishing)
@@ -89,11 +93,14 @@ class _Shared:
     """How the passes are shared out."""
 
     config: DocumentsConfig
+    sources: Sequence[SourceConfig]
     total_bytes: int
 
     @property
     def workers(self) -> int:
-        if self.config.engine == "local" and self.total_bytes < _PARALLEL_FROM_BYTES:
+        cleaned = self.config.clean or self.config.near_dedup or self.config.decontaminate or any(one.clean for one in self.sources)
+        least = _PARALLEL_CLEANING_FROM_BYTES if cleaned else _PARALLEL_FROM_BYTES
+        if self.config.engine == "local" and self.total_bytes < least:
             return 1
         return self.config.workers or (0 if self.config.engine == "ray" else available_cores())
 

@@ -4,8 +4,8 @@ Apart from the stage itself, so that those processes need not import what only t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 from pellucid.core.processes import Engine, run_tasks
@@ -50,10 +50,11 @@ class SplitTask:
 
 @dataclass(frozen=True)
 class FileTask:
-    """One file of documents to encode."""
+    """One file of documents to encode, on so many threads."""
 
     split: SplitTask
     file: Path
+    threads: int = 1
 
     def __str__(self) -> str:
         return f"{self.split.source}/{self.split.split}/{self.file.name}"
@@ -73,6 +74,7 @@ def encode_splits(splits: Sequence[SplitTask], workers: int, engine: Engine = "l
     sizes = [task.file.stat().st_size for task in wanted]
     total = sum(file.stat().st_size for split in splits for file in split.files)
     if engine == "local" and sum(sizes) < _PARALLEL_FROM_BYTES:
+        wanted = [replace(task, threads=workers) for task in wanted]
         workers = 1
     with progress("shards", total, "B") as bar:
         bar.resume_at(total - sum(sizes))
@@ -85,7 +87,7 @@ def encode_splits(splits: Sequence[SplitTask], workers: int, engine: Engine = "l
 def encode_file(task: FileTask) -> int:
     """Write one file's part; return its tokens."""
     split = task.split
-    return write_part(iter_documents(task.file), coding_of(split), split.how.config, split.out, task.file.stem).tokens
+    return write_part(iter_documents(task.file), coding_of(split, task.threads), split.how.config, split.out, task.file.stem).tokens
 
 
 def join_split(split: SplitTask) -> ShardIndex:
@@ -93,10 +95,13 @@ def join_split(split: SplitTask) -> ShardIndex:
     return join_parts(split.out, [file.stem for file in split.files], coding_of(split), split.how.config)
 
 
-def coding_of(split: SplitTask) -> Coding:
+def coding_of(split: SplitTask, threads: int = 1) -> Coding:
+    """Return how a split's documents become tokens; the tokenizer is read once per process."""
     tokenizer = _tokenizer(split.how.tokenizer, split.how.fingerprint)
     cutter = cutter_for(split.fim, split.how.seed, split.source, tokenizer.special) if split.fim is not None else None
-    return Coding(tokenizer.encode_batch, tokenizer.eos_id, tokenizer.vocab_tokens, tokenizer.special, cutter)
+    return Coding(
+        partial(tokenizer.encode_batch, threads=threads), tokenizer.eos_id, tokenizer.vocab_tokens, tokenizer.special, cutter
+    )
 
 
 @cache

@@ -8,7 +8,10 @@ from pellucid.documents.cleaning.batch import TextBatch
 from pellucid.documents.cleaning.steps import build_steps
 from pellucid.recipe.cleaning import StepConfig
 
-ARPA = "\\data\\\nngram 1=4\nngram 2=1\n\n\\1-grams:\n-1\t<unk>\n0\t<s>\t0\n-1\t</s>\n-1\tthe\t0\n\n\\2-grams:\n-1\t<s> the\n\n\\end\\\n"
+ARPA = (
+    "\\data\\\nngram 1=4\nngram 2=1\n\n\\1-grams:\n-1\t<unk>\n0\t<s>\t0\n-1\t</s>\n-1\tthe\t0\n\n"
+    "\\2-grams:\n-1\t<s> the\n\n\\end\\\n"
+)
 SECTIONS = get_args(get_args(StepConfig)[0])
 TEXT = "The cats sat on the mat and the dogs lay beside them with their bones. " * 8
 

@@ -15,7 +15,7 @@ from pellucid.documents.cleaning.steps import build_steps
 from pellucid.documents.decontamination.find import apply as decontaminate
 from pellucid.documents.decontamination.index import load_index
 from pellucid.documents.dedup.minhash import signatures
-from pellucid.documents.document import Document, Dropped, digest_text
+from pellucid.documents.document import Document, Dropped, digest_text, utf8_bytes
 from pellucid.documents.funnel import SourceFunnel
 from pellucid.documents.pipeline.dropped import DroppedWriter
 from pellucid.documents.pipeline.partition import Partition
@@ -173,7 +173,7 @@ class _Cleaner:
                     if item.reason in CORRUPT:
                         self.corrupt.write(item)
                 else:
-                    self.account.read.add(len(item.text.encode()))
+                    self.account.read.add(utf8_bytes(item.text))
                     yield item
 
     def _clean(self, documents: list[Document]) -> None:
@@ -186,14 +186,14 @@ class _Cleaner:
             if batch.alive_N.any():
                 step(batch)
         for row in batch.rows:
-            if len(batch.texts[row].encode()) < self.config.min_bytes:
+            if utf8_bytes(batch.texts[row]) < self.config.min_bytes:
                 batch.drop(row, "shorter than min_bytes")
         self.account.edits.update(batch.edits)
         if self.index is not None:
             self.hits += [{**asdict(hit), "document": batch.names[hit.row]} for hit in decontaminate(batch, self.index)]
         for row in np.flatnonzero(~batch.alive_N).tolist():
             document = documents[row]
-            dropped = Dropped(batch.reasons[row] or "", len(document.text.encode()), document.where, batch.details[row])
+            dropped = Dropped(batch.reasons[row] or "", utf8_bytes(document.text), document.where, batch.details[row])
             self.account.drop(dropped.reason, dropped.bytes)
             self.dropped.write_document(document, dropped)
         rows = batch.rows
@@ -209,8 +209,8 @@ class _Cleaner:
         for row in rows:
             before, text = documents[row], batch.texts[row]
             digest = before.digest if text is before.text else digest_text(text)
-            size = len(text.encode())
-            self.account.cleaned_bytes += len(before.text.encode()) - size
+            size = utf8_bytes(text)
+            self.account.cleaned_bytes += utf8_bytes(before.text) - size
             self.kept.write(replace(before, text=text, language=batch.languages[row], digest=digest))
             digests.append(bytes.fromhex(digest[:32]))
             ids.append(bytes.fromhex(digest_text(f"{source}\0{before.id}")[:32]))

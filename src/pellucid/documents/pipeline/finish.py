@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pellucid.core.files import write_bytes, write_json
 from pellucid.core.seeds import heldout
-from pellucid.documents.document import Dropped
+from pellucid.documents.document import Dropped, utf8_bytes
 from pellucid.documents.funnel import SourceFunnel
 from pellucid.documents.pipeline.clean import CleanedFiles
 from pellucid.documents.pipeline.decide import REASONS, Decisions
@@ -52,7 +52,7 @@ def finish_partition(task: FinishTask) -> None:
         dropped.copy(cleaned.dropped)
         documents = iter_documents(cleaned.documents, CLEANED_SCHEMA.names) if len(decisions.reason_N) else ()
         for row, document in enumerate(documents):
-            size = len(document.text.encode())
+            size = utf8_bytes(document.text)
             reason = REASONS[decisions.reason_N[row]]
             if reason:
                 instead = decisions.instead_N16[row]
