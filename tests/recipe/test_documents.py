@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from pellucid.recipe.documents import DecontaminateConfig, DocumentsConfig, NearDedupConfig
+from pellucid.recipe.load import load_recipe
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_by_default_documents_are_only_read_and_deduplicated_exactly() -> None:
@@ -23,3 +28,20 @@ def test_the_default_bands_compare_all_but_one_in_ten_thousand_of_the_pairs_that
 def test_decontamination_names_its_benchmarks() -> None:
     with pytest.raises(ValidationError):
         DecontaminateConfig(benchmarks=())
+
+
+def test_the_recipe_of_the_guide_is_a_valid_one(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "data.md").read_text()
+    text = guide.split("```yaml\n")[1].split("```")[0].replace("extends: recipes/", f"extends: {ROOT}/recipes/")
+    (tmp_path / "guide.yaml").write_text(text)
+    recipe = load_recipe(tmp_path / "guide.yaml").recipe
+    assert len(recipe.documents.clean) == 8 and [source.name for source in recipe.sources] == [
+        "crawl",
+        "wiki",
+        "stories",
+        "code",
+        "sums",
+    ]
+    for source in recipe.sources:
+        if source.template is not None:
+            assert (ROOT / "src/pellucid/documents/restructure/templates" / f"{source.template}.yaml").is_file()
