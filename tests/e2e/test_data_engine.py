@@ -83,7 +83,9 @@ def write_sources(folder: Path) -> None:
         {"id": f"p{n}", "body": {"html": f"<nav>Home | Login</nav><article><p>{text.replace(chr(10), '</p><p>')}</p></article>"}}
         for n, text in enumerate(english)
     ]
-    pages.append({"id": "p0", "body": {"html": f"<article><p>{english[0]}</p><p>Mail me at jo@corp.org or 93.184.216.34.</p></article>"}})
+    pages.append(
+        {"id": "p0", "body": {"html": f"<article><p>{english[0]}</p><p>Mail me at jo@corp.org or 93.184.216.34.</p></article>"}}
+    )
     pages.append(
         {"id": "planted", "body": {"html": f"<article><p>{english[1]}</p><p>{QUESTION}?</p><p>{english[2]}</p></article>"}}
     )
