@@ -61,8 +61,8 @@ def mix_stages(recipe: Recipe, available_tokens: Mapping[str, int] | None = None
     what is left by their weights; with a temperature T a weight is A^(1/T) times what is given. None gets more than max_epochs·A,
     counted over the stages so far: what is above goes to the others by their weights.
 
-    Raises `RecipeError` when a figure is needed that is not known, when epochs ask for more than a stage's length, and when caps
-    leave a part of it that no source can fill.
+    Raises `RecipeError` when a figure is needed that is not known, when epochs ask for more than a stage's length, when caps leave a
+    part of it that no source can fill, and when a share is too small to be served.
     """
     available = {source.name: (available_tokens or {}).get(source.name, source.available_tokens) for source in recipe.sources}
     if problems := list(_unknown(recipe, available)):
@@ -73,6 +73,8 @@ def mix_stages(recipe: Recipe, available_tokens: Mapping[str, int] | None = None
     for index, stage in enumerate(recipe.train):
         mix = _mix(recipe, index, known, used)
         shares = mix.shares
+        if problems := list(_too_small(recipe, index, mix)):
+            raise RecipeError(recipe.name, problems)
         used = {name: tokens + stage.length_tokens * shares[name] for name, tokens in used.items()}
         mixes.append(mix)
     return tuple(mixes)
@@ -157,6 +159,29 @@ def _mix(recipe: Recipe, index: int, available: Mapping[str, int], used: Mapping
             capped = name in rooms and weights[name] > 0 and shared[name] >= rooms[name] * (1 - _ROUNDING)
             sources[name] = SourceMix(kind, given[name], shared[name], wanted, capped)
     return StageMix(stage.name, {name: mix.tokens / length for name, mix in sources.items()}, sources, scale)
+
+
+def _too_small(recipe: Recipe, index: int, mix: StageMix) -> Iterator[Problem]:
+    """Yield the sources that would get less than one sequence of a block of the order of data."""
+    least = SMALLEST_SHARE * recipe.train[index].length_tokens
+    shares = mix.shares
+    for number, source in enumerate(recipe.sources):
+        asked, share = mix.sources[source.name], shares[source.name]
+        if not 0 < share < SMALLEST_SHARE * (1 - _ROUNDING):
+            continue
+        field = {"epochs": "epochs", "weight": "weight", "size": "available_tokens"}[asked.by]
+        if asked.by == "epochs" and source.name in (recipe.train[index].epochs or {}):
+            place = f"train[{index}].epochs.{source.name}"
+        elif asked.by == "weight" and source.name in (recipe.train[index].weights or {}):
+            place = f"train[{index}].weights.{source.name}"
+        else:
+            place = f"sources[{number}].{field}"
+        yield Problem(
+            place,
+            f"gives {source.name!r} {asked.tokens:.4g} of the {recipe.train[index].length_tokens} tokens of {mix.stage}; at least one "
+            f"sequence in {round(1 / SMALLEST_SHARE)} must be its, {least:.4g} tokens",
+            "give it more, give it weight 0, or put it together with another source",
+        )
 
 
 def _too_long(index: int, length: int, message: str, fix: str) -> Problem:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ __all__ = ["CleanTask", "CleanedFiles", "clean_partition"]
 
 _BATCH_CHARS = 1 << 20
 _BATCH_DOCUMENTS = 1 << 13
+_HIT_CHARS = 1000
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,16 @@ class _Cleaner:
                 batch.drop(row, "shorter than min_bytes")
         self.account.edits.update(batch.edits)
         if self.index is not None:
-            self.hits += [{**asdict(hit), "document": batch.names[hit.row]} for hit in decontaminate(batch, self.index)]
+            self.hits += [
+                {
+                    "document": hit.name,
+                    "benchmark": hit.benchmark,
+                    "item": hit.number,
+                    "words": hit.words,
+                    "text": hit.text[:_HIT_CHARS],
+                }
+                for hit in decontaminate(batch, self.index)
+            ]
         for row in np.flatnonzero(~batch.alive_N).tolist():
             document = documents[row]
             dropped = Dropped(batch.reasons[row] or "", utf8_bytes(document.text), document.where, batch.details[row])
