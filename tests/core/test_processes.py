@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.core.errors import DataError, PellucidError
-from pellucid.core.processes import available_cores, run_tasks
+from pellucid.core.processes import available_cores, end_workers, run_tasks
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +50,14 @@ def test_every_task_gives_its_result_wherever_it_ran(workers: int) -> None:
     results = dict(run_tasks(describe, [3, 4, 5], workers))
     assert {index: square for index, (square, _) in results.items()} == {0: 9, 1: 16, 2: 25}
     assert (os.getpid() in {pid for _, pid in results.values()}) == (workers == 1)
+
+
+def test_workers_stay_for_the_next_tasks_until_they_are_ended() -> None:
+    first = {pid for _, (_, pid) in run_tasks(describe, [1, 2, 3, 4], 2)}
+    again = {pid for _, (_, pid) in run_tasks(describe, [5, 6, 7, 8], 2)}
+    assert first & again
+    end_workers()
+    assert not any(_alive(pid) for pid in first | again)
 
 
 def test_there_is_at_least_one_core() -> None:

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -73,7 +74,7 @@ def test_every_record_is_kept_held_out_or_dropped_and_counted_once(
             configs.append(SourceConfig(name=f"s{number}", path=f"{number}.jsonl", weight=1, category="Web"))
         funnel = prepare_documents(configs, base, config, out).as_json()
         assert read_json(out / "funnel.json") == funnel
-        assert not (out / "work").exists()
+        assert [file for file in out.iterdir() if file.name.startswith(".")] == []
         seen: Counter[str] = Counter()
         for number, records in enumerate(sources):
             account = funnel["sources"][f"s{number}"]
@@ -224,9 +225,9 @@ def test_what_was_killed_anywhere_goes_on_to_the_same_bytes_and_does_only_what_i
         program = KILLED.format(tests=str(Path(__file__).parent), after=after, corpus=str(corpus), out=str(tmp_path))
         killed = subprocess.run([sys.executable, "-c", program], capture_output=True)
         assert killed.returncode == -9, killed.stderr
-    cleaned = len(list((tmp_path / "work" / "cleaned").iterdir()))
+    cleaned = len([file for file in (tmp_path / ".work.part" / "cleaned").iterdir() if file.name[0] != "."])
     assert cleaned > 2
-    (tmp_path / "work" / "cleaned" / ".00099.part").mkdir()
+    (tmp_path / ".work.part" / "cleaned" / ".00099.part").mkdir()
     done: list[str] = []
     original = prepare.run_tasks
 
@@ -252,6 +253,52 @@ def test_a_random_subset_is_the_same_each_time_and_mostly_stays_when_the_source_
         chosen.append(set(texts(out, "a", "train")))
     assert chosen[0] == chosen[1] and len(chosen[0]) == 100
     assert 55 <= len(chosen[0] & chosen[2]) < 100
+
+
+def test_what_a_subset_leaves_out_stays_in_another_source_that_has_it_too(tmp_path: Path) -> None:
+    for name, own in (("a", ["t1", "t2", "t3", "t2"]), ("b", ["t1", "t2", "t3", "u"])):
+        (tmp_path / f"{name}.jsonl").write_bytes(b"\n".join(orjson.dumps({"text": text}) for text in own))
+    a = SourceConfig(name="a", path="a.jsonl", weight=1, category="Web", select={"documents": 1})
+    b = SourceConfig(name="b", path="b.jsonl", weight=1, category="Web")
+    funnel = prepare_documents([a, b], tmp_path, DocumentsConfig(heldout_frac=0), tmp_path / "out").as_json()["sources"]
+    (chosen,) = texts(tmp_path / "out", "a", "train")
+    assert sorted([chosen, *texts(tmp_path / "out", "b", "train")]) == ["t1", "t2", "t3", "u"]
+    counts = {reason: amount["documents"] for reason, amount in funnel["a"]["dropped"].items()}
+    assert counts in ({"not selected": 3}, {"not selected": 2, "exact duplicate": 1})
+    assert funnel["b"]["dropped"]["exact duplicate"]["documents"] == 1
+
+
+def test_a_source_may_be_called_work(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text": "x"}')
+    work = SourceConfig(name="work", path="a.jsonl", weight=1, category="Web")
+    prepare_documents([work], tmp_path, DocumentsConfig(heldout_frac=0), tmp_path / "out")
+    assert texts(tmp_path / "out", "work", "train") == ["x"]
+
+
+def test_a_kill_while_the_finished_work_is_taken_away_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_source: MakeSource, write_jsonl: WriteJsonl
+) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"text": f"x {n}"} for n in range(20)])
+    source, config = make_source("a.jsonl", name="a"), DocumentsConfig(partition_bytes=100)
+    prepare_documents([source], tmp_path, config, tmp_path / "whole")
+    out = tmp_path / "out"
+
+    rmtree = shutil.rmtree
+
+    def half(path: Path, *rest: Any, **options: Any) -> None:
+        if "done" not in path.name or not path.exists():
+            return rmtree(path, *rest, **options)
+        next(path.rglob("*.npy")).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", half)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_documents([source], tmp_path, config, out)
+    assert (out / "funnel.json").exists()
+    prepare_documents([source], tmp_path, config, out)
+    left = {name: data for name, data in contents(out).items() if not name.startswith(".")}
+    assert left == contents(tmp_path / "whole")
 
 
 def test_a_subset_by_bytes_keeps_no_more_than_that(tmp_path: Path) -> None:

@@ -52,3 +52,12 @@ def test_models_and_benchmarks_of_an_extended_recipe_are_found_from_the_new_plac
     assert recipe.sources[0].clean == (step,)
     assert recipe.documents.decontaminate is not None
     assert recipe.documents.decontaminate.benchmarks == ("base/bench/*.jsonl", "/abs/x.csv")
+
+
+@pytest.mark.parametrize("name", ["funnel.json", "Manifest.json"])
+def test_a_source_cannot_be_called_like_a_file_beside_its_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "r.yaml").write_text(
+        RECIPE.format(source="", documents="").replace("name: a,", f"name: {name},").replace(", }", "}")
+    )
+    with pytest.raises(RecipeError, match="a file of the artifact has that name"):
+        load_recipe(tmp_path / "r.yaml")

@@ -12,7 +12,17 @@ import orjson
 
 from pellucid.core.errors import ArtifactError, DiskFullError
 
-__all__ = ["disk_full_is_explained", "fsync_tree", "json_bytes", "read_json", "sha256_file", "write_bytes", "write_json"]
+__all__ = [
+    "disk_full_is_explained",
+    "fsync_directory",
+    "fsync_file",
+    "fsync_tree",
+    "json_bytes",
+    "read_json",
+    "sha256_file",
+    "write_bytes",
+    "write_json",
+]
 
 
 @contextmanager
@@ -36,6 +46,16 @@ def fsync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def fsync_file(path: Path) -> None:
+    """Flush a file and its name to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    fsync_directory(path.parent)
 
 
 def fsync_tree(path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 from pellucid.core.errors import PellucidError
 
-__all__ = ["Engine", "available_cores", "run_tasks", "worker_died"]
+__all__ = ["Engine", "available_cores", "end_workers", "run_tasks", "worker_died"]
 
 Engine = Literal["local", "ray"]
 
@@ -40,7 +40,7 @@ def run_tasks(
 
     `function` and the tasks are pickled: a module's function and plain values. A task writes files under names of its own and
     returns something small. The first exception of a task ends the others and is raised. When a worker process dies, the tasks that
-    were under way run again, each alone; one that twice takes its process down then is left out, the others are finished, and
+    were under way run again, each alone; one that takes its process down twice more is left out, the others are finished, and
     `PellucidError` names it at the end. `engine="ray"` runs the same on a Ray cluster, at most `workers` at a time.
     """
     if engine == "ray":
@@ -60,7 +60,7 @@ def run_tasks(
             if (yield from _pool(function, tasks, deque([index]), 1)):
                 fatal += yield from _pool(function, tasks, deque([index]), 1)
         else:
-            suspects += yield from _pool(function, tasks, waiting, min(workers, len(waiting)))
+            suspects += yield from _pool(function, tasks, waiting, workers)
     if fatal:
         raise worker_died([name(tasks[index]) for index in fatal], len(tasks) - len(fatal))
 
@@ -76,29 +76,44 @@ def worker_died(names: Sequence[str], finished: int) -> PellucidError:
     )
 
 
+def end_workers() -> None:
+    """End the worker processes that wait for more tasks; they would hold their memory while something else is done."""
+    for pool in _KEPT.values():
+        pool.shutdown()
+    _KEPT.clear()
+
+
+# Starting processes and importing into them takes the better part of a second, and a stage has several passes.
+_KEPT: dict[int, ProcessPoolExecutor] = {}
+
+
 def _pool(
     function: Callable[[Task], Result], tasks: Sequence[Task], queue: deque[int], workers: int
 ) -> Generator[tuple[int, Result], None, list[int]]:
     """Work a queue of task numbers off; return those that were under way when a worker died, the rest still being in the queue."""
-    context = _context(function.__module__)
-    others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(workers, context, initializer=_live_with_parent) as pool:
-        # No more is handed out than can run, so that after a death it is known which tasks were under way.
-        running: dict[Future[Result], int] = {}
-        try:
-            while queue or running:
-                while queue and len(running) < workers:
-                    running[pool.submit(function, tasks[queue[0]])] = queue[0]
-                    queue.popleft()
-                for future in wait_for_tasks(running, return_when=FIRST_COMPLETED).done:
-                    result = future.result()
-                    yield running.pop(future), result
-        except BrokenProcessPool:
-            return sorted(running.values())
-        except BaseException:
-            for child in set(multiprocessing.active_children()) - others:
-                child.terminate()
-            raise
+    if workers not in _KEPT:
+        end_workers()
+        _KEPT[workers] = ProcessPoolExecutor(workers, _context(function.__module__), initializer=_live_with_parent)
+    pool = _KEPT[workers]
+    # No more is handed out than can run, so that after a death it is known which tasks were under way.
+    running: dict[Future[Result], int] = {}
+    try:
+        while queue or running:
+            while queue and len(running) < workers:
+                running[pool.submit(function, tasks[queue[0]])] = queue[0]
+                queue.popleft()
+            for future in wait_for_tasks(running, return_when=FIRST_COMPLETED).done:
+                result = future.result()
+                yield running.pop(future), result
+    except BrokenProcessPool:
+        del _KEPT[workers]
+        return sorted(running.values())
+    except BaseException:
+        del _KEPT[workers]
+        for child in list((pool._processes or {}).values()):
+            child.terminate()
+        pool.shutdown()
+        raise
     return []
 
 

@@ -26,7 +26,7 @@ def run_on_ray(
     """
     try:
         import ray
-        from ray.exceptions import RayTaskError, WorkerCrashedError
+        from ray.exceptions import RayError, RayTaskError
     except ImportError as error:
         raise MissingExtraError("ray", "cluster", "engine: ray") from error
     if not ray.is_initialized():
@@ -36,7 +36,9 @@ def run_on_ray(
     try:
         remote = ray.remote(num_cpus=1, max_retries=_RETRIES)(function)
         queue = iter(range(len(tasks)))
-        limit = workers or len(tasks)
+        # A few more than can run at once, so that no core waits; not all, because each look at them goes through the list.
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        limit = workers or 2 * int(resources.get("CPU", 1)) + 2
         while True:
             while len(running) < limit and (index := next(queue, None)) is not None:
                 running[remote.remote(tasks[index])] = index
@@ -46,11 +48,11 @@ def run_on_ray(
             index = running.pop(done)
             try:
                 result = ray.get(done)
-            except (WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError):
-                fatal.append(index)
-                continue
             except RayTaskError as error:
                 raise (error.cause if isinstance(error.cause, Exception) else error) from None
+            except RayError:  # the worker, its node or its result is lost, for good after the retries
+                fatal.append(index)
+                continue
             yield index, result
         if fatal:
             raise worker_died([name(tasks[index]) for index in sorted(fatal)], len(tasks) - len(fatal))

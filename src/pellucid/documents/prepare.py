@@ -1,12 +1,15 @@
 """All sources of a recipe → `documents/SOURCE/{train,heldout}/NNNNN.parquet` and the funnel."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from pellucid.core.files import read_json, write_json
+import orjson
+
+from pellucid.core.files import read_json
 from pellucid.core.processes import available_cores, run_tasks
 from pellucid.core.progress import progress
 from pellucid.documents.decontamination.files import read_benchmarks
@@ -27,6 +30,7 @@ __all__ = ["CONTAMINATION", "FUNNEL", "SPLITS", "prepare_documents"]
 FUNNEL = "funnel.json"
 CONTAMINATION = "contamination.json"
 SPLITS = ("train", "heldout")
+_WORK, _DONE = ".work.part", ".work-done.part"
 
 # Below this, starting processes takes longer than the work; cleaning is some twenty times the work of reading and writing.
 _PARALLEL_FROM_BYTES = 64 << 20
@@ -46,16 +50,20 @@ Task = TypeVar("Task", bound=_PartitionTask)
 def prepare_documents(sources: Sequence[SourceConfig], base: Path, config: DocumentsConfig, out: Path, seed: int = 0) -> Funnel:
     """Write every source's documents below `out` as SOURCE/{train,heldout}/*.parquet, and the funnel as funnel.json.
 
-    The bytes written do not depend on the engine or the number of workers, nor on how often the work was killed: every pass leaves
-    its partitions' results whole in `out/work` and does only what is missing, until the end takes `work` away. `base` is the folder
-    that the sources' paths are relative to. Memory is what one batch and one partition's numbers take, for each worker.
+    `out` is empty, or holds what a killed call with the same arguments left: the bytes written do not depend on the engine or the
+    number of workers, nor on how often the work was killed. Every pass leaves its partitions' results whole in a hidden folder of
+    `out` and does only what is missing; the end takes that folder away. `base` is the folder that the sources' paths are relative
+    to. Memory is what one batch and one partition's numbers take, for each worker.
 
     Raises `DataError` as reading does, and `PellucidError` naming the partitions over which workers died; `funnel.json` is
     written last.
     """
     assert len({source.name for source in sources}) == len(sources), "source names are folders and must differ"
+    # Absolute, because other nodes have other working folders.
+    base, out = base.absolute(), out.absolute()
     (out / FUNNEL).unlink(missing_ok=True)
-    work = out / "work"
+    work = out / _WORK  # no source can have this name
+    shutil.rmtree(work.with_name(_DONE), ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
     partitions = find_partitions(sources, base, config.partition_bytes)
     shared = _Shared(config, sources, sum(partition.bytes for partition in partitions))
@@ -70,11 +78,28 @@ def prepare_documents(sources: Sequence[SourceConfig], base: Path, config: Docum
     shared.run("documents: writing", finish_partition, finishing, lambda task: task.account)
     funnel = _add_up(sources, accounts, finishing)
     if config.decontaminate is not None:
-        hits = [{"source": account["source"], **hit} for account in accounts for hit in account["hits"]]
-        write_json(out / CONTAMINATION, {"hits": hits})
-    shutil.rmtree(work)
+        _list_hits(cleaning, out / CONTAMINATION)
     funnel.write(out / FUNNEL)
+    # In one step, so that a kill leaves either all of it or what nobody will take for results.
+    work.rename(work.with_name(_DONE))
+    shutil.rmtree(work.with_name(_DONE))
     return funnel
+
+
+def _list_hits(cleaned: Sequence[CleanTask], path: Path) -> None:
+    """Write all partitions' hits as one JSON file, one partition in memory at a time."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(b'{"hits": [')
+        before = b"\n"
+        for task in cleaned:
+            for hit in read_json(task.files.hits):
+                file.write(before + orjson.dumps({"source": task.partition.source.name, **hit}))
+                before = b",\n"
+        file.write(b"\n]}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def _index_benchmarks(config: DecontaminateConfig, base: Path, folder: Path) -> Path:

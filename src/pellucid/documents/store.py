@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pellucid.core.errors import ArtifactError
+from pellucid.core.files import fsync_directory, fsync_file
 from pellucid.documents.document import SCHEMA, Document
 
 __all__ = ["DocumentWriter", "iter_documents", "iter_split", "split_files"]
@@ -25,7 +27,7 @@ class DocumentWriter:
 
     def __init__(self, path: Path, schema: pa.Schema = SCHEMA, compression: str = "zstd") -> None:
         self._path, self._schema, self._compression = path, schema, compression
-        self._part = path.with_name(f".{path.name}.part")
+        self._part = path.with_name(f".{path.name}.{uuid4().hex}.part")
         self._writer: pq.ParquetWriter | None = None
         self._pending: list[Document] = []
         self._pending_chars = 0
@@ -57,8 +59,11 @@ class DocumentWriter:
         if self._writer is not None:
             self._writer.close()
         if kind is None and self._writer is not None:
+            fsync_file(self._part)
             self._part.replace(self._path)
+            fsync_directory(self._path.parent)
         else:
+            self._part.unlink(missing_ok=True)
             self._path.unlink(missing_ok=True)
 
 
@@ -84,7 +89,7 @@ def iter_documents(path: Path, columns: Sequence[str] = tuple(SCHEMA.names)) -> 
 
 def split_files(documents: Path, source: str, split: str) -> list[Path]:
     """Return the files of one split of one source, in order. There may be none: a source can lose all its documents."""
-    return sorted((documents / source / split).glob("*.parquet"))
+    return sorted((documents / source / split).glob("*.parquet"), key=lambda file: (len(file.name), file.name))
 
 
 def iter_split(documents: Path, source: str, split: str, columns: Sequence[str] = tuple(SCHEMA.names)) -> Iterator[Document]:

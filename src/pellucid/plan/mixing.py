@@ -61,8 +61,8 @@ def mix_stages(recipe: Recipe, available_tokens: Mapping[str, int] | None = None
     what is left by their weights; with a temperature T a weight is A^(1/T) times what is given. None gets more than max_epochs·A,
     counted over the stages so far: what is above goes to the others by their weights.
 
-    Raises `RecipeError` when a figure is needed that is not known, when epochs ask for more than a stage's length, when caps leave a
-    part of it that no source can fill, and when a share is too small to be served.
+    Raises `RecipeError` when a figure is needed that is not known, when epochs ask for more than a stage's length, when caps leave
+    a part of it that no source can fill, and when a share is too small to be served.
     """
     available = {source.name: (available_tokens or {}).get(source.name, source.available_tokens) for source in recipe.sources}
     if problems := list(_unknown(recipe, available)):
@@ -178,8 +178,8 @@ def _too_small(recipe: Recipe, index: int, mix: StageMix) -> Iterator[Problem]:
             place = f"sources[{number}].{field}"
         yield Problem(
             place,
-            f"gives {source.name!r} {asked.tokens:.4g} of the {recipe.train[index].length_tokens} tokens of {mix.stage}; at least one "
-            f"sequence in {round(1 / SMALLEST_SHARE)} must be its, {least:.4g} tokens",
+            f"gives {source.name!r} {asked.tokens:.4g} of the {recipe.train[index].length_tokens} tokens of {mix.stage}; one "
+            f"sequence in {round(1 / SMALLEST_SHARE)} is the least, {least:.4g} tokens",
             "give it more, give it weight 0, or put it together with another source",
         )
 

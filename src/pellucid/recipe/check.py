@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from pellucid.recipe.check_documents import document_sizes, source_selection
+from pellucid.recipe.check_documents import document_sizes, source_folders, source_selection
 from pellucid.recipe.check_launch import check_launch
 from pellucid.recipe.check_mixture import source_amount, stage_packing, stage_weights
 from pellucid.recipe.check_near_dedup import near_dedup_bands
@@ -302,6 +302,7 @@ RULES: tuple[Rule, ...] = (
     evaluation_window,
     document_sizes,
     near_dedup_bands,
+    source_folders,
     source_selection,
 )
 SOURCE_RULES: tuple[SourceRule, ...] = (source_place, source_text)

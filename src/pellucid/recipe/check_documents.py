@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from pellucid.recipe.problems import Finding
 from pellucid.recipe.recipe import Recipe
 
-__all__ = ["document_sizes", "source_selection"]
+__all__ = ["document_sizes", "source_folders", "source_selection"]
+
+# Files beside the sources' folders in documents/, shards/ and the artifacts they are in.
+_TAKEN = ("building.json", "contamination.json", "funnel.json", "manifest.json")
 
 
 def document_sizes(recipe: Recipe) -> Iterator[Finding]:
@@ -13,6 +16,15 @@ def document_sizes(recipe: Recipe) -> Iterator[Finding]:
     smallest, largest = recipe.documents.min_bytes, recipe.documents.max_bytes
     if smallest > largest:
         yield Finding(("documents", "min_bytes"), f"got {smallest}; must be at most max_bytes = {largest}")
+
+
+def source_folders(recipe: Recipe) -> Iterator[Finding]:
+    """A source's folder lies beside files that are called something too."""
+    for index, source in enumerate(recipe.sources):
+        if source.name.casefold() in _TAKEN:
+            yield Finding(
+                ("sources", index, "name"), f"got {source.name!r}; a file of the artifact has that name", "choose another"
+            )
 
 
 def source_selection(recipe: Recipe) -> Iterator[Finding]:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from pellucid.core.artifacts import Build, Key
-from pellucid.core.files import sha256_file
+from pellucid.core.files import read_json, sha256_file
 from pellucid.core.units import format_bytes, format_count
 from pellucid.documents.decontamination.files import find_benchmarks
 from pellucid.documents.pieces import input_digests
-from pellucid.documents.prepare import prepare_documents
+from pellucid.documents.prepare import FUNNEL, prepare_documents
 from pellucid.recipe.cleaning import PerplexityStep
 from pellucid.recipe.recipe import Recipe
 from pellucid.stages.stage import Context, Stage
@@ -47,7 +47,11 @@ def _digests_of_helpers(recipe: Recipe, base: Path) -> dict[str, str]:
 
 def _build(context: Context, build: Build) -> str:
     recipe = context.recipe
-    funnel = prepare_documents(recipe.sources, context.loaded.base, recipe.documents, build.path, recipe.seed).as_json()["sources"]
+    if (build.path / FUNNEL).exists():  # all of it is there; a kill came while it was sealed
+        funnel = read_json(build.path / FUNNEL)["sources"]
+    else:
+        base = context.loaded.base
+        funnel = prepare_documents(recipe.sources, base, recipe.documents, build.path, recipe.seed).as_json()["sources"]
     total = {
         name: sum(source[name] for source in funnel.values()) for name in ("read", "kept", "kept_bytes", "heldout", "heldout_bytes")
     }

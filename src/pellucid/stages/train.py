@@ -13,6 +13,7 @@ from pellucid.checkpoint.weights import weights_digest
 from pellucid.core.artifacts import Build, Key, fingerprint
 from pellucid.core.errors import PellucidWarning, UsageError
 from pellucid.core.files import read_json
+from pellucid.core.processes import end_workers
 from pellucid.core.units import format_count
 from pellucid.generate.decoding import generate
 from pellucid.model.decoder import Decoder
@@ -61,6 +62,7 @@ def _check_world(config: TrainStageConfig, context: Context) -> None:
 
 def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: Context, build: Build) -> str:
     recipe = context.recipe
+    end_workers()  # of earlier stages
     tokenizer = load_tokenizer(context.folder("tokenizer"))
     start = _first_weights(config, before, context)
     if config.init_from is not None and start is not None:

@@ -1,21 +1,23 @@
 """First pass, one partition: read, clean, look for benchmark items, and sign what is left for the search for duplicates."""
 
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.core.files import fsync_tree, write_json
+from pellucid.core.files import fsync_directory, fsync_tree, write_json
 from pellucid.documents.cleaning.batch import TextBatch
 from pellucid.documents.cleaning.steps import build_steps
 from pellucid.documents.decontamination.find import apply as decontaminate
 from pellucid.documents.decontamination.index import load_index
 from pellucid.documents.dedup.minhash import signatures
-from pellucid.documents.document import Document, Dropped, digest_text, utf8_bytes
+from pellucid.documents.document import UNKNOWN_LANGUAGE, Document, Dropped, digest_text, utf8_bytes
 from pellucid.documents.funnel import SourceFunnel
 from pellucid.documents.pipeline.dropped import DroppedWriter
 from pellucid.documents.pipeline.partition import Partition
@@ -30,6 +32,8 @@ __all__ = ["CleanTask", "CleanedFiles", "clean_partition"]
 _BATCH_CHARS = 1 << 20
 _BATCH_DOCUMENTS = 1 << 13
 _HIT_CHARS = 1000
+# What a code of BCP 47 can look like; records may say anything, and the account has an entry for each language.
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}")
 
 
 @dataclass(frozen=True)
@@ -99,20 +103,30 @@ class CleanedFiles:
         return self.folder / "scores.npy"
 
     @property
+    def hits(self) -> Path:
+        """What was found of benchmarks (JSON)."""
+        return self.folder / "hits.json"
+
+    @property
     def account(self) -> Path:
-        """Counts by reason, hits and the first unusable record (JSON)."""
+        """Counts by reason and the first unusable record (JSON)."""
         return self.folder / "account.json"
 
 
 def clean_partition(task: CleanTask) -> None:
     """Write `task.files`, all at once at the end. Memory is a batch of about a million characters and what the steps make of it."""
     target = task.files
-    part = CleanedFiles(target.folder.with_name(f".{target.folder.name}.part"))
-    shutil.rmtree(part.folder, ignore_errors=True)
+    # A name of its own: on a cluster, a process that was given up may still be at work on the same partition.
+    part = CleanedFiles(target.folder.with_name(f".{target.folder.name}.{uuid4().hex}.part"))
     part.folder.mkdir(parents=True)
-    _Cleaner(task, part).run()
-    fsync_tree(part.folder)
-    part.folder.rename(target.folder)
+    try:
+        _Cleaner(task, part).run()
+        fsync_tree(part.folder)
+        if not target.folder.exists():
+            part.folder.rename(target.folder)
+            fsync_directory(target.folder.parent)
+    finally:
+        shutil.rmtree(part.folder, ignore_errors=True)
 
 
 class _Cleaner:
@@ -148,13 +162,13 @@ class _Cleaner:
         for name, blank in empty.items():
             if name != "signatures" or permutations:
                 np.save(getattr(self.part, name), np.concatenate([blank, *self.columns[name]]))
+        write_json(self.part.hits, self.hits)
         first = self.first_unusable
         write_json(
             self.part.account,
             {
                 "source": source.name,
                 "funnel": self.account.as_json(),
-                "hits": self.hits,
                 "first_unusable": first
                 and {"reason": first.reason, "bytes": first.bytes, "where": first.where, "detail": first.detail},
             },
@@ -180,7 +194,7 @@ class _Cleaner:
     def _clean(self, documents: list[Document]) -> None:
         batch = TextBatch(
             [document.text for document in documents],
-            [document.language for document in documents],
+            [document.language if _LANGUAGE.fullmatch(document.language) else UNKNOWN_LANGUAGE for document in documents],
             [document.id for document in documents],
         )
         for step in self.steps:

@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pellucid.core.files import fsync_file
 from pellucid.documents.document import Document, Dropped
+from pellucid.documents.store import split_files
 
 __all__ = ["DROPPED_SCHEMA", "DroppedWriter", "iter_dropped"]
 
@@ -18,13 +20,11 @@ _GROUP_BYTES = 8 << 20
 
 
 class DroppedWriter:
-    """Writes to one file, or nowhere when `path` is None: keeping what is dropped is the recipe's choice."""
+    """Writes to one file, which is made when the first row comes, or nowhere when `path` is None: the recipe's choice."""
 
     def __init__(self, path: Path | None) -> None:
-        self._writer = None
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = pq.ParquetWriter(path, DROPPED_SCHEMA, compression="zstd", write_statistics=False)
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
         self._rows: list[dict[str, Any]] = []
         self._bytes = 0
 
@@ -38,13 +38,13 @@ class DroppedWriter:
 
     def copy(self, path: Path) -> None:
         """Take over what an earlier pass dropped, when it kept that."""
-        if self._writer is not None and path.is_file():
+        if self._path is not None and path.is_file():
             with pq.ParquetFile(path) as file:
                 for group in range(file.num_row_groups):
-                    self._writer.write_table(file.read_row_group(group))
+                    self._put(file.read_row_group(group))
 
     def _write(self, source: str, dropped: Dropped, id_: str, text: str) -> None:
-        if self._writer is None:
+        if self._path is None:
             return
         values = (source, dropped.reason, dropped.detail, dropped.where, id_, text)
         self._rows.append({**dict(zip(_NAMES, values, strict=True)), "bytes": dropped.bytes})
@@ -53,9 +53,16 @@ class DroppedWriter:
             self._flush()
 
     def _flush(self) -> None:
-        if self._writer is not None and self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, DROPPED_SCHEMA))
+        if self._rows:
+            self._put(pa.Table.from_pylist(self._rows, DROPPED_SCHEMA))
         self._rows, self._bytes = [], 0
+
+    def _put(self, table: pa.Table) -> None:
+        assert self._path is not None
+        if self._writer is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(self._path, DROPPED_SCHEMA, compression="zstd", write_statistics=False)
+        self._writer.write_table(table)
 
     def __enter__(self) -> "DroppedWriter":
         return self
@@ -65,11 +72,13 @@ class DroppedWriter:
             self._flush()
         if self._writer is not None:
             self._writer.close()
+            assert self._path is not None
+            fsync_file(self._path)
 
 
 def iter_dropped(documents: Path, source: str) -> Iterator[dict[str, Any]]:
     """Yield what was dropped of a source, in order, with the names of `DROPPED_SCHEMA`; nothing when it was not kept."""
-    for path in sorted((documents / source / "dropped").glob("*.parquet")):
+    for path in split_files(documents, source, "dropped"):
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 yield from file.read_row_group(group).to_pylist()

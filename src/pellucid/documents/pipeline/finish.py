@@ -1,10 +1,11 @@
 """Third pass, one partition: what was decided about all documents is carried out, and what stays is split and written."""
 
+import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pellucid.core.files import write_bytes, write_json
+from pellucid.core.files import fsync_file, write_json
 from pellucid.core.seeds import heldout
 from pellucid.documents.document import Dropped, utf8_bytes
 from pellucid.documents.funnel import SourceFunnel
@@ -66,5 +67,11 @@ def finish_partition(task: FinishTask) -> None:
             writers[split].write(replace(document, id=id_))
             account.keep(document.language, size, split)
     if cleaned.corrupt.exists():
-        write_bytes(folder / "corrupt" / f"{task.partition.index:05d}.jsonl", cleaned.corrupt.read_bytes())
+        _copy(cleaned.corrupt, folder / "corrupt" / f"{task.partition.index:05d}.jsonl")
     write_json(task.account, account.as_json())
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    fsync_file(target)

@@ -9,6 +9,8 @@ from pellucid.recipe.data import SourceConfig
 
 __all__ = ["Partition", "find_partitions"]
 
+_UNKNOWN_BYTES = 128_000_000
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -21,8 +23,8 @@ class Partition:
 
     @property
     def bytes(self) -> int:
-        """Size of the input."""
-        return sum(piece.bytes for piece in self.pieces)
+        """Size of the input; inputs of unknown size (URLs, data sets of the hub) count as large ones."""
+        return sum(piece.bytes or _UNKNOWN_BYTES for piece in self.pieces)
 
     @property
     def name(self) -> str:
@@ -54,9 +56,10 @@ def _group(pieces: Sequence[Piece], limit: int) -> list[tuple[Piece, ...]]:
     group: list[Piece] = []
     size = 0
     for piece in pieces:
-        if group and size + piece.bytes > limit:
+        size_of_piece = piece.bytes or limit  # what is not known may be large
+        if group and size + size_of_piece > limit:
             groups.append(tuple(group))
             group, size = [], 0
         group.append(piece)
-        size += piece.bytes
+        size += size_of_piece
     return [*groups, tuple(group)] if group else groups
