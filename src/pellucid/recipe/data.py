@@ -39,10 +39,10 @@ class SourceConfig(Section):
         None, ge=0, description="Share of what epochs leave open, against the other weights; with mixture.temperature a factor."
     )
     epochs: float | None = Field(
-        None, ge=0, description="Instead of a weight: how often the source is read over the whole run, spread evenly over it."
+        None, ge=0, description="Instead of a weight: how often the source is read over the whole run, spread over it; small ones only nearly."
     )
     max_epochs: float | None = Field(
-        None, gt=0, description="A weight gives no more than this over the whole run; mixture.max_epochs when not given."
+        None, gt=0, description="A weight gives no more than about this over the whole run; mixture.max_epochs when not given."
     )
     category: Category = Field(description="Domain, as in Table 1 of the Stable LM 2 report.")
     language: str | None = Field(None, description="ISO 639-1 code for records that name none; 'mul' for several.")
