@@ -39,7 +39,9 @@ class SourceConfig(Section):
         None, ge=0, description="Share of what epochs leave open, against the other weights; with mixture.temperature a factor."
     )
     epochs: float | None = Field(
-        None, ge=0, description="Instead of a weight: how often the source is read over the whole run, spread over it; small ones only nearly."
+        None,
+        ge=0,
+        description="Instead of a weight: how often the source is read over the whole run; small ones only nearly so often.",
     )
     max_epochs: float | None = Field(
         None, gt=0, description="A weight gives no more than about this over the whole run; mixture.max_epochs when not given."
