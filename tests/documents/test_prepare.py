@@ -1,4 +1,6 @@
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.core.artifacts import Key, building
-from pellucid.core.errors import DataError, DiskFullError
+from pellucid.core.errors import DataError, DiskFullError, PellucidError
 from pellucid.core.files import read_json
+from pellucid.core.processes import end_workers
 from pellucid.core.seeds import heldout
 from pellucid.documents import prepare
 from pellucid.documents.document import digest_text
+from pellucid.documents.pipeline.clean import CleanTask, clean_partition
 from pellucid.documents.pipeline.dropped import iter_dropped
 from pellucid.documents.pipeline.partition import find_partitions
 from pellucid.documents.prepare import SPLITS, prepare_documents
@@ -239,6 +243,32 @@ def test_what_was_killed_anywhere_goes_on_to_the_same_bytes_and_does_only_what_i
     assert prepare_whole(corpus, tmp_path, workers=1) == whole
     partitions = len(find_partitions(sources_of(corpus), corpus, WHOLE["partition_bytes"]))
     assert done.count("clean_partition") == partitions - cleaned
+
+
+def clean_or_die(task: CleanTask) -> None:
+    if any("1.jsonl" in piece.name for piece in task.partition.pieces):
+        os.kill(os.getpid(), signal.SIGKILL)
+    clean_partition(task)
+
+
+def test_a_partition_that_always_crashes_is_named_the_others_are_kept_and_the_next_run_does_only_it(
+    corpus: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))  # workers import this file by its full name
+    monkeypatch.setattr(prepare, "_PARALLEL_CLEANING_FROM_BYTES", 0)
+    end_workers()
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "clean_partition", clean_or_die)
+        with pytest.raises(
+            PellucidError, match=r"a worker process was killed over each of these[\s\S]*source s1, part 0 \(1\.jsonl\)"
+        ):
+            prepare_whole(corpus, tmp_path, workers=2)
+    end_workers()
+    partitions = find_partitions(sources_of(corpus), corpus, WHOLE["partition_bytes"])
+    crashing = [one.name for one in partitions if one.source.name == "s1"]
+    cleaned = {folder.name for folder in (tmp_path / ".work.part" / "cleaned").iterdir() if folder.name[0] != "."}
+    assert cleaned == {one.name for one in partitions} - set(crashing) and crashing
+    assert prepare_whole(corpus, tmp_path, workers=2) == whole
 
 
 def test_a_random_subset_is_the_same_each_time_and_mostly_stays_when_the_source_grows(tmp_path: Path) -> None:
