@@ -16,18 +16,12 @@ import numpy as np
 from pellucid.core.errors import UsageError
 from pellucid.core.seeds import derive_seed
 from pellucid.recipe.data import FimConfig
+from pellucid.recipe.vocabulary import FIM_NAMES
 
-__all__ = ["FIM_NAMES", "Cut", "Cutter", "FimTokens", "Rearranged", "check_parts", "cutter_for", "encode_rearranged"]
+__all__ = ["Cut", "Cutter", "FimTokens", "Rearranged", "check_parts", "cutter_for", "encode_rearranged"]
 
 Form = Literal["psm", "spm"]
 EncodeBatch = Callable[[list[str]], tuple[np.ndarray, np.ndarray]]
-
-# Names of the three tokens in released vocabularies: Stable LM 2, Qwen and StarCoder 2's successors; StarCoder; SantaCoder.
-FIM_NAMES = (
-    ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"),
-    ("<fim_prefix>", "<fim_middle>", "<fim_suffix>"),
-    ("<fim-prefix>", "<fim-middle>", "<fim-suffix>"),
-)
 
 # Small letters, single blanks, nothing to normalise: only what joins or parts words tells vocabularies apart here.
 _PROBES = (("def add(a, b):\n    ret", "urn a ", "+ b\n"), ("import", "ant", " news"))

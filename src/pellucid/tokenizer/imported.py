@@ -1,7 +1,7 @@
 """Vocabularies that others made: their files, read once and carried along unchanged, and which token ends a document."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,23 @@ class ImportedFiles:
             if isinstance(content, str):
                 return content
         return None
+
+    def with_special(self, names: Iterable[str]) -> "ImportedFiles":
+        """Return the files with the added tokens of these names marked as special; itself where they are, or are not there."""
+        wanted, changed = set(names), {}
+        for name, key in ((VALUES, "added_tokens"), (CONFIG, "added_tokens_decoder")):
+            values = self.values(name)
+            tokens = values.get(key) or []
+            plain = [
+                token
+                for token in (tokens.values() if isinstance(tokens, dict) else tokens)
+                if token.get("content") in wanted and not token.get("special")
+            ]
+            for token in plain:
+                token["special"] = True
+            if plain:
+                changed[name] = orjson.dumps(values)
+        return replace(self, files={**self.files, **changed}) if changed else self
 
     def save(self, folder: Path, eos: str) -> None:
         """Write the files as they were read, and the facts by which `reload_imported` finds them and the end of text."""
