@@ -1,3 +1,4 @@
+import json
 from importlib import util
 
 import pytest
@@ -8,6 +9,7 @@ from pellucid.export import parity
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import write_hf
 from pellucid.export.parity import check_gguf, check_hf, probe_sequences, probe_texts
+from pellucid.tokenizer.from_huggingface import import_huggingface
 
 
 def test_the_probe_holds_two_hundred_different_texts_with_every_language():
@@ -110,6 +112,38 @@ def test_a_tokenizer_json_that_others_made_is_carried_along_unchanged_and_certif
     write_gguf(llama.state, llama.config, published, tmp_path / "model.gguf", dtype="F32", name="t")
     result = check_gguf(tmp_path / "model.gguf", llama.model, published, dtype="F32", positions=4)
     assert result["texts_with_equal_ids"] == len(probe_texts())
+
+
+def test_a_published_configuration_that_adds_to_texts_and_ends_them_otherwise_is_put_right_and_seen_where_it_is_not(
+    llama, published, tmp_path
+):
+    transformers = pytest.importorskip("transformers")
+    values = json.loads(published._files.main)
+    values["added_tokens"].append({**values["added_tokens"][0], "id": 600, "content": "<|begin|>"})
+    begin, text = {"SpecialToken": {"id": "<|begin|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
+    template = {
+        "type": "TemplateProcessing",
+        "single": [begin, text],
+        "pair": [begin, text, {"Sequence": {"id": "B", "type_id": 1}}],
+    }
+    template["special_tokens"] = {"<|begin|>": {"id": "<|begin|>", "ids": [600], "tokens": ["<|begin|>"]}}
+    values["post_processor"] = {"type": "Sequence", "processors": [template]}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin|>", "eos_token": "<|begin|>"}
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/tokenizer.json").write_text(json.dumps(values))
+    (tmp_path / "in/tokenizer_config.json").write_text(json.dumps(config))
+    foreign = import_huggingface(tmp_path / "in", "<|endoftext|>")
+    write_hf(llama.state, llama.config, foreign, tmp_path / "hf")
+    assert check_hf(tmp_path / "hf", llama.model, foreign)["texts_with_equal_ids"] == len(probe_texts())
+    loaded = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    assert (loaded.eos_token_id, loaded.model_max_length) == (foreign.eos_id, llama.config.context_tokens)
+    (tmp_path / "hf/tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ArtifactError, match=r"its end of text is '<\|begin\|>', id 600; training put id 0 between documents"):
+        check_hf(tmp_path / "hf", llama.model, foreign)
+    (tmp_path / "hf/tokenizer_config.json").write_text(json.dumps(config | {"eos_token": "<|endoftext|>"}))
+    (tmp_path / "hf/tokenizer.json").write_text(json.dumps(values))
+    with pytest.raises(ArtifactError, match=r"a plain call reads .* something adds tokens to texts"):
+        check_hf(tmp_path / "hf", llama.model, foreign)
 
 
 def test_sentencepieces_file_is_carried_along_and_llama_cpp_reads_every_text_with_its_ids(llama, pieces, tmp_path):

@@ -11,7 +11,7 @@ from pellucid.core.artifacts import find_faults
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import read_json, sha256_file
 from pellucid.documents.store import iter_split
-from pellucid.report.croissant import croissant, write_croissant
+from pellucid.report.croissant import _licence, croissant, write_croissant
 from pellucid.stages.run_folder import open_recipe
 
 
@@ -79,3 +79,11 @@ def test_the_description_is_a_function_of_recipe_and_documents_and_names_no_mach
     assert str(documents_run.parent) not in text
     with pytest.raises(ArtifactError, match=r"manifest\.json is missing"):
         croissant(tmp_path, recipe)
+
+
+@pytest.mark.parametrize(
+    "words", ["other", "proprietary", "CC0", "cc-by-4.0", "NOASSERTION", "LicenseRef-own", "", "MIT OR Apache-2.0"]
+)
+def test_what_is_no_licence_of_spdx_gets_no_address(words: str) -> None:
+    assert _licence(words) == words
+    assert _licence("Apache-2.0") == "https://spdx.org/licenses/Apache-2.0"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pellucid.core.errors import UsageError
 from pellucid.recipe.data import FimConfig
-from pellucid.shards.fim import Cutter, FimTokens, cutter_for, encode_rearranged
+from pellucid.shards.fim import Cutter, FimTokens, check_parts, cutter_for, encode_rearranged
 
 PREFIX, MIDDLE, SUFFIX = 300, 301, 302
 TOKENS = FimTokens(("<|fim_prefix|>", PREFIX), ("<|fim_middle|>", MIDDLE), ("<|fim_suffix|>", SUFFIX))
@@ -114,3 +114,9 @@ def test_tokens_are_placed_as_the_paper_writes_them() -> None:
         ids = encode_rearranged([document], encode, made).ids.tolist()
         assert ids == ([PREFIX, *p, SUFFIX, *s, MIDDLE, *m] if form == "psm" else [PREFIX, SUFFIX, *s, MIDDLE, *p, *m])
     assert replace(made, seed=5).cut(document) is not None
+
+
+def test_a_vocabulary_that_puts_a_space_before_every_text_is_refused() -> None:
+    check_parts("code", encode, bytes)
+    with pytest.raises(UsageError, match=r"sources\[code\]\.fim: .*comes back as ' def add.*Leave fim out, or take a vocabulary"):
+        check_parts("code", lambda texts: encode([f" {text}" for text in texts]), bytes)

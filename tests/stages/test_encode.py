@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,9 @@ from pellucid.stages import encode
 from pellucid.stages.shards import SHARDS
 from pellucid.stages.stage import Context, run_stage
 from pellucid.tokenizer.bpe import BytePairTokenizer
+from pellucid.tokenizer.from_huggingface import import_huggingface
+from pellucid.tokenizer.from_sentencepiece import import_sentencepiece
+from pellucid.tokenizer.tokenizer import Tokenizer
 from pellucid.tokenizer.training import train_bpe
 
 SOURCES = {"code": "fim: {rate: 0.7, spm_frac: 0.5}", "web": "", "empty": ""}
@@ -42,7 +46,7 @@ train:
 """
 
 
-def make_run(folder: Path, tokenizer: BytePairTokenizer, *, workers: int = 1, fim: bool = True) -> Context:
+def make_run(folder: Path, tokenizer: Tokenizer, *, workers: int = 1, fim: bool = True) -> Context:
     """A run whose documents lie in several files per split, with its tokenizer, ready for shards."""
     lines = "\n".join(
         f"  - {{name: {name}, path: {name}.jsonl, weight: 1, category: Code{', ' + more if more and fim else ''}}}"
@@ -261,3 +265,46 @@ def test_a_vocabulary_without_tokens_for_fill_in_the_middle_is_told_before_anyth
     with pytest.raises(UsageError, match=r"sources\[code\]\.fim: the vocabulary has no special tokens for it"):
         run_stage(SHARDS, context)
     assert not list((context.run / ".shards.part").glob("*/*/*.bin"))
+
+
+FIM = ["<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"]
+
+
+def sentencepieces(folder: Path, *, prefix: bool) -> Tokenizer:
+    """A SentencePiece vocabulary of Llama 2's kind, with the tokens for fill-in-the-middle."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    with (folder / "tokenizer.model").open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(Path(__file__).read_text().splitlines()), model_writer=file, model_type="bpe", vocab_size=400,
+            hard_vocab_limit=False, byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False,
+            add_dummy_prefix=prefix, control_symbols=FIM, minloglevel=2, num_threads=1,
+        )  # fmt: skip
+    return import_sentencepiece(folder, None)
+
+
+def huggingface(folder: Path, *, prefix: bool) -> Tokenizer:
+    """A byte-level tokenizer.json, as GPT-2's or as RoBERTa's, which puts a space before text."""
+    tokenizers = pytest.importorskip("tokenizers")
+    inner = tokenizers.Tokenizer(tokenizers.models.BPE())
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+    inner.decoder = tokenizers.decoders.ByteLevel()
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<|endoftext|>", *FIM], initial_alphabet=alphabet, show_progress=False
+    )
+    inner.train_from_iterator([Path(__file__).read_text()], trainer)
+    inner.save(str(folder / "tokenizer.json"))
+    return import_huggingface(folder, "<|endoftext|>")
+
+
+@pytest.mark.parametrize("make", [sentencepieces, huggingface])
+def test_a_vocabulary_that_puts_a_space_before_text_is_refused_for_fill_in_the_middle_and_one_that_does_not_is_taken(
+    tmp_path: Path, make: Callable[..., Tokenizer]
+) -> None:
+    context = make_run(tmp_path / "with", make(tmp_path, prefix=True))
+    with pytest.raises(UsageError, match=r"sources\[code\]\.fim: .* encoded in three parts comes back as"):
+        run_stage(SHARDS, context)
+    assert not list((context.run / ".shards.part").glob("*/*/*.bin"))
+    context = make_run(tmp_path / "without", make(tmp_path, prefix=False))
+    assert run_stage(SHARDS, context)
+    assert sum(TokenStream(context.run / "shards" / "code" / "train").index.fim_documents.values()) > 0

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from pellucid.core.errors import DataError
+from pellucid.documents.document import Document
+from pellucid.documents.store import DocumentWriter
 from pellucid.stages.evaluate import heldout_documents
 from pellucid.stages.run_folder import open_recipe
 
@@ -38,3 +40,14 @@ def test_without_held_out_documents_there_is_a_clear_error(finished_run: Path) -
     nothing = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"max_bytes": 1})})
     with pytest.raises(DataError, match="no document is held out"):
         heldout_documents(nothing, finished_run / "documents")
+
+
+def test_a_document_above_the_limit_is_left_out_and_shorter_ones_behind_it_are_scored(finished_run: Path, tmp_path: Path) -> None:
+    recipe = open_recipe(finished_run)
+    sources = (recipe.sources[0].model_copy(update={"name": "web"}),)
+    with DocumentWriter(tmp_path / "web" / "heldout" / "00000.parquet") as writer:
+        for number, size in enumerate((500, 40, 70, 60)):
+            writer.write(Document(str(number), "x" * size, "web", "en", "MIT", "here", ""))
+    evaluate = recipe.evaluate.model_copy(update={"max_bytes": 100})
+    found = heldout_documents(recipe.model_copy(update={"sources": sources, "evaluate": evaluate}), tmp_path)
+    assert [document.id for document in found] == ["1", "3"]

@@ -4,9 +4,12 @@ import pytest
 
 from pellucid.core.artifacts import fingerprint, read_manifest
 from pellucid.core.errors import UsageError
+from pellucid.documents.document import Document
+from pellucid.documents.store import DocumentWriter
 from pellucid.recipe.load import load_recipe
+from pellucid.stages.run_folder import open_recipe
 from pellucid.stages.stage import Context, run_stage
-from pellucid.stages.tokenizer import TOKENIZER
+from pellucid.stages.tokenizer import TOKENIZER, _training_texts
 from pellucid.tokenizer.bpe import BytePairTokenizer
 from pellucid.tokenizer.huggingface import tokenizer_json
 from pellucid.tokenizer.tokenizer import load_tokenizer
@@ -18,6 +21,25 @@ def test_the_vocabulary_has_the_size_of_the_recipe_and_names_its_documents(finis
     assert load_tokenizer(finished_run / "tokenizer").vocab_tokens == manifest.config["vocab_tokens"] == 1024
     assert manifest.inputs["documents"] == fingerprint(finished_run / "documents")
     assert 0 < manifest.summary["train_bytes"] <= 2_000_000
+
+
+def test_a_source_of_one_long_document_gives_the_beginning_of_it_to_the_vocabulary(finished_run: Path, tmp_path: Path) -> None:
+    texts = {"long": ["é" * 900], "mixed": ["a" * 100, "ß" * 400, "b" * 10]}
+    for source, parts in texts.items():
+        with DocumentWriter(tmp_path / source / "train" / "00000.parquet") as writer:
+            for number, text in enumerate(parts):
+                writer.write(Document(str(number), text, source, "en", "MIT", "here", ""))
+    recipe = open_recipe(finished_run)
+    sources = tuple(recipe.sources[0].model_copy(update={"name": name}) for name in texts)
+
+    def taken(limit: int) -> list[str]:
+        config = recipe.tokenizer.model_copy(update={"train_bytes": limit})
+        return list(_training_texts(recipe.model_copy(update={"sources": sources, "tokenizer": config}), tmp_path))
+
+    # 300 bytes for one and 301 for the other, whose last byte would be half a character.
+    assert sorted(taken(601)) == sorted(["é" * 150, "a" * 100, "ß" * 100])
+    assert sorted(taken(10_000)) == sorted(text for parts in texts.values() for text in parts)
+    assert taken(1) in ([], ["a"])
 
 
 RECIPE = """\
@@ -64,6 +86,16 @@ def test_an_imported_vocabulary_is_copied_and_built_again_only_when_its_files_ch
     assert not run_stage(TOKENIZER, Context(load_recipe(tmp_path / "recipe.yaml", ["tokenizer.path=moved"]), context.run))
     (tmp_path / "moved" / "tokenizer_config.json").write_text("{}")
     assert run_stage(TOKENIZER, Context(load_recipe(tmp_path / "recipe.yaml", ["tokenizer.path=moved"]), context.run))
+
+
+def test_what_an_imported_vocabulary_does_not_depend_on_is_not_in_its_key(tmp_path: Path, vocabulary: BytePairTokenizer) -> None:
+    context = context_at(tmp_path, vocabulary)
+    assert run_stage(TOKENIZER, context)
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("name: web", "name: other"))
+    for override in ("tokenizer.train_bytes=1000", "tokenizer.hub=a/b"):
+        assert not run_stage(TOKENIZER, Context(load_recipe(tmp_path / "recipe.yaml", [override]), context.run))
+    eos = load_recipe(tmp_path / "recipe.yaml", ["tokenizer.eos=<|endoftext|>"])
+    assert run_stage(TOKENIZER, Context(eos, context.run))
 
 
 def test_what_a_plan_can_do_without_the_stage_asks_for(tmp_path: Path, vocabulary: BytePairTokenizer) -> None:

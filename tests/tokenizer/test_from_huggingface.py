@@ -170,8 +170,31 @@ def test_neighbours_of_a_published_vocabulary_come_along_and_name_the_end_of_tex
     tokenizer = import_huggingface(tmp_path / "in", None)
     assert tokenizer.eos == "<|fim_suffix|>"
     tokenizer.save_for_transformers(tmp_path / "out", 512)
-    assert (tmp_path / "out/tokenizer_config.json").read_bytes() == (tmp_path / "in/tokenizer_config.json").read_bytes()
+    config = json.loads((tmp_path / "out/tokenizer_config.json").read_text())
+    assert (config["eos_token"], config["bos_token"], config["model_max_length"]) == ("<|fim_suffix|>", "<|fim_suffix|>", 512)
     assert import_huggingface(tmp_path / "in", "<|fim_prefix|>").eos == "<|fim_prefix|>"
+
+
+def test_tokens_of_fill_in_the_middle_that_a_file_does_not_call_special_are_special_and_text_does_not_become_them(
+    imported: dict[str, HuggingFaceTokenizer], tmp_path: Path
+) -> None:
+    values = json.loads(imported["plain"]._files.main)
+    for token in values["added_tokens"]:
+        token["special"] = token["content"] == "<|endoftext|>"
+    values["added_tokens"].append({**values["added_tokens"][1], "id": 600, "content": "<tool_call>"})
+    decoder = {str(token["id"]): {"content": token["content"], "special": token["special"]} for token in values["added_tokens"]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": decoder}))
+    tokenizer = import_huggingface(tmp_path, "<|endoftext|>")
+    assert tokenizer.special == imported["plain"].special
+    text = "a <|fim_prefix|> b"
+    assert tokenizer.encode(text) == imported["plain"].encode(text)
+    assert 600 in tokenizer.encode("a <tool_call> b")
+    tokenizer.save_for_transformers(tmp_path / "out", 512)
+    loaded = load_tokenizer(tmp_path / "out")
+    assert (loaded.special, loaded.encode(text)) == (tokenizer.special, tokenizer.encode(text))
+    written = json.loads((tmp_path / "out/tokenizer_config.json").read_text())["added_tokens_decoder"]
+    assert [token["content"] for token in written.values() if not token["special"]] == ["<tool_call>"]
 
 
 def test_an_open_end_of_text_is_an_error_with_the_candidates(imported: dict[str, HuggingFaceTokenizer]) -> None:

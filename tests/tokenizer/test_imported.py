@@ -1,4 +1,6 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +65,44 @@ def test_a_file_that_is_gone_from_the_artifact_is_named(tmp_path: Path) -> None:
     write_json(tmp_path / "pellucid_tokenizer.json", {"kind": "huggingface"})
     with pytest.raises(ArtifactError, match="does not name files and eos"):
         reload_imported("huggingface", tmp_path)
+
+
+BYTES = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
+TEXT = {"Sequence": {"id": "A", "type_id": 0}}
+LLAMA3 = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, TEXT], "pair": [TEXT]}
+PLAIN = {"type": "TemplateProcessing", "single": [TEXT], "pair": [TEXT, TEXT]}
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (None, None),
+        (BYTES, BYTES),
+        (PLAIN, PLAIN),
+        (LLAMA3, None),
+        ({"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1]}, None),
+        ({"type": "Sequence", "processors": [BYTES, LLAMA3]}, {"type": "Sequence", "processors": [BYTES]}),
+        ({"type": "Sequence", "processors": [LLAMA3]}, None),
+    ],
+)
+def test_an_export_says_what_training_did_and_keeps_the_rest_of_the_published_files(
+    tmp_path: Path, given: Any, written: Any
+) -> None:
+    published = {
+        "tokenizer.json": {"post_processor": given, "model": {"vocab": {"a": 0}}},
+        "tokenizer_config.json": {"eos_token": "<x>", "add_bos_token": True, "model_max_length": 9, "chat_template": "{{ a }}"},
+        "special_tokens_map.json": {"eos_token": {"content": "<x>"}, "pad_token": "<pad>"},
+    }
+    files = ImportedFiles("huggingface", {name: json.dumps(values).encode() for name, values in published.items()})
+    files.save_for_transformers(tmp_path, "</s>", 512, "PreTrainedTokenizerFast")
+    values, config, special = (json.loads((tmp_path / name).read_bytes()) for name in published)
+    assert values == {"post_processor": written, "model": {"vocab": {"a": 0}}}
+    if given == written:
+        assert (tmp_path / "tokenizer.json").read_bytes() == files.main
+    assert config.items() >= {"eos_token": "</s>", "bos_token": "</s>", "model_max_length": 512, "chat_template": "{{ a }}"}.items()
+    assert not config["add_bos_token"] and not config["add_eos_token"]
+    assert special == {"eos_token": "</s>", "bos_token": "</s>", "pad_token": "<pad>"}
+    assert reload_imported("huggingface", tmp_path)[1] == "</s>"
 
 
 @pytest.mark.parametrize("data", [b"{", b"[]"])

@@ -5,29 +5,28 @@ import unicodedata
 
 __all__ = ["excerpt", "one_line", "visible"]
 
-# Line and paragraph separators, marks and overrides of direction, the byte order mark, and the invisible tag characters.
+# First and last of what is not seen: control characters; format characters (category Cf: direction, word joiners, annotations,
+# tags) but for the Arabic, Syriac and Kaithi signs among them that have a shape; line and paragraph separators; fillers for
+# Hangul and other letters without a shape; the supplement of variation selectors.
 _UNSEEN = (
-    *range(0x80, 0xA0),
-    0x061C,
-    0x200E,
-    0x200F,
-    *range(0x2028, 0x202F),
-    *range(0x2060, 0x2070),
-    0xFEFF,
-    *range(0xE0000, 0xE0080),
+    *((0x80, 0x9F), (0xAD, 0xAD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180E, 0x180E)),
+    *((0x200B, 0x200B), (0x200E, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFEFF, 0xFEFF)),
+    *((0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0x13430, 0x1343F), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)),
 )
 _SHOWN = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
-_SHOWN |= {0x7F: "\u2421"} | {code: f"⟨U+{code:04X}⟩" for code in _UNSEEN}
-_JOINERS = "\u200d\ufe0e\ufe0f"
+_SHOWN |= {0x7F: "\u2421"} | {code: f"⟨U+{code:04X}⟩" for first, last in _UNSEEN for code in range(first, last + 1)}
+_JOINER = re.compile("[\u200c\u200d]")
+_EXTENDING = "\u200c\u200d\ufe0e\ufe0f"
 _LONGEST_CLUSTER = 16
 
 
 def visible(text: str) -> str:
-    """Return the text with control and direction characters as visible signs: ESC as ␛, U+202E as ⟨U+202E⟩.
+    """Return the text with control, direction and invisible characters as visible signs: ESC as ␛, U+202E as ⟨U+202E⟩.
 
-    Line feeds and tabs stay. A terminal takes no command from what is returned.
+    Line feeds and tabs stay, and so do joiners and non-joiners between two letters or emoji, which scripts need. A terminal takes
+    no command from what is returned.
     """
-    return text.translate(_SHOWN)
+    return _JOINER.sub(_joiner, text).translate(_SHOWN)
 
 
 def excerpt(text: str, chars: int) -> str:
@@ -40,6 +39,9 @@ def excerpt(text: str, chars: int) -> str:
     end = chars
     while end < min(len(text), chars + _LONGEST_CLUSTER) and _continues(text[end - 1], text[end]):
         end += 1
+    # What a joiner joins decides how it is shown, so none ends an excerpt.
+    while end > 1 and _JOINER.match(text[end - 1]):
+        end -= 1
     return visible(text[:end]) + ("…" if end < len(text) else "")
 
 
@@ -53,4 +55,16 @@ def one_line(text: str, chars: int) -> str:
 
 
 def _continues(before: str, after: str) -> bool:
-    return after in _JOINERS or before == "\u200d" or unicodedata.category(after) in ("Mn", "Me", "Mc")
+    return after in _EXTENDING or before == "\u200d" or unicodedata.category(after) in ("Mn", "Me", "Mc")
+
+
+def _joiner(found: re.Match[str]) -> str:
+    """Return a joiner between letters, marks or emoji as it is, any other as a sign."""
+    text, at = found.string, found.start()
+    joins = 0 < at < len(text) - 1 and _is_joined(text[at - 1]) and _is_joined(text[at + 1])
+    return found[0] if joins else f"⟨U+{ord(found[0]):04X}⟩"
+
+
+def _is_joined(char: str) -> bool:
+    # Arrows among emoji are mathematical signs (Sm), shades of skin are modifiers (Sk).
+    return ord(char) not in _SHOWN and (unicodedata.category(char)[0] in "LM" or unicodedata.category(char) in ("So", "Sk", "Sm"))

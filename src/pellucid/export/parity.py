@@ -50,9 +50,10 @@ def probe_sequences(tokenizer: Tokenizer, context_tokens: int) -> list[list[int]
 def check_hf(folder: Path, model: Decoder, tokenizer: Tokenizer, *, dtype: HfType = "float32") -> dict[str, Any]:
     """Load a Hugging Face folder again and compare ids and logits with the checkpoint's; return what was compared.
 
-    With transformers, both its model and its tokenizer are compared. Without, the weights are read back into our own decoder and
-    the tokenizer into our own class, and the result says so. `dtype` is the type the weights were written in: they are compared
-    with the checkpoint's weights rounded to it. Raises `ArtifactError` when ids differ or a logit is off by more than `HF_LIMIT`.
+    With transformers, both its model and its tokenizer are compared, its end of text, and that a plain call adds nothing. Without,
+    the weights are read back into our own decoder and the tokenizer into our own class, and the result says so. `dtype` is the type
+    the weights were written in: they are compared with the checkpoint's weights rounded to it. Raises `ArtifactError` when ids
+    differ or a logit is off by more than `HF_LIMIT`.
     """
     reference = _rounded(model, dtype)
     has_transformers = util.find_spec("transformers") is not None
@@ -66,6 +67,8 @@ def check_hf(folder: Path, model: Decoder, tokenizer: Tokenizer, *, dtype: HfTyp
         "loaded_with": loaded_with,
         **_compare_ids(loaded_with, encode, tokenizer, exact=tokenizer.exact_in_transformers),
     }
+    if has_transformers:
+        _check_plain_call(folder, tokenizer)
     sequences = probe_sequences(tokenizer, model.config.context_tokens)
     differences = np.concatenate([(logits_of(ids) - _logits(reference, ids)).abs().amax(-1).numpy() for ids in sequences])
     return _judged(f"{folder} in {loaded_with}", result, differences, HF_LIMIT)
@@ -133,6 +136,28 @@ def _in_transformers(folder: Path) -> tuple[Callable[[Sequence[int]], Tensor], C
         return logits_TV
 
     return logits_of, lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _check_plain_call(folder: Path, tokenizer: Tokenizer) -> None:
+    """Raise `ArtifactError` where transformers ends texts with another token than training did, or adds tokens to a text."""
+    import transformers
+
+    loaded = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if loaded.eos_token_id != tokenizer.eos_id:
+        raise ArtifactError(
+            f"{folder} in transformers: its end of text is {loaded.eos_token!r}, id {loaded.eos_token_id}; training put id "
+            f"{tokenizer.eos_id} between documents"
+        )
+    for text in probe_texts():
+        # By their rules, the name of a special token in a text is that token.
+        if any(name in text for name in tokenizer.special):
+            continue
+        called, own = loaded(text)["input_ids"], loaded(text, add_special_tokens=False)["input_ids"]
+        if called != own or (tokenizer.exact_in_transformers and called != tokenizer.encode(text)):
+            raise ArtifactError(
+                f"{folder} in transformers: a plain call reads {text!r} as {called}, training as {tokenizer.encode(text)}; "
+                "something adds tokens to texts"
+            )
 
 
 def _reloaded(folder: Path, model: Decoder) -> tuple[Callable[[Sequence[int]], Tensor], Callable[[str], list[int]]]:

@@ -1,4 +1,4 @@
-"""The size of a vocabulary that a recipe names by its file, so that a plan needs no tokenizer."""
+"""What is known of published vocabularies: their files, their tokens for fill-in-the-middle, their size without a tokenizer."""
 
 from pathlib import Path
 from typing import Any
@@ -7,10 +7,17 @@ import orjson
 
 from pellucid.core.protobuf import wire_fields
 
-__all__ = ["TOKENIZER_FILES", "count_tokens", "vocabulary_file"]
+__all__ = ["FIM_NAMES", "TOKENIZER_FILES", "count_tokens", "vocabulary_file"]
 
 # Kind of an imported vocabulary → the name under which published models keep it.
 TOKENIZER_FILES = {"sentencepiece": "tokenizer.model", "huggingface": "tokenizer.json"}
+
+# Prefix, middle and suffix in released vocabularies: Stable LM 2, Qwen and StarCoder 2's successors; StarCoder; SantaCoder.
+FIM_NAMES = (
+    ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"),
+    ("<fim_prefix>", "<fim_middle>", "<fim_suffix>"),
+    ("<fim-prefix>", "<fim-middle>", "<fim-suffix>"),
+)
 
 # sentencepiece_model.proto: message ModelProto, `repeated SentencePiece pieces = 1`.
 _PIECES = 1

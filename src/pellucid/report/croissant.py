@@ -36,6 +36,37 @@ _SOURCE_FIELDS = {
     "origin": "Files or data set that the source was read from.",
 }
 
+_CC_VERSIONS = ("1.0", "2.0", "2.5", "3.0", "4.0")
+# Identifiers of the SPDX list (spdx.org/licenses) that text and code come under. Only these get an address: records name their
+# licence in any words, and an address made from those would lead nowhere.
+_SPDX = frozenset(
+    (
+        *("0BSD", "AFL-3.0", "Apache-1.1", "Apache-2.0", "Artistic-1.0", "Artistic-2.0", "BSD-1-Clause", "BSD-2-Clause"),
+        *("BSD-3-Clause", "BSD-3-Clause-Clear", "BSD-4-Clause", "BSL-1.0", "BlueOak-1.0.0", "CC-PDDC", "CC0-1.0"),
+        *(f"CC-{kind}-{number}" for kind in ("BY", "BY-SA", "BY-NC", "BY-ND", "BY-NC-SA", "BY-NC-ND") for number in _CC_VERSIONS),
+        *("CDLA-Permissive-1.0", "CDLA-Permissive-2.0", "CDLA-Sharing-1.0", "CDDL-1.0", "CDDL-1.1", "ECL-2.0", "EPL-1.0"),
+        *(
+            "EPL-2.0",
+            "EUPL-1.1",
+            "EUPL-1.2",
+            "ISC",
+            "LPPL-1.3c",
+            "MIT",
+            "MIT-0",
+            "MPL-1.1",
+            "MPL-2.0",
+            "MS-PL",
+            "MS-RL",
+            "MulanPSL-2.0",
+        ),
+        *("GPL-1.0-only", "GPL-1.0-or-later", "GPL-2.0-only", "GPL-2.0-or-later", "GPL-3.0-only", "GPL-3.0-or-later"),
+        *("LGPL-2.0-only", "LGPL-2.0-or-later", "LGPL-2.1-only", "LGPL-2.1-or-later", "LGPL-3.0-only", "LGPL-3.0-or-later"),
+        *("AGPL-3.0-only", "AGPL-3.0-or-later", "GFDL-1.2-only", "GFDL-1.2-or-later", "GFDL-1.3-only", "GFDL-1.3-or-later"),
+        *("NCSA", "ODC-By-1.0", "ODbL-1.0", "OFL-1.1", "OGL-UK-3.0", "OpenSSL", "PDDL-1.0", "PHP-3.01", "PostgreSQL", "PSF-2.0"),
+        *("Python-2.0", "Ruby", "SSPL-1.0", "UPL-1.0", "Unicode-3.0", "Unlicense", "Vim", "W3C", "WTFPL", "X11", "Zlib", "ZPL-2.1"),
+    )
+)
+
 # Names as the specification's own context has them: readers compare it with theirs.
 _TERMS = (
     *("arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty", "fileObject"),
@@ -118,11 +149,8 @@ def _description(recipe: Recipe, funnel: dict[str, Any]) -> str:
 
 
 def _licence(expression: str) -> str:
-    """Return the address that SPDX gives to one of its licences; expressions and references of one's own stay as they are."""
-    single = " " not in expression and "(" not in expression
-    if not single or not expression or expression == "NOASSERTION" or expression.startswith("LicenseRef-"):
-        return expression
-    return f"https://spdx.org/licenses/{expression}"
+    """Return the address of one of the common licences; anything else, expressions and words alike, stays as it is."""
+    return f"https://spdx.org/licenses/{expression}" if expression in _SPDX else expression
 
 
 def _file_object(manifest: Manifest, file: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ the variant that shares its beginning with PSM: ⟨prefix⟩ ⟨suffix⟩ S ⟨m
 fall inside what would have been one token.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal, Protocol
@@ -16,18 +16,15 @@ import numpy as np
 from pellucid.core.errors import UsageError
 from pellucid.core.seeds import derive_seed
 from pellucid.recipe.data import FimConfig
+from pellucid.recipe.vocabulary import FIM_NAMES
 
-__all__ = ["FIM_NAMES", "Cut", "Cutter", "FimTokens", "Rearranged", "cutter_for", "encode_rearranged"]
+__all__ = ["Cut", "Cutter", "FimTokens", "Rearranged", "check_parts", "cutter_for", "encode_rearranged"]
 
 Form = Literal["psm", "spm"]
 EncodeBatch = Callable[[list[str]], tuple[np.ndarray, np.ndarray]]
 
-# Names of the three tokens in released vocabularies: Stable LM 2, Qwen and StarCoder 2's successors; StarCoder; SantaCoder.
-FIM_NAMES = (
-    ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"),
-    ("<fim_prefix>", "<fim_middle>", "<fim_suffix>"),
-    ("<fim-prefix>", "<fim-middle>", "<fim-suffix>"),
-)
+# Small letters, single blanks, nothing to normalise: only what joins or parts words tells vocabularies apart here.
+_PROBES = (("def add(a, b):\n    ret", "urn a ", "+ b\n"), ("import", "ant", " news"))
 
 
 class _Document(Protocol):
@@ -114,6 +111,21 @@ def cutter_for(config: FimConfig, seed: int, source: str, special: Mapping[str, 
         f"sources[{source}].fim: the vocabulary has no special tokens for it; it needs {known}. "
         "Use tokenizer.kind: bpe or arcade100k, which have them, or leave fim out"
     )
+
+
+def check_parts(source: str, encode_batch: EncodeBatch, decode_bytes: Callable[[Iterable[int]], bytes]) -> None:
+    """Raise `UsageError` where texts encoded apart do not come back as one: a space before each would part what was cut.
+
+    `decode_bytes` gives the bytes that ids add after other text.
+    """
+    for parts in _PROBES:
+        text, back = "".join(parts), decode_bytes(encode_batch(list(parts))[0].tolist()).decode(errors="replace")
+        if back != text:
+            raise UsageError(
+                f"sources[{source}].fim: with this vocabulary, {text!r} encoded in three parts comes back as {back!r}. Most likely "
+                "it puts a space before every text, so a model would learn spaces where documents are cut. Leave fim out, or take "
+                "a vocabulary that adds no space (tokenizer.kind: bpe, arcade100k, or another tokenizer.json)"
+            )
 
 
 def encode_rearranged(documents: Sequence[_Document], encode_batch: EncodeBatch, cutter: Cutter) -> Rearranged:

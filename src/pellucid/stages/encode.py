@@ -13,7 +13,7 @@ from pellucid.core.progress import progress
 from pellucid.documents.store import iter_documents
 from pellucid.recipe.data import FimConfig, ShardsConfig
 from pellucid.shards.coding import Coding
-from pellucid.shards.fim import cutter_for
+from pellucid.shards.fim import check_parts, cutter_for
 from pellucid.shards.index import ShardIndex, choose_dtype
 from pellucid.shards.join import is_joined, join_parts
 from pellucid.shards.parts import finished_part
@@ -63,9 +63,14 @@ class FileTask:
 def encode_splits(splits: Sequence[SplitTask], workers: int, engine: Engine = "local") -> list[ShardIndex]:
     """Write what is missing of the splits and return their indexes, in order; the bytes do not depend on `workers`.
 
-    Raises `UsageError` where a source is cut for fill-in-the-middle and the vocabulary has no tokens for it, before anything is
+    Raises `UsageError` where a source is cut for fill-in-the-middle and the vocabulary is not fit for it, before anything is
     written; `DataError` for tokens that cannot be right.
     """
+    for split in splits:
+        if split.fim is not None:
+            tokenizer = _tokenizer(split.how.tokenizer, split.how.fingerprint)
+            cutter_for(split.fim, split.how.seed, split.source, tokenizer.special)
+            check_parts(split.source, tokenizer.encode_batch, tokenizer.decode_bytes)
     dtype = choose_dtype(max((coding_of(split).vocab_tokens for split in splits), default=0))
     todo = [FileTask(split, file) for split in splits if not is_joined(split.out) for file in split.files]
     wanted = [task for task in todo if finished_part(task.split.out, task.file.stem, dtype) is None]

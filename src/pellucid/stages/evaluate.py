@@ -42,7 +42,7 @@ def _key(context: Context) -> Key:
     inputs = {name: fingerprint(context.folder(name)) for name in ("documents", "tokenizer", "shards")}
     inputs["checkpoint"] = fingerprint(final_checkpoint(context.run, recipe.train[-1]))
     sources = [source.name for source in recipe.sources]
-    return Key("scores", 1, 0, {**recipe.evaluate.model_dump(mode="json"), "sources": sources}, inputs)
+    return Key("scores", 2, 0, {**recipe.evaluate.model_dump(mode="json"), "sources": sources}, inputs)
 
 
 def _build(context: Context, build: Build) -> str:
@@ -109,15 +109,19 @@ def score_as_recipe(
 
 
 def heldout_documents(recipe: Recipe, folder: Path) -> list[HeldoutDocument]:
-    """Return the held-out documents of all sources, of each at most `max_bytes`, in the order of the files."""
+    """Return the held-out documents of all sources, of each at most `max_bytes`, in the order of the files.
+
+    A document that no longer fits is left out, and shorter ones behind it are still taken.
+    """
     limit = recipe.evaluate.max_bytes
     taken: list[HeldoutDocument] = []
     for source in recipe.sources:
         size = 0
         for document in iter_split(folder, source.name, "heldout"):
-            size += len(document.text.encode())
-            if limit is not None and size > limit:
-                break
+            document_bytes = len(document.text.encode())
+            if limit is not None and size + document_bytes > limit:
+                continue
+            size += document_bytes
             taken.append(HeldoutDocument(document.id, document.source, document.language, document.text))
     if not taken:
         raise DataError(

@@ -21,7 +21,7 @@ def _key(context: Context) -> Key:
     recipe = context.recipe
     checkpoint = fingerprint(final_checkpoint(context.run, recipe.train[-1]))
     inputs = {"checkpoint": checkpoint, "tokenizer": fingerprint(context.folder("tokenizer"))}
-    return Key("exports", 1, 0, {**recipe.export.model_dump(mode="json"), "name": recipe.name}, inputs)
+    return Key("exports", 2, 0, {**recipe.export.model_dump(mode="json"), "name": recipe.name}, inputs)
 
 
 def _build(context: Context, build: Build) -> str:

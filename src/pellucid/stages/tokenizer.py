@@ -28,12 +28,13 @@ IMPORTERS: Mapping[str, Callable[[Path, str | None], Tokenizer]] = {
 
 def _key(context: Context) -> Key:
     config = context.recipe.tokenizer
-    inputs = {"documents": fingerprint(context.folder("documents"))} if config.kind == "bpe" else {}
-    if config.kind in IMPORTERS:
-        inputs = {"files": read_imported(config.kind, _place(context)).digest}
-    names = [source.name for source in context.recipe.sources]
-    # An imported vocabulary is what its files are, wherever they lie.
-    return Key("tokenizer", 1, 0, {**config.model_dump(mode="json", exclude={"path"}), "sources": names}, inputs)
+    if config.kind == "bpe":
+        settings = config.model_dump(mode="json", exclude={"path"})
+        names = [source.name for source in context.recipe.sources]
+        return Key("tokenizer", 2, 0, {**settings, "sources": names}, {"documents": fingerprint(context.folder("documents"))})
+    # A vocabulary that others made is what its files are: wherever they lie, and whatever text there is.
+    inputs = {"files": read_imported(config.kind, _place(context)).digest} if config.kind in IMPORTERS else {}
+    return Key("tokenizer", 1, 0, config.model_dump(mode="json", include={"kind", "eos", "vocab_tokens"}), inputs)
 
 
 def _place(context: Context) -> Path:
@@ -87,12 +88,15 @@ def _training_texts(recipe: Recipe, documents: Path) -> Iterator[str]:
     for name in sorted(sizes, key=sizes.__getitem__):
         share = left // sources_left
         for document in iter_split(documents, name, "train", ("text",)):
-            size = len(document.text.encode())
-            if size > share:
-                break
+            # Of a document that is too long its beginning is taken, so that a source of one long document counts as well.
+            text = document.text.encode()[:share].decode(errors="ignore")
+            size = len(text.encode())
             share -= size
             left -= size
-            yield document.text
+            if text:
+                yield text
+            if len(text) < len(document.text) or not share:
+                break
         sources_left -= 1
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.core.errors import DataError, MissingExtraError, UsageError
+from pellucid.recipe.vocabulary import FIM_NAMES
 from pellucid.tokenizer.byte_level import read_byte_level
 from pellucid.tokenizer.checked import PROBE, CheckedEncoder, Ids, Offsets
 from pellucid.tokenizer.huggingface import byte_alphabet
@@ -47,6 +48,7 @@ class _Reference:
 class HuggingFaceTokenizer:
     """A vocabulary from a `tokenizer.json`; see `Tokenizer` for what it can do.
 
+    The tokens of fill-in-the-middle are special even where the file does not say so (Qwen 2.5), as text must not become them.
     What text it gives back is up to its normalizer: after NFC, the text in NFC; after lower-casing, small letters. Raises
     `DataError` where text could yield a special id, or the same text different ids (dropout).
     """
@@ -54,7 +56,7 @@ class HuggingFaceTokenizer:
     exact_in_transformers = True
 
     def __init__(self, files: ImportedFiles, eos: str | None = None) -> None:
-        self._files = files
+        self._files = files = files.with_special(name for names in FIM_NAMES for name in names)
         self._values = files.values("tokenizer.json")
         self._reference = _Reference(files.main)
         added = self._values.get("added_tokens") or []
@@ -146,18 +148,12 @@ class HuggingFaceTokenizer:
         return self._bytes.exactly(ids)
 
     def save(self, folder: Path) -> None:
-        """Write the files as they were read."""
+        """Write the files as they were read, with the tokens of fill-in-the-middle marked as special."""
         self._files.save(folder, self.eos)
 
     def save_for_transformers(self, folder: Path, context_tokens: int) -> None:
-        """Write the files as they were read, with the least that transformers needs where they hold no configuration."""
-        config = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "eos_token": self.eos,
-            "clean_up_tokenization_spaces": False,
-            "model_max_length": context_tokens,
-        }
-        self._files.save_for_transformers(folder, self.eos, config)
+        """Write the files as they were read, except for what would contradict training: ends of texts, what is added to them."""
+        self._files.save_for_transformers(folder, self.eos, context_tokens, "PreTrainedTokenizerFast")
 
     def vocabulary(self) -> Vocabulary:
         """Return tokens and merges as llama.cpp reads them. Raises `UsageError` where it does not know the split pattern."""

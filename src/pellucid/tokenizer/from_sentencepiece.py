@@ -93,16 +93,8 @@ class SentencePieceTokenizer:
         self._files.save(folder, self.eos)
 
     def save_for_transformers(self, folder: Path, context_tokens: int) -> None:
-        """Write the files as they were read, with the least that transformers needs where they hold no configuration."""
-        config = {
-            "tokenizer_class": "LlamaTokenizer",
-            "eos_token": self.eos,
-            "add_bos_token": False,
-            "add_eos_token": False,
-            "clean_up_tokenization_spaces": False,
-            "model_max_length": context_tokens,
-        }
-        self._files.save_for_transformers(folder, self.eos, config)
+        """Write the files as they were read, except for what would contradict training: ends of texts, what is added to them."""
+        self._files.save_for_transformers(folder, self.eos, context_tokens, "LlamaTokenizer")
 
     def vocabulary(self) -> Vocabulary:
         """Return pieces and scores as llama.cpp reads them. Raises `UsageError` for another algorithm than SentencePiece's BPE."""

@@ -1,7 +1,7 @@
 """Vocabularies that others made: their files, read once and carried along unchanged, and which token ends a document."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,13 @@ from pellucid.tokenizer.vocabulary import FACTS
 __all__ = ["ImportedFiles", "choose_eos", "read_imported", "reload_imported"]
 
 CONFIG = "tokenizer_config.json"
+SPECIAL_MAP = "special_tokens_map.json"
+VALUES = TOKENIZER_FILES["huggingface"]
 
 # What lies beside a vocabulary in published models, and says how it is to be used.
 _BESIDE = (
     *TOKENIZER_FILES.values(),
-    *(CONFIG, "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja"),
+    *(CONFIG, SPECIAL_MAP, "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja"),
 )
 
 
@@ -56,12 +58,29 @@ class ImportedFiles:
     @property
     def named_eos(self) -> str | None:
         """The end of text that the files name, if they do."""
-        for name in (CONFIG, "special_tokens_map.json"):
+        for name in (CONFIG, SPECIAL_MAP):
             token = self.values(name).get("eos_token")
             content = token.get("content") if isinstance(token, dict) else token
             if isinstance(content, str):
                 return content
         return None
+
+    def with_special(self, names: Iterable[str]) -> "ImportedFiles":
+        """Return the files with the added tokens of these names marked as special; itself where they are, or are not there."""
+        wanted, changed = set(names), {}
+        for name, key in ((VALUES, "added_tokens"), (CONFIG, "added_tokens_decoder")):
+            values = self.values(name)
+            tokens = values.get(key) or []
+            plain = [
+                token
+                for token in (tokens.values() if isinstance(tokens, dict) else tokens)
+                if token.get("content") in wanted and not token.get("special")
+            ]
+            for token in plain:
+                token["special"] = True
+            if plain:
+                changed[name] = orjson.dumps(values)
+        return replace(self, files={**self.files, **changed}) if changed else self
 
     def save(self, folder: Path, eos: str) -> None:
         """Write the files as they were read, and the facts by which `reload_imported` finds them and the end of text."""
@@ -69,11 +88,23 @@ class ImportedFiles:
             write_bytes(folder / name, data)
         write_json(folder / FACTS, {"kind": self.kind, "eos": eos, "files": sorted(self.files)})
 
-    def save_for_transformers(self, folder: Path, eos: str, config: Mapping[str, Any]) -> None:
-        """Write the files as they were read; where none says how transformers shall load them, `config` does."""
+    def save_for_transformers(self, folder: Path, eos: str, context_tokens: int, tokenizer_class: str) -> None:
+        """Write the files as they were read, except for what would contradict training.
+
+        As with vocabularies of our own, `eos` also begins a text, and a text gets no token that is not its own. Where no
+        `tokenizer_config.json` is there, `tokenizer_class` is what transformers shall load.
+        """
         self.save(folder, eos)
-        if CONFIG not in self.files:
-            write_json(folder / CONFIG, dict(config))
+        ends = {"bos_token": eos, "eos_token": eos}
+        usual = {"tokenizer_class": tokenizer_class, "clean_up_tokenization_spaces": False, "pad_token": eos}
+        never = {"add_bos_token": False, "add_eos_token": False}
+        write_json(folder / CONFIG, {**usual, **self.values(CONFIG), **ends, **never, "model_max_length": context_tokens})
+        if SPECIAL_MAP in self.files:
+            write_json(folder / SPECIAL_MAP, {**self.values(SPECIAL_MAP), **ends})
+        values = self.values(VALUES)
+        processor = _without_additions(values.get("post_processor"))
+        if processor != values.get("post_processor"):
+            write_bytes(folder / VALUES, orjson.dumps({**values, "post_processor": processor}))
 
 
 def read_imported(kind: str, path: Path) -> ImportedFiles:
@@ -117,6 +148,19 @@ def choose_eos(special: Mapping[str, int], wanted: str | None, named: str | None
     if len(special) == 1:
         return next(iter(special))
     raise UsageError(f"tokenizer.eos: missing, and the vocabulary does not say which token ends a text; {candidates}")
+
+
+def _without_additions(processor: Any) -> Any:
+    """Return a `post_processor` of a tokenizer.json without the steps that add special tokens to a text; None for nothing left."""
+    if not isinstance(processor, dict):
+        return processor
+    kind = processor.get("type")
+    if kind == "Sequence":
+        steps = [kept for step in processor.get("processors") or [] if (kept := _without_additions(step)) is not None]
+        return {**processor, "processors": steps} if steps else None
+    pieces = [*(processor.get("single") or []), *(processor.get("pair") or [])]
+    adds = kind in ("BertProcessing", "RobertaProcessing") or any("SpecialToken" in piece for piece in pieces)
+    return None if adds else processor
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:
