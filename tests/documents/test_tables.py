@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,20 @@ def test_a_value_that_is_not_utf8_costs_its_row_only(tmp_path: Path, make_source
     assert items[2] == Dropped("not utf-8", 5, "a.parquet:3", detail)
     assert isinstance(items[2], Dropped)
     assert items[2].raw == b"thr\xe9e"
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_a_table_whose_name_is_not_utf8_is_read(tmp_path: Path, make_source: MakeSource, ending: str) -> None:
+    pq.write_table(pa.table({"text": ["x"]}), tmp_path / "a.parquet")
+    with pa.ipc.new_file(str(tmp_path / "a.arrow"), pa.schema({"text": pa.string()})) as writer:
+        writer.write_table(pa.table({"text": ["x"]}))
+    try:
+        (tmp_path / f"a.{ending}").rename(tmp_path / os.fsdecode(b"caf\xe9." + ending.encode()))
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    source = make_source("caf*")
+    read = {"parquet": read_parquet, "arrow": read_arrow}[ending]
+    assert list(read(reading(source, tmp_path))) == [Record(f"caf\\xe9.{ending}:1", {"text": "x"})]
 
 
 def test_pieces_of_row_groups_number_their_rows_as_the_whole_file_does(tmp_path: Path, make_source: MakeSource) -> None:

@@ -1,5 +1,6 @@
 """Rows of parquet and Arrow files, a small batch at a time; damaged groups are counted row by row."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,8 +42,13 @@ def read_parquet(reading: Reading) -> Iterator[Record | Dropped]:
 def _open_table(file: str) -> Iterator[pq.ParquetFile]:
     # A buffered stream without read-ahead holds pages, not whole row groups, which others write with a gigabyte each.
     options = {"buffer_size": 1 << 20, "pre_buffer": False, "page_checksum_verification": True}
-    with open_raw(file) as raw, pq.ParquetFile(raw if is_url(file) else file, **options) as table:
+    with open_raw(file) as raw, pq.ParquetFile(file if _by_path(file) else raw, **options) as table:
         yield table
+
+
+def _by_path(file: str) -> bool:
+    """Tell whether Arrow can open the file itself: its paths are UTF-8."""
+    return not is_url(file) and os.fsencode(file).decode(errors="replace") == file
 
 
 def _unreadable(reading: Reading, error: BaseException) -> Dropped:
