@@ -122,3 +122,16 @@ def test_files_behind_urls_are_found_by_name_folder_and_glob(tmp_path: Path, mak
 
 def test_an_input_file_is_a_small_value() -> None:
     assert InputFile("/a", "a", 1) == InputFile("/a", "a", 1, "")
+
+
+@pytest.mark.parametrize("path", ["caf*", "file://{base}/caf*"])
+def test_a_name_that_is_not_utf8_is_shown_with_its_bytes_written_out(tmp_path: Path, make_source: MakeSource, path: str) -> None:
+    if "://" in path:
+        pytest.importorskip("fsspec")
+    try:
+        Path(tmp_path, os.fsdecode(b"caf\xe9.jsonl")).write_bytes(b"{}")
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    touch(tmp_path, "caf\u00e9.jsonl")
+    shown = [file.name.rpartition("/")[2] for file in find_files(make_source(path.format(base=tmp_path)), tmp_path)]
+    assert sorted(shown) == ["caf\\xe9.jsonl", "caf\u00e9.jsonl"]

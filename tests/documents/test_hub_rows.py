@@ -32,7 +32,8 @@ def test_the_rows_of_all_shards_are_those_of_the_split_in_order(tmp_path: Path, 
     folder = tmp_path / "set"
     folder.mkdir()
     for n in range(3):
-        table = pa.table({"text": [f"{n}-{m}" for m in range(4)], "url": ["u"] * 4, "picture": [b"x"] * 4})
+        far = pa.array([2**61] * 4, pa.timestamp("us"))  # a time that Python cannot hold
+        table = pa.table({"text": [f"{n}-{m}" for m in range(4)], "url": ["u"] * 4, "picture": [b"x"] * 4, "id": far})
         pq.write_table(table, folder / f"train-{n}.parquet")
     source = make_source(None, hub="./set", licence="MIT")
     found = items(source, tmp_path)
@@ -51,6 +52,16 @@ def test_lines_of_a_data_set_are_streamed_and_templates_fill_in(tmp_path: Path, 
     (piece,) = find_pieces(source, tmp_path, LIMIT)
     found = list(read_piece(source, piece, tmp_path, LIMIT))
     assert [item.text for item in found if isinstance(item, Document)] == [f"q{n}: a{n}" for n in range(5)]
+
+
+def test_rows_without_any_of_a_templates_optional_fields_are_counted(tmp_path: Path, make_source: MakeSource) -> None:
+    (tmp_path / "set").mkdir()
+    pq.write_table(pa.table({"other": range(5)}), tmp_path / "set" / "train.parquet")
+    (tmp_path / "t.yaml").write_text("task: t\nfields:\n  a: {optional: true}\nphrasings: ['{a}']\n")
+    source = make_source(None, hub="./set", template="t.yaml")
+    (piece,) = find_pieces(source, tmp_path, LIMIT)
+    found = list(read_piece(source, piece, tmp_path, LIMIT))
+    assert [item.reason for item in found if isinstance(item, Dropped)] == ["template: field missing"] * 5
 
 
 def test_a_missing_column_lists_those_that_there_are(tmp_path: Path, make_source: MakeSource) -> None:

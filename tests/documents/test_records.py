@@ -182,6 +182,20 @@ def test_rows_of_csv_are_records_with_quotes_line_ends_and_stray_quotes(read: Re
     assert [item.fields for item in tabs if isinstance(item, Record)] == [{"text": "x, y", "n": "1"}]
 
 
+def test_a_quote_that_is_not_closed_costs_the_lines_it_takes_and_says_which(read: Read) -> None:
+    rows = [b"%d,row %d\n" % (n, n) for n in range(1000)]
+    rows[500] = b'500,"row 500\n'
+    *good, last = read("a.csv", b"id,text\n" + b"".join(rows))
+    assert texts(good) == [f"row {n}" for n in range(500)]
+    assert isinstance(last, Dropped)
+    assert (last.reason, last.bytes, last.where) == ("invalid csv", sum(map(len, rows[500:])), "a.csv:501")
+    assert "unexpected end of data" in last.detail and "lines 502 to 1001, all 500 of which" in last.detail
+    rows[600] = b'600,"closed"\n'
+    items = read("a.csv", b"id,text\n" + b"".join(rows))
+    assert texts(items) == [f"row {n}" for n in (*range(500), *range(601, 1000))]
+    assert drops(items) == [("invalid csv", sum(map(len, rows[500:601])), "a.csv:501")]
+
+
 def test_csv_fields_may_be_as_long_as_a_text_and_no_longer(read: Read) -> None:
     long = b"x" * 3_000_000
     content = b'text\n"' + long + b'"\nnext\n'
@@ -221,7 +235,13 @@ def test_a_page_is_decoded_as_it_says(read: Read, content: bytes, text: str) -> 
     assert texts(read("a.html", content)) == [text]
 
 
-@pytest.mark.parametrize("content", [b"<p>\xfc</p>", b"<meta charset=no-such-code>\xfc", b"<meta charset=utf-8>\xfc"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"<p>\xfc</p>", b"<meta charset=no-such-code>\xfc", b"<meta charset=utf-8>\xfc"),
+        *(b"<meta charset=undefined>\xfc", b"<meta charset=idna>\xfc", b"<meta charset=punycode>\xfc", b"<meta charset=rot13>\xfc"),
+    ],
+)
 def test_a_page_whose_encoding_is_not_to_be_had_is_dropped(read: Read, content: bytes) -> None:
     assert drops(read("a.htm", content)) == [("not utf-8", len(content), "a.htm")]
 

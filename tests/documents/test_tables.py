@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from pellucid.core.errors import DataError
 from pellucid.documents.document import Dropped
 from pellucid.documents.pieces import Piece, find_pieces
+from pellucid.documents.reader import read_piece
 from pellucid.documents.reading import Reading, Record
 from pellucid.documents.tables import columns_of, read_arrow, read_parquet
 from pellucid.documents.texts import TextOf
@@ -72,6 +74,64 @@ def test_a_value_that_is_not_utf8_costs_its_row_only(tmp_path: Path, make_source
     assert items[2] == Dropped("not utf-8", 5, "a.parquet:3", detail)
     assert isinstance(items[2], Dropped)
     assert items[2].raw == b"thr\xe9e"
+
+
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_a_table_whose_name_is_not_utf8_is_read(tmp_path: Path, make_source: MakeSource, ending: str) -> None:
+    write_table(tmp_path / f"a.{ending}", pa.table({"text": ["x"]}))
+    try:
+        (tmp_path / f"a.{ending}").rename(tmp_path / os.fsdecode(b"caf\xe9." + ending.encode()))
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    source = make_source("caf*")
+    read = {"parquet": read_parquet, "arrow": read_arrow}[ending]
+    assert list(read(reading(source, tmp_path))) == [Record(f"caf\\xe9.{ending}:1", {"text": "x"})]
+
+
+def write_table(file: Path, table: pa.Table) -> None:
+    if file.suffix == ".parquet":
+        pq.write_table(table, file)
+    else:
+        with pa.ipc.new_file(str(file), table.schema) as writer:
+            writer.write_table(table)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_a_time_that_python_cannot_hold_costs_no_row_or_only_its_own(tmp_path: Path, make_source: MakeSource, name: str) -> None:
+    times = pa.array([0, 2**61, 0], pa.timestamp("us"))
+    inside = pa.StructArray.from_arrays([pa.array(["a", "b", "c"]), times], ["text", "at"])
+    write_table(tmp_path / name, pa.table({"text": ["x", "y", "z"], "id": times, "url": times, "message": inside}))
+    read = read_parquet if name == "a.parquet" else read_arrow
+    assert list(read(reading(make_source(name), tmp_path))) == [
+        Record(f"{name}:{n}", {"text": text}) for n, text in enumerate("xyz", start=1)
+    ]
+    for wanted in ({"text_column": "message.text"}, {"template": "{text} {id}"}):
+        first, second, third = read(reading(make_source(name, **wanted), tmp_path))
+        assert isinstance(first, Record) and isinstance(third, Record)
+        assert isinstance(second, Dropped)
+        assert (second.reason, second.where) == ("unreadable value", f"{name}:2")
+
+
+@pytest.mark.parametrize("kind", [pa.int16(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
+def test_ids_of_strings_and_whole_numbers_are_read(tmp_path: Path, make_source: MakeSource, kind: pa.DataType) -> None:
+    ids = pa.array(["1", "2"]).cast(kind) if kind != pa.int16() else pa.array([1, 2], kind)
+    pq.write_table(pa.table({"text": ["x", "y"], "id": ids}), tmp_path / "a.parquet")
+    items = rows(make_source("a.parquet"), tmp_path)
+    assert [str(item.fields["id"]) for item in items if isinstance(item, Record)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_rows_without_any_of_a_templates_optional_fields_are_records_all_the_same(
+    tmp_path: Path, make_source: MakeSource, name: str
+) -> None:
+    (tmp_path / "t.yaml").write_text("task: t\nfields:\n  a: {optional: true}\n  b: {optional: true}\nphrasings: ['{a}', '{b}']\n")
+    write_table(tmp_path / name, pa.table({"other": range(9000)}))
+    source = make_source(name, template="t.yaml")
+    (piece,) = find_pieces(source, tmp_path, LIMIT)
+    items = list(read_piece(source, piece, tmp_path, 1000))
+    assert [item.where for item in items] == [f"{name}:{n}" for n in range(1, 9001)]
+    assert {item.reason for item in items if isinstance(item, Dropped)} == {"template: field missing"}
+    assert all(isinstance(item, Dropped) and "it lacks a, b" in item.detail for item in items)
 
 
 def test_pieces_of_row_groups_number_their_rows_as_the_whole_file_does(tmp_path: Path, make_source: MakeSource) -> None:

@@ -46,8 +46,10 @@ def test_several_fields_make_a_text_through_a_template(tmp_path: Path, make_sour
 
 def test_the_columns_of_a_table_that_are_read_are_those_of_the_text_and_what_it_says_of_itself() -> None:
     wanted = Wanted(("a.b", "c"), ("d", "e"))
-    assert wanted.columns(["id", "x", "c", "a", "d", "url", "license"]) == ["a", "c", "d", "id", "license", "url"]
-    assert wanted.columns(["a.b", "a"]) == ["a.b"]
+    names = ["id", "x", "c", "a", "d", "url", "license"]
+    assert wanted.columns(names, names) == ["a", "c", "d", "id", "license", "url"]
+    assert wanted.columns(names, ["url", "x"]) == ["a", "c", "d", "url"]
+    assert wanted.columns(["a.b", "a"], []) == ["a.b"]
 
 
 def test_html_becomes_its_main_text_or_is_dropped(tmp_path: Path, make_source: MakeSource) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "ArtifactError",
@@ -36,6 +37,18 @@ class PellucidError(Exception):
     """Base of all errors that are shown without a traceback. `exit_status` is what the command line returns."""
 
     exit_status = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is otherwise made anew from `args`, which an __init__ with other parameters does not take; the error of a
+        # worker process would then break the pool instead of being shown.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[PellucidError], args: tuple[Any, ...], state: dict[str, Any]) -> PellucidError:
+    """Return an error as it was, without its __init__, which has already made the message."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(PellucidError):

@@ -49,8 +49,9 @@ class Document:
 class Dropped:
     """A record that did not become a document. `bytes` counts its text, or the whole record where there is no text.
 
-    `detail` continues the sentence "the record at `where`, which …". `raw` is the beginning of the record as it was found, at most
-    `RAW_BYTES` of it; empty where nothing could be read.
+    `detail` continues the sentence "the record at `where`, which …". Both may quote the record, and can all the same be written as
+    UTF-8: half of a surrogate pair in them becomes "?". `raw` is the beginning of the record as it was found, at most `RAW_BYTES`
+    of it; empty where nothing could be read.
     """
 
     reason: str
@@ -58,6 +59,12 @@ class Dropped:
     where: str
     detail: str = ""
     raw: Bytes = field(default=b"", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("where", "detail"):
+            said = getattr(self, name)
+            if not said.isascii():
+                object.__setattr__(self, name, said.encode(errors="replace").decode())
 
 
 def utf8_bytes(text: str) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["METADATA", "get_path", "own_metadata", "root_of"]
+__all__ = ["METADATA", "get_path", "own_metadata", "root_of", "whole_number"]
 
 # What a record may say of itself, and under which names.
 METADATA = {"id": ("id",), "language": ("language",), "licence": ("licence", "license"), "origin": ("origin", "url")}
@@ -21,14 +21,28 @@ def get_path(value: Any, path: str) -> Any:
         if isinstance(value, Mapping):
             value = value.get(head)
         elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-            if head.lstrip("-").isdecimal():
-                value = value[int(head)] if -len(value) <= int(head) < len(value) else None
+            index = whole_number(head)
+            if index is not None:
+                value = value[index] if -len(value) <= index < len(value) else None
             else:
                 value = [item.get(head) for item in value if isinstance(item, Mapping)] or None
         else:
             return None
         if not dot:
             return value
+
+
+def whole_number(text: str) -> int | None:
+    """Return what a text of decimal digits says, in any script and with or without a minus; None for any other text.
+
+    A number with more digits than Python takes is None, too: no list is that long.
+    """
+    if not text.removeprefix("-").isdecimal():
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        return None
 
 
 def root_of(path: str, names: Sequence[str]) -> str:

@@ -83,10 +83,15 @@ def file_format(path: Path | str) -> str | None:
 def shown_name(file: Path, base: Path, root: Path | None = None) -> str:
     """Return the file's name as ids and origins carry it: relative to the recipe's folder, so that no machine's path gets in.
 
-    A file elsewhere is named relative to `root`, the folder that its source begins in, or by its name alone.
+    A file elsewhere is named relative to `root`, the folder that its source begins in, or by its name alone. Bytes of a name that
+    are not UTF-8 are written out, as in `caf\\xe9.txt`, because ids and origins are UTF-8.
     """
     folder = next((folder for folder in (base, root) if folder is not None and file.is_relative_to(folder)), None)
-    return file.relative_to(folder).as_posix() if folder is not None else file.name
+    return _utf8(file.relative_to(folder).as_posix() if folder is not None else file.name)
+
+
+def _utf8(name: str) -> str:
+    return name if name.isascii() else os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _local(source: SourceConfig, path: str, base: Path) -> list[InputFile]:
@@ -140,7 +145,7 @@ def _remote(source: SourceConfig, url: str) -> list[InputFile]:
     for name, about in sorted(found.items()):
         if about.get("type", "file") == "file":
             address = str(system.unstrip_protocol(name))
-            shown = address.partition("?")[0]  # what follows may be a signature
+            shown = _utf8(address.partition("?")[0])  # what follows may be a signature
             files.append(InputFile(address, shown, int(about.get("size") or 0), _version(about)))
     if not files:
         raise DataError(f"source {source.name!r} is empty: nothing is at {url}; correct its path (a file, a folder or a glob)")

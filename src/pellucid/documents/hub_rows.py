@@ -12,6 +12,8 @@ from pellucid.documents.streams import is_corruption
 
 __all__ = ["read_shard"]
 
+_PLAIN = ("string", "large_string", "int", "uint")
+
 
 def read_shard(reading: Reading) -> Iterator[Record | Dropped]:
     """Yield the rows of the piece's shard; a shard that is damaged ends with a drop, because what follows cannot be found.
@@ -22,7 +24,7 @@ def read_shard(reading: Reading) -> Iterator[Record | Dropped]:
     stream, _ = open_split(source, piece.file, split_hub(source.hub or "")[1])
     if stream.features is not None:
         types = {name: str(getattr(feature, "dtype", feature)) for name, feature in stream.features.items()}
-        columns = reading.wanted.columns(list(types))
+        columns = reading.wanted.columns(list(types), [name for name, kind in types.items() if kind.startswith(_PLAIN)])
         for path in reading.wanted.required:
             if not any(path == name or path.startswith(f"{name}.") for name in columns):
                 raise DataError(reading.wanted.missing(source, f"data set {source.hub}", path, types))

@@ -35,6 +35,7 @@ CORRUPT = (
     "text is not a string",
     "unreadable file",
     "unreadable row group",
+    "unreadable value",
 )
 # Reasons that mean a broken record, not an unwanted document; when they are the majority, the source is not what the recipe says.
 UNUSABLE = (*CORRUPT, "empty text")
@@ -127,7 +128,15 @@ def _fix(source: SourceConfig, dropped: Dropped) -> str:
     file = sub(r"[:@]\d+$", "", dropped.where)
     if dropped.reason == "not utf-8" and file_format(file) not in ("parquet", "arrow", None):
         return _conversion(file, wide="UTF-16" in dropped.detail)
-    if dropped.reason in ("file cut short", "unreadable file", "unreadable row group", "invalid csv", "invalid json", "not utf-8"):
+    if dropped.reason in (
+        "file cut short",
+        "unreadable file",
+        "unreadable row group",
+        "unreadable value",
+        "invalid csv",
+        "invalid json",
+        "not utf-8",
+    ):
         return f"Fetch or make {file} again, or leave it out of path"
     if dropped.reason.startswith("template"):
         return "Choose a template whose fields the records have, or mend the files"

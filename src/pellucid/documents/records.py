@@ -80,7 +80,9 @@ def _decode_page(data: bytes) -> str:
         name = declared[1].decode().lower() if declared else "utf-8"
         try:
             return data.decode("cp1252" if name in ("iso-8859-1", "latin1", "us-ascii") else name)
-        except LookupError:
+        except UnicodeDecodeError:
+            raise
+        except (LookupError, UnicodeError):  # Python's "undefined" and "idna" raise the latter
             raise UnicodeDecodeError(name, data[:1], 0, 1, "no such encoding") from None
 
 
@@ -223,13 +225,13 @@ def _read_csv(reading: Reading) -> Iterator[Record | Dropped]:
     piece = reading.piece
     csv.field_size_limit(reading.limit)
     feed = _CsvLines(reading)
-    rows = csv.reader(feed, delimiter="\t" if ".tsv" in piece.file.lower() else ",")
+    # strict, because otherwise a quote that is not closed makes one good record of all that follows it.
+    rows = csv.reader(feed, delimiter="\t" if ".tsv" in piece.file.lower() else ",", strict=True)
     header: list[str] | None = None
     number = 0
     with _cut_short_is_kept(reading) as cut:
         while True:
-            feed.size = 0
-            feed.is_cut = False
+            feed.begin_row()
             try:
                 row = next(rows)
             except StopIteration:
@@ -237,7 +239,7 @@ def _read_csv(reading: Reading) -> Iterator[Record | Dropped]:
             except csv.Error as error:
                 number += 1
                 reason = "longer than max_bytes" if "field limit" in str(error) else "invalid csv"
-                yield Dropped(reason, feed.size, reading.where(number), f"is not CSV ({error})", feed.raw)
+                yield Dropped(reason, feed.size, reading.where(number), f"is not CSV ({error}): {feed.extent}", feed.raw)
                 continue
             if not row and not feed.is_cut:
                 continue
@@ -255,15 +257,29 @@ class _CsvLines:
 
     def __init__(self, reading: Reading) -> None:
         self._spans = lines(chunks(reading.piece.file), reading.limit)
+        self._line = 0
+        self.begin_row()
+
+    def begin_row(self) -> None:
+        """Begin the account of the next row."""
         self.size = 0
         self.raw = b""
         self.is_cut = False
+        self._before = self._line
+
+    @property
+    def extent(self) -> str:
+        """Return which lines of the file the parser took for one row, from 1, and what that can come from."""
+        if self._line - self._before < 2:
+            return f"line {self._line}"
+        return f"lines {self._before + 1} to {self._line}, all {self._line - self._before} of which one open quote takes for a row"
 
     def __iter__(self) -> "_CsvLines":
         return self
 
     def __next__(self) -> str:
         span = next(self._spans)
+        self._line += 1
         self.raw = span.data[:RAW_BYTES] if not self.size else self.raw
         self.size += span.size
         if span.cut:

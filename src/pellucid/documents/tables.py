@@ -1,14 +1,16 @@
 """Rows of parquet and Arrow files, a small batch at a time; damaged groups are counted row by row."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pellucid.core.errors import DataError
-from pellucid.documents.document import Dropped
+from pellucid.documents.document import RAW_BYTES, Dropped
 from pellucid.documents.reading import Reading, Record
 from pellucid.documents.streams import is_corruption, is_url, open_raw, unreachable
 
@@ -16,6 +18,7 @@ __all__ = ["columns_of", "read_arrow", "read_parquet"]
 
 _BATCH_BYTES = 8 << 20
 _BATCH_ROWS = 4096
+_UNREADABLE = (ValueError, OverflowError)  # what times far from ours and decimals out of range raise
 
 
 def read_parquet(reading: Reading) -> Iterator[Record | Dropped]:
@@ -41,8 +44,13 @@ def read_parquet(reading: Reading) -> Iterator[Record | Dropped]:
 def _open_table(file: str) -> Iterator[pq.ParquetFile]:
     # A buffered stream without read-ahead holds pages, not whole row groups, which others write with a gigabyte each.
     options = {"buffer_size": 1 << 20, "pre_buffer": False, "page_checksum_verification": True}
-    with open_raw(file) as raw, pq.ParquetFile(raw if is_url(file) else file, **options) as table:
+    with open_raw(file) as raw, pq.ParquetFile(file if _by_path(file) else raw, **options) as table:
         yield table
+
+
+def _by_path(file: str) -> bool:
+    """Tell whether Arrow can open the file itself: its paths are UTF-8."""
+    return not is_url(file) and os.fsencode(file).decode(errors="replace") == file
 
 
 def _unreadable(reading: Reading, error: BaseException) -> Dropped:
@@ -134,17 +142,24 @@ def _rows(reading: Reading, batch: pa.RecordBatch, before: int) -> Iterator[Reco
     names = batch.schema.names
     try:
         lists = [_values(column, binary=name == reading.wanted.text) for name, column in zip(names, batch.columns, strict=True)]
-    except UnicodeDecodeError as error:
-        if batch.num_rows > 1:  # look again row by row: only those that are not UTF-8 are dropped
+    except (UnicodeDecodeError, *_UNREADABLE) as error:
+        if batch.num_rows > 1:  # look again row by row: only those with a value that cannot be read are dropped
             for index in range(batch.num_rows):
                 yield from _rows(reading, batch.slice(index, 1), before + index)
             return
+        yield _bad_value(reading.where(before + 1), error)
+        return
+    rows = zip(*lists, strict=True) if names else repeat((), batch.num_rows)  # a template's fields may all be optional
+    for number, values in enumerate(rows, start=before + 1):
+        yield Record(reading.where(number), dict(zip(names, values, strict=True)))
+
+
+def _bad_value(where: str, error: Exception) -> Dropped:
+    if isinstance(error, UnicodeDecodeError):
         value = error.object
         detail = f"is not UTF-8: byte offset {error.start} of the value (byte 0x{value[error.start]:02x})"
-        yield Dropped("not utf-8", len(value), reading.where(before + 1), detail, value[: 1 << 16])
-        return
-    for number, values in enumerate(zip(*lists, strict=True), start=before + 1):
-        yield Record(reading.where(number), dict(zip(names, values, strict=True)))
+        return Dropped("not utf-8", len(value), where, detail, value[:RAW_BYTES])
+    return Dropped("unreadable value", 0, where, f"has a value that Python cannot hold ({error})")
 
 
 def _values(column: pa.Array, *, binary: bool) -> list[Any]:
@@ -157,7 +172,7 @@ def _values(column: pa.Array, *, binary: bool) -> list[Any]:
 def columns_of(reading: Reading, schema: pa.Schema) -> list[str]:
     """Return the columns to read, the text's first; raise `DataError` with what the file has when a wanted one is not there."""
     types = {field.name: field.type for field in schema}
-    columns = reading.wanted.columns(list(types))
+    columns = reading.wanted.columns(list(types), [name for name, kind in types.items() if _is_plain(kind)])
     for path in reading.wanted.required:
         found = [name for name in columns if path == name or path.startswith(f"{name}.")]
         is_text = path != reading.wanted.text or path not in types or _is_text(types[path])
@@ -169,6 +184,12 @@ def columns_of(reading: Reading, schema: pa.Schema) -> list[str]:
 
 def _is_binary(kind: pa.DataType) -> bool:
     return any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _is_plain(kind.value_type)
+    return pa.types.is_integer(kind) or (_is_text(kind) and not _is_binary(kind))
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -1,6 +1,6 @@
 """From a record's fields to its text: one field, as it stands or as HTML, or several through a template."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -33,10 +33,13 @@ class Wanted:
     optional: tuple[str, ...] = ()
     text: str | None = None
 
-    def columns(self, names: list[str]) -> list[str]:
-        """Return the columns of a table that are to be read, each once, the text's first."""
-        paths = (*self.required, *self.optional, *(name for known in METADATA.values() for name in known))
-        return list(dict.fromkeys(root for path in paths if (root := root_of(path, names)) in names))
+    def columns(self, names: list[str], plain: Collection[str]) -> list[str]:
+        """Return the columns of a table that are to be read, each once, the text's first.
+
+        `plain` are those of strings or whole numbers: what a record says of itself is taken from these alone.
+        """
+        paths = [root for path in (*self.required, *self.optional) if (root := root_of(path, names)) in names]
+        return list(dict.fromkeys([*paths, *(name for known in METADATA.values() for name in known if name in plain)]))
 
     def missing(self, source: SourceConfig, file: str, path: str, has: Mapping[str, str]) -> str:
         """Return the message for a table without the column that `path` begins in; `has` gives its columns and their types."""

@@ -55,6 +55,12 @@ def test_a_choice_is_picked_by_number_letter_or_label() -> None:
     assert miss(one("{x}", x={"path": "off", "pick": "choices"}), record)[1] == "has '2' in 'off', which is not in choices"
 
 
+@pytest.mark.parametrize("value", ["--1", "9" * 5000, "-", "²"])
+def test_what_is_no_number_picks_nothing(value: str) -> None:
+    template = one("{x}", x={"path": "n", "pick": "choices"})
+    assert miss(template, {"n": value, "choices": ["x", "y"]})[0] == "template: field missing"
+
+
 def test_parts_of_a_text_are_taken_and_removed() -> None:
     answer = {"answer": "6*7 = <<6*7=42>>42\n#### 42"}
     assert render(one("{x}", x={"path": "answer", "before": "####", "remove": "<<[^<>]*>>"}), answer, 0, ()) == "6*7 = 42"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pellucid.core.seeds import derive_seed
-from pellucid.documents.fields import get_path
+from pellucid.documents.fields import get_path, whole_number
 from pellucid.documents.restructure.template import Phrasing, Template
 from pellucid.recipe.template import TemplateFieldConfig
 
@@ -115,8 +115,9 @@ def _picked(field: TemplateFieldConfig, value: Any, record: Mapping[str, Any]) -
         index = labels.index(value) if value in labels else -1
     else:
         name = _scalar(value, field.path or "")
-        if name.lstrip("-").isdecimal():
-            index = int(name) - field.first
+        number = whole_number(name)
+        if number is not None:
+            index = number - field.first
         else:
             index = ord(name) - ord("A") if len(name) == 1 and "A" <= name <= "Z" else -1
     if not 0 <= index < len(items):
