@@ -22,19 +22,19 @@ BATCH_CHARS = 1_500_000
 
 def choose(corpus: Path, limit: int, languages: tuple[str, ...]) -> list[tuple[str, str]]:
     """Return language and text of at most `limit` bytes: a share of every file, so that all kinds and languages are in."""
-    from pellucid.documents.files import open_bytes
+    from pellucid.documents.lines import lines
+    from pellucid.documents.streams import chunks
 
     files = [file for file in sorted(corpus.glob("*.jsonl.gz")) if file.name.split(".")[-3] in languages]
     chosen = []
     for file in files:
         taken = 0
-        with open_bytes(file) as lines:
-            for line in lines:
-                text = json.loads(line)["text"]
-                size = len(text.encode())
-                if taken + size <= limit // len(files):
-                    taken += size
-                    chosen.append((file.name.split(".")[-3], text))
+        for line in lines(chunks(str(file)), limit=1 << 30):
+            text = json.loads(line.data)["text"]
+            size = len(text.encode())
+            if taken + size <= limit // len(files):
+                taken += size
+                chosen.append((file.name.split(".")[-3], text))
     return sorted(chosen, key=lambda pair: hash_of(pair[1]))
 
 

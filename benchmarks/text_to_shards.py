@@ -17,7 +17,7 @@ from pellucid.core.environment import code_version, environment
 from pellucid.core.files import write_json
 from pellucid.documents.prepare import prepare_documents
 from pellucid.documents.store import iter_split
-from pellucid.documents.streams import open_bytes
+from pellucid.documents.streams import chunks
 from pellucid.recipe.data import ShardsConfig, SourceConfig
 from pellucid.recipe.documents import DocumentsConfig
 from pellucid.shards.index import ShardFile, ShardIndex
@@ -48,8 +48,7 @@ def choose_sources(corpus: Path, limit: int) -> tuple[list[SourceConfig], int]:
     """Take whole files in the order of their names while they fit, so that all languages and kinds are in."""
     sources, total = [], 0
     for file in sorted(corpus.glob("*.jsonl.gz")):
-        with open_bytes(file) as lines:
-            size = sum(map(len, lines))
+        size = sum(map(len, chunks(str(file))))
         if total + size <= limit:
             total += size
             name = file.name.removesuffix(".jsonl.gz")

@@ -2,6 +2,7 @@ import gzip
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -17,15 +18,29 @@ from hypothesis import strategies as st
 from pellucid.core.errors import DataError
 from pellucid.documents.document import Document, Dropped
 from pellucid.documents.pieces import find_pieces
-from pellucid.documents.reader import UNUSABLE, check_usable, read_piece, read_source, unique_id
+from pellucid.documents.reader import UNUSABLE, check_usable, read_piece
 from pellucid.recipe.data import SourceConfig
 
 MakeSource = Callable[..., SourceConfig]
 WriteJsonl = Callable[[Path, list[Any]], Path]
+LIMIT = 10**9
+
+
+def read_all(source: SourceConfig, base: Path, max_bytes: int = LIMIT, seed: int = 0) -> list[Document | Dropped]:
+    pieces = find_pieces(source, base, LIMIT)
+    return [item for piece in pieces for item in read_piece(source, piece, base, max_bytes, seed)]
+
+
+def judge(source: SourceConfig, base: Path) -> None:
+    """Read a source and have it judged as the stage does."""
+    items = read_all(source, base)
+    dropped = [item for item in items if isinstance(item, Dropped)]
+    first = next((item for item in dropped if item.reason in UNUSABLE), None)
+    check_usable(source, len(items), Counter(item.reason for item in dropped), first)
 
 
 def documents(source: SourceConfig, base: Path) -> list[Document]:
-    items = list(read_source(source, base))
+    items = read_all(source, base)
     assert all(isinstance(item, Document) for item in items)
     return [item for item in items if isinstance(item, Document)]
 
@@ -48,15 +63,6 @@ def test_what_nobody_knows_is_said_in_the_standards_words(tmp_path: Path, make_s
     assert (document.id, document.language, document.licence, document.origin) == ("a.txt", "und", "NOASSERTION", "a.txt")
 
 
-def test_ids_are_unique_in_a_source_even_when_its_files_number_alike(
-    tmp_path: Path, make_source: MakeSource, write_jsonl: WriteJsonl
-) -> None:
-    write_jsonl(tmp_path / "a.jsonl", [{"id": "1", "text": "a"}, {"id": "b.jsonl@22", "text": "b"}])
-    write_jsonl(tmp_path / "b.jsonl", [{"id": "1", "text": "c"}, {"text": "d"}, {"id": "1@b.jsonl@0", "text": "e"}])
-    ids = [document.id for document in documents(make_source("*.jsonl"), tmp_path)]
-    assert ids == ["1", "b.jsonl@22", "1@b.jsonl@0", "b.jsonl@22@b.jsonl@22", "1@b.jsonl@0@b.jsonl@35"]
-
-
 def test_files_of_several_kinds_make_one_source_in_the_order_of_their_names(
     tmp_path: Path, make_source: MakeSource, write_jsonl: WriteJsonl
 ) -> None:
@@ -71,7 +77,7 @@ def test_each_unusable_record_is_dropped_for_its_own_reason(
 ) -> None:
     bad = [{"txt": "x"}, {"text": None}, {"text": ""}, {"text": 5}, b'{"text": "\\ud800"}', b"{"]
     write_jsonl(tmp_path / "a.jsonl", bad + [{"text": f"good {n}"} for n in range(6)])
-    items = list(read_source(make_source("a.jsonl"), tmp_path))
+    items = read_all(make_source("a.jsonl"), tmp_path)
     assert [item.reason for item in items if isinstance(item, Dropped)] == [
         "no text",
         "no text",
@@ -96,10 +102,10 @@ def test_a_source_that_is_mostly_unusable_is_refused_with_counts_and_the_first_c
 ) -> None:
     half = [{"content": "x", "url": "y"}, {"text": "good"}]
     write_jsonl(tmp_path / "a.jsonl", half)
-    assert len(list(read_source(make_source("a.jsonl"), tmp_path))) == 2
+    judge(make_source("a.jsonl"), tmp_path)
     write_jsonl(tmp_path / "a.jsonl", [*half, b"{"])
     with pytest.raises(DataError, match=r"2 of 3 records cannot be used, more than half \(invalid json: 1, no text: 1\)") as caught:
-        list(read_source(make_source("a.jsonl"), tmp_path))
+        judge(make_source("a.jsonl"), tmp_path)
     assert "a.jsonl@0, which has no field 'text' (its fields: content, url). Set text_column" in str(caught.value)
 
 
@@ -107,7 +113,7 @@ def test_a_source_that_is_mostly_unusable_is_refused_with_counts_and_the_first_c
 def test_files_without_a_record_are_an_empty_source(tmp_path: Path, make_source: MakeSource, content: bytes) -> None:
     (tmp_path / "a.jsonl").write_bytes(content)
     with pytest.raises(DataError, match=r"source 'wiki' is empty: what matches 'a\.jsonl' holds no record"):
-        list(read_source(make_source("a.jsonl", name="wiki"), tmp_path))
+        judge(make_source("a.jsonl", name="wiki"), tmp_path)
 
 
 def test_documents_of_one_byte_and_of_fifty_megabytes_are_documents(
@@ -115,7 +121,7 @@ def test_documents_of_one_byte_and_of_fifty_megabytes_are_documents(
 ) -> None:
     write_jsonl(tmp_path / "a.jsonl", [{"text": "x"}, {"text": "ü" * 25_000_000}])
     assert [len(document.text) for document in documents(make_source("a.jsonl"), tmp_path)] == [1, 25_000_000]
-    short, long = read_source(make_source("a.jsonl"), tmp_path, max_bytes=49_999_999)
+    short, long = read_all(make_source("a.jsonl"), tmp_path, max_bytes=49_999_999)
     assert isinstance(short, Document)
     assert long == Dropped("longer than max_bytes", 50_000_000, "a.jsonl@13")
 
@@ -164,7 +170,7 @@ def test_pages_are_documents_with_their_names_for_ids(tmp_path: Path, make_sourc
     (tmp_path / "a.html").write_text(f"<html><body><article><p>{paragraph}</p></article></body></html>")
     (tmp_path / "b.html").write_text("<html></html>")
     (tmp_path / "c.html").write_bytes(b"<p>\xff</p>")
-    document, empty, broken = read_source(make_source("*.html"), tmp_path)
+    document, empty, broken = read_all(make_source("*.html"), tmp_path)
     assert isinstance(document, Document)
     assert (document.id, document.text) == ("a.html", paragraph.strip())
     assert empty == Dropped("html: no text", 13, "b.html", "holds no main text")
@@ -185,9 +191,9 @@ def test_a_corrupt_record_stops_the_stage_where_the_recipe_says_so(
     ):
         write_jsonl(tmp_path / "a.jsonl", [{"text": "x"}, bad, {"text": ""}])
         with pytest.raises(DataError, match=message):
-            list(read_source(make_source("a.jsonl", on_corrupt="stop"), tmp_path))
+            read_all(make_source("a.jsonl", on_corrupt="stop"), tmp_path)
     write_jsonl(tmp_path / "a.jsonl", [{"text": "x"}, {"text": ""}])
-    assert len(list(read_source(make_source("a.jsonl", on_corrupt="stop"), tmp_path))) == 2
+    assert len(read_all(make_source("a.jsonl", on_corrupt="stop"), tmp_path)) == 2
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -201,7 +207,7 @@ def test_a_source_in_another_encoding_is_refused_with_the_command_that_makes_it_
     data = "".join(f'{{"text": "Grüße {n}"}}\n' for n in range(20)).encode(encoding)
     (tmp_path / name).write_bytes(gzip.compress(data) if packed else data)
     with pytest.raises(DataError, match=r"20 of 20 records cannot be used, more than half \(not utf-8: 20\)") as caught:
-        list(read_source(make_source("a*"), tmp_path))
+        judge(make_source("a*"), tmp_path)
     command = str(caught.value).rpartition("is another): ")[2]
     subprocess.run(command, shell=True, check=True, cwd=tmp_path)
     assert [document.text for document in documents(make_source(f"utf8.{name}"), tmp_path)] == [f"Grüße {n}" for n in range(20)]
@@ -218,6 +224,15 @@ def test_a_source_is_judged_by_its_counts_over_all_pieces(make_source: MakeSourc
         check_usable(source, 1, {"unreadable file": 1}, Dropped("unreadable file", 9, "b.parquet", "cannot be read"))
     with pytest.raises(DataError, match=r"not utf-8: 1\)\. The first is b\.parquet:3, which .* Fetch or make b\.parquet again"):
         check_usable(source, 1, {"not utf-8": 1}, Dropped("not utf-8", 9, "b.parquet:3", "is not UTF-8"))
+    cut = Dropped("file cut short", 0, "a.jsonl.gz:2", "is where the file is cut short")
+    check_usable(source, 2, {"file cut short": 1}, cut)
+    check_usable(source, 12, {"file cut short": 9, "unreadable file": 1, "empty text": 1}, cut)
+    for dropped, message in (
+        ({"file cut short": 2}, r"2 of 2 records cannot be used, more than half \(file cut short: 2\)"),
+        ({"file cut short": 1, "empty text": 1}, r"2 of 2 records cannot be used, .*\(empty text: 1, file cut short: 1\)"),
+    ):
+        with pytest.raises(DataError, match=message):
+            check_usable(source, 2, dropped, cut)
     missed = Dropped("template: field missing", 9, "a.jsonl@0", "has no field 'q'")
     with pytest.raises(DataError, match=r"has no field 'q'\. Choose a template whose fields the records have"):
         check_usable(source, 1, {"template: field missing": 1}, missed)
@@ -235,7 +250,7 @@ def test_the_phrasing_of_a_record_depends_on_seed_source_and_id_alone(
 
     def by_id(path: str, seed: int, name: str = "web") -> dict[str, str]:
         source = make_source(path, name=name, template="open_questions")
-        found = list(read_source(source, tmp_path, seed=seed))
+        found = read_all(source, tmp_path, seed=seed)
         return {item.id: item.text for item in found if isinstance(item, Document)}
 
     first = by_id("a.jsonl", 1)
@@ -245,6 +260,18 @@ def test_the_phrasing_of_a_record_depends_on_seed_source_and_id_alone(
     assert by_id("a.jsonl", 1, "other") != first
 
 
-def test_an_id_that_was_seen_before_takes_its_place_along() -> None:
-    ids: set[str] = set()
-    assert [unique_id("a", where, ids) for where in ("f:1", "f:2", "f:2")] == ["a", "a@f:2", "a@f:2@f:2"]
+def test_a_packed_file_with_a_wrong_checksum_gives_its_records_and_is_no_reason_to_refuse_them(
+    tmp_path: Path, make_source: MakeSource
+) -> None:
+    packed = bytearray(gzip.compress(b"".join(b'{"text": "%d"}\n' % n for n in range(1000))))
+    packed[-8] ^= 0x01
+    (tmp_path / "a.jsonl.gz").write_bytes(packed)
+    *good, last = read_all(make_source("a.jsonl.gz"), tmp_path)
+    assert [item.text for item in good if isinstance(item, Document)] == [str(n) for n in range(1000)]
+    assert isinstance(last, Dropped) and last.reason == "file cut short"
+    for size in (len(packed) - 4, len(packed) // 2, 12):
+        (tmp_path / "a.jsonl.gz").write_bytes(packed[:size])
+        if size > 12:
+            judge(make_source("a.jsonl.gz"), tmp_path)
+    with pytest.raises(DataError, match=r"1 of 1 records cannot be used, more than half \(file cut short: 1\)"):
+        judge(make_source("a.jsonl.gz"), tmp_path)

@@ -134,6 +134,20 @@ def test_a_file_cut_between_two_records_loses_neither(read: Read) -> None:
     assert drops(items) == [("file cut short", 0, "a.jsonl.gz:2")]
 
 
+@pytest.mark.parametrize("count", [3, 1000])
+def test_a_checksum_that_is_wrong_at_the_end_costs_no_record(read: Read, count: int) -> None:
+    packed = bytearray(gzip.compress(b"".join(b'{"text": "%d"}\n' % n for n in range(count))))
+    packed[-8] ^= 0x01
+    items = read("a.jsonl.gz", bytes(packed))
+    assert texts(items) == [str(n) for n in range(count)]
+    assert drops(items) == [("file cut short", 0, f"a.jsonl.gz:{count + 1}")]
+    rows = bytearray(gzip.compress(b"text\n" + b"".join(b"%d\n" % n for n in range(count))))
+    rows[-8] ^= 0x01
+    items = read("a.csv.gz", bytes(rows))
+    assert texts(items) == [str(n) for n in range(count)]
+    assert drops(items) == [("file cut short", 0, f"a.csv.gz:{count + 1}")]
+
+
 def test_a_line_that_is_longer_than_any_text_of_the_limit_is_counted_with_its_size(read: Read) -> None:
     long = orjson.dumps({"text": "x" * 3_000_000})
     items = read("a.jsonl", long + b'\n{"text": "next"}\n', 1000)

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from pellucid.core.errors import DataError, MissingExtraError
-from pellucid.documents.streams import CutShortError, chunks, filesystem, is_corruption, open_bytes, open_raw, packing
+from pellucid.documents.streams import CutShortError, chunks, filesystem, is_corruption, open_raw, packing
 
 Pack = Callable[[bytes], bytes]
 PACKERS: dict[str, Pack] = {
@@ -38,8 +38,6 @@ def test_plain_and_packed_files_give_the_same_bytes_also_when_several_were_joine
     file = tmp_path / f"a.jsonl{ending}"
     file.write_bytes(pack(b"".join(LINES[:9])) + pack(b"".join(LINES[9:])))  # two members, as `cat a.gz b.gz` makes
     assert delivered(file, 1 << 16) == (b"".join(LINES), "")
-    with open_bytes(file) as stream:
-        assert list(stream) == LINES
 
 
 @pytest.mark.parametrize("ending", PACKERS)
@@ -63,6 +61,27 @@ def test_flipped_bytes_in_a_packed_file_are_found(tmp_path: Path, ending: str) -
     file = tmp_path / f"bad.jsonl{ending}"
     file.write_bytes(packed)
     assert delivered(file, 1 << 20)[1]
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst", ".xz"])
+@pytest.mark.parametrize("count", [9, 30_000])
+def test_a_wrong_checksum_shows_after_all_that_it_is_about(tmp_path: Path, ending: str, count: int) -> None:
+    whole = b"".join(LINES[:count])
+    if ending == ".gz":
+        packed, at = bytearray(gzip.compress(whole)), -8
+    elif ending == ".zst":
+        packed, at = bytearray(zstandard.ZstdCompressor(write_checksum=True).compress(whole)), -1
+    else:
+        # The file's end is 12 bytes of footer and an index of 8 to 16; the check of 4 bytes stands before it.
+        packed = bytearray(lzma.compress(whole, check=lzma.CHECK_CRC32))
+        at = -12 - 4 * (int.from_bytes(packed[-8:-4], "little") + 1) - 1
+    packed[at] ^= 0x55
+    file = tmp_path / f"bad.jsonl{ending}"
+    file.write_bytes(packed)
+    for size in (1 << 20, 5_000):
+        data, message = delivered(file, size)
+        assert message
+        assert data == whole
 
 
 def test_a_file_that_is_not_packed_at_all_is_cut_short_at_once(tmp_path: Path) -> None:

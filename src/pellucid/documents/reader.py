@@ -13,14 +13,14 @@ from pellucid.documents.document import RAW_BYTES, UNKNOWN_LANGUAGE, UNKNOWN_LIC
 from pellucid.documents.fields import own_metadata
 from pellucid.documents.files import file_format
 from pellucid.documents.hub_rows import read_shard
-from pellucid.documents.pieces import Piece, find_pieces
+from pellucid.documents.pieces import Piece
 from pellucid.documents.reading import Reading, Record
 from pellucid.documents.records import read_records
 from pellucid.documents.streams import packing
 from pellucid.documents.texts import TextOf, UnfitError
 from pellucid.recipe.data import SourceConfig
 
-__all__ = ["CORRUPT", "UNUSABLE", "check_usable", "read_piece", "read_source", "unique_id"]
+__all__ = ["CORRUPT", "UNUSABLE", "check_usable", "read_piece"]
 
 # Reasons that mean a record that cannot be read as what the recipe says it is. `on_corrupt` decides what becomes of them.
 CORRUPT = (
@@ -39,7 +39,7 @@ CORRUPT = (
 )
 # Reasons that mean a broken record, not an unwanted document; when they are the majority, the source is not what the recipe says.
 UNUSABLE = (*CORRUPT, "empty text")
-_NO_LIMIT = 2**31 - 1
+_OF_FILES = ("file cut short", "unreadable file")  # faults of a whole file, however many records that has
 
 
 def read_piece(source: SourceConfig, piece: Piece, base: Path, max_bytes: int, seed: int = 0) -> Iterator[Document | Dropped]:
@@ -108,13 +108,15 @@ def check_usable(source: SourceConfig, read: int, dropped: Mapping[str, int], fi
     """Raise `DataError` when a source holds no record, or when more than half of its records are unusable.
 
     `read` counts the records of all its pieces, `dropped` those of them that were dropped, by reason; `first` is the first of them,
-    in reading order, whose reason is in `UNUSABLE`.
+    in reading order, whose reason is in `UNUSABLE`. A file that is damaged counts as a record only where nothing else was read.
     """
     if not read:
         place = f"the data set {source.hub!r}, split {source.split!r}" if source.path is None else f"what matches {source.path!r}"
         raise DataError(f"source {source.name!r} is empty: {place} holds no record")
     unusable = {reason: count for reason, count in sorted(dropped.items()) if reason in UNUSABLE and count}
-    if first is None or 2 * sum(unusable.values()) <= read:
+    files = sum(unusable.get(reason, 0) for reason in _OF_FILES)
+    records, bad = read - files, sum(unusable.values()) - files
+    if first is None or (records and 2 * bad <= records):
         return
     reasons = ", ".join(f"{reason}: {count}" for reason, count in unusable.items())
     raise DataError(
@@ -154,44 +156,3 @@ def _conversion(file: str, *, wide: bool) -> str:
         tool = {"gzip": "gzip", "zstd": "zstd", "bz2": "bzip2", "xz": "xz"}[kind]
         command = f"{tool} -dc {quote(file)} | {convert} | {tool} > {mended}"
     return f"Convert it (with its real encoding if it is another): {command}"
-
-
-def unique_id(document_id: str, where: str, ids: set[str]) -> str:
-    """Return an id that is not among `ids`: the document's own, or else ID@WHERE, and remember it."""
-    while document_id in ids:
-        document_id = f"{document_id}@{where}"
-    ids.add(document_id)
-    return document_id
-
-
-def read_source(source: SourceConfig, base: Path, max_bytes: int = _NO_LIMIT, seed: int = 0) -> Iterator[Document | Dropped]:
-    """Yield every record of a source as `read_piece` does, ids made unique, and judge the whole at the end by `check_usable`."""
-    ids: set[str] = set()
-    dropped: dict[str, int] = {}
-    first: Dropped | None = None
-    read = 0
-    for piece in find_pieces(source, base, _NO_LIMIT):
-        for item in read_piece(source, piece, base, max_bytes, seed):
-            read += 1
-            if isinstance(item, Dropped):
-                dropped[item.reason] = dropped.get(item.reason, 0) + 1
-                if first is None and item.reason in UNUSABLE:
-                    first = item
-                yield item
-            else:
-                own = unique_id(item.id, item.where, ids)
-                yield item if own == item.id else _renamed(item, own)
-    check_usable(source, read, dropped, first)
-
-
-def _renamed(document: Document, own: str) -> Document:
-    return Document(
-        own,
-        document.text,
-        document.source,
-        document.language,
-        document.licence,
-        document.origin,
-        document.digest,
-        document.where,
-    )

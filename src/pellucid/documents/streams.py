@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from pellucid.core.errors import DataError, MissingExtraError
 
-__all__ = ["CHUNK_BYTES", "CutShortError", "chunks", "filesystem", "is_corruption", "is_url", "open_bytes", "open_raw", "packing"]
+__all__ = ["CHUNK_BYTES", "CutShortError", "chunks", "filesystem", "is_corruption", "is_url", "open_raw", "packing"]
 
 CHUNK_BYTES = 1 << 20
+_READ_AHEAD_BYTES = 1 << 17  # decoders read less than this at once
 _PACKINGS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
 
 
@@ -96,6 +97,7 @@ class _Explained(io.RawIOBase):
 
     def __init__(self, stream: Any, path: str) -> None:
         self._stream, self._path = stream, path
+        self.given = 0  # bytes
 
     def readable(self) -> bool:
         return True
@@ -114,9 +116,11 @@ class _Explained(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         try:
-            return bytes(self._stream.read(size))
+            data = bytes(self._stream.read(size))
         except Exception as error:
             raise unreachable(self._path, error) from error
+        self.given += len(data)
+        return data
 
     def readinto(self, buffer: Any) -> int:
         data = self.read(len(buffer))
@@ -124,62 +128,79 @@ class _Explained(io.RawIOBase):
         return len(data)
 
 
+class _Sip(io.RawIOBase):
+    """A stream that from a position on gives one byte at a time, so that a decoder gives out all that stands before damage."""
+
+    def __init__(self, stream: Any, position: int) -> None:
+        self._stream, self._left = stream, position
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._stream.read(min(size, self._left) if self._left > 0 and size > 0 else 1)
+        self._left -= len(data)
+        return data
+
+
 @contextmanager
-def _open_unpacked(path: str) -> Iterator[Any]:
+def _unpacked(path: str, raw: Any) -> Iterator[Any]:
     kind = packing(path)
-    with open_raw(path) as raw:
-        if kind is None:
-            yield raw
-        elif kind == "xz":
-            with lzma.LZMAFile(raw) as unpacked:
-                yield unpacked
-        else:
-            # pyarrow, because it notices a stream that ends early, where others return what there is.
-            with pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), kind) as unpacked:
-                yield unpacked
-
-
-@contextmanager
-def open_bytes(file: Path | str) -> Iterator[Any]:
-    """Open a file for reading lines of bytes, unpacking by its ending; a stream cut short raises `OSError` or `EOFError`."""
-    with _open_unpacked(str(file)) as stream, io.BufferedReader(stream, CHUNK_BYTES) as buffered:
-        yield buffered
+    if kind is None:
+        yield raw
+    elif kind == "xz":
+        with lzma.LZMAFile(raw) as unpacked:
+            yield unpacked
+    else:
+        # pyarrow, because it notices a stream that ends early, where others return what there is.
+        with pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), kind) as unpacked:
+            yield unpacked
 
 
 def chunks(path: str, start: int = 0, size: int = CHUNK_BYTES) -> Iterator[bytes]:
     """Yield a file's bytes from `start` on, unpacked; `start` is 0 where the file is packed.
 
     Raises `CutShortError` after the last byte that a damaged packed stream gives, and `DataError` as `open_raw` does. Where the
-    damage shows depends on the decoder alone, not on `size`.
+    damage shows depends on the decoder alone, not on `size`; a checksum that is wrong shows after all bytes that it is about, but
+    for .bz2, whose blocks are whole or not there.
     """
-    delivered = 0
+    delivered = position = 0
     failure: BaseException
     try:
-        with _open_unpacked(path) as stream:
+        with open_raw(path) as raw, _unpacked(path, raw) as stream:
             if start:
                 stream.seek(start)
-            while chunk := stream.read(size):
-                delivered += len(chunk)
-                yield chunk
+            try:
+                while chunk := stream.read(size):
+                    delivered += len(chunk)
+                    yield chunk
+            finally:
+                position = raw.given
         return
     except Exception as error:
         if packing(path) is None or not is_corruption(error):
             raise
         failure = error
-    yield _rest(path, delivered)
+    yield from _rest(path, delivered, position)
     raise CutShortError(str(failure)) from failure
 
 
-def _rest(path: str, delivered: int) -> bytes:
-    """Return what a damaged stream still gives after `delivered` bytes: a failed read loses what it had, so read byte by byte."""
+def _rest(path: str, delivered: int, position: int) -> Iterator[bytes]:
+    """Yield what a damaged stream still gives after `delivered` bytes; it failed when `position` of its packed bytes were read.
+
+    A read that fails loses what it had, and a decoder what it made of the same input, so both go byte by byte.
+    """
     rest = bytearray()
-    with _open_unpacked(path) as stream:
+    with open_raw(path) as raw, _unpacked(path, _Sip(raw, position - _READ_AHEAD_BYTES)) as stream:
         while delivered > 0:
             delivered -= len(stream.read(min(delivered, CHUNK_BYTES)))
         try:
             while byte := stream.read(1):
                 rest += byte
+                if len(rest) == CHUNK_BYTES:
+                    yield bytes(rest)
+                    rest.clear()
         except Exception as error:
             if not is_corruption(error):
                 raise
-    return bytes(rest)
+    yield bytes(rest)
