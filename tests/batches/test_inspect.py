@@ -80,3 +80,12 @@ def test_the_page_is_plain_json_and_has_no_excerpt_unless_asked(make_stream: Mak
 def test_a_step_before_the_first_is_refused(make_stream: Make) -> None:
     with pytest.raises(UsageError, match="step -1 does not exist"):
         inspect_step(DataOrder({"a": make_stream(100)}, {"a": 1}, 32, seed=4), -1, 2)
+
+
+def test_an_excerpt_from_inside_a_document_is_read_as_following_other_text(make_stream: Make) -> None:
+    order = DataOrder({"a": make_stream(20, 20, 300)}, {"a": 1}, 128, seed=4)
+    page = inspect_step(order, 0, 2, lambda _: "begins", lambda _: "goes on")
+    found = {
+        (document["from_token"] > 0, document["excerpt"]) for sequence in page["sequences"] for document in sequence["documents"]
+    }
+    assert found == {(False, "begins"), (True, "goes on")}

@@ -1,5 +1,7 @@
 """Best-fit packing against the naive algorithm, and the laws that it has to keep."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -83,3 +85,17 @@ def test_much_text_is_packed_with_hardly_any_padding_and_few_cuts(seed: int) -> 
     packs = pack_documents(starts, 2049)
     assert packs.padding_tokens < 1e-3 * starts[-1]
     assert packs.cut_documents < cut_by_windows(starts, 2048) / 3
+
+
+def test_packing_takes_the_memory_that_it_says() -> None:
+    lengths = np.random.default_rng(1).lognormal(6.3, 1.1, 100_000).astype(np.int64) + 1
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    tracemalloc.start()
+    try:
+        packs = pack_documents(starts, 2049)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    pieces = len(packs.start_N)
+    assert 13 * pieces + 8 * packs.packs <= kept < 13.1 * pieces + 8 * packs.packs + 10_000
+    assert peak < 43 * pieces

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -22,7 +23,7 @@ def cut(text: bytes, parts: list[tuple[int, bool]], masked: set[int]) -> list[di
     """Cut bytes as tokens; `parts` are lengths and whether the last byte is an end mark; `masked` are numbers of tokens."""
     documents, at = [], 0
     for tokens, ends in parts:
-        documents.append({"window_token": at, "tokens": tokens, "ends": ends})
+        documents.append({"from_token": 0, "window_token": at, "tokens": tokens, "ends": ends})
         at += tokens
     masked_T = np.array([k in masked for k in range(1, at)], dtype=bool)
     return cut_pieces(
@@ -57,3 +58,17 @@ def test_together_the_pieces_are_the_text(text: str, masked: set[int], split: in
     parts = [(size, False) for size in (first, len(data) - first) if size]
     pieces = cut(data, parts, masked)
     assert "".join(str(piece["text"]) for piece in pieces) == text
+
+
+def test_what_begins_inside_a_document_is_read_as_following_other_text() -> None:
+    ids = np.frombuffer(b"ab.cdefg.", np.uint8).astype(np.uint32)
+    parts = ((7, 0, 3), (0, 3, 6))
+    documents = [{"from_token": f, "window_token": at, "tokens": tokens, "ends": True} for f, at, tokens in parts]
+    masked_T = np.array([k in (5, 6) for k in range(1, 9)])
+
+    def reads(mark: str) -> Callable[[list[int]], str]:
+        return lambda ids: mark + bytes(ids).decode()
+
+    pieces = cut_pieces(ids, documents, masked_T, reads("^"), reads("~"))
+    assert [piece["text"] for piece in pieces] == ["~ab", "~.", "^cd", "~ef", "~g", "~."]
+    assert cut_pieces(ids, documents, masked_T, reads("^"))[0]["text"] == "^ab"

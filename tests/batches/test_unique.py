@@ -44,10 +44,20 @@ def test_where_counting_is_dear_bounds_are_given(make_stream: Make, monkeypatch:
     sources = {"a": make_stream(1601, seed=1)}
     served = [(DataOrder(sources, {"a": 1}, 16, seed=seed), total) for seed, total in ((1, 40), (2, 70))]
     exact = run_use(served)["a"]
-    monkeypatch.setattr(unique, "EXACT_WINDOWS", 100)
+    monkeypatch.setattr(unique, "EXACT_SPANS", 100)
     bounds = run_use(served)["a"]
     assert bounds["unique_tokens"] is None
     assert (bounds["at_least"], bounds["at_most"]) == (70 * 16, 1601)
     assert exact["unique_tokens"] is not None and 70 * 16 < exact["unique_tokens"] < 1600
     # One stage alone, or one that has read everything, needs no counting.
     assert run_use(served[:1])["a"]["unique_tokens"] == 640
+
+
+def test_the_limit_is_on_the_pieces_of_packs_rather_than_on_packs(make_stream: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = {"a": make_stream(*[3, 4, 5] * 40, seed=1)}
+    served: list[tuple[DataOrder, int]] = [(PackedOrder(sources, {"a": 1}, 16, seed), total) for seed, total in ((1, 10), (2, 14))]
+    pieces = sum(len(order.spans("a", total)[0]) for order, total in served)
+    assert sum(order.spans_read("a", total) for order, total in served) == pieces > 3 * (10 + 14)
+    for limit, is_exact in ((pieces, True), (pieces - 1, False)):
+        monkeypatch.setattr(unique, "EXACT_SPANS", limit)
+        assert (run_use(served)["a"]["unique_tokens"] is not None) == is_exact

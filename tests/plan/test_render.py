@@ -40,3 +40,8 @@ def test_the_text_holds_the_figures_that_matter(stable_lm: Recipe) -> None:
 def test_every_recipe_renders_at_any_width(pocket: Recipe, tinyllama: Recipe, width: int) -> None:
     for recipe in (pocket, tinyllama):
         assert recipe.sources[0].name in shown(recipe, width)
+
+
+def test_the_sources_show_their_shares_under_that_name(stable_lm: Recipe) -> None:
+    heading = next(line for line in shown(stable_lm).splitlines() if line.startswith("source "))
+    assert heading.split() == ["source", "share", "tokens", "epochs", "category"]

@@ -14,10 +14,14 @@ from pellucid.core.errors import UsageError
 
 __all__ = ["inspect_step"]
 
+Decode = Callable[[list[int]], str]
+
 _EXCERPT_TOKENS = 60
 
 
-def inspect_step(order: DataOrder, step: int, batch_seqs: int, decode: Callable[[list[int]], str] | None = None) -> dict[str, Any]:
+def inspect_step(
+    order: DataOrder, step: int, batch_seqs: int, decode: Decode | None = None, decode_after: Decode | None = None
+) -> dict[str, Any]:
     """Return what one step read (step 0 is the first), as plain JSON values; raise `UsageError` for a negative step.
 
     Each sequence has its index, source, epoch, window, first token (in its source), documents, the number of masked targets and
@@ -26,21 +30,22 @@ def inspect_step(order: DataOrder, step: int, batch_seqs: int, decode: Callable[
     has source, id, language, licence and origin, `from_token` (offset in the document of the first token that the window holds),
     `window_token` (where that lies in the window), `tokens` (how many of the window's T+1 are its own) and `ends` (whether its end
     mark is among them). With `decode`, a document has an `excerpt` of the beginning of that part, and a sequence all its text in
-    `pieces`, as `cut_pieces` gives them.
+    `pieces`, as `cut_pieces` gives them; `decode_after`, when given, is for what begins inside a document.
     """
     if step < 0:
         raise UsageError(f"step {step} does not exist; steps are counted from 0")
     masked_BT = order.batch(step, batch_seqs).targets_BT == IGNORE
-    sequences = [_inspect_sequence(order, step * batch_seqs + row, masked_T, decode) for row, masked_T in enumerate(masked_BT)]
+    readers = None if decode is None else (decode, decode_after or decode)
+    sequences = [_inspect_sequence(order, step * batch_seqs + row, masked_T, readers) for row, masked_T in enumerate(masked_BT)]
     return {"step": step, "batch_seqs": batch_seqs, "seq_tokens": order.seq_tokens, "sequences": sequences}
 
 
 def _inspect_sequence(
-    order: DataOrder, index: int, masked_T: NDArray[np.bool_], decode: Callable[[list[int]], str] | None
+    order: DataOrder, index: int, masked_T: NDArray[np.bool_], readers: tuple[Decode, Decode] | None
 ) -> dict[str, Any]:
     sequence = order.sequence(index)
-    documents = [document for piece in sequence.pieces for document in _inspect_piece(order, sequence, piece, decode)]
-    pieces = {} if decode is None else {"pieces": cut_pieces(sequence.ids, documents, masked_T, decode)}
+    documents = [document for piece in sequence.pieces for document in _inspect_piece(order, sequence, piece, readers)]
+    pieces = {} if readers is None else {"pieces": cut_pieces(sequence.ids, documents, masked_T, *readers)}
     return {
         "index": index,
         "source": sequence.source,
@@ -57,7 +62,7 @@ def _inspect_sequence(
 
 
 def _inspect_piece(
-    order: DataOrder, sequence: Sequence, piece: Piece, decode: Callable[[list[int]], str] | None
+    order: DataOrder, sequence: Sequence, piece: Piece, readers: tuple[Decode, Decode] | None
 ) -> list[dict[str, Any]]:
     stream = order.streams[order.source_names.index(piece.source)]
     begins, end = stream.document_starts, piece.start + piece.tokens
@@ -70,7 +75,8 @@ def _inspect_piece(
         document = {"source": piece.source} | {name: known[name] for name in ("id", "language", "licence", "origin")}
         document |= {"from_token": begin - int(begins[number]), "window_token": at, "tokens": tokens}
         document["ends"] = begin + tokens == int(begins[number + 1])
-        if decode is not None:
-            document["excerpt"] = decode(sequence.ids[at : at + min(tokens, _EXCERPT_TOKENS)].tolist())
+        if readers is not None:
+            reader = readers[document["from_token"] > 0]
+            document["excerpt"] = reader(sequence.ids[at : at + min(tokens, _EXCERPT_TOKENS)].tolist())
         documents.append(document)
     return documents

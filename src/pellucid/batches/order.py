@@ -149,7 +149,7 @@ class DataOrder:
     def spans(self, name: str, total_seqs: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return where the tokens lie that the first `total_seqs` sequences take from a source: first tokens and lengths, (N,).
 
-        A window's tokens are its targets. Spans do not overlap. Every window that was read is looked at: see `windows_read`.
+        A window's tokens are its targets. Spans do not overlap. Their number, and so the work, is what `spans_read` says.
         """
         window_N = self._windows_read(name, total_seqs)
         return window_N * self.part_tokens + 1, np.full(len(window_N), self.part_tokens, dtype=np.int64)
@@ -160,6 +160,10 @@ class DataOrder:
             return 0
         source = self.source_names.index(name)
         return min(int(self.mixture.counts(total_seqs * self.parts)[source]), int(self._windows_S[source]))
+
+    def spans_read(self, name: str, total_seqs: int) -> int:
+        """Return how many spans `spans` would give."""
+        return self.windows_read(name, total_seqs)
 
     def _windows_read(self, name: str, total_seqs: int) -> NDArray[np.int64]:
         """Return the numbers of those windows."""

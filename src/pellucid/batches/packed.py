@@ -93,6 +93,11 @@ class PackedOrder(DataOrder):
         piece_N = np.repeat(_marked(packs, pack_N), np.diff(packs.first_P1))
         return packs.start_N[piece_N], packs.length_N[piece_N].astype(np.int64)
 
+    def spans_read(self, name: str, total_seqs: int) -> int:
+        """Return how many spans `spans` would give: one for each piece of the packs that were read."""
+        pack_N = self._windows_read(name, total_seqs)
+        return int(np.diff(self._packs[self.source_names.index(name)].first_P1)[pack_N].sum()) if len(pack_N) else 0
+
     def _pieces_of(self, source: int, pack: int) -> list[tuple[int, int]]:
         packs = self._packs[source]
         pieces = packs.pieces(pack)

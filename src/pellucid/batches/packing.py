@@ -60,20 +60,35 @@ def pack_documents(starts: NDArray[np.int64], capacity: int) -> Packs:
     """Pack documents, given by where each begins and the last ends, into packs of at most `capacity` tokens.
 
     Every token is in exactly one pack, and no document of at most `capacity` tokens is cut. The result depends on the arguments
-    alone. Memory: some 40 bytes a document while packing, 13 afterwards.
+    alone. Memory: some 41 bytes a piece while packing; afterwards 13 a piece and 8 a pack.
     """
-    length_D = np.diff(starts)
-    count_D = -(-length_D // capacity)
-    first_D = np.cumsum(count_D) - count_D
-    within_N = np.arange(int(count_D.sum())) - np.repeat(first_D, count_D)
-    start_N = np.repeat(starts[:-1], count_D) + within_N * capacity
-    length_N = np.minimum(np.repeat(starts[1:], count_D) - start_N, capacity).astype(np.int32)
+    start_N, length_N, continues_N, cut = _cut(starts, capacity)
     pack_N, packs = _best_fit_decreasing(length_N, capacity)
+    first_P1 = np.concatenate([[0], np.cumsum(np.bincount(pack_N, minlength=packs))]).astype(np.int64)
     # A stable sort keeps the pieces of a pack in the order of the source.
     order_N = np.argsort(pack_N, kind="stable")
-    first_P1 = np.concatenate([[0], np.cumsum(np.bincount(pack_N, minlength=packs))]).astype(np.int64)
+    del pack_N
+    return Packs(capacity, first_P1, start_N[order_N], length_N[order_N], continues_N[order_N], cut)
+
+
+def _cut(starts: NDArray[np.int64], capacity: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.bool_], int]:
+    """Return each piece's first token, its length and whether it goes on with a document; and how many documents were cut."""
+    count_D = np.diff(starts)
+    count_D += capacity - 1
+    count_D //= capacity
     cut = int(np.count_nonzero(count_D > 1))
-    return Packs(capacity, first_P1, start_N[order_N], length_N[order_N], within_N[order_N] > 0, cut)
+    start_N = np.repeat(starts[:-1], count_D)
+    within_N = np.arange(len(start_N))
+    within_N -= np.repeat(np.cumsum(count_D) - count_D, count_D)
+    continues_N = within_N > 0
+    within_N *= capacity
+    start_N += within_N
+    del within_N
+    length_N = np.repeat(starts[1:], count_D)
+    del count_D
+    length_N -= start_N
+    np.minimum(length_N, capacity, out=length_N)
+    return start_N, length_N.astype(np.int32), continues_N, cut
 
 
 def _best_fit_decreasing(length_N: NDArray[np.int32], capacity: int) -> tuple[NDArray[np.int32], int]:

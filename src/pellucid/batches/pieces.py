@@ -22,22 +22,29 @@ def cut_pieces(
     documents: Sequence[Mapping[str, Any]],
     masked_T: NDArray[np.bool_],
     decode: Callable[[list[int]], str],
+    decode_after: Callable[[list[int]], str] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the window's tokens as pieces in order: `document` (its number in the window), `text`, `masked`, `end`.
 
     `ids` are T+1 tokens, or T/parts + 1 for each part in turn.
 
-    `documents` has `window_token`, `tokens` and `ends` of each part; a piece with `end` is a document's end mark. `masked` says
-    that its tokens are targets without loss; the first token of a window is no target of it. A cut that would part a character
-    is put after it.
+    `decode` gives the text of tokens that begin a document, `decode_after` that of tokens inside one (`decode` when not given).
+
+    `documents` has `from_token`, `window_token`, `tokens` and `ends` of each part; a piece with `end` is a document's end mark.
+    `masked` says that its tokens are targets without loss; the first token of a window is no target of it. A cut that would part a
+    character is put after it.
     """
     # Token k of a part is the target of its position k - 1; the first of each part is no target.
     parts = len(ids) - len(masked_T)
     masked = np.pad(masked_T.reshape(parts, -1), ((0, 0), (1, 0))).reshape(-1)
     pieces: list[dict[str, Any]] = []
 
+    def reader_of(number: int, begin: int) -> Callable[[list[int]], str]:
+        begins = begin == documents[number]["window_token"] and not documents[number]["from_token"]
+        return decode if begins or decode_after is None else decode_after
+
     def add(number: int, begin: int, end: int, is_end: bool = False) -> None:
-        text = decode(ids[begin:end].tolist())
+        text = reader_of(number, begin)(ids[begin:end].tolist())
         pieces.append({"document": number, "text": text, "masked": bool(masked[begin]), "end": is_end})
 
     for number, document in enumerate(documents):
@@ -46,7 +53,8 @@ def cut_pieces(
         text_end = stop - 1 if document["ends"] else stop
         while begin < text_end:
             change = np.flatnonzero(masked[begin:text_end] != masked[begin])
-            end = _after_character(ids, begin, begin + int(change[0]), text_end, decode) if len(change) else text_end
+            reader = reader_of(number, begin)
+            end = _after_character(ids, begin, begin + int(change[0]), text_end, reader) if len(change) else text_end
             add(number, begin, end)
             begin = end
         if document["ends"]:

@@ -7,10 +7,10 @@ import numpy as np
 
 from pellucid.batches.order import DataOrder
 
-__all__ = ["EXACT_WINDOWS", "RunUse", "run_use"]
+__all__ = ["EXACT_SPANS", "RunUse", "run_use"]
 
-EXACT_WINDOWS = 1 << 24
-"""Windows of one source that are looked at for an exact count; beyond it, bounds are given."""
+EXACT_SPANS = 1 << 24
+"""Spans (windows, or the pieces of packs) of one source that are looked at for an exact count; beyond it, bounds are given."""
 
 
 class RunUse(TypedDict):
@@ -30,7 +30,7 @@ def run_use(served: Sequence[tuple[DataOrder, int]]) -> dict[str, RunUse]:
     """Return the account over stages, by source, of orders and how many sequences of each were read.
 
     The orders of two stages are different permutations of windows that may have different lengths, so the windows that were read
-    are put together and counted: exact, up to `EXACT_WINDOWS` of a source.
+    are put together and counted: exact, up to `EXACT_SPANS` of a source.
     """
     accounts = [(order, total, order.consumed(total)) for order, total in served]
     found = {}
@@ -39,7 +39,7 @@ def run_use(served: Sequence[tuple[DataOrder, int]]) -> dict[str, RunUse]:
         seen, available = [use["seen_tokens"] for use in uses], uses[0]["available_tokens"]
         at_least, at_most = max(seen), min(sum(seen), available)
         unique: int | None = at_least if len(seen) == 1 or at_least == at_most else None
-        if unique is None and sum(order.windows_read(name, total) for order, total in served) <= EXACT_WINDOWS:
+        if unique is None and sum(order.spans_read(name, total) for order, total in served) <= EXACT_SPANS:
             unique = at_least = at_most = _covered([order.spans(name, total) for order, total in served])
         if unique is not None:
             at_least = at_most = unique

@@ -39,8 +39,9 @@ def _step(arguments: argparse.Namespace, run: Path, recipe: Recipe) -> None:
     if arguments.first > stage.batch_seqs:
         raise UsageError(f"--first {arguments.first}: a step of stage {stage.name!r} has {stage.batch_seqs} sequences")
     order = data_order(recipe, stage, run)
-    decode = load_tokenizer(run / "tokenizer").decode if arguments.text or arguments.whole else None
-    step = inspect_step(order, arguments.step - 1, stage.batch_seqs, decode)
+    tokenizer = load_tokenizer(run / "tokenizer") if arguments.text or arguments.whole else None
+    decoders = (tokenizer.decode, tokenizer.decode_after) if tokenizer is not None else ()
+    step = inspect_step(order, arguments.step - 1, stage.batch_seqs, *decoders)
     first, count = arguments.first - 1, arguments.count or stage.batch_seqs
     page = {"stage": stage.name, **step, "step": arguments.step, "sequences": step["sequences"][first : first + count]}
     if arguments.json:

@@ -48,7 +48,7 @@ def _parameters(plan: Mapping[str, Any]) -> Table:
 
 
 def _sources(plan: Mapping[str, Any]) -> Table:
-    table = _table("\nsources", "source", "weight", "tokens", "epochs")
+    table = _table("\nsources", "source", "share", "tokens", "epochs")
     table.add_column("category")
     for row in plan["sources"]:
         epochs = "?" if row["epochs"] is None else f"{row['epochs']:.2f}"
