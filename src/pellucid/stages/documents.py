@@ -5,7 +5,7 @@ from pathlib import Path
 from pellucid.core.artifacts import Build, Key
 from pellucid.core.files import sha256_file
 from pellucid.core.units import format_bytes, format_count
-from pellucid.documents.decontamination.files import find_benchmarks
+from pellucid.documents.decontamination.files import find_benchmarks, name_benchmarks
 from pellucid.documents.pieces import input_digests
 from pellucid.documents.prepare import prepare_documents
 from pellucid.recipe.cleaning import PerplexityStep
@@ -39,9 +39,11 @@ def _digests_of_helpers(recipe: Recipe, base: Path) -> dict[str, str]:
     models = [name for step in steps if isinstance(step, PerplexityStep) for name in (step.model, step.sentencepiece) if name]
     digests = {f"model {name}": sha256_file(base / name) for name in models if (base / name).is_file()}
     if recipe.documents.decontaminate is not None:
-        # By number, not by name: an absolute path would make the key another on another machine.
+        # Number, name and suffix are what the documents hold of a file's place; its path would be another on another machine.
         files = find_benchmarks(recipe.documents.decontaminate.benchmarks, base)
-        digests |= {f"benchmark {number} {file.name}": sha256_file(file) for number, file in enumerate(files)}
+        names = name_benchmarks(files, base)
+        for number, (file, name) in enumerate(zip(files, names, strict=True)):
+            digests[f"benchmark {number} {name} ({file.name})"] = sha256_file(file)
     return digests
 
 
