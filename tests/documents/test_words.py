@@ -1,8 +1,11 @@
+import tracemalloc
+from dataclasses import fields
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.documents.words import hash_ngrams, hash_words
+from pellucid.documents.words import Words, hash_ngrams, hash_words
 
 
 def cut(text: str) -> list[str]:
@@ -33,6 +36,36 @@ def test_a_text_has_the_same_words_alone_and_in_a_batch(texts: list[str]) -> Non
         alone = hash_words([text])
         for name in ("keys_W", "begin_W", "end_W"):
             assert np.array_equal(getattr(together, name)[own], getattr(alone, name))
+
+
+@given(st.lists(st.text("aÉ 日\u0301\ud800.", max_size=12) | st.text(max_size=12), max_size=5), st.integers(1, 6))
+def test_cutting_texts_anywhere_changes_nothing(texts: list[str], chars_at_once: int) -> None:
+    whole, cut_up = hash_words(texts), hash_words(texts, chars_at_once)
+    for field in fields(Words):
+        before, after = getattr(whole, field.name), getattr(cut_up, field.name)
+        assert np.array_equal(before, after)
+        assert before.dtype == after.dtype
+
+
+def test_the_number_of_a_word_is_what_it_always_was() -> None:
+    assert hash_words(["Größe 日本 3"]).keys_W.tolist() == [
+        12288018080982325163,
+        15778175593334564864,
+        1622952028097297292,
+        33887684188580117,
+    ]
+
+
+def test_a_long_text_needs_memory_for_its_words_and_not_for_its_characters() -> None:
+    for text in ("word " * 1_600_000, "x" * 8_000_000):
+        tracemalloc.start()
+        try:
+            words = hash_words([text])
+            kept, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 100e6 + 2.5 * 24 * len(words.keys_W)  # all at once takes 330 MB
+        assert kept < 2e6 + 24 * len(words.keys_W)
 
 
 @given(st.lists(st.text("ab c", max_size=30), max_size=6), st.integers(1, 4))

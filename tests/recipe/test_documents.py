@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
@@ -45,3 +46,10 @@ def test_the_recipe_of_the_guide_is_a_valid_one(tmp_path: Path) -> None:
     for source in recipe.sources:
         if source.template is not None:
             assert (ROOT / "src/pellucid/documents/restructure/templates" / f"{source.template}.yaml").is_file()
+
+
+def test_no_document_of_the_pocket_corpus_is_longer_than_is_kept_by_default() -> None:
+    files = sorted((ROOT / "corpora" / "pocket").glob("*.parquet"))
+    texts = [text for file in files for text in pq.read_table(file, columns=["text"])["text"].to_pylist()]
+    assert len(texts) > 1000
+    assert max(len(text.encode()) for text in texts) <= DocumentsConfig().max_bytes == 10_000_000

@@ -50,7 +50,11 @@ class DocumentsConfig(Section):
 
     heldout_frac: float = Field(0.02, ge=0, lt=1, description="Share of documents held out, chosen by the digest of their text.")
     min_bytes: int = Field(1, ge=1, description="Shorter documents are dropped and counted.")
-    max_bytes: int = Field(100_000_000, ge=1, description="Longer documents are dropped and counted.")
+    max_bytes: int = Field(
+        10_000_000,
+        ge=1,
+        description="Longer documents are dropped and counted; cleaning takes 60 bytes of memory per character of the longest.",
+    )
     clean: tuple[StepConfig, ...] = Field((), description="Cleaning steps, in order; a source can have its own.")
     exact_dedup: bool = Field(True, description="Drop a document whose text was already seen, in any source.")
     near_dedup: NearDedupConfig | None = Field(None, description="Drop documents that are nearly the same; null keeps them.")

@@ -35,6 +35,15 @@ def test_a_telling_line_goes_by_itself(line: str) -> None:
     assert find_lines(["A sentence of the text.", line, "Another sentence."]) == [1]
 
 
+@pytest.mark.parametrize("words", ["enable", "enable a b c ", "use a b c "])
+def test_a_notice_has_at_most_600_characters_and_longer_lines_take_no_time(words: str) -> None:
+    notice = "Please enable JavaScript in your browser, {} thank you."
+    assert find_lines([notice.format("x" * 500)]) == [0]
+    assert find_lines([notice.format("x" * 600)]) == []
+    assert find_lines(["cookie javascript " + words * 400_000]) == []
+    assert find_lines([f"{number} cookie {words * 90}"[:600] for number in range(1000)]) == []
+
+
 @pytest.mark.parametrize(
     "lines",
     [

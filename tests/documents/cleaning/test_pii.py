@@ -113,3 +113,9 @@ def test_the_pocket_corpus_holds_no_false_addresses_accounts_or_cards() -> None:
     # Addresses of the Debian handbook's examples, all of them once somebody's.
     assert {"82.50.72.202", "212.94.201.10", "213.244.11.247"} <= {word.strip("();,.") for word in found["ip"]}
     assert len(found["ip"]) < 20, found["ip"]
+
+
+@pytest.mark.parametrize("line", ["+{}", "+1 {}", "+1 ({}) {}", "0049 {}"])
+def test_long_runs_of_digits_are_no_phone_numbers_and_take_no_time(line: str) -> None:
+    text = "\n".join([line.format("1" * 40, "2" * 40)] * 20_000)  # minutes when each run is cut in all ways
+    assert mask(text, "phone") == (text, 0)

@@ -1,5 +1,6 @@
 """Repair of encoding damage: what is undone, what is left alone in the scripts that need it, and that real text stays as it is."""
 
+import re
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.documents.cleaning.batch import TextBatch
-from pellucid.documents.cleaning.unicode import apply, repair
+from pellucid.documents.cleaning.unicode import _strike, apply, repair
 from pellucid.recipe.cleaning import UnicodeStep
 
 POCKET = Path(__file__).resolve().parents[3] / "corpora/pocket"
@@ -53,6 +54,7 @@ def test_only_lines_that_show_mojibake_are_touched_and_they_are_counted() -> Non
         ("a\r\nb\rc\x0cd\u2028e\x85f", "a\nb\nc\nd\ne\nf", {"line ends": 5}),
         ("a\x93b\x94 and\x85", "a“b” and…", {"control characters": 2}),
         ("\x00a\x07b\tc\x7f", "ab\tc", {"control characters": 3}),
+        ("10 %\x08\x08\x08\x0820 %\x1b[\x1b[0Km\x1b[?25 h.", "20 %.", {"control characters": 7}),
         ("\x1b[1;31mred\x1b[0m N\x08NA\x08A", "red NA", {"control characters": 4}),
         ("10\u202f000\xa0€\u2009!", "10 000 € !", {"spaces": 3}),
         ("全角\u3000空白", "全角\u3000空白", {}),
@@ -81,6 +83,33 @@ def test_only_lines_that_show_mojibake_are_touched_and_they_are_counted() -> Non
 )
 def test_each_kind_of_damage_is_repaired_and_counted(before: str, after: str, edits: dict[str, int]) -> None:
     assert mended(before) == (after, edits)
+
+
+@given(st.text("\x1b[0; /mA") | st.text("aé\x08\n"))
+def test_sequences_and_struck_letters_go_until_there_are_none(text: str) -> None:
+    pattern = re.compile(r"\x1b\[[0-9;:<=>?]*[ -/]*[@-~]|[^\n\x08]\x08")
+    rest, count, removed = text, 1, 0
+    while count:
+        rest, count = pattern.subn("", rest)
+        removed += count
+    edits: Counter[str] = Counter()
+    assert ("\n".join(_strike(line, edits) for line in text.split("\n")), edits.total()) == (rest, removed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[" * 400_000 + "m" * 400_000,
+        "m" * 400_000 + "\x08" * 400_000,
+        "\x1b[" * 400_000,
+        "\x1b[" + "0" * 400_000 + " " * 400_000 + "\x1b",
+        "e" + "\u0301\u0316" * 400_000,
+    ],
+    ids=["nested", "struck", "begun", "endless", "marks"],
+)
+def test_text_made_to_take_hours_takes_one_pass(text: str) -> None:
+    once, _ = mended(text)
+    assert mended(once) == (once, {})
 
 
 def test_the_form_is_a_choice() -> None:

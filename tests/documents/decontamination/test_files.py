@@ -8,9 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pellucid.core.errors import DataError
-from pellucid.documents.decontamination.files import read_benchmarks, read_items
+from pellucid.documents.decontamination.files import find_benchmarks, name_benchmarks, read_benchmarks, read_items
 
 BENCH = Path(__file__).resolve().parents[4] / "shared/data/bench"
 
@@ -77,10 +79,63 @@ def test_benchmarks_are_named_by_as_much_of_their_path_as_tells_them_apart(tmp_p
     assert list(dict.fromkeys(item.benchmark for item in items)) == [
         "arc/easy/test",
         "gsm8k/test",
-        f"{'/'.join(tmp_path.parts[1:])}/mmlu/easy/test.json",
-        f"{'/'.join(tmp_path.parts[1:])}/mmlu/easy/test.jsonl",
+        "mmlu/easy/test.json",
+        "mmlu/easy/test.jsonl",
     ]
     assert len(items) == 8
+
+
+def test_names_and_order_hold_no_folder_above_the_recipe(tmp_path: Path) -> None:
+    found = []
+    for place in ("here", "a/b/here"):
+        base = tmp_path / place / "recipes"
+        for name in ("test.jsonl", "z/test.jsonl", "../test.jsonl", "../bench/x/test.jsonl"):
+            (base / name).parent.mkdir(parents=True, exist_ok=True)
+            write((base / name).parent, "test.jsonl")
+        items = read_benchmarks(("../bench/**/*.jsonl", "../*.jsonl", "*.jsonl", "*/*.jsonl"), base)
+        found.append(list(dict.fromkeys(item.benchmark for item in items)))
+    assert found == [["x/test", "../test", "test", "z/test"]] * 2
+
+
+def test_an_absolute_pattern_may_lend_its_folders_and_names_stay_different(tmp_path: Path) -> None:
+    for name in ("here/a/test.jsonl", "there/a/test.jsonl", "there/b/test.jsonl", "there/test.json", "there/test.json.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write((tmp_path / name).parent, Path(name).name)
+    (tmp_path / "there/test.jsonl").write_text('{"question": "?"}')
+    base = tmp_path / "here"
+    assert name_benchmarks(find_benchmarks((f"{tmp_path}/there/b/*.jsonl", f"{base}/a/*"), base), base) == ["b/test", "a/test"]
+    files = find_benchmarks((f"{tmp_path}/there/**/*", "**/*.jsonl"), base)
+    names = name_benchmarks(files, base)
+    assert len(set(names)) == len(files) == 6
+    assert {"a/test.jsonl", "there/a/test.jsonl", "there/test.json", "there/test.json.txt"} < set(names)
+
+
+def test_links_are_read_under_their_own_name_and_once(tmp_path: Path) -> None:
+    (tmp_path / "hub/blobs").mkdir(parents=True)
+    blob = write(tmp_path, "a.parquet").rename(tmp_path / "hub/blobs/0123abcd")
+    for commit in ("one", "two"):
+        (tmp_path / "hub/snapshots" / commit).mkdir(parents=True)
+        (tmp_path / "hub/snapshots" / commit / "test.parquet").symlink_to(blob)
+    items = read_benchmarks(("hub/**/*",), tmp_path)
+    assert [(item.benchmark, item.number) for item in items] == [("one/test", 0), ("one/test", 1)]
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["a", "b", ".."]), max_size=3).flatmap(
+            lambda folders: st.sampled_from(["t.json", "t.jsonl", "t.json.gz", "t.json.txt", "a", "b"]).map(
+                lambda name: "/".join([*folders, name])
+            )
+        ),
+        unique=True,
+    )
+)
+def test_different_files_have_different_names(paths: list[str]) -> None:
+    for base in (Path("/base"), Path("base")):
+        files = [*(base / path for path in paths), *(Path(f"/{path}") for path in paths)]
+        names = name_benchmarks(files, base)
+        assert len(set(names)) == len(files)
+        assert not any("base" in name for name in names)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ only, a counter ("3 likes"), a single word, or at most ten words with a telling 
 To leave real text alone, the first and the last two kinds are treated differently. Lines of upper case, of numbers or of one word
 are also headings, table cells, speakers and lists: they go only in a run of such lines that holds two lines with a telling pattern.
 A telling pattern is the whole line, or begins or ends one of at most ten words that does not end like a sentence; patterns that are
-headings as well ("Contact us", "Share") tell in company only. Notices of cookies
-and scripts may have sixty words. Lines inside fences of code and indented lines are never looked at. The patterns, of our own
-choosing, are in English, German, Spanish, French, Italian, Dutch and Portuguese.
+headings as well ("Contact us", "Share") tell in company only. Notices of cookies and scripts may have sixty words
+and 600 characters. Lines inside fences of code and indented lines are never looked at. The patterns, of our own choosing, are in
+English, German, Spanish, French, Italian, Dutch and Portuguese.
 """
 
 import re
@@ -22,6 +22,7 @@ __all__ = ["apply", "find_lines"]
 _MAX_WORDS = 10
 _MAX_CHARS = 100
 _MAX_NOTICE_WORDS = 60
+_MAX_NOTICE_CHARS = 600  # the patterns of notices take time that grows with the square
 _TELLING_IN_RUN = 2
 
 # What a line is: text, doubtful (upper case, numbers, one word), or telling.
@@ -107,7 +108,7 @@ _COUNTER = re.compile(rf"[(\[]?{_NUMBER}\s(?:{_COUNTED})[)\]]?(?:\s?[|·•]?\s?
 _USE_COOKIES = re.compile(
     r"(?:use[sd]?|using|set|accept|verwende[nt]|nutz(?:en|t)|setzen|nutzung von|verwendung von|utiliza(?:mos)?|usa(?:mos)?|uso de"
     r"|utilisons|utilise|utilisation d[e']s?|utilizza(?:no|mo|ndo)?|usiamo|l'uso dei|gebruik(?:en|t)?|gebruik van|utilização de)"
-    r"(?: \w+){0,3} cookies\b"
+    r"(?: \w++){0,3} cookies\b"
 )
 _OUR_SITE = re.compile(
     r"\b(?:(?:our|this|your) (?:web|site|experience|device|brows)|we use|wir|unsere[nr]?|diese[rn]? (?:web|seite)|nuestr[ao]s?"
@@ -115,8 +116,8 @@ _OUR_SITE = re.compile(
     r"|nostr[oiae]|usiamo|vostra|tua|wij|we|onze|deze (?:web)?site|uw|noss[oa]s?|nós|su[ae] (?:visita|experiência|navegação))\b"
 )
 _SCRIPT = re.compile(
-    r"(?:enable|requires?|turn on|activate|needs?|aktivier|aktiver|active[rz]|habilit|attiva|abilita|schakel|ative)\w*"
-    r"(?: \w+){0,4} javascript|javascript (?:\w+ ){1,3}(?:disabled|enabled|required|turned off|deaktiviert|erforderlich|désactivé"
+    r"(?:enable|requires?|turn on|activate|needs?|aktivier|aktiver|active[rz]|habilit|attiva|abilita|schakel|ative)\w*+"
+    r"(?: \w++){0,4} javascript|javascript (?:\w+ ){1,3}(?:disabled|enabled|required|turned off|deaktiviert|erforderlich|désactivé"
     r"|requis|desactivado|necesario|disabilitato|necessario|uitgeschakeld|vereist|desativado|necessário)"
 )
 
@@ -218,6 +219,8 @@ def _tells(line: str, core: str, words: list[str]) -> bool:
 
 
 def _is_notice(line: str) -> bool:
+    if len(line) > _MAX_NOTICE_CHARS:
+        return False
     low = line.lower()
     if "cookie" not in low and "javascript" not in low:
         return False

@@ -17,6 +17,7 @@ import numpy as np
 
 from pellucid.core.errors import DataError, MissingExtraError
 from pellucid.documents.cleaning.batch import TextBatch
+from pellucid.documents.cleaning.normal import normal_form
 from pellucid.recipe.cleaning import PerplexityStep
 
 __all__ = ["Perplexity", "normalise"]
@@ -93,7 +94,7 @@ def normalise(text: str) -> str:
     """Return the text as CCNet's models expect it, line by line; line ends stay."""
     text = text.lower()
     if not text.isascii():
-        text = _LATIN_MARKS.sub("", unicodedata.normalize("NFD", text))
+        text = _LATIN_MARKS.sub("", normal_form(text, "NFD"))
         if _OTHER_SCRIPTS.search(text):
             text = _marks().sub("", text)
         text = _TYPOGRAPHIC.sub(lambda match: match[0].translate(_PUNCTUATION), text)

@@ -49,8 +49,9 @@ _SPECIAL = tuple(
     for first in firsts.split()
 )  # fmt: skip
 
+# No group gives digits back (the second +): a long run of them could otherwise be cut into groups in thousands of ways.
 _PHONE = re.compile(
-    r"(?<![\w+./-])(?:\+|00(?=[1-9]\d?[ ./-]))[1-9]\d{0,3}(?:[ ./-]{0,2}\(?\d{1,5}\)?){2,7}(?!\w)"  # +49 (0) 30 1234-567
+    r"(?<![\w+./-])(?:\+|00(?=[1-9]\d?[ ./-]))[1-9]\d{0,3}(?:[ ./-]{0,2}\(?\d{1,5}+\)?){2,7}(?!\w)"  # +49 (0) 30 1234-567
     r"|(?<![\w+./-])(?:\([2-9]\d\d\) ?[2-9]\d\d[-.]\d{4}|[2-9]\d\d([-.])[2-9]\d\d\1\d{4})(?![\w-])"  # (202) 456-1111
     r"|(?<![\w+./-])(?P<named>\(?\d{2,5}\)?(?:[ ./-]{1,2}\d{2,6}){1,5})(?!\w)"
 )

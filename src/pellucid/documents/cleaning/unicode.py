@@ -15,12 +15,13 @@ from typing import Any, Literal
 
 from pellucid.core.errors import MissingExtraError
 from pellucid.documents.cleaning.batch import TextBatch
+from pellucid.documents.cleaning.normal import normal_form
 from pellucid.recipe.cleaning import UnicodeStep
 
 __all__ = ["apply", "repair"]
 
 _CONTROLS = bytes([*range(9), *range(11, 32), 127])
-_ESCAPE = re.compile(r"\x1b\[[0-9;:<=>?]*[ -/]*[@-~]|[^\n]\x08")  # colours of terminals; letters struck over as man prints bold
+_OUTSIDE, _AT_ESCAPE, _AT_PARAMETERS, _AT_INTERMEDIATES = range(4)
 _C0 = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 # What bytes 0x80 to 0xBF become when read as Windows-1252 or Latin-1, after what bytes 0xC2 to 0xF4 become.
@@ -76,15 +77,15 @@ def repair(text: str, config: UnicodeStep, edits: Counter[str]) -> str:
             text = _clear(text, config.mend_mojibake, edits)
         form: Literal["NFC", "NFKC"] = "NFKC" if config.form == "nfkc" else "NFC"
         if config.form != "none" and not unicodedata.is_normalized(form, text):
-            text = unicodedata.normalize(form, text)
+            text = normal_form(text, form)
             edits["unicode: normalised"] += 1
     raw = text.encode(errors="replace")
     if len(raw.translate(None, _CONTROLS)) != len(raw):
         if "\r" in text:
             edits["unicode: line ends"] += text.count("\r")
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        while (shorter := _replace(text, "control characters", _ESCAPE, "", edits)) != text:
-            text = shorter
+        if "\x08" in text or "\x1b[" in text:
+            text = "\n".join([_strike(line, edits) for line in text.split("\n")])
         text = _replace(text, "line ends", _LINE_ENDS, "\n", edits)
         text = _replace(text, "control characters", _C0, "", edits)
     return _trim(text, edits)
@@ -116,6 +117,42 @@ def _clear(text: str, mend: bool, edits: Counter[str]) -> str:
     if not _RIGHT_TO_LEFT.search(text):
         text = _replace(text, "invisible characters", _DIRECTIONS, "", edits)
     return text
+
+
+def _strike(line: str, edits: Counter[str]) -> str:
+    """Carry out a line's backspaces (man prints bold with them) and remove its control sequences (ECMA-48, 5.4: colours).
+
+    What a removal joins may be a sequence or a struck letter again; one pass with a stack finds these however deep they lie.
+    """
+    if "\x08" not in line and "\x1b[" not in line:
+        return line
+    kept: list[str] = []
+    places: list[int] = []  # of each character kept, in a control sequence
+    removed = 0
+    for char in line:
+        if char == "\x08" and kept and kept[-1] != "\x08":
+            kept.pop()
+            places.pop()
+            removed += 1
+            continue
+        before = places[-1] if places else _OUTSIDE
+        place = _OUTSIDE
+        if char == "\x1b":
+            place = _AT_ESCAPE
+        elif (before == _AT_ESCAPE and char == "[") or (before == _AT_PARAMETERS and "0" <= char <= "?"):
+            place = _AT_PARAMETERS
+        elif before >= _AT_PARAMETERS and " " <= char <= "/":
+            place = _AT_INTERMEDIATES
+        elif before >= _AT_PARAMETERS and "@" <= char <= "~":
+            while kept.pop() != "\x1b":
+                places.pop()
+            places.pop()
+            removed += 1
+            continue
+        kept.append(char)
+        places.append(place)
+    edits["unicode: control characters"] += removed
+    return "".join(kept)
 
 
 def _trim(text: str, edits: Counter[str]) -> str:

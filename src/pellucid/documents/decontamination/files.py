@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from pellucid.core.errors import DataError
 from pellucid.documents.decontamination.items import Item, make_item
 
-__all__ = ["find_benchmarks", "read_benchmarks", "read_items"]
+__all__ = ["find_benchmarks", "name_benchmarks", "read_benchmarks", "read_items"]
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet", ".txt")
 _MMLU = ("question", "choice0", "choice1", "choice2", "choice3", "answer")
@@ -24,8 +25,12 @@ _HELLASWAG_LINES = 6  # a context, the number of the right ending, four endings
 
 
 def find_benchmarks(patterns: Sequence[str], base: Path) -> list[Path]:
-    """Return the files that match the patterns, relative to `base`, sorted; raise `DataError` when a pattern matches none."""
-    files: set[Path] = set()
+    """Return the files that match the patterns, relative to `base`, in an order that does not depend on where `base` is.
+
+    Links keep their own names (the cache of the Hugging Face hub links names to digests); of several names of one file the first
+    with a format counts. Raises `DataError` when a pattern matches no file.
+    """
+    files: dict[Path, Path] = {}
     for pattern in patterns:
         anchor, relative = (Path(Path(pattern).anchor), str(Path(pattern).relative_to(Path(pattern).anchor)))
         found = [path for path in (anchor if Path(pattern).is_absolute() else base).glob(relative) if path.is_file()]
@@ -33,18 +38,45 @@ def find_benchmarks(patterns: Sequence[str], base: Path) -> list[Path]:
             raise DataError(
                 f"decontaminate.benchmarks: no file matches {pattern!r} in {base}; give a file or a glob such as bench/*.jsonl"
             )
-        files |= {path.resolve() for path in found}
-    return sorted(files)
+        for path in found:
+            known = files.setdefault(path.resolve(), path)
+            files[path.resolve()] = min(known, path, key=lambda one: (not _split_name(one)[1], _parts(one, base)))
+    return sorted(files.values(), key=lambda path: _parts(path, base))
+
+
+def name_benchmarks(files: Sequence[Path], base: Path) -> list[str]:
+    """Return for each file the shortest end of its path, without suffixes, that no other has; FOLDER/FILE at least, if it can be.
+
+    Paths are taken from `base` on, so that no name holds a folder above it. A file that an absolute pattern found elsewhere has
+    all of its path, of which the pattern says what no wildcard stands for. Files that differ in suffixes alone keep them.
+    """
+    full = [_parts(path, base) for path in files]
+    bare = [(*parts[:-1], _split_name(path)[0]) for path, parts in zip(files, full, strict=True)]
+    names = _shortest_ends(full, bare)
+    # Of a.json, a.jsonl and a.json.txt, two would be called a.json.
+    return names if len(set(names)) == len(names) else _shortest_ends(full, full)
+
+
+def _shortest_ends(full: list[tuple[str, ...]], bare: list[tuple[str, ...]]) -> list[str]:
+    files = Counter(bare)
+    ends = Counter(parts[-size:] for parts in files for size in range(1, len(parts) + 1))
+    names = []
+    for whole, parts in zip(full, bare, strict=True):
+        size = min(2, sum(part not in ("..", "/") for part in parts))
+        while size < len(parts) and ends[parts[-size:]] > 1:
+            size += 1
+        names.append(Path(*parts[-size:-1], parts[-1] if files[parts] == 1 else whole[-1]).as_posix())
+    return names
 
 
 def read_benchmarks(patterns: Sequence[str], base: Path, ngram_words: int = 13) -> list[Item]:
-    """Return the items of all files that match the patterns, by the order of the files' paths.
+    """Return the items of all files that match the patterns, in the order of `find_benchmarks`, named by `name_benchmarks`.
 
-    A benchmark is named by the end of its path, without suffix, that no other file shares (at least FOLDER/FILE). Raises
-    `DataError` as `find_benchmarks` and `read_items` do.
+    Raises `DataError` as `find_benchmarks` and `read_items` do.
     """
     files = find_benchmarks(patterns, base)
-    return [item for path, name in zip(files, _names(files), strict=True) for item in read_items(path, name, ngram_words)]
+    names = name_benchmarks(files, base)
+    return [item for path, name in zip(files, names, strict=True) for item in read_items(path, name, ngram_words)]
 
 
 def read_items(path: Path, benchmark: str, ngram_words: int = 13) -> list[Item]:
@@ -171,15 +203,6 @@ def _split_name(path: Path) -> tuple[str, str, str]:
     return plain.stem if kind else plain.name, kind, packed
 
 
-def _names(paths: list[Path]) -> list[str]:
-    """Return for each path its shortest end of two or more parts, without suffixes, that is no other's."""
-    bare = [(*path.parts[1:-1], _split_name(path)[0]) for path in paths]
-    names = []
-    for number, parts in enumerate(bare):
-        others = bare[:number] + bare[number + 1 :]
-        size = 2
-        while size < len(parts) and any(other[-size:] == parts[-size:] for other in others):
-            size += 1
-        clash = any(other[-size:] == parts[-size:] for other in others)
-        names.append("/".join((*parts[-size:-1], paths[number].name if clash else parts[-1])))
-    return names
+def _parts(path: Path, base: Path) -> tuple[str, ...]:
+    """Return the parts of the path from `base` on, as its pattern gave them, or all of them when it is elsewhere."""
+    return (path.relative_to(base) if path.is_relative_to(base) else path).parts
