@@ -106,7 +106,7 @@ def measure_rates(texts: list[str], rounds: int, peers: dict[str, tuple[str, int
         for _ in range(rounds):
             runs.setdefault("pellucid", []).append(our_run(texts))
             for name, (python, most) in peers.items():
-                command = [python, str(HERE / "near_dedup_peers.py"), name, file.name, str(most)]
+                command = [python, str(HERE / "peers" / "near_dedup_engines.py"), name, file.name, str(most)]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 runs.setdefault(name, []).append(json.loads(done.stdout.splitlines()[-1]))
     figures: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What datatrove says about a fixed sample of the pocket corpus, recorded by benchmarks/datatrove_verdicts.py."""
+"""What datatrove says about a fixed sample of the pocket corpus, recorded by benchmarks/peers/datatrove_verdicts.py."""
 
 import importlib.util
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 RECORD = Path(__file__).parent / "datatrove_verdicts.json"
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "datatrove_verdicts.py"
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "peers" / "datatrove_verdicts.py"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 POCKET = ROOT / "corpora" / "pocket"
 FIXTURE = ROOT / "tests" / "documents" / "cleaning" / "datatrove_verdicts.json"
 BASES = "debian-handbook"
@@ -174,7 +174,7 @@ def main() -> None:
     lines = [json.dumps(entry | found, ensure_ascii=False) for entry, found in zip(entries, answer["verdicts"], strict=True)]
     head = json.dumps(
         {
-            "command": "python benchmarks/datatrove_verdicts.py --datatrove-python PYTHON",
+            "command": "python benchmarks/peers/datatrove_verdicts.py --datatrove-python PYTHON",
             "versions": answer["versions"],
             "stop_words": STOP_WORDS,
         },
