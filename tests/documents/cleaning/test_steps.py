@@ -40,3 +40,9 @@ def test_steps_run_in_the_order_of_the_recipe(tmp_path: Path) -> None:
     for step in build_steps(configs, tmp_path):
         step(batch)
     assert batch.texts[0] == "caf\u00e9" and batch.reasons[0] == "gopher: too few words"
+
+
+def test_a_step_is_built_once_for_all_partitions_of_a_process(tmp_path: Path) -> None:
+    configs = TypeAdapter(tuple[StepConfig, ...]).validate_python(({"step": "unicode"}, {"step": "unicode", "form": "nfkc"}))
+    first, other = build_steps(configs, tmp_path)
+    assert build_steps(configs, tmp_path) == [first, other] and first is not other

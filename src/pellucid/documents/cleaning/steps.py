@@ -1,8 +1,10 @@
 """Sections of a recipe → cleaning steps that are ready to run: the one place that knows all of them."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from pellucid.documents.cleaning import boilerplate, c4, fineweb, gopher_quality, gopher_repetition, pii, unicode
 from pellucid.documents.cleaning.batch import TextBatch
@@ -25,16 +27,21 @@ __all__ = ["Step", "build_steps"]
 
 Step = Callable[[TextBatch], None]
 
+_STEP: TypeAdapter[StepConfig] = TypeAdapter(StepConfig)
+
 
 def build_steps(configs: Sequence[StepConfig], base: Path) -> list[Step]:
     """Return the steps in order, models loaded; `base` is the recipe's folder, which models' paths are relative to.
 
     Raises `MissingExtraError` for a package that is not installed and `DataError` for a model that cannot be read.
     """
-    return [_build(config, base) for config in configs]
+    return [_build(config.model_dump_json(), base) for config in configs]
 
 
-def _build(config: StepConfig, base: Path) -> Step:
+@lru_cache(maxsize=32)
+def _build(as_json: str, base: Path) -> Step:
+    """Build a step once per process, not once per partition: a language model can take gigabytes. Sections cannot be hashed."""
+    config = _STEP.validate_json(as_json)
     match config:
         case UnicodeStep():
             return partial(unicode.apply, config=config)
