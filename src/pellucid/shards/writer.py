@@ -5,7 +5,7 @@ any order, and each is whole exactly when its account is there. `join_parts` the
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pellucid.core.files import write_json
+from pellucid.core.groups import grouped
 from pellucid.recipe.data import ShardsConfig
 from pellucid.shards.coding import Coding, EncodeBatch, TextDocument
 from pellucid.shards.index import ShardIndex, choose_dtype
@@ -62,7 +63,7 @@ def write_part(documents: Iterable[TextDocument], coding: Coding, config: Shards
         tokens = stack.enter_context(TokenFiles(out, name, dtype, config.shard_tokens))
         starts = stack.enter_context(StartsFile(parts / f"{name}.npy"))
         metadata = stack.enter_context(MetadataFile(parts / f"{name}.parquet"))
-        for batch in _batches(documents):
+        for batch in grouped(documents, lambda document: len(document.text), _BATCH_CHARS, _BATCH_DOCUMENTS):
             ids, offsets, made = coding.encode(batch)
             joined, ends = _append_eos(ids, offsets, coding.eos_id, dtype)
             special_counts += np.bincount(joined, minlength=coding.vocab_tokens)[special]
@@ -74,20 +75,6 @@ def write_part(documents: Iterable[TextDocument], coding: Coding, config: Shards
     account = PartAccount(tuple(tokens.files), tokens.written, starts.entries, counts, metadata.text_bytes, forms)
     write_json(parts / f"{name}.json", asdict(account))
     return account
-
-
-def _batches(documents: Iterable[TextDocument]) -> Iterator[list[TextDocument]]:
-    """Group documents to about `_BATCH_CHARS` characters; a longer one is a batch of its own or ends one."""
-    batch: list[TextDocument] = []
-    chars = 0
-    for document in documents:
-        batch.append(document)
-        chars += len(document.text)
-        if chars >= _BATCH_CHARS or len(batch) >= _BATCH_DOCUMENTS:
-            yield batch
-            batch, chars = [], 0
-    if batch:
-        yield batch
 
 
 def _append_eos(ids: np.ndarray, offsets: np.ndarray, eos_id: int, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.core.files import fsync_directory, fsync_tree, write_json
+from pellucid.core.groups import grouped
 from pellucid.documents.cleaning.batch import TextBatch
 from pellucid.documents.cleaning.steps import build_steps
 from pellucid.documents.decontamination.find import apply as decontaminate
@@ -149,7 +150,7 @@ class _Cleaner:
             DroppedWriter(self.part.dropped if self.config.keep_dropped else None) as self.dropped,
             SetAside(self.part.corrupt) as self.corrupt,
         ):
-            for batch in _batches(self._read()):
+            for batch in grouped(self._read(), lambda document: len(document.text), _BATCH_CHARS, _BATCH_DOCUMENTS):
                 self._clean(batch)
         permutations = self.config.near_dedup.permutations if self.config.near_dedup else 0
         empty = {
@@ -242,17 +243,3 @@ class _Cleaner:
         self.columns["digests"].append(np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16))
         self.columns["ids"].append(np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16))
         self.columns["sizes"].append(np.array(sizes, dtype=np.int64))
-
-
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Group documents to about `_BATCH_CHARS` characters; a longer one is a batch of its own or ends one."""
-    batch: list[Document] = []
-    chars = 0
-    for document in documents:
-        batch.append(document)
-        chars += len(document.text)
-        if chars >= _BATCH_CHARS or len(batch) >= _BATCH_DOCUMENTS:
-            yield batch
-            batch, chars = [], 0
-    if batch:
-        yield batch
