@@ -196,7 +196,8 @@ def main() -> None:
             figures["MB/s of CPU"] = {"ours": corpus["bytes"] / ours_s / 1e6, "datatrove": corpus["bytes"] / theirs_s / 1e6}
             figures["plain, two cores"] = compare_with_polars(own, job, root, arguments)
     record = {
-        "command": "python benchmarks/data_engine.py " + " ".join(sys.argv[1:]),
+        "command": "python benchmarks/data_engine.py "
+        + " ".join("PYTHON" if word.endswith("/python") else word for word in sys.argv[1:]),
         "commit": code_version(),
         "environment": environment(),
         "figures": figures,

@@ -256,7 +256,8 @@ def main() -> None:
     for part in arguments.parts:
         figures[part] = measures[part]()
     record = {
-        "command": "python benchmarks/near_dedup.py " + " ".join(sys.argv[1:]),
+        "command": "python benchmarks/near_dedup.py "
+        + " ".join("PYTHON" if word.endswith("/python") else word for word in sys.argv[1:]),
         "commit": code_version(),
         "environment": environment(),
         "config": {**CONFIG.model_dump(), "least_equal": least_equal(CONFIG)},
