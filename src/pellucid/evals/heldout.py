@@ -1,8 +1,9 @@
 """Bits per byte of held-out documents: each scored on its own, in windows that overlap, every token exactly once.
 
 A document is read as a causal model met it in training, after the end of another: its first token is predicted from EOS. Training
-with attention confined to documents never shows that, so there the first token costs more than it need. A document longer than the window is read in windows whose ends lie `stride_tokens` apart; each scores only the tokens that no earlier window
-scored, so every token but those of the first window has at least `seq_tokens - stride_tokens` tokens before it.
+with attention confined to documents never shows that, so there the first token costs more than it need. A document longer than
+the window is read in windows whose ends lie `stride_tokens` apart; each scores only the tokens that no earlier window scored, so
+every token but those of the first window has at least `seq_tokens - stride_tokens` tokens before it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
