@@ -158,6 +158,7 @@ def called(command: list[str], job: dict[str, Any], cores: int) -> dict[str, Any
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers-python", type=Path, help="Python that has datatrove and Polars; without it only ours is measured")
+    parser.add_argument("--parts", nargs="+", choices=("whole", "plain"), default=["whole", "plain"], help="datatrove; Polars")
     parser.add_argument("--bytes", type=int, default=100_000_000)
     parser.add_argument("--rounds", type=int, default=3, help="of the comparison with Polars; datatrove runs once")
     parser.add_argument("--out", type=Path, default=HERE / "data_engine.json")
@@ -186,14 +187,16 @@ def main() -> None:
         }
         own = [sys.executable, __file__, "--ours"]
         figures: dict[str, Any] = {"corpus": corpus}
-        figures["whole, one core"] = called(own, {**job, "whole": True, "workers": 1, "work": str(root / "ours")}, 1)
-        if arguments.peers_python:
+        if "whole" in arguments.parts:
+            figures["whole, one core"] = called(own, {**job, "whole": True, "workers": 1, "work": str(root / "ours")}, 1)
+        if arguments.peers_python and "whole" in arguments.parts:
             peer = [str(arguments.peers_python), str(HERE / "peers" / "datatrove_engine.py")]
             tokenizer = str(root / "tokenizer" / "tokenizer.json")
             figures["datatrove, one core"] = called(peer, {**job, "tokenizer": tokenizer, "work": str(root / "theirs")}, 1)
             ours_s, theirs_s = (sum(figures[name]["cpu_s"].values()) for name in ("whole, one core", "datatrove, one core"))
             figures["datatrove over ours, CPU"] = theirs_s / ours_s
             figures["MB/s of CPU"] = {"ours": corpus["bytes"] / ours_s / 1e6, "datatrove": corpus["bytes"] / theirs_s / 1e6}
+        if arguments.peers_python and "plain" in arguments.parts:
             figures["plain, two cores"] = compare_with_polars(own, job, root, arguments)
     record = {
         "command": "python benchmarks/data_engine.py "
@@ -212,12 +215,17 @@ def compare_with_polars(own: list[str], job: dict[str, Any], root: Path, argumen
     rounds = []
     for number in range(arguments.rounds):
         work = root / f"plain-{number}"
-        ours = called(own, {**job, "whole": False, "workers": 2, "work": str(work / "ours")}, 2)
-        theirs = called(peer, {**job, "work": str(work / "polars")}, 2)
-        rounds.append({"ours": ours, "polars": theirs, "polars over ours, wall": theirs["wall_s"] / ours["wall_s"]})
+        one = {"ours": called(own, {**job, "whole": False, "workers": 2, "work": str(work / "ours")}, 2)}
+        for encoder in ("tiktoken", "quicktok"):
+            one[encoder] = called(peer, {**job, "encoder": encoder, "work": str(work / encoder)}, 2)
+        rounds.append(one)
         shutil.rmtree(work)
-    ratios = sorted(one["polars over ours, wall"] for one in rounds)
-    return {"rounds": rounds, "polars over ours, wall": {"median": ratios[len(ratios) // 2], "min": ratios[0], "max": ratios[-1]}}
+    figures: dict[str, Any] = {"rounds": rounds}
+    for encoder in ("tiktoken", "quicktok"):
+        ratios = sorted(one[encoder]["wall_s"] / one["ours"]["wall_s"] for one in rounds)
+        told = {"median": ratios[len(ratios) // 2], "min": ratios[0], "max": ratios[-1]}
+        figures[f"polars with {encoder} over ours, wall"] = told
+    return figures
 
 
 if __name__ == "__main__":
