@@ -1,6 +1,6 @@
 import pytest
 
-from pellucid.core.units import format_bytes, format_count, format_duration
+from pellucid.core.units import format_bytes, format_count, format_duration, utf8_bytes
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,8 @@ def test_sizes(number: float, text: str) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize("text", ["", "plain", "Größe", "日本語", "\U0001f680"])
+def test_the_bytes_of_a_text_are_those_of_its_encoding(text: str) -> None:
+    assert utf8_bytes(text) == len(text.encode())

@@ -12,7 +12,7 @@ from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.excerpt import one_line, visible
 from pellucid.core.files import read_json
 from pellucid.core.parquet import count_rows, read_rows
-from pellucid.core.units import format_bytes
+from pellucid.core.units import format_bytes, utf8_bytes
 from pellucid.documents.store import split_files
 
 __all__ = ["account_of", "documents_of", "print_account", "print_documents"]
@@ -45,7 +45,7 @@ def documents_of(run: Path, source: str, split: str, first: int, count: int) -> 
         raise UsageError(f"--first {first}: {source} has {total} documents {_SPLITS[split]}")
     numbers = range(first - 1, min(first - 1 + count, total))
     rows = [
-        {"number": number + 1, **row, "bytes": len(row["text"].encode())}
+        {"number": number + 1, **row, "bytes": utf8_bytes(row["text"])}
         for number, row in zip(numbers, read_rows(files, numbers), strict=True)
     ]
     return {"source": source, "split": split, "total": total, "documents": rows}

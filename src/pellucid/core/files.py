@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -22,6 +22,7 @@ __all__ = [
     "sha256_file",
     "write_bytes",
     "write_json",
+    "writing",
 ]
 
 
@@ -41,49 +42,52 @@ def disk_full_is_explained(path: Path) -> Iterator[None]:
 
 def fsync_directory(path: Path) -> None:
     """Make the names in a folder durable: a rename is only safe after its folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _fsync(path)
 
 
 def fsync_file(path: Path) -> None:
     """Flush a file and its name to the disk."""
+    _fsync(path)
+    fsync_directory(path.parent)
+
+
+def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    fsync_directory(path.parent)
 
 
 def fsync_tree(path: Path) -> None:
     """Flush every file under `path`, then every folder, deepest first."""
     for folder, _, names in os.walk(path, topdown=False):
         for name in names:
-            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)  # noqa: PTH118
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _fsync(Path(folder, name))
         fsync_directory(Path(folder))
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: a temporary neighbour, fsync, rename, fsync of the folder."""
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Give an open file that gets its name when the block ends well: a temporary neighbour, fsync, rename, fsync of the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     with disk_full_is_explained(path):
         try:
             with temporary.open("wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
         fsync_directory(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically, as `writing` does."""
+    with writing(path) as file:
+        file.write(data)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,6 +1,6 @@
 """Numbers with units as people write and read them."""
 
-__all__ = ["format_bytes", "format_count", "format_duration"]
+__all__ = ["format_bytes", "format_count", "format_duration", "utf8_bytes"]
 
 _COUNT = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _BYTES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
@@ -36,3 +36,8 @@ def format_duration(seconds: float) -> str:
         return f"{hours} h {minutes:02d} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours:02d} h"
+
+
+def utf8_bytes(text: str) -> int:
+    """Return the number of bytes of the text in UTF-8, without encoding it where it is ASCII."""
+    return len(text) if text.isascii() else len(text.encode())

@@ -15,7 +15,6 @@ __all__ = [
     "Document",
     "Dropped",
     "digest_text",
-    "utf8_bytes",
 ]
 
 UNKNOWN_LANGUAGE = "und"  # ISO 639-2: undetermined
@@ -65,11 +64,6 @@ class Dropped:
             said = getattr(self, name)
             if not said.isascii():
                 object.__setattr__(self, name, said.encode(errors="replace").decode())
-
-
-def utf8_bytes(text: str) -> int:
-    """Return the number of bytes of the text in UTF-8, without encoding it where it is ASCII."""
-    return len(text) if text.isascii() else len(text.encode())
 
 
 def digest_text(text: str) -> str:

@@ -1,6 +1,5 @@
 """All sources of a recipe → `documents/SOURCE/{train,heldout}/NNNNN.parquet` and the funnel."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import orjson
 
-from pellucid.core.files import read_json
+from pellucid.core.files import read_json, writing
 from pellucid.core.processes import available_cores, run_tasks
 from pellucid.core.progress import progress
 from pellucid.documents.decontamination.files import read_benchmarks
@@ -88,8 +87,7 @@ def prepare_documents(sources: Sequence[SourceConfig], base: Path, config: Docum
 
 def _list_hits(cleaned: Sequence[CleanTask], path: Path) -> None:
     """Write all partitions' hits as one JSON file, one partition in memory at a time."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
+    with writing(path) as file:
         file.write(b'{"hits": [')
         before = b"\n"
         for task in cleaned:
@@ -97,9 +95,6 @@ def _list_hits(cleaned: Sequence[CleanTask], path: Path) -> None:
                 file.write(before + orjson.dumps({"source": task.partition.source.name, **hit}))
                 before = b",\n"
         file.write(b"\n]}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _index_benchmarks(config: DecontaminateConfig, base: Path, folder: Path) -> Path:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pellucid.core.errors import DataError
 from pellucid.core.progress import progress
+from pellucid.core.units import utf8_bytes
 from pellucid.evals.records import DocumentScore, HeldoutDocument, total
 
 __all__ = ["EncodeBatch", "LanguageModel", "Window", "score_heldout", "summarise", "window_spans"]
@@ -107,7 +108,7 @@ def score_heldout(
             np.add.at(nats, [span.document for span in batch], nats_of_batch)
             bar.advance(scored)
     return [
-        DocumentScore(document.id, document.source, document.language, len(document.text.encode()), int(tokens), float(value))
+        DocumentScore(document.id, document.source, document.language, utf8_bytes(document.text), int(tokens), float(value))
         for document, tokens, value in zip(documents, np.diff(offsets), nats, strict=True)
     ]
 

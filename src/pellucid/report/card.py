@@ -8,7 +8,7 @@ from typing import Any
 from pellucid.core.excerpt import excerpt, visible
 from pellucid.core.files import write_bytes
 from pellucid.core.parquet import count_rows, count_values, read_rows
-from pellucid.core.units import format_bytes, format_count
+from pellucid.core.units import format_bytes, format_count, utf8_bytes
 from pellucid.recipe.data import SourceConfig
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.charts import histogram, share_bar, size_range
@@ -218,7 +218,7 @@ def _samples(paths: list[Path], is_code: bool) -> str:
     kind = ' class="code"' if is_code else ""
     shown = []
     for row in read_rows(paths, numbers):
-        size = len(row["text"].encode())
+        size = utf8_bytes(row["text"])
         told = f"{row['id']} · {row['language']} · {row['licence']} · {format_bytes(size)} · {row['origin']}"
         shown.append(
             f'<article><p>{escape(visible(told))}</p><pre{kind} lang="{escape(row["language"])}" dir="auto">'

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pellucid.core.units import utf8_bytes
 from pellucid.shards.coding import TextDocument
 from pellucid.shards.index import ShardFile
 
@@ -112,7 +113,7 @@ class MetadataFile:
     def write(self, documents: list[TextDocument]) -> None:
         """Add the documents' rows."""
         for document in documents:
-            size = len(document.text.encode())
+            size = utf8_bytes(document.text)
             self.text_bytes += size
             self._rows.append({**{name: getattr(document, name) for name in _NAMES}, "text_bytes": size})
             if len(self._rows) == _GROUP_ROWS:

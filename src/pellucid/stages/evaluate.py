@@ -12,6 +12,7 @@ from pellucid.checkpoint.models import load_model
 from pellucid.core.artifacts import Build, Key, fingerprint
 from pellucid.core.errors import DataError
 from pellucid.core.files import write_bytes, write_json
+from pellucid.core.units import utf8_bytes
 from pellucid.documents.store import iter_split
 from pellucid.evals.compression import Compressed, compress_groups
 from pellucid.evals.heldout import LanguageModel, Window, score_heldout, summarise
@@ -118,7 +119,7 @@ def heldout_documents(recipe: Recipe, folder: Path) -> list[HeldoutDocument]:
     for source in recipe.sources:
         size = 0
         for document in iter_split(folder, source.name, "heldout"):
-            document_bytes = len(document.text.encode())
+            document_bytes = utf8_bytes(document.text)
             if limit is not None and size + document_bytes > limit:
                 continue
             size += document_bytes

@@ -6,7 +6,7 @@ from pathlib import Path
 from pellucid.core.artifacts import Build, Key, fingerprint
 from pellucid.core.errors import UsageError
 from pellucid.core.progress import progress
-from pellucid.core.units import format_bytes
+from pellucid.core.units import format_bytes, utf8_bytes
 from pellucid.documents.store import iter_split, split_files
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.vocabulary import TOKENIZER_FILES
@@ -61,7 +61,7 @@ def _build(context: Context, build: Build) -> str:
         taken = list(_training_texts(context.recipe, context.folder("documents")))
         with progress("tokenizer: learning merges", None, "merges"):
             tokenizer = train_bpe(taken, config.vocab_tokens)
-        used_bytes = sum(len(text.encode()) for text in taken)
+        used_bytes = sum(utf8_bytes(text) for text in taken)
         build.summary["train_bytes"] = used_bytes
         remark = f"learnt from {format_bytes(used_bytes)}"
     tokenizer.save(build.path)
@@ -90,7 +90,7 @@ def _training_texts(recipe: Recipe, documents: Path) -> Iterator[str]:
         for document in iter_split(documents, name, "train", ("text",)):
             # Of a document that is too long its beginning is taken, so that a source of one long document counts as well.
             text = document.text.encode()[:share].decode(errors="ignore")
-            size = len(text.encode())
+            size = utf8_bytes(text)
             share -= size
             left -= size
             if text:

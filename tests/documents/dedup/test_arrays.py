@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pellucid.core.errors import ArtifactError
+from pellucid.core.files import writing
 from pellucid.documents.dedup import arrays
-from pellucid.documents.dedup.arrays import Rows, array_shape, iter_pairs, save_array, scratch_array, whole_array, writing
+from pellucid.documents.dedup.arrays import Rows, array_shape, iter_pairs, save_array, scratch_array, whole_array
 
 Save = Callable[..., list[Path]]
 

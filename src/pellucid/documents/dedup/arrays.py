@@ -4,34 +4,17 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.core.errors import ArtifactError
-from pellucid.core.files import disk_full_is_explained, fsync_directory
+from pellucid.core.files import disk_full_is_explained, fsync_directory, writing
 
-__all__ = ["Rows", "array_shape", "iter_pairs", "save_array", "scratch_array", "whole_array", "writing"]
+__all__ = ["Rows", "array_shape", "iter_pairs", "save_array", "scratch_array", "whole_array"]
 
 _WINDOW_BYTES = 16 << 20
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """Give an open file that gets its name when the block ends well, after all of it is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with disk_full_is_explained(path):
-        try:
-            with part.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        fsync_directory(path.parent)
 
 
 @contextmanager

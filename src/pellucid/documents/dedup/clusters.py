@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from pellucid.core.errors import ArtifactError
+from pellucid.core.files import writing
 from pellucid.core.hashing import GOLDEN, mix
-from pellucid.documents.dedup.arrays import Rows, iter_pairs, whole_array, writing
+from pellucid.documents.dedup.arrays import Rows, iter_pairs, whole_array
 from pellucid.documents.dedup.buckets import BucketTask, PartTask, Plan, Run, clear, follow, here, open_plan, sort_keys
 from pellucid.documents.dedup.forest import flatten, join
 from pellucid.documents.dedup.minhash import has_words, least_equal

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.core.errors import ArtifactError
-from pellucid.documents.dedup.arrays import Rows, iter_pairs, save_array, whole_array, writing
+from pellucid.core.files import writing
+from pellucid.documents.dedup.arrays import Rows, iter_pairs, save_array, whole_array
 from pellucid.documents.dedup.buckets import BucketTask, PartTask, Plan, Run, bucket_rows, clear, follow, here, open_plan
 
 __all__ = ["find_repeats"]

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from pellucid.core.files import fsync_directory, fsync_tree, write_json
 from pellucid.core.groups import grouped
+from pellucid.core.units import utf8_bytes
 from pellucid.documents.cleaning.batch import TextBatch
 from pellucid.documents.cleaning.steps import build_steps
 from pellucid.documents.decontamination.find import apply as decontaminate
 from pellucid.documents.decontamination.index import load_index
 from pellucid.documents.dedup.minhash import signatures
-from pellucid.documents.document import UNKNOWN_LANGUAGE, Document, Dropped, digest_text, utf8_bytes
+from pellucid.documents.document import UNKNOWN_LANGUAGE, Document, Dropped, digest_text
 from pellucid.documents.funnel import SourceFunnel
 from pellucid.documents.pipeline.dropped import DroppedWriter
 from pellucid.documents.pipeline.partition import Partition

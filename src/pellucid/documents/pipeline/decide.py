@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.core.hashing import mix
 from pellucid.core.seeds import derive_seed
+from pellucid.documents.dedup.arrays import array_shape
 from pellucid.documents.dedup.buckets import Run
 from pellucid.documents.dedup.choose import choose
 from pellucid.documents.dedup.clusters import find_clusters
@@ -68,15 +69,16 @@ def decide(partitions: Sequence[Partition], config: DocumentsConfig, work: Path,
     if left_out is not None:
         within, near_within = exact, near
         exact, near = search.duplicates("selected", left_out)
-    digests = _Digests(files)
+    digests = _Column([one.digests for one in files])
+    stays = None if left_out is None else _Column(left_out)
     for partition in partitions:
         number = partition.number
         reason_N, instead_N = _reasons(number, files, exact, near)
-        if left_out is not None:
+        if left_out is not None and stays is not None:
             out_N = np.load(left_out[number]) >= 0
             earlier_N, copy_N = _reasons(number, files, within, near_within)
             # A copy of what stays is a duplicate; a copy of what is left out, or that itself, was not selected.
-            known_N = out_N & (copy_N >= 0) & ~search.is_left_out(left_out, copy_N)
+            known_N = out_N & (copy_N >= 0) & (stays.of(copy_N) < 0)
             reason_N = np.where(out_N, np.where(known_N, earlier_N, _NOT_SELECTED), reason_N).astype(np.uint8)
             instead_N = np.where(out_N, np.where(known_N, copy_N, -1), instead_N)
         path = Decisions.path(work, partition)
@@ -119,17 +121,6 @@ class _Search:
             near = choose(found, self.sizes, self.config.keep_copy, _made(folder / name), gone=gone).files
         return exact, near
 
-    def is_left_out(self, left_out: Paths, row_N: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which of these documents (by their number over all partitions, -1 for none) a subset leaves out."""
-        counts = [len(np.load(one.sizes, mmap_mode="r")) for one in self.files]
-        starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)))
-        out_N = np.zeros(len(row_N), dtype=bool)
-        partition_N = np.where(row_N >= 0, np.searchsorted(starts, row_N, side="right") - 1, -1)
-        for partition in np.unique(partition_N[partition_N >= 0]).tolist():
-            mask_N = partition_N == partition
-            out_N[mask_N] = np.load(left_out[partition], mmap_mode="r")[row_N[mask_N] - starts[partition]] >= 0
-        return out_N
-
 
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,7 +131,7 @@ def _reasons(
     number: int, files: Sequence[CleanedFiles], exact: Paths | None, near: Paths | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return a partition's reasons (N) and the documents kept instead (N, -1 for none)."""
-    size = len(np.load(files[number].sizes, mmap_mode="r"))
+    size = array_shape(files[number].sizes)[0]
     reason_N, instead_N = np.zeros(size, dtype=np.uint8), np.full(size, -1, dtype=np.int64)
     for code, rows in ((_NEAR, near), (_EXACT, exact)):
         if rows is not None:
@@ -202,18 +193,19 @@ def _select(
     return np.split(selected_M, np.cumsum([len(one) for one in duplicates])[:-1])
 
 
-class _Digests:
-    """Digests of documents by their number over all partitions, from memory-mapped files."""
+class _Column:
+    """What each document has, by its number over all partitions, from memory-mapped files of a row per document."""
 
-    def __init__(self, files: Sequence[CleanedFiles]) -> None:
-        counts = [len(np.load(one.digests, mmap_mode="r")) for one in files]
+    def __init__(self, files: Sequence[Path]) -> None:
+        counts = [array_shape(file)[0] for file in files]
         self._starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)))
         # Copies of a partition's documents can be anywhere, so files are opened again and again.
-        self._open = lru_cache(maxsize=256)(lambda number: np.load(files[number].digests, mmap_mode="r"))
+        self._open = lru_cache(maxsize=256)(lambda number: np.load(files[number], mmap_mode="r"))
+        self._like = np.load(files[0], mmap_mode="r")[:0] if files else np.zeros(0)
 
-    def of(self, row_N: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the digests (N, 16) of these documents, zeros where the number is -1."""
-        out = np.zeros((len(row_N), 16), dtype=np.uint8)
+    def of(self, row_N: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the rows of these documents, zeros where the number is -1."""
+        out = np.zeros((len(row_N), *self._like.shape[1:]), dtype=self._like.dtype)
         partition_N = np.where(row_N >= 0, np.searchsorted(self._starts, row_N, side="right") - 1, -1)
         for partition in np.unique(partition_N[partition_N >= 0]).tolist():
             mask_N = partition_N == partition

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pellucid.core.files import fsync_file, write_json
 from pellucid.core.seeds import heldout
-from pellucid.documents.document import Dropped, utf8_bytes
+from pellucid.core.units import utf8_bytes
+from pellucid.documents.document import Dropped
 from pellucid.documents.funnel import SourceFunnel
 from pellucid.documents.pipeline.clean import CleanedFiles
 from pellucid.documents.pipeline.decide import REASONS, Decisions
