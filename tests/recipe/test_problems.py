@@ -40,7 +40,7 @@ Problems = Callable[..., list[Problem]]
         ("documents=3", "documents", "got 3; must be a section", ""),
         ("name=a b", "name", "got 'a b'; may hold only letters, digits", ""),
         ("train.0.name=Pre", "train[0].name", "got 'Pre'; may hold only a-z", ""),
-        ("sources=[]", "sources", "must hold at least 1", "Where text comes from"),
+        ("train=[]", "train", "must hold at least 1", "Training stages in order"),
     ],
 )
 def test_a_wrong_value_is_told_with_field_value_limit_and_fix(

@@ -1,6 +1,7 @@
 """What training is handed: ids and targets, and where documents begin when attention is confined to them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,11 @@ class Batch:
     `positions_BT` (int64, from 0 again after each end of document) is there only when attention is confined to documents,
     `documents_BT` (int32, counted from 0 within the sequence) then and when languages decide who sees whom, `languages_BT` (int32,
     equal for the same language) only in the latter case.
+
+    A sequence of preference pairs is two rows, chosen then rejected: `ids_BT` and what goes with it have twice as many rows as
+    `source_B` and `sequence_B` have entries. `values` are further figures of each sequence, (B, ...), for the objective.
+    `units_B` is what each sequence adds to the number that the step's loss is divided by: its targets where it is None.
+    `padding` counts positions of `ids_BT` that are no tokens.
     """
 
     ids_BT: NDArray[np.int64]
@@ -59,11 +65,19 @@ class Batch:
     positions_BT: NDArray[np.int64] | None = None
     documents_BT: NDArray[np.int32] | None = None
     languages_BT: NDArray[np.int32] | None = None
+    values: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    units_B: NDArray[np.float64] | None = None
+    padding: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of one sequence: 2 for preference pairs, otherwise 1."""
+        return len(self.ids_BT) // max(1, len(self.sequence_B))
 
     @property
     def parts(self) -> int:
         """Parts of a sequence that may each be of another source; 1 unless attention is cross-lingual."""
-        return len(self.source_B) // max(1, len(self.ids_BT))
+        return len(self.source_B) // max(1, len(self.sequence_B))
 
     @property
     def first_sequence(self) -> int:

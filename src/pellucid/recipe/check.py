@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from pellucid.recipe.check_conversations import conversation_places, stage_examples, text_sources
 from pellucid.recipe.check_documents import document_sizes, source_folders, source_selection
 from pellucid.recipe.check_launch import check_launch
 from pellucid.recipe.check_mixture import source_amount, stage_packing, stage_weights
@@ -18,7 +19,18 @@ from pellucid.recipe.vocabulary import TOKENIZER_FILES
 __all__ = ["RESERVED_STAGE_NAMES", "check"]
 
 # Folders of a run that are not training stages.
-RESERVED_STAGE_NAMES = ("plan", "documents", "tokenizer", "shards", "averages", "scores", "exports", "report", "launch")
+RESERVED_STAGE_NAMES = (
+    "plan",
+    "documents",
+    "conversations",
+    "tokenizer",
+    "shards",
+    "averages",
+    "scores",
+    "exports",
+    "report",
+    "launch",
+)
 
 T = TypeVar("T")
 Rule = Callable[[Recipe], Iterator[Finding]]
@@ -291,6 +303,8 @@ def stage_parallel(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterato
 
 
 RULES: tuple[Rule, ...] = (
+    text_sources,
+    conversation_places,
     model_heads,
     model_kv_heads,
     model_norm,
@@ -315,5 +329,6 @@ STAGE_RULES: tuple[StageRule, ...] = (
     stage_start,
     stage_weights,
     stage_packing,
+    stage_examples,
     stage_parallel,
 )

@@ -25,7 +25,7 @@ def stage_weights(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator
     for name in (stage.weights or {}).keys() & (stage.epochs or {}).keys():
         yield Finding((*loc, "epochs", name), "the stage gives this source a weight as well", "keep one of the two")
     read = [*recipe.weights_of(stage).values(), *recipe.spread_epochs(stage).values(), *(stage.epochs or {}).values()]
-    if not any(value > 0 for value in read):
+    if stage.learns_from_text and recipe.sources and not any(value > 0 for value in read):
         yield Finding((*loc, "weights"), "every source has weight 0, so there is nothing to train on", "give a source a weight")
 
 

@@ -6,8 +6,9 @@ from typing import Any
 from pellucid.recipe.data import ARCADE100K_TOKENS, TokenizerConfig
 from pellucid.recipe.launch import LaunchConfig
 from pellucid.recipe.merge import suggest
-from pellucid.recipe.problems import Finding, show_value
+from pellucid.recipe.problems import Finding, Loc, show_value
 from pellucid.recipe.read import preset_names, read_preset
+from pellucid.recipe.training import ON_PAIRS
 from pellucid.recipe.tree import Leaf, Node
 from pellucid.recipe.vocabulary import TOKENIZER_FILES, count_tokens, vocabulary_file
 
@@ -29,6 +30,7 @@ def fill_in(tree: dict[str, Node], path: Path) -> list[Finding]:
         tree["name"] = _derived(path.stem, "the file's name")
     findings = _fill_preset(tree)
     findings += _fill_vocabulary(tree, path.parent)
+    findings += _fill_stages(tree)
     _fill_window(tree)
     _fill_devices(tree)
     return findings
@@ -96,6 +98,64 @@ def _count_vocabulary(tokenizer: dict[str, Node], kind: str, base: Path) -> list
     elif isinstance(given, int) and given != tokens:
         return [Finding(("tokenizer", "vocab_tokens"), f"got {given}; {named} has {tokens}", "leave it out to have it counted")]
     return []
+
+
+def _fill_stages(tree: dict[str, Node]) -> list[Finding]:
+    """Stages that read examples: how these become sequences, and how long that takes as far as it is known beforehand.
+
+    `batch_seqs` is another way to write `batch_tokens`, and `warmup_frac` is worked out wherever a stage's length is known.
+    """
+    stages, findings = tree.get("train"), []
+    for index, stage in enumerate(stages if isinstance(stages, list) else []):
+        if not isinstance(stage, dict):
+            continue
+        findings += _fill_batch(stage, ("train", index))
+        objective = _value(stage, "objective") or "next_token"
+        if objective == "next_token":
+            continue
+        stage.setdefault("packing", _derived("best_fit" if objective == "sft" else "none", "objective"))
+        stage.setdefault("attention", _derived("document", "objective"))
+        batch, epochs = _value(stage, "batch_tokens"), _value(stage, "length_epochs")
+        if "length_tokens" in stage:
+            findings.append(Finding(("train", index, "length_tokens"), "examples are read to the last one", "write length_epochs"))
+        elif isinstance(batch, int):
+            tokens = _example_tokens(tree, stage, objective)
+            length = batch if tokens is None or not isinstance(epochs, int | float) else max(batch, round(tokens * epochs))
+            place = "conversations' available_tokens · length_epochs" if tokens else "one batch; the examples will tell"
+            stage["length_tokens"] = _derived(length, place)
+    return findings
+
+
+def _fill_batch(stage: dict[str, Node], loc: Loc) -> list[Finding]:
+    seqs, tokens = _value(stage, "batch_seqs"), _value(stage, "seq_tokens")
+    if "batch_seqs" not in stage:
+        return []
+    del stage["batch_seqs"]
+    if "batch_tokens" in stage:
+        return [Finding((*loc, "batch_seqs"), "the stage has batch_tokens as well", "keep one of the two")]
+    if not isinstance(seqs, int) or seqs < 1:
+        stage["batch_tokens"] = _derived(tokens, "batch_seqs")  # one finding is enough
+        return [Finding((*loc, "batch_seqs"), f"got {show_value(seqs)}; must be a whole number of 1 or more")]
+    if isinstance(tokens, int):
+        stage["batch_tokens"] = _derived(seqs * tokens, "batch_seqs · seq_tokens")
+    return []
+
+
+def _example_tokens(tree: dict[str, Node], stage: dict[str, Node], objective: str) -> int | None:
+    """Return what the sources that the stage may read hold by the recipe's own account; None where it does not say."""
+    sources, named = tree.get("conversations"), stage.get("conversations")
+    names = [leaf.value for leaf in named if isinstance(leaf, Leaf)] if isinstance(named, list) else None
+    total = 0
+    for source in sources if isinstance(sources, list) else []:
+        shape = _value(source, "shape") or "auto"
+        fits = shape == "auto" or (shape == "pairs") == (objective in ON_PAIRS)
+        if objective == "self_knowledge" or not (fits if names is None else _value(source, "name") in names):
+            continue
+        tokens = _value(source, "available_tokens")
+        if not isinstance(tokens, int):
+            return None
+        total += tokens
+    return total or None
 
 
 def _fill_window(tree: dict[str, Node]) -> None:

@@ -10,7 +10,7 @@ from pellucid.recipe.tree import Leaf, Node, Origin, Stamp, TreeError, parse_yam
 __all__ = ["NAMED_LISTS", "apply_override", "merge", "suggest"]
 
 # Lists whose items carry a `name`, with the word for one of them.
-NAMED_LISTS = {"sources": "source", "train": "stage"}
+NAMED_LISTS = {"sources": "source", "conversations": "source of conversations", "train": "stage"}
 
 
 def suggest(word: str, known: Sequence[str]) -> str | None:

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from pellucid.recipe.after import EvaluateConfig, ExportConfig, PlanConfig
+from pellucid.recipe.conversations import ChatConfig, ConversationConfig
 from pellucid.recipe.data import ShardsConfig, SourceConfig, TokenizerConfig
 from pellucid.recipe.documents import DocumentsConfig
 from pellucid.recipe.launch import LaunchConfig
@@ -20,7 +21,9 @@ class Recipe(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run's folder.")
     description: str = Field("", description="What the run is for, in a line.")
     seed: int = Field(1, ge=0, lt=2**32, description="Everything random derives from it.")
-    sources: tuple[SourceConfig, ...] = Field(min_length=1, description="Where text comes from: one row each of the data table.")
+    sources: tuple[SourceConfig, ...] = Field((), description="Where text comes from: one row each of the data table.")
+    conversations: tuple[ConversationConfig, ...] = Field((), description="Where conversations and preference pairs come from.")
+    chat: ChatConfig = Field(ChatConfig(), description="How conversations are written as tokens.")
     mixture: MixtureConfig = Field(MixtureConfig(), description="From the sources' sizes to their weights.")
     documents: DocumentsConfig = Field(DocumentsConfig(), description="From raw records to documents.")
     tokenizer: TokenizerConfig = Field(TokenizerConfig(), description="The vocabulary.")
@@ -31,6 +34,19 @@ class Recipe(Section):
     export: ExportConfig = Field(ExportConfig(), description="What is written for other runtimes.")
     plan: PlanConfig = Field(PlanConfig(), description="Where the run is meant to happen, and what that costs.")
     launch: LaunchConfig | None = Field(None, description="How training is started on several devices, for `pellucid launch`.")
+
+    @property
+    def text_stages(self) -> tuple[TrainStageConfig, ...]:
+        """The training stages that read token shards."""
+        return tuple(stage for stage in self.train if stage.learns_from_text)
+
+    def conversations_of(self, stage: TrainStageConfig) -> tuple[ConversationConfig, ...]:
+        """Return the sources of conversations that a stage reads: those it names, else all that may fit its objective."""
+        if stage.objective in ("next_token", "self_knowledge"):
+            return ()
+        if stage.conversations is not None:
+            return tuple(source for source in self.conversations if source.name in stage.conversations)
+        return tuple(source for source in self.conversations if source.holds_pairs in (None, stage.learns_from_pairs))
 
     def weights_of(self, stage: TrainStageConfig) -> dict[str, float]:
         """Return the weight of every source that has one in a stage: the stage's own where it gives one, else the source's.

@@ -35,7 +35,7 @@ def json_schema() -> dict[str, Any]:
         item = field["items"]
         by_name = {"anyOf": [item, {"type": "null"}]}
         field["anyOf"] = [
-            {"type": "array", "items": {**item, "required": ["name"]}, "minItems": field.pop("minItems")},
+            {"type": "array", "items": {**item, "required": ["name"]}, "minItems": field.pop("minItems", 0)},
             {
                 "type": "object",
                 "additionalProperties": by_name,

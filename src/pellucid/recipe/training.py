@@ -1,12 +1,15 @@
 """Sections of one training stage: optimizer, schedule, checkpoints, and the stage itself."""
 
+import math
 from typing import Literal
 
 from pydantic import Field
 
 from pellucid.recipe.section import Section
+from pellucid.recipe.tuning import AdapterConfig, HeldoutConfig, PreferenceConfig, SelfKnowledgeConfig
 
 __all__ = [
+    "ON_PAIRS",
     "CheckpointConfig",
     "OptimizerConfig",
     "ParallelConfig",
@@ -15,6 +18,11 @@ __all__ = [
     "SpikesConfig",
     "TrainStageConfig",
 ]
+
+Objective = Literal["next_token", "sft", "dpo", "ipo", "orpo", "self_knowledge"]
+
+ON_PAIRS = frozenset({"dpo", "ipo", "orpo"})
+"""Objectives that learn from preference pairs."""
 
 
 class OptimizerConfig(Section):
@@ -43,6 +51,7 @@ class ScheduleConfig(Section):
     peak_lr: float = Field(gt=0, description="M of Eq. 1: the rate at the end of warm-up.")
     min_lr: float = Field(0.0, ge=0, description="m of Eq. 1: where a full cosine would end.")
     warmup_steps: int = Field(0, ge=0, description="First steps, linearly up to peak_lr.")
+    warmup_frac: float | None = Field(None, ge=0, lt=1, description="The same as a share of the stage's steps, rounded up.")
     cooldown_steps: int = Field(0, ge=0, description="Last steps, linearly to zero.")
     period_steps: int | None = Field(None, ge=1, description="N of Eq. 1; the stage's own length when not given.")
     rsqrt_flat_steps: int = Field(1000, ge=1, description="k of 1/sqrt(max(i, k)).")
@@ -99,9 +108,18 @@ class TrainStageConfig(Section):
         description="First weights, instead of the stage before: a Hugging Face folder, a GGUF file, a run or a checkpoint, "
         "relative to the recipe.",
     )
-    objective: Literal["next_token"] = Field("next_token", description="What the stage learns.")
+    objective: Objective = Field(
+        "next_token",
+        description="What the stage learns: text, the answers of conversations (sft), which of two answers is better (dpo, ipo, "
+        "orpo), or what the model is (self_knowledge).",
+    )
     length_tokens: int = Field(ge=1, description="Tokens to train on; rounded up to whole steps.")
-    batch_tokens: int = Field(ge=1, description="Tokens of one optimizer step, over all ranks and micro-steps.")
+    length_epochs: float | None = Field(
+        None, gt=0, description="Instead of length_tokens: how often each conversation or pair is read, to the last one."
+    )
+    batch_tokens: int = Field(
+        ge=1, description="Tokens of one optimizer step, over all ranks and micro-steps; or give batch_seqs, its sequences."
+    )
     seq_tokens: int = Field(ge=2, description="Tokens of one training sequence; at most model.context_tokens.")
     micro_seqs: int = Field(ge=1, description="Sequences of one forward pass on one device.")
     attention: Literal["causal", "document", "cross_lingual"] = Field(
@@ -112,10 +130,13 @@ class TrainStageConfig(Section):
     lingual_parts: int = Field(
         2, ge=2, description="cross_lingual only: a sequence is made of so many windows of seq_tokens / lingual_parts tokens."
     )
-    packing: Literal["windows", "best_fit"] = Field(
+    packing: Literal["windows", "best_fit", "none"] = Field(
         "windows",
-        description="'windows': documents in a row, cut every seq_tokens. 'best_fit': whole documents, put together so that they "
-        "fit, and padding where none does (arXiv 2404.10830).",
+        description="'windows': documents in a row, cut every seq_tokens. 'best_fit': whole documents or conversations, put "
+        "together so that they fit, and padding where none does (arXiv 2404.10830). 'none': each conversation or pair by itself.",
+    )
+    conversations: tuple[str, ...] | None = Field(
+        None, description="Names of the conversations that the stage learns from; all that fit its objective when not given."
     )
     z_loss: float = Field(0.0, ge=0, description="Weight of the mean squared log of the softmax normaliser.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU, fp32 on a CPU.")
@@ -142,6 +163,28 @@ class TrainStageConfig(Section):
     schedule: ScheduleConfig = Field(description="Learning rate by step.")
     checkpoint: CheckpointConfig = Field(CheckpointConfig(), description="When training state is saved.")
     samples: SamplesConfig = Field(SamplesConfig(), description="Text generated on the way.")
+    heldout: HeldoutConfig = Field(HeldoutConfig(), description="Held-out conversations or pairs, scored on the way.")
+    adapter: AdapterConfig | None = Field(None, description="Train low-rank adapters instead of the weights themselves.")
+    preference: PreferenceConfig = Field(PreferenceConfig(), description="dpo, ipo and orpo: how pairs become a loss.")
+    self_knowledge: SelfKnowledgeConfig | None = Field(None, description="self_knowledge only: how its data are made.")
+
+    @property
+    def learns_from_text(self) -> bool:
+        """Whether the stage reads token shards; the others read conversations, pairs, or what they generate themselves."""
+        return self.objective == "next_token"
+
+    @property
+    def learns_from_pairs(self) -> bool:
+        """Whether one example is two sequences."""
+        return self.objective in ON_PAIRS
+
+    def lasting(self, steps: int) -> "TrainStageConfig":
+        """Return the stage with this many steps, its warm-up worked out."""
+        length = {"length_tokens": steps * self.batch_tokens}
+        if self.schedule.warmup_frac is None:
+            return self.model_copy(update=length)
+        schedule = self.schedule.model_copy(update={"warmup_steps": math.ceil(self.schedule.warmup_frac * steps)})
+        return self.model_copy(update={**length, "schedule": schedule})
 
     @property
     def total_steps(self) -> int:

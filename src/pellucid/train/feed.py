@@ -1,6 +1,7 @@
 """From a numpy batch to micro-batches on the device, and what an objective gives back for one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -24,13 +25,20 @@ class MicroBatch(NamedTuple):
     documents: Documents | None
     parts: int = 1
     """Parts of each sequence whose losses are told apart, since each may be of another source."""
+    values: Mapping[str, Tensor] = MappingProxyType({})
+    """Further figures of each sequence, (B, ...); see `Batch.values`. Of pairs, tokens have two rows for each."""
 
 
 class ObjectiveLoss(NamedTuple):
-    """What an objective returns: the sum to differentiate, and the detached loss of each sequence or part of one, in nats."""
+    """What an objective returns: the sum to differentiate, and the detached loss of each sequence or part of one.
+
+    That loss is in nats of its targets, or whatever `Batch.units_B` counts. `figures` are further detached numbers of each
+    sequence, (B,), the same names each time; the record of a step has their means.
+    """
 
     loss_sum: Tensor
     nats_B: Tensor
+    figures: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Objective(Protocol):

@@ -1,0 +1,96 @@
+"""Rules about conversations and the stages that learn from them."""
+
+from collections.abc import Iterator
+
+from pellucid.recipe.merge import suggest
+from pellucid.recipe.problems import Finding, Loc
+from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.training import TrainStageConfig
+
+__all__ = ["conversation_places", "stage_examples", "text_sources"]
+
+
+def text_sources(recipe: Recipe) -> Iterator[Finding]:
+    """Whoever learns from text, or learns a vocabulary from it, needs some."""
+    if recipe.sources:
+        return
+    for stage in recipe.train:
+        if stage.learns_from_text:
+            yield Finding(("sources",), f"got none; stage {stage.name!r} learns from text", "give a source of text")
+            break
+    if recipe.tokenizer.kind == "bpe":
+        yield Finding(("sources",), "got none; a vocabulary of kind bpe is learnt from text", "import one: tokenizer.kind")
+
+
+def conversation_places(recipe: Recipe) -> Iterator[Finding]:
+    """A source of conversations is files or a data set on the hub, under a name of its own."""
+    first: dict[str, int] = {}
+    for index, source in enumerate(recipe.conversations):
+        loc: Loc = ("conversations", index)
+        if (source.path is None) == (source.hub is None):
+            count = "neither path nor hub" if source.path is None else "both path and hub"
+            yield Finding(loc, f"has {count}; must have exactly one", "path: FILE-OR-GLOB, or hub: owner/name")
+        if source.name.casefold() in first:
+            taken = first[source.name.casefold()]
+            yield Finding((*loc, "name"), f"got {source.name!r}; conversations[{taken}] has that name already")
+        first.setdefault(source.name.casefold(), index)
+        if source.min_chosen_score is not None and source.holds_pairs is False:
+            yield Finding((*loc, "min_chosen_score"), f"got {source.min_chosen_score:g}; only pairs have scores", "shape: pairs")
+
+
+def stage_examples(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    """A stage reads text for a number of tokens, or examples for a number of epochs, and has the settings of its objective only."""
+    if stage.learns_from_text:
+        for field in ("length_epochs", "conversations"):
+            if getattr(stage, field) is not None:
+                yield Finding((*loc, field), "is for stages that learn from conversations", "leave it out, or objective: sft")
+        if stage.packing == "none":
+            yield Finding((*loc, "packing"), "got none; text is packed", "set packing: windows or best_fit")
+    else:
+        yield from _examples_of(recipe, stage, loc)
+    if (stage.self_knowledge is None) == (stage.objective == "self_knowledge"):
+        if stage.self_knowledge is None:
+            yield Finding(
+                (*loc, "self_knowledge"), "missing; the objective makes its data from it", "self_knowledge: {facts: FILE}"
+            )
+        else:
+            yield Finding((*loc, "self_knowledge"), f"the objective is {stage.objective}", "objective: self_knowledge")
+    if stage.adapter is not None:
+        yield from _adapter(stage, loc)
+
+
+def _examples_of(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    if stage.length_epochs is None:
+        yield Finding((*loc, "length_epochs"), "missing; how often each example is read", "length_epochs: 3 for sft, 1 for dpo")
+    if stage.packing == "windows" or (stage.packing == "best_fit" and stage.objective != "sft"):
+        fit = "best_fit or none" if stage.objective == "sft" else "none"
+        yield Finding((*loc, "packing"), f"got {stage.packing}; objective {stage.objective} takes {fit}", "leave it out")
+    if stage.attention != "document":
+        yield Finding((*loc, "attention"), f"got {stage.attention}; conversations see themselves only", "leave it out")
+    if stage.exact and stage.packing == "none":
+        yield Finding((*loc, "exact"), "got true; needs packing: best_fit, so that ranks share equal sequences", "exact: false")
+    if stage.parallel.tensor_ways > 1 and stage.learns_from_pairs:
+        yield Finding((*loc, "parallel", "tensor_ways"), f"got {stage.parallel.tensor_ways}; pairs need 1", "tensor_ways: 1")
+    if stage.objective == "self_knowledge":
+        return
+    names = [source.name for source in recipe.conversations]
+    for name in stage.conversations or ():
+        if name not in names:
+            near = suggest(name, names)
+            fix = f"did you mean {near}?" if near else f"conversations: {', '.join(names) or 'none'}"
+            yield Finding((*loc, "conversations"), f"got {name!r}; names no source of conversations", fix)
+        elif not any(
+            source.name == name and source.holds_pairs in (None, stage.learns_from_pairs) for source in recipe.conversations
+        ):
+            kind = "pairs" if stage.learns_from_pairs else "conversations"
+            yield Finding((*loc, "conversations"), f"got {name!r}; objective {stage.objective} reads {kind}", "see its shape")
+    if stage.conversations is None and not recipe.conversations_of(stage):
+        kind = "shape: pairs" if stage.learns_from_pairs else "conversations"
+        yield Finding((*loc, "conversations"), f"there are none of {kind} to read", "give one under conversations:")
+
+
+def _adapter(stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    if stage.optimizer.kind == "muon":
+        yield Finding((*loc, "optimizer", "kind"), "got muon; adapters are trained with adamw", "kind: adamw")
+    if stage.parallel.shard != "none" or stage.parallel.tensor_ways > 1:
+        yield Finding((*loc, "parallel"), "adapters are replicated on every rank", "shard: none, tensor_ways: 1")

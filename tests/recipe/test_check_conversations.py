@@ -1,0 +1,89 @@
+"""Stages that learn from conversations: what cannot work is told with the nearest fix, and what is left open is worked out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pellucid.core.errors import Problem
+from pellucid.recipe.load import load_recipe
+
+Problems = Callable[..., list[Problem]]
+Write = Callable[..., Path]
+
+TALKS = """\
+conversations:
+  - {name: talks, path: t.jsonl, shape: messages, available_tokens: 5000}
+  - {name: pairs, path: p.jsonl, shape: pairs}
+"""
+STAGE = """\
+  - name: NAME
+    objective: NAME
+    length_epochs: 3
+    batch_seqs: 4
+    seq_tokens: 64
+    micro_seqs: 2
+    schedule: {peak_lr: 1e-3, warmup_frac: 0.1}
+"""
+SFT, DPO = STAGE.replace("NAME", "sft"), STAGE.replace("NAME", "dpo")
+BASE = Path(__file__).with_name("conftest.py").read_text().split('SMALL = """\\\n')[1].split('"""')[0]
+
+
+@pytest.mark.parametrize(
+    ("case", "field", "message", "fix"),
+    [
+        (["", "train.0.length_epochs=3"], "train[0].length_epochs", "is for stages that learn from conversations", ""),
+        (["", "train.0.packing=none"], "train[0].packing", "got none; text is packed", ""),
+        ([SFT + TALKS, "train.sft.length_epochs=null"], "train[1].length_epochs", "missing", "length_epochs: 3"),
+        ([SFT + TALKS, "train.sft.length_tokens=64"], "train[1].length_tokens", "examples are read to the last one", ""),
+        ([SFT + TALKS, "train.sft.batch_tokens=256"], "train[1].batch_seqs", "the stage has batch_tokens as well", "keep one"),
+        ([SFT + TALKS, "train.sft.batch_seqs=0"], "train[1].batch_seqs", "got 0; must be a whole number", ""),
+        ([SFT + TALKS, "train.sft.conversations=[talk]"], "train[1].conversations", "got 'talk'; names no", "did you mean talks?"),
+        ([SFT + TALKS, "train.sft.conversations=[pairs]"], "train[1].conversations", "got 'pairs'; objective sft reads", ""),
+        ([SFT + TALKS, "train.sft.attention=causal"], "train[1].attention", "got causal; conversations see themselves", ""),
+        ([DPO + TALKS, "train.dpo.packing=best_fit"], "train[1].packing", "got best_fit; objective dpo takes none", ""),
+        ([DPO + TALKS, "train.dpo.exact=true"], "train[1].exact", "got true; needs packing: best_fit", ""),
+        ([DPO], "train[1].conversations", "there are none of shape: pairs", ""),
+        ([DPO + TALKS, "train.dpo.objective=self_knowledge"], "train[1].self_knowledge", "missing", ""),
+        ([DPO + TALKS, "train.dpo.self_knowledge={facts: f.yaml}"], "train[1].self_knowledge", "the objective is dpo", ""),
+        ([SFT + TALKS, "train.sft.adapter={}", "train.sft.optimizer.kind=muon"], "train[1].optimizer.kind", "got muon", ""),
+        ([SFT + TALKS, "train.sft.adapter={}", "train.sft.parallel.shard=full"], "train[1].parallel", "adapters are", ""),
+        (["", "conversations=[{name: a, path: x, hub: y}]"], "conversations[0]", "has both path and hub", ""),
+        (["", "conversations=[{name: a, path: x}, {name: A, path: y}]"], "conversations[1].name", "got 'A'; conversations[0]", ""),
+        (
+            ["", "conversations=[{name: a, path: x, shape: alpaca, min_chosen_score: 8}]"],
+            "conversations[0].min_chosen_score",
+            "got 8; only pairs have scores",
+            "",
+        ),
+    ],
+)
+def test_what_cannot_work_is_told(problems: Problems, case: list[str], field: str, message: str, fix: str) -> None:
+    found = problems(*case[1:], text=BASE + case[0])
+    assert [one.field for one in found] == [field], found
+    assert found[0].message.startswith(message)
+    assert found[0].fix.startswith(fix)
+
+
+def test_a_recipe_without_text_must_learn_from_conversations_with_an_imported_vocabulary(problems: Problems) -> None:
+    told = [one.message for one in problems("sources=[]") if one.field == "sources"]
+    assert told == [
+        "got none; stage 'pretrain' learns from text",
+        "got none; a vocabulary of kind bpe is learnt from text",
+    ]
+
+
+def test_batch_length_packing_and_attention_follow_from_objective_and_sources(write: Write) -> None:
+    recipe = load_recipe(write(BASE + SFT + DPO + TALKS)).recipe
+    _, sft, dpo = recipe.train
+    assert (sft.batch_seqs, sft.batch_tokens, sft.packing, sft.attention) == (4, 256, "best_fit", "document")
+    assert (dpo.packing, dpo.attention, dpo.learns_from_pairs) == ("none", "document", True)
+    assert sft.length_tokens == 15_000  # three times what the source says it has
+    assert dpo.length_tokens == dpo.batch_tokens  # nothing is known of the pairs
+    assert [source.name for source in recipe.conversations_of(sft)] == ["talks"]
+    assert [source.name for source in recipe.conversations_of(dpo)] == ["pairs"]
+
+
+def test_a_stage_learns_its_length_and_its_warm_up_when_examples_are_counted(write: Write) -> None:
+    sft = load_recipe(write(BASE + SFT + TALKS)).recipe.train[1].lasting(41)
+    assert (sft.total_steps, sft.schedule.warmup_steps) == (41, 5)
