@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from pellucid.batches.batch import IGNORE
-from pellucid.train.feed import micro_batches, targets_by_sequence
+from pellucid.train.feed import micro_batches, units_by_sequence
 
 
 def test_micro_batches_are_the_batch_in_order_with_a_shorter_last_one(tiny: Any) -> None:
@@ -40,13 +40,13 @@ def test_across_languages_positions_run_on_and_parts_are_told_apart(tiny: Any) -
     languages = [part.documents.language_BT for part in parts if part.documents is not None]
     assert np.array_equal(torch.cat(languages).numpy(), batch.languages_BT)
     assert all(part.positions_BT is None for part in parts)
-    counts = targets_by_sequence(batch)
+    counts = units_by_sequence(batch)
     assert counts.shape == (20,) and counts.sum() == batch.target_tokens
     assert counts[6] == (batch.targets_BT[1, 16:24] != IGNORE).sum()
 
 
 def test_targets_are_counted_by_sequence_without_the_ignored_ones(tiny: Any) -> None:
     batch = tiny.order(attention="document").sequences(0, 16)
-    counts_B = targets_by_sequence(batch)
+    counts_B = units_by_sequence(batch)
     assert counts_B.sum() == batch.target_tokens < batch.targets_BT.size
     assert [int((row != IGNORE).sum()) for row in batch.targets_BT] == counts_B.tolist()

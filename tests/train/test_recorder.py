@@ -33,7 +33,7 @@ def make(tiny: Any, **changes: Any) -> tuple[Task, TrainState]:
 
 
 def record(step: int, **changes: Any) -> dict[str, Any]:
-    return {"step": step, "loss": 2.0, "skipped": False, "seconds": dict(SECONDS), **changes}
+    return {"step": step, "loss": 2.0, "skipped": False, "step_tokens": 128, "seconds": dict(SECONDS), **changes}
 
 
 def test_the_first_line_says_how_figures_are_made_and_speed_leaves_out_what_is_not_training(tiny: Any, tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ class Batch:
 
     A sequence of preference pairs is two rows, chosen then rejected: `ids_BT` and what goes with it have twice as many rows as
     `source_B` and `sequence_B` have entries. `values` are further figures of each sequence, (B, ...), for the objective.
-    `units_B` is what each sequence adds to the number that the step's loss is divided by: its targets where it is None.
-    `padding` counts positions of `ids_BT` that are no tokens.
+    `units_B` is what each sequence adds to the number that the step's loss is divided by: its targets where it is None, 0 for a
+    sequence that only fills up the last step. `lengths` says how many tokens lead each row, where the rest is padding.
     """
 
     ids_BT: NDArray[np.int64]
@@ -67,7 +67,7 @@ class Batch:
     languages_BT: NDArray[np.int32] | None = None
     values: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     units_B: NDArray[np.float64] | None = None
-    padding: int = 0
+    lengths: NDArray[np.int64] | None = None
 
     @property
     def rows(self) -> int:
@@ -78,6 +78,13 @@ class Batch:
     def parts(self) -> int:
         """Parts of a sequence that may each be of another source; 1 unless attention is cross-lingual."""
         return len(self.source_B) // max(1, len(self.sequence_B))
+
+    def tokens_by_sequence(self) -> NDArray[np.int64]:
+        """Tokens of each sequence, or each of its parts, padding left out: int64 (B·parts,)."""
+        entries = len(self.source_B)
+        if self.lengths is None:
+            return np.full(entries, self.ids_BT.size // max(1, entries), dtype=np.int64)
+        return np.asarray(self.lengths.reshape(entries, -1).sum(axis=1))
 
     @property
     def first_sequence(self) -> int:

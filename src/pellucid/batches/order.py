@@ -20,7 +20,7 @@ from pellucid.core.errors import DataError, UsageError
 from pellucid.core.hashing import mix
 from pellucid.core.seeds import derive_seed
 
-__all__ = ["Attention", "DataOrder", "Stream"]
+__all__ = ["Attention", "DataOrder", "Order", "Stream"]
 
 Attention = Literal["causal", "document", "cross_lingual"]
 
@@ -48,6 +48,23 @@ class Stream(Protocol):
     @property
     def document_languages(self) -> tuple[NDArray[np.int16], tuple[str, ...]]:
         """Number of each document's language, and the languages by number."""
+
+
+class Order(Protocol):
+    """What training needs of an order, of windows of text or of examples."""
+
+    @property
+    def seed(self) -> int:
+        """What it was made with."""
+
+    def sequences(self, first: int, count: int) -> Batch:
+        """Return `count` sequences from `first` on."""
+
+    def will_read(self, first: int, count: int) -> None:
+        """Have the system fetch `count` sequences from `first` on, which are read next."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the order is a function of, as far as a resumed run must agree on it (JSON values)."""
 
 
 class DataOrder:
@@ -137,6 +154,15 @@ class DataOrder:
     def batch(self, step: int, batch_seqs: int) -> Batch:
         """Return the sequences of one step; step 0 is the first."""
         return self.sequences(step * batch_seqs, batch_seqs)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the order is a function of, as far as a resumed run must agree on it (JSON values)."""
+        return {
+            "seed": self.seed,
+            "attention": self.attention,
+            "shares": dict(zip(self.source_names, self.shares, strict=True)),
+            "tokens": {name: stream.tokens for name, stream in zip(self.source_names, self.streams, strict=True)},
+        }
 
     def consumed(self, total_seqs: int) -> dict[str, SourceUse]:
         """Return the account of every source after the first `total_seqs` sequences: what a plan foresees and a run has used."""

@@ -28,9 +28,9 @@ class Encoded(NamedTuple):
 
 
 class Examples:
-    """What an `ExampleWriter` wrote. N examples of `sequences_per_example` sequences each, S in all."""
+    """What an `ExampleWriter` wrote, or the first `most` of it: N examples of `sequences_per_example` sequences each, S in all."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most: int | None = None) -> None:
         facts = read_json(folder / _FACTS)
         self.folder = folder
         self.sequences_per_example: int = facts["sequences_per_example"]
@@ -45,6 +45,11 @@ class Examples:
             raise ArtifactError(
                 f"{folder} is damaged: starts.npy ends with {self.starts_S1[-1]}, {_FACTS} has {self.tokens} tokens"
             )
+        if most is not None and most < self.examples:
+            self.starts_S1 = self.starts_S1[: most * self.sequences_per_example + 1]
+            self.values = {name: value[:most] for name, value in self.values.items()}
+            self.tokens = int(self.starts_S1[-1])
+            self.target_tokens = int(self._targets[: self.tokens].sum())
 
     @property
     def sequences(self) -> int:
@@ -68,7 +73,7 @@ class Examples:
 
     def about(self) -> list[dict[str, Any]]:
         """Return what is known of each example, in order: at least `id`."""
-        return [orjson.loads(line) for line in (self.folder / _ABOUT).read_bytes().splitlines()]
+        return [orjson.loads(line) for line in (self.folder / _ABOUT).read_bytes().splitlines()[: self.examples]]
 
     def _array(self, name: str, *, mapped: bool = False) -> Any:
         try:

@@ -54,7 +54,7 @@ class StageMix:
 
 
 def mix_stages(recipe: Recipe, available_tokens: Mapping[str, int] | None = None) -> tuple[StageMix, ...]:
-    """Return the mixture of every training stage, in order.
+    """Return the mixture of every training stage that reads text, in order.
 
     `available_tokens` (from shards) go before the recipe's own figures. In a stage of L tokens, a source that is given by epochs e
     gets e·A of its A tokens (its own `epochs` are spread over the stages that do not name it, by their lengths). The others share
@@ -71,6 +71,8 @@ def mix_stages(recipe: Recipe, available_tokens: Mapping[str, int] | None = None
     used = dict.fromkeys(known, 0.0)
     mixes = []
     for index, stage in enumerate(recipe.train):
+        if not stage.learns_from_text:
+            continue
         mix = _mix(recipe, index, known, used)
         shares = mix.shares
         if problems := list(_too_small(recipe, index, mix)):
@@ -98,7 +100,7 @@ def _unknown(recipe: Recipe, available: Mapping[str, int | None]) -> Iterator[Pr
         if available[source.name] is not None:
             continue
         reasons = []
-        for stage in recipe.train:
+        for stage in recipe.text_stages:
             weighted = recipe.weights_of(stage).get(source.name, 0) > 0
             if recipe.spread_epochs(stage).get(source.name) or (stage.epochs or {}).get(source.name):
                 reasons.append("epochs")
@@ -192,7 +194,7 @@ def _epochs_in(recipe: Recipe, stage: TrainStageConfig) -> dict[str, float]:
     """Return the epochs over this stage of the sources that are given by epochs: the stage's own, and parts of the run's."""
     epochs = dict(stage.epochs or {})
     for name, over_run in recipe.spread_epochs(stage).items():
-        lengths = sum(other.length_tokens for other in recipe.train if name in recipe.spread_epochs(other))
+        lengths = sum(other.length_tokens for other in recipe.text_stages if name in recipe.spread_epochs(other))
         epochs[name] = over_run * stage.length_tokens / lengths
     return epochs
 

@@ -1,6 +1,6 @@
 """What a reader of a plan should know: where it differs from what a report prints, what is unusual, what does not fit."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.recipe.tree import Stamp, parse_yaml, plain
 
-__all__ = ["memory_notes", "mixture_notes", "printed_notes", "recompute_notes", "source_notes"]
+__all__ = ["length_notes", "memory_notes", "mixture_notes", "printed_notes", "recompute_notes", "source_notes"]
 
 PRINTED = Path(__file__).parent / "printed.yaml"
 
@@ -100,6 +100,18 @@ def recompute_notes(config: ModelConfig, stage: TrainStageConfig) -> Iterator[st
             f"{stage.name}: activation_checkpointing block computes the forward pass of every block twice: {again:.0%} more work "
             "than time, cost and energy count here."
         )
+
+
+def length_notes(stage: TrainStageConfig, row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is not known of a stage that reads examples, and what its cost leaves out."""
+    if stage.learns_from_text:
+        return
+    if not row["length_is_known"]:
+        yield f"{stage.name}: planned as one step, because its length is not known before its examples are there."
+    elif stage.packing == "none":
+        yield f"{stage.name}: each example is a sequence by itself, so there are more steps than tokens / batch_tokens says."
+    if stage.learns_from_pairs:
+        yield f"{stage.name}: the forward pass that finds the reference's log-probabilities is not counted."
 
 
 def memory_notes(memory: dict[str, dict[str, Any]], memory_bytes: int, stage: str) -> Iterator[str]:

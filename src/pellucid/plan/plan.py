@@ -9,7 +9,7 @@ from pellucid.plan.devices import Device, device_named
 from pellucid.plan.flops import FORMULAS, flops_per_token
 from pellucid.plan.memory import rank_memory
 from pellucid.plan.mixing import mix_stages
-from pellucid.plan.notes import memory_notes, mixture_notes, printed_notes, recompute_notes, source_notes
+from pellucid.plan.notes import length_notes, memory_notes, mixture_notes, printed_notes, recompute_notes, source_notes
 from pellucid.plan.parameters import count_parameters
 from pellucid.plan.tokens import category_rows, source_rows, stage_rows
 from pellucid.recipe.recipe import Recipe
@@ -46,6 +46,7 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None)
     hours = {name: device_hours(count, rates.achieved_flops) for name, count in flops.items()}
     notes = [*printed_notes(recipe, parameters.total, tokens, hours), *source_notes(recipe, sources), *mixture_notes(mixes)]
     for stage, row in zip(recipe.train, stages, strict=True):
+        notes += length_notes(stage, row)
         notes += recompute_notes(recipe.model, stage)
         notes += memory_notes(row["memory"], device.memory_bytes, row["name"])
         if row["accumulation_steps"] != int(row["accumulation_steps"]):

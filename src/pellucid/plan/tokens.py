@@ -10,12 +10,17 @@ __all__ = ["apportion", "category_rows", "source_rows", "stage_rows"]
 
 
 def stage_rows(recipe: Recipe) -> list[dict[str, Any]]:
-    """Return each training stage's tokens and steps; `trained_tokens` counts whole steps."""
+    """Return each training stage's tokens and steps; `trained_tokens` counts whole steps.
+
+    Of a stage that reads conversations to the last one both are what the recipe says of their number, or one step where it says
+    nothing: see `length_is_known`.
+    """
     return [
         {
             "name": stage.name,
             "objective": stage.objective,
             "tokens": stage.length_tokens,
+            "length_is_known": stage.learns_from_text or stage.length_tokens > stage.batch_tokens,
             "steps": stage.total_steps,
             "batch_tokens": stage.batch_tokens,
             "activation_checkpointing": stage.activation_checkpointing,
@@ -47,8 +52,10 @@ def source_rows(
     shards that exist) goes before the recipe's own figures. `mixes` spares working them out again.
     """
     mixes = mix_stages(recipe, available_tokens) if mixes is None else mixes
+    if not mixes:
+        return []
     tokens = dict.fromkeys((source.name for source in recipe.sources), 0)
-    for stage, mix in zip(recipe.train, mixes, strict=True):
+    for stage, mix in zip(recipe.text_stages, mixes, strict=True):
         for name, part in apportion(stage.length_tokens, mix.shares).items():
             tokens[name] += part
     total = sum(tokens.values())

@@ -159,16 +159,17 @@ def _example_tokens(tree: dict[str, Node], stage: dict[str, Node], objective: st
 
 
 def _fill_window(tree: dict[str, Node]) -> None:
-    """Held-out text is scored in windows of the last stage's sequences, half a window at a time."""
+    """Held-out text is scored in windows of the last text stage's sequences, half a window at a time."""
     stages, evaluate = tree.get("train"), tree.setdefault("evaluate", {})
-    if not isinstance(evaluate, dict) or not isinstance(stages, list) or not stages:
+    stages = [one for one in stages if _value(one, "objective") in (None, "next_token")] if isinstance(stages, list) else None
+    if not isinstance(evaluate, dict) or not stages:
         return
     window = _value(evaluate, "seq_tokens")
     if window is None:
         window = _value(stages[-1], "seq_tokens")
         if not isinstance(window, int) or window < 2:
             return
-        evaluate["seq_tokens"] = _derived(window, "the last training stage's seq_tokens")
+        evaluate["seq_tokens"] = _derived(window, "the last text stage's seq_tokens")
     if _value(evaluate, "stride_tokens") is None and isinstance(window, int) and window >= 2:
         evaluate["stride_tokens"] = _derived(window // 2, "half of evaluate.seq_tokens")
 

@@ -1,4 +1,7 @@
-"""Checkpoint and held-out documents → `scores/heldout.json`: bits per byte beside compression baselines."""
+"""Checkpoint and held-out documents → `scores/heldout.json`: bits per byte beside compression baselines.
+
+Scored is the last stage that learnt from text; what comes of conversations is scored by the stages that learn from them.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,20 +37,20 @@ NGRAM_TOKENS = 20_000_000
 
 
 def _window(recipe: Recipe) -> Window:
-    seq_tokens = recipe.evaluate.seq_tokens or recipe.train[-1].seq_tokens
+    seq_tokens = recipe.evaluate.seq_tokens or recipe.text_stages[-1].seq_tokens
     return Window(seq_tokens, recipe.evaluate.stride_tokens or max(1, seq_tokens // 2))
 
 
 def _key(context: Context) -> Key:
     recipe = context.recipe
     inputs = {name: fingerprint(context.folder(name)) for name in ("documents", "tokenizer", "shards")}
-    inputs["checkpoint"] = fingerprint(final_checkpoint(context.run, recipe.train[-1]))
+    inputs["checkpoint"] = fingerprint(final_checkpoint(context.run, recipe.text_stages[-1]))
     sources = [source.name for source in recipe.sources]
     return Key("scores", 2, 0, {**recipe.evaluate.model_dump(mode="json"), "sources": sources}, inputs)
 
 
 def _build(context: Context, build: Build) -> str:
-    recipe, stage = context.recipe, context.recipe.train[-1]
+    recipe, stage = context.recipe, context.recipe.text_stages[-1]
     tokenizer = load_tokenizer(context.folder("tokenizer"))
     documents = heldout_documents(recipe, context.folder("documents"))
     checkpoint = final_checkpoint(context.run, stage)

@@ -10,6 +10,7 @@ from pellucid.core.lock import run_lock
 from pellucid.core.progress import console
 from pellucid.core.units import format_duration
 from pellucid.recipe.load import LoadedRecipe
+from pellucid.stages.conversations import CONVERSATIONS
 from pellucid.stages.documents import DOCUMENTS
 from pellucid.stages.evaluate import EVALUATE
 from pellucid.stages.export import EXPORT
@@ -27,7 +28,12 @@ __all__ = ["run_all", "run_one", "stages_of"]
 
 def stages_of(loaded: LoadedRecipe) -> list[Stage]:
     """Return the recipe's stages in the order in which they run."""
-    return [PLAN, DOCUMENTS, TOKENIZER, SHARDS, *train_stages(loaded.recipe), EVALUATE, EXPORT, REPORT]
+    recipe = loaded.recipe
+    text = recipe.sources != ()
+    before = [PLAN, *([DOCUMENTS] if text else []), TOKENIZER, *([SHARDS] if text else [])]
+    talk = [CONVERSATIONS] if recipe.conversations else []
+    after = [*([EVALUATE] if recipe.text_stages else []), EXPORT, REPORT]
+    return [*before, *talk, *train_stages(recipe), *after]
 
 
 def run_all(loaded: LoadedRecipe, runs: Path) -> None:

@@ -12,13 +12,17 @@ __all__ = ["REPORT"]
 
 def _key(context: Context) -> Key:
     """The page shows times and machines too, so it follows the manifests themselves and not only what they hold."""
-    stages = [stage.name for stage in context.recipe.train]
-    folders = [context.folder(name) for name in ("plan", "documents", "tokenizer", "shards", *stages, "scores", "exports")]
+    recipe = context.recipe
+    stages = [stage.name for stage in recipe.train]
+    text = ("documents", "shards") if recipe.sources else ()
+    talk = ("conversations",) if recipe.conversations else ()
+    scores = ("scores",) if recipe.text_stages else ()
+    folders = [context.folder(name) for name in ("plan", "tokenizer", *text, *talk, *stages, *scores, "exports")]
     return Key("report", 2, 0, {"name": context.recipe.name}, {f.name: sha256_file(f / "manifest.json") for f in folders})
 
 
 def _build(context: Context, build: Build) -> str:
-    for write in (write_page, write_card, write_croissant):
+    for write in (write_page, write_card, write_croissant) if context.recipe.sources else (write_page,):
         write(context.run, context.recipe, build.path)
     return str(context.run / "report" / "index.html")
 

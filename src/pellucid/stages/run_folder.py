@@ -7,6 +7,7 @@ import yaml
 from pellucid.batches.open import open_order
 from pellucid.batches.order import DataOrder
 from pellucid.checkpoint.retention import latest_good
+from pellucid.core.artifacts import MANIFEST, read_manifest
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.seeds import derive_seed
 from pellucid.plan.mixing import mix_of
@@ -77,8 +78,10 @@ def _shards(run: Path) -> Path:
 
 def final_checkpoint(run: Path, stage: TrainStageConfig) -> Path:
     """Return the checkpoint of a finished training stage; raise `ArtifactError` when the stage has not finished."""
-    path = run / stage.name / "checkpoints" / f"step-{stage.total_steps:08d}"
-    if not (run / stage.name / "manifest.json").is_file() or not (path / "manifest.json").is_file():
+    manifest = run / stage.name / MANIFEST
+    # The manifest says which step was the last: of a stage that reads examples the recipe does not.
+    path = run / stage.name / str(read_manifest(manifest.parent).summary["checkpoint"]) if manifest.is_file() else None
+    if path is None or not (path / MANIFEST).is_file():
         raise ArtifactError(f"the training stage {stage.name!r} of {run} has not finished; it is made by: pellucid train RECIPE")
     return path
 

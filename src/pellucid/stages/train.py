@@ -20,6 +20,7 @@ from pellucid.model.decoder import Decoder
 from pellucid.plan.mixing import mix_of
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
+from pellucid.stages.examples import example_order, heldout_orders
 from pellucid.stages.run_folder import data_order, final_checkpoint, shard_tokens, weights_at
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
@@ -43,7 +44,8 @@ def train_stages(recipe: Recipe) -> list[Stage]:
 
 def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Context) -> Key:
     recipe = context.recipe
-    inputs = {name: fingerprint(context.folder(name)) for name in ("tokenizer", "shards")}
+    data = ("shards",) if config.learns_from_text else ("conversations",) if recipe.conversations_of(config) else ()
+    inputs = {name: fingerprint(context.folder(name)) for name in ("tokenizer", *data)}
     start = _first_weights(config, before, context)
     if start is not None:
         check_start(start, recipe.model)
@@ -51,8 +53,11 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
     settings = {
         "stage": config.model_dump(mode="json", exclude=set(FREE_TO_CHANGE)),
         "model": recipe.model.model_dump(mode="json"),
-        "weights": mix_of(recipe, config, shard_tokens(recipe, context.run)).weights,
     }
+    if config.learns_from_text:
+        settings["weights"] = mix_of(recipe, config, shard_tokens(recipe, context.run)).weights
+    else:
+        settings["chat"] = recipe.chat.model_dump(mode="json")
     return Key("checkpoint_stage", 1, recipe.seed, settings, inputs)
 
 
@@ -68,25 +73,23 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
     if config.init_from is not None and start is not None:
         build.summary["init_from"] = config.init_from
         _warn_of_other_tokens(start, context.folder("tokenizer"))
-    build.summary.update(
-        run_stage(
-            config,
-            recipe.model,
-            data_order(recipe, config, context.run),
-            recipe.seed,
-            build.path,
-            sample=partial(_sample, tokenizer),
-            init_from=start,
-            world=context.world,
-            earlier=partial(_orders_before, config, context),
-        )
-    )
-    return f"{config.total_steps} steps, {format_count(config.total_steps * config.batch_tokens)} tokens"
+    where = (recipe.seed, build.path)
+    start_from = partial(run_stage, init_from=start, world=context.world)
+    if config.learns_from_text:
+        order, earlier = data_order(recipe, config, context.run), partial(_orders_before, config, context)
+        summary = start_from(config, recipe.model, order, *where, sample=partial(_sample, tokenizer), earlier=earlier)
+    else:
+        examples = example_order(recipe, config, context.run, tokenizer.eos_id)
+        heldout = heldout_orders(recipe, config, context.run, tokenizer.eos_id)
+        summary = start_from(config.lasting(examples.total_steps), recipe.model, examples, *where, heldout=heldout)
+    build.summary.update(summary)
+    return f"{summary['steps']} steps, {format_count(summary['tokens'])} tokens"
 
 
 def _orders_before(config: TrainStageConfig, context: Context) -> list[tuple[DataOrder, int]]:
     """Return the orders of the stages before this one, and how many sequences each read."""
-    stages = context.recipe.train[: context.recipe.train.index(config)]
+    before = context.recipe.train[: context.recipe.train.index(config)]
+    stages = [stage for stage in before if stage.learns_from_text]
     return [(data_order(context.recipe, stage, context.run), stage.total_steps * stage.batch_seqs) for stage in stages]
 
 

@@ -13,7 +13,11 @@ from pellucid.batches.batch import IGNORE, Batch
 from pellucid.kernels.attention import Documents
 from pellucid.model.decoder import Decoder
 
-__all__ = ["MicroBatch", "Objective", "ObjectiveLoss", "micro_batches", "targets_by_sequence"]
+__all__ = ["MicroBatch", "Objective", "ObjectiveLoss", "micro_batches", "units_by_sequence"]
+
+
+COLUMNS = 64
+"""Rows that end in padding are cut to multiples of this: the blocks of queries in which a CPU computes attention."""
 
 
 class MicroBatch(NamedTuple):
@@ -49,15 +53,19 @@ class Objective(Protocol):
 
 
 def micro_batches(batch: Batch, micro_seqs: int, device: torch.device) -> Iterator[MicroBatch]:
-    """Yield consecutive slices of at most `micro_seqs` sequences, on the device."""
+    """Yield consecutive slices of at most `micro_seqs` sequences, on the device, without columns that are padding in all rows."""
 
     def send(x: Tensor) -> Tensor:
         # From pinned memory, in one piece: a copy of anything else waits for what the GPU still has to do.
         return x.contiguous().pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
-    for start in range(0, len(batch.ids_BT), micro_seqs):
+    for start in range(0, len(batch.sequence_B), micro_seqs):
+        rows = slice(start * batch.rows, (start + micro_seqs) * batch.rows)
+        columns = batch.ids_BT.shape[1]
+        if batch.lengths is not None:
+            columns = min(columns, -(-max(1, int(batch.lengths[rows].max())) // COLUMNS) * COLUMNS)
         ids_BT, targets_BT, positions_BT, number_BT, language_BT = (
-            None if array is None else torch.from_numpy(array[start : start + micro_seqs])
+            None if array is None else torch.from_numpy(array[rows, :columns])
             for array in (batch.ids_BT, batch.targets_BT, batch.positions_BT, batch.documents_BT, batch.languages_BT)
         )
         assert ids_BT is not None and targets_BT is not None
@@ -67,9 +75,12 @@ def micro_batches(batch: Batch, micro_seqs: int, device: torch.device) -> Iterat
             positions_BT=None if positions_BT is None else send(positions_BT),
             documents=None if number_BT is None else Documents.of(number_BT, send, language_BT),
             parts=batch.parts,
+            values={name: send(torch.from_numpy(value[start : start + micro_seqs])) for name, value in batch.values.items()},
         )
 
 
-def targets_by_sequence(batch: Batch) -> NDArray[np.int64]:
-    """Return how many targets of each sequence, or each of its parts, carry loss, int64 (B·parts,)."""
-    return np.asarray(np.count_nonzero(batch.targets_BT.reshape(len(batch.source_B), -1) != IGNORE, axis=1), dtype=np.int64)
+def units_by_sequence(batch: Batch) -> NDArray[np.float64]:
+    """Return what each sequence, or each of its parts, adds to the divisor of the step's loss, float64 (B·parts,)."""
+    if batch.units_B is not None:
+        return batch.units_B
+    return np.asarray(np.count_nonzero(batch.targets_BT.reshape(len(batch.source_B), -1) != IGNORE, axis=1), dtype=np.float64)

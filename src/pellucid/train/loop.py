@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.batches.batch import Batch
-from pellucid.batches.order import DataOrder
+from pellucid.batches.order import Order
 from pellucid.core.errors import StoppedError, TrainingError
 from pellucid.optim.clip import clip_gradients
 from pellucid.optim.schedules import learning_rate
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.train.device import Device
-from pellucid.train.feed import Objective, micro_batches, targets_by_sequence
+from pellucid.train.feed import Objective, micro_batches, units_by_sequence
 from pellucid.train.gradients import Gradients, LocalGradients
 from pellucid.train.meter import Stopwatch
 from pellucid.train.ranks import RankWatch
@@ -34,7 +34,7 @@ class Task:
     """What stays the same from step to step. `skips` are numbers of steps, from 1, that are computed and not applied."""
 
     stage: TrainStageConfig
-    order: DataOrder
+    order: Order
     objective: Objective
     device: Device
     gradients: Gradients = field(default_factory=LocalGradients)
@@ -63,13 +63,14 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
     """Train from `state.progress.step` to the stage's last step: evaluate, save, stop, micro-steps, clip, step, log.
 
     Step k (from 0) reads sequences k·batch_seqs to (k+1)·batch_seqs, each rank its share. Losses are summed over micro-steps and
-    divided once by the number of targets of the whole step. Every rank books the whole step and decides alike. A step whose loss
-    or gradient is not finite changes neither parameters nor moments; after `max_bad_steps` of them in a row `TrainingError` is
-    raised. A signal raises `StoppedError` once the state is saved, a loss spike `LossSpike` (see `watch_for_spike`).
+    divided once by the number of targets of the whole step, or what `Batch.units_B` counts. Every rank books the whole step and
+    decides alike. A step whose loss or gradient is not finite changes neither parameters nor moments; after `max_bad_steps` of them
+    in a row `TrainingError` is raised. A signal raises `StoppedError` once the state is saved, a loss spike `LossSpike` (see
+    `watch_for_spike`).
     """
     stage, progress, watch = task.stage, state.progress, Stopwatch()
     ahead = _read(task, progress.step, (progress.step + 1, 0))
-    targets, stop_signal = _exchange(task, hooks, ahead, np.empty((0, 3)), 0.0).agreed
+    targets, stop_signal = _exchange(task, hooks, ahead, np.empty((0, 4)), 0.0).agreed
     while True:
         hooks.watch(state)
         if task.world.size == 1:
@@ -92,11 +93,11 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
         # The next step is read while the device computes; then the host waits for it, once for all figures of the step.
         ahead = _read(task, progress.step + 1, (progress.step + 1, 2))
         watch.lap("data")
-        *nats_B, norm = figures.tolist()
-        rows_B3 = np.stack([np.array(nats_B), share.targets_B, share.batch.source_B], axis=1)
-        exchanged = _exchange(task, hooks, ahead, rows_B3, task.ranks.collect() if task.ranks else 0.0)
+        *of_rows, norm = figures.values.tolist()
+        rows_BK = share.rows(np.array(of_rows).reshape(len(share.units_B), -1))
+        exchanged = _exchange(task, hooks, ahead, rows_BK, task.ranks.collect() if task.ranks else 0.0)
         targets, stop_signal = exchanged.agreed
-        step = StepFigures.of(exchanged.rows_B3, share.batch.source_names, progress.step * stage.batch_seqs, stage.batch_seqs)
+        step = StepFigures.of(exchanged.rows_BK, share.batch.source_names, figures.names)
         for event in task.ranks.compare(exchanged.own_work_R) if task.ranks else ():
             hooks.event({"step": progress.step + 1, **event})
         finite = math.isfinite(norm) and bool(np.isfinite(step.nats_B).all())
@@ -112,9 +113,8 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
         state.optimizer.zero_grad()
         watch.lap("optimizer")
 
-        record = _account(progress, step, fault)
-        progress.tokens += stage.batch_seqs * stage.seq_tokens
-        hooks.log({**record, "tokens": progress.tokens, "lr": lr, "grad_norm": norm, "seconds": watch.collect()})
+        record = _account(progress, step, fault, stage.batch_seqs)
+        hooks.log({**record, "lr": lr, "grad_norm": norm, "seconds": watch.collect()})
         if progress.bad_steps_in_a_row >= stage.max_bad_steps:
             first, last = record["sequences"]
             raise TrainingError(
@@ -128,27 +128,45 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
 
 @dataclass(frozen=True)
 class StepFigures:
-    """The sequences of one step over all ranks, in their order, or their parts where those are told apart (`Batch.parts`)."""
+    """The sequences of one step over all ranks, in their order, or their parts where those are told apart (`Batch.parts`).
+
+    `means` are the objective's further figures, over all sequences that are none to fill up.
+    """
 
     nats_B: NDArray[np.float64]
-    targets_B: NDArray[np.int64]
+    units_B: NDArray[np.float64]
     source_B: NDArray[np.int64]
     source_names: tuple[str, ...]
-    first_sequence: int
-    sequences: int
+    tokens: int
+    means: dict[str, float]
 
     @classmethod
-    def of(cls, rows_B3: NDArray[np.float64], source_names: tuple[str, ...], first_sequence: int, sequences: int) -> "StepFigures":
-        """Take rows of nats, targets and source apart."""
-        nats_B, targets_B, source_B = rows_B3.T
-        return cls(nats_B, targets_B.astype(np.int64), source_B.astype(np.int64), source_names, first_sequence, sequences)
+    def of(cls, rows_BK: NDArray[np.float64], source_names: tuple[str, ...], names: tuple[str, ...]) -> "StepFigures":
+        """Take rows of nats, units, source, tokens and the figures of these names apart."""
+        nats_B, units_B, source_B, tokens_B, *figures = rows_BK.T
+        real_B = units_B > 0
+        means = {name: float(figure_B[real_B].mean()) for name, figure_B in zip(names, figures, strict=True) if real_B.any()}
+        return cls(nats_B, units_B, source_B.astype(np.int64), source_names, int(tokens_B.sum()), means)
 
 
 class Share(NamedTuple):
-    """This rank's sequences of one step, and how many targets of each carry loss."""
+    """This rank's sequences of one step, and what each adds to the number that the loss is divided by."""
 
     batch: Batch
-    targets_B: NDArray[np.int64]
+    units_B: NDArray[np.float64]
+
+    def rows(self, figures_BF: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a row for each sequence: nats, units, source, tokens, further figures. What fills up has no loss to tell."""
+        figures_BF[self.units_B == 0] = 0.0
+        facts = (self.units_B, self.batch.source_B, self.batch.tokens_by_sequence())
+        return np.column_stack([figures_BF[:, 0], *facts, figures_BF[:, 1:]])
+
+
+class Computed(NamedTuple):
+    """Our sequences' nats and further figures of these names, row by row, and behind them the gradient's norm before clipping."""
+
+    values: Tensor
+    names: tuple[str, ...]
 
 
 def _read(task: Task, step: int, when: tuple[int, int]) -> Share | None:
@@ -163,71 +181,80 @@ def _read(task: Task, step: int, when: tuple[int, int]) -> Share | None:
     with _own_work(task, *when):
         batch = task.order.sequences(*task.world.share(first, stage.batch_seqs))
         task.order.will_read(*task.world.share(first + stage.batch_seqs, stage.batch_seqs))
-    return Share(batch, targets_by_sequence(batch))
+    return Share(batch, units_by_sequence(batch))
 
 
 class Exchanged(NamedTuple):
     """What all ranks know after a step."""
 
-    rows_B3: NDArray[np.float64]
-    """Nats, targets and source of each sequence of the step, in their order."""
-    agreed: tuple[int, int | None]
-    """How many targets the next step has, and the signal that some rank got."""
+    rows_BK: NDArray[np.float64]
+    """The rows of each sequence of the step (`Share.rows`), in their order."""
+    agreed: tuple[float, int | None]
+    """What the loss of the next step is divided by, and the signal that some rank got."""
     own_work_R: list[float]
     """The seconds that each rank worked by itself."""
 
 
-def _exchange(task: Task, hooks: Hooks, ahead: Share | None, rows_B3: NDArray[np.float64], own_work_s: float) -> Exchanged:
+def _exchange(task: Task, hooks: Hooks, ahead: Share | None, rows_BK: NDArray[np.float64], own_work_s: float) -> Exchanged:
     """Tell all ranks what this one has to tell, and hear the others: the one collective of a step beside those of gradients."""
-    targets = int(ahead.targets_B.sum()) if ahead else 0
-    own_3 = np.array([targets, hooks.stop() or 0, own_work_s])
-    rows_B3, own_R3 = task.world.gather_step(rows_B3, own_3)
-    targets = int(own_R3[:: task.world.tensor_ways, 0].sum())
-    return Exchanged(rows_B3, (max(1, targets), int(own_R3[:, 1].max()) or None), own_R3[:, 2].tolist())
+    own_K = np.zeros(rows_BK.shape[1])
+    own_K[:3] = float(ahead.units_B.sum()) if ahead else 0.0, hooks.stop() or 0, own_work_s
+    rows_BK, own_RK = task.world.gather_step(rows_BK, own_K)
+    units = float(own_RK[:: task.world.tensor_ways, 0].sum()) or 1.0
+    return Exchanged(rows_BK, (units, int(own_RK[:, 1].max()) or None), own_RK[:, 2].tolist())
 
 
-def _forward_backward(state: TrainState, task: Task, batch: Batch, targets: int) -> Tensor:
-    """Leave the step's clipped gradients with the parameters; return each of our sequences' nats, and the norm before clipping.
+def _forward_backward(state: TrainState, task: Task, batch: Batch, units: float) -> Computed:
+    """Leave the step's clipped gradients with the parameters; return each of our sequences' figures, and the norm before clipping.
 
     On a GPU all of it is only begun; the figures come in one tensor, so that they can be had in one transfer.
     """
-    nats = []
+    rows: list[Tensor] = []
+    names: tuple[str, ...] = ()
     micros = list(micro_batches(batch, task.stage.micro_seqs, task.device.device))
     for number, micro in enumerate(micros, start=1):
         with task.gradients.micro_step(last=number == len(micros)):
             with _own_work(task, state.progress.step + 1, 1), task.device.autocast():
                 loss = task.objective(state.model, micro)
             with task.device.backward():
-                (loss.loss_sum / targets).backward()  # type: ignore[no-untyped-call]
-        nats.append(loss.nats_B)
+                (loss.loss_sum / units).backward()  # type: ignore[no-untyped-call]
+        rows.append(torch.stack([loss.nats_B, *loss.figures.values()], dim=1))
+        names = tuple(loss.figures)
     task.gradients.finish()
     norm = clip_gradients(state.optimizer.parameters, task.stage.optimizer.clip_norm)
-    return torch.cat([*nats, norm.to(nats[0]).view(1)]).double()
+    return Computed(torch.cat([torch.cat(rows).flatten(), norm.to(rows[0]).view(1)]).double(), names)
 
 
 def _own_work(task: Task, step: int, phase: int) -> AbstractContextManager[None]:
     return task.ranks.working(step, phase) if task.ranks else nullcontext()
 
 
-def _account(progress: Progress, step: StepFigures, fault: str | None) -> dict[str, Any]:
+def _account(progress: Progress, step: StepFigures, fault: str | None, batch_seqs: int) -> dict[str, Any]:
     """Book one step, applied or at fault; return its loss, whole and by source, and the sequences when it was skipped."""
     sources = len(step.source_names)
     nats_S = np.bincount(step.source_B, weights=step.nats_B, minlength=sources)
-    targets_S = np.bincount(step.source_B, weights=step.targets_B, minlength=sources).astype(np.int64)
+    units_S = np.bincount(step.source_B, weights=step.units_B, minlength=sources)
+    first = progress.step * batch_seqs
     progress.step += 1
+    progress.tokens += step.tokens
     record: dict[str, Any] = {
         "step": progress.step,
-        "loss": float(nats_S.sum() / max(1, targets_S.sum())),
-        "loss_by_source": {name: float(nats_S[s] / targets_S[s]) for s, name in enumerate(step.source_names) if targets_S[s]},
+        "loss": float(nats_S.sum() / (units_S.sum() or 1.0)),
+        "loss_by_source": {name: float(nats_S[s] / units_S[s]) for s, name in enumerate(step.source_names) if units_S[s]},
         "skipped": fault is not None,
+        "tokens": progress.tokens,
+        "step_tokens": step.tokens,
     }
+    if step.means:
+        record["figures"] = step.means
     if fault is None:
         progress.bad_steps_in_a_row = 0
         for s, name in enumerate(step.source_names):
             progress.nats[name] = progress.nats.get(name, 0.0) + float(nats_S[s])
-            progress.targets[name] = progress.targets.get(name, 0) + int(targets_S[s])
+            units = float(units_S[s])
+            progress.targets[name] = progress.targets.get(name, 0) + (int(units) if units.is_integer() else units)
     else:
         progress.bad_steps_in_a_row += fault == "not finite"
-        record |= {"sequences": [step.first_sequence, step.first_sequence + step.sequences - 1], "reason": fault}
+        record |= {"sequences": [first, first + batch_seqs - 1], "reason": fault}
         progress.skipped.append({"step": progress.step, "sequences": record["sequences"], "reason": fault})
     return record

@@ -85,7 +85,7 @@ class Recorder:
         """Complete one step's record with speed (of all ranks) and memory (of this one), write it, and move the bar."""
         if self._metrics is None:
             return
-        tokens, seconds = self._stage.batch_seqs * self._stage.seq_tokens, record["seconds"]
+        tokens, seconds = record["step_tokens"], record["seconds"]
         busy = seconds["data"] + seconds["forward_backward"] + seconds["optimizer"]
         speed = tokens / busy
         self._metrics.append(
@@ -113,9 +113,12 @@ class Recorder:
                 log.sync()
 
     def watch(self, state: TrainState) -> None:
-        """Write samples when they are due: every so many steps, and at the end. Every rank computes them: each has a part of it."""
+        """Write samples when they are due: every so many steps, and at the end. Every rank computes them: each has a part of it.
+
+        Where a model has learnt something already, also before the first step.
+        """
         step, config = state.progress.step, self._stage.samples
-        if not self._wants_samples or self._sample is None or not step:
+        if not self._wants_samples or self._sample is None or (not step and self._stage.learns_from_text):
             return
         if step % config.every_steps and step < self._stage.total_steps:
             return

@@ -1,15 +1,16 @@
 """One training stage as a folder: checkpoints, metrics, samples and the receipt; continued from wherever it was cut off."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
+from pellucid.batches.examples import ExampleOrder
 from pellucid.batches.order import DataOrder
 from pellucid.batches.receipt import build_receipt
 from pellucid.checkpoint.models import load_weights
@@ -23,11 +24,11 @@ from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.train.allocation import keep_freed_memory
 from pellucid.train.build import build_model
-from pellucid.train.device import deterministic, pick_device
-from pellucid.train.feed import Objective
+from pellucid.train.device import Device, deterministic, pick_device
 from pellucid.train.gradients import ExactGradients, Gradients, LocalGradients
+from pellucid.train.heldout import HeldoutLog
 from pellucid.train.loop import Hooks, Task, train
-from pellucid.train.objectives.next_token import next_token
+from pellucid.train.objectives.choose import objective_of
 from pellucid.train.ranks import watch_ranks
 from pellucid.train.recorder import Recorder, Sampler
 from pellucid.train.saver import Saver
@@ -37,13 +38,16 @@ from pellucid.train.spikes import LossSpike, SkipList
 from pellucid.train.state import TrainState
 from pellucid.train.world import World
 
-__all__ = ["run_stage", "world_for"]
+__all__ = ["Probe", "run_stage", "world_for"]
+
+Probe = Callable[[TrainState], None]
+"""Looks at the model before every step and after the last, to measure what a stage is for; it changes nothing."""
 
 
 def run_stage(
     stage: TrainStageConfig,
     model_config: ModelConfig,
-    order: DataOrder,
+    order: DataOrder | ExampleOrder,
     seed: int,
     out: Path,
     *,
@@ -51,12 +55,16 @@ def run_stage(
     init_from: Path | None = None,
     world: World | None = None,
     earlier: Callable[[], Sequence[tuple[DataOrder, int]]] = tuple,
+    heldout: Mapping[str, ExampleOrder] = MappingProxyType({}),
+    probe: Probe | None = None,
 ) -> dict[str, Any]:
     """Train one stage into `out`, from its newest good checkpoint if there is one, and return a summary (JSON values).
 
     Fresh weights come from `init_from`, whatever `load_weights` reads, or from `seed`. Writes `checkpoints/step-N/`,
     `metrics.jsonl`, `samples.jsonl` (when `sample` is given and the stage asks for samples) and, at the end, `receipt.json`.
-    `earlier` returns the orders of the stages before and how many sequences they read, for the receipt.
+    `earlier` returns the orders of the stages before and how many sequences they read, for the receipt. `heldout` are examples by
+    source that are scored into `heldout.jsonl`. A stage that learns from pairs keeps the log-probabilities of its first weights in
+    `reference.npy` (and `reference.heldout.NAME.npy`).
     Every rank of `world` calls this with the same arguments; what is written once, the first one writes.
     Raises `StoppedError` after a signal, `TrainingError` when the run diverged, `DiskFullError`, and `ArtifactError` for
     checkpoints that belong to another recipe. Called again after a stop, a full disk or a kill, it ends with the same bits as an
@@ -64,7 +72,7 @@ def run_stage(
     """
     world = world_for(stage, world or World())
     device = pick_device(stage.precision)
-    saver = Saver(out / "checkpoints", stage, model_config, {"seed": seed, "data": _data(order)}, world)
+    saver = Saver(out / "checkpoints", stage, model_config, {"seed": seed, "data": order.identity()}, world)
     keep_freed_memory()
     with deterministic(), stop_on_signals() as stop, saver:
         checkpoint = saver.newest()
@@ -80,32 +88,42 @@ def run_stage(
         state = TrainState(model, build_optimizer(model, stage.optimizer))
         if checkpoint is not None:
             saver.restore(checkpoint, state)
-        task = Task(stage, order, _objective(stage), device, _gradients(state, stage, world), world, compiled)
+        if stage.learns_from_pairs:
+            _refer(state, order, heldout, out, (stage.micro_seqs, device, world), compute=checkpoint is None)
+        objective = objective_of(stage)
+        task = Task(stage, order, objective, device, _gradients(state, stage, world), world, compiled)
+        scores = HeldoutLog(out, heldout, objective, stage, device, world)
         skips = SkipList(out)
-        with _bar(stage, world) as bar, watch_ranks(world, model, device) as ranks:
+        with _bar(stage, order, world) as bar, watch_ranks(world, model, device) as ranks:
             while True:
                 task = replace(task, skips=skips.steps, ranks=ranks)
                 recorder = Recorder(out, task, state, resumed_from=checkpoint, sample=sample)
                 try:
                     if bar is not None:
                         recorder.show_on(bar, state.progress.tokens)
-                    train(state, task, _hooks(recorder, saver, stop))
+                    watch = (recorder.watch, scores.watch, *([probe] if probe is not None else []))
+                    train(state, task, _hooks(recorder, saver, stop, watch))
                     break
                 except LossSpike as spike:
                     checkpoint = _roll_back(spike, skips, stage, saver, state, world)
                 finally:
                     recorder.close()
+        scores.close()
         saved = saver.last_saved()
     return _finish(state, (order, earlier), stage, out, saved, world)
 
 
-def _hooks(recorder: Recorder, saver: Saver, stop: Callable[[], int | None]) -> Hooks:
+def _hooks(recorder: Recorder, saver: Saver, stop: Callable[[], int | None], watchers: Sequence[Probe]) -> Hooks:
+    def watch(state: TrainState) -> None:
+        for watcher in watchers:
+            watcher(state)
+
     def save(state: TrainState) -> None:
         # A resumed run keeps the lines up to its checkpoint, so they must be no less durable.
         recorder.sync()
         saver.save(state)
 
-    return Hooks(recorder.watch, save, saver.last_saved, saver.snapshot, stop, recorder.log, recorder.event)
+    return Hooks(watch, save, saver.last_saved, saver.snapshot, stop, recorder.log, recorder.event)
 
 
 def world_for(stage: TrainStageConfig, world: World) -> World:
@@ -137,8 +155,9 @@ def _roll_back(spike: LossSpike, skips: SkipList, stage: TrainStageConfig, saver
     return checkpoint
 
 
-def _bar(stage: TrainStageConfig, world: World) -> AbstractContextManager[ProgressBar | None]:
-    return show_progress(stage.name, stage.total_steps * stage.batch_tokens, "tokens") if world.is_first else nullcontext()
+def _bar(stage: TrainStageConfig, order: DataOrder | ExampleOrder, world: World) -> AbstractContextManager[ProgressBar | None]:
+    tokens = round(order.pace.epochs * order.tokens) if isinstance(order, ExampleOrder) else stage.total_steps * stage.batch_tokens
+    return show_progress(stage.name, tokens, "tokens") if world.is_first else nullcontext()
 
 
 def _gradients(state: TrainState, stage: TrainStageConfig, world: World) -> Gradients:
@@ -147,23 +166,27 @@ def _gradients(state: TrainState, stage: TrainStageConfig, world: World) -> Grad
     return ShardedGradients(state.model, stage.parallel.shard) if world.size > 1 else LocalGradients()
 
 
-def _objective(stage: TrainStageConfig) -> Objective:
-    return {"next_token": partial(next_token, z_loss=stage.z_loss)}[stage.objective]
-
-
-def _data(order: DataOrder) -> dict[str, Any]:
-    """What the order of data is a function of, as far as a resumed run must agree on it."""
-    return {
-        "seed": order.seed,
-        "attention": order.attention,
-        "shares": dict(zip(order.source_names, order.shares, strict=True)),
-        "tokens": {name: stream.tokens for name, stream in zip(order.source_names, order.streams, strict=True)},
-    }
+def _refer(
+    state: TrainState,
+    order: DataOrder | ExampleOrder,
+    heldout: Mapping[str, ExampleOrder],
+    out: Path,
+    how: tuple[int, Device, World],
+    *,
+    compute: bool,
+) -> None:
+    """Compute what the model thinks of the pairs before it learns from them; a continued stage has it stored."""
+    assert isinstance(order, ExampleOrder)
+    for each, file in [(order, "reference.npy"), *((one, f"reference.heldout.{name}.npy") for name, one in heldout.items())]:
+        if compute:
+            compute_reference(state.model, each, out / file, *how)
+        else:
+            attach_reference(each, out / file)
 
 
 def _finish(
     state: TrainState,
-    orders: tuple[DataOrder, Callable[[], Sequence[tuple[DataOrder, int]]]],
+    orders: tuple[DataOrder | ExampleOrder, Callable[[], Sequence[tuple[DataOrder, int]]]],
     stage: TrainStageConfig,
     out: Path,
     checkpoint: str,
@@ -176,9 +199,12 @@ def _finish(
     mean_loss = sum(progress.nats.values()) / targets if targets else None
     if world.is_first:
         order, earlier = orders
-        receipt = build_receipt(
-            order, steps=progress.step, total_steps=stage.total_steps, batch_seqs=stage.batch_seqs, earlier=earlier()
-        )
+        if isinstance(order, ExampleOrder):
+            receipt = order.receipt(progress.step)
+        else:
+            receipt = build_receipt(
+                order, steps=progress.step, total_steps=stage.total_steps, batch_seqs=stage.batch_seqs, earlier=earlier()
+            )
         write_json(
             out / "receipt.json",
             {

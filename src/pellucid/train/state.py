@@ -15,7 +15,9 @@ __all__ = ["Progress", "TrainState"]
 
 @dataclass
 class Progress:
-    """What a run adds up as it goes. `tokens` counts every position read; `nats` and `targets` are those of applied steps.
+    """What a run adds up as it goes. `tokens` counts every token read; `nats` and `targets` are those of applied steps.
+
+    `targets` are what losses are divided by: pairs where a stage learns from pairs, weighted targets where they have weights.
 
     `skipped` holds `{"step", "sequences": [first, last], "reason"}` of each step that was not applied. `recent_losses` and
     `high_losses` are what `watch_for_spike` compares with.
@@ -25,7 +27,7 @@ class Progress:
     tokens: int = 0
     bad_steps_in_a_row: int = 0
     nats: dict[str, float] = field(default_factory=dict)
-    targets: dict[str, int] = field(default_factory=dict)
+    targets: dict[str, float] = field(default_factory=dict)
     skipped: list[dict[str, Any]] = field(default_factory=list)
     recent_losses: list[float] = field(default_factory=list)
     high_losses: list[float] = field(default_factory=list)
