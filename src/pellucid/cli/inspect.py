@@ -4,12 +4,15 @@ import argparse
 from pathlib import Path
 
 from pellucid.batches.inspect import inspect_step
+from pellucid.batches.inspect_examples import inspect_examples
 from pellucid.cli.colours import colours_of
 from pellucid.cli.inspect_documents import account_of, documents_of, print_account, print_documents
 from pellucid.cli.inspect_step import print_step
 from pellucid.cli.output import print_json
+from pellucid.conversations.store import Examples
 from pellucid.core.errors import UsageError
 from pellucid.recipe.recipe import Recipe
+from pellucid.stages.examples import example_folders, example_order
 from pellucid.stages.run_folder import data_order, open_recipe, training_stage
 from pellucid.tokenizer.tokenizer import load_tokenizer
 
@@ -34,20 +37,27 @@ def command(arguments: argparse.Namespace) -> int:
 def _step(arguments: argparse.Namespace, run: Path, recipe: Recipe) -> None:
     """The order is a pure function, so this needs no log of the training."""
     stage = training_stage(recipe, arguments.stage)
+    tokenizer = load_tokenizer(run / "tokenizer")
+    if not stage.learns_from_text:
+        examples = example_order(recipe, stage, run, tokenizer.eos_id)
+        stage = stage.lasting(examples.total_steps)
     if not 1 <= arguments.step <= stage.total_steps:
         raise UsageError(f"--step {arguments.step}: stage {stage.name!r} has steps 1 to {stage.total_steps}, as in metrics.jsonl")
     if arguments.first > stage.batch_seqs:
         raise UsageError(f"--first {arguments.first}: a step of stage {stage.name!r} has {stage.batch_seqs} sequences")
-    order = data_order(recipe, stage, run)
-    tokenizer = load_tokenizer(run / "tokenizer") if arguments.text or arguments.whole else None
-    decoders = (tokenizer.decode, tokenizer.decode_after) if tokenizer is not None else ()
-    step = inspect_step(order, arguments.step - 1, stage.batch_seqs, *decoders)
-    first, count = arguments.first - 1, arguments.count or stage.batch_seqs
+    decoders = (tokenizer.decode, tokenizer.decode_after) if arguments.text or arguments.whole else ()
+    if stage.learns_from_text:
+        step = inspect_step(data_order(recipe, stage, run), arguments.step - 1, stage.batch_seqs, *decoders)
+    else:
+        about = {name: Examples(folder).about() for name, folder in example_folders(recipe, stage, run, "train").items()}
+        step = inspect_examples(examples, arguments.step - 1, about, *decoders[:1])
+    first, count = arguments.first - 1, arguments.count or len(step["sequences"])
     page = {"stage": stage.name, **step, "step": arguments.step, "sequences": step["sequences"][first : first + count]}
     if arguments.json:
         print_json(page)
     else:
-        print_step(page, stage.total_steps, colours_of(source.name for source in recipe.sources), whole=arguments.whole)
+        names = [source.name for source in (*recipe.sources, *recipe.conversations)]
+        print_step(page, stage.total_steps, colours_of(names), whole=arguments.whole)
 
 
 def _documents(arguments: argparse.Namespace, run: Path, recipe: Recipe) -> None:

@@ -61,7 +61,7 @@ def _heading(sequence: Mapping[str, Any], seq_tokens: int, colours: Mapping[str,
     for number, source in enumerate(_sources(sequence)):
         colour = colours.get(source, "")
         text.append("  " if number else "").append(MARK, colour).append(f" {source}", f"bold {colour}")
-    place = f"  epoch {sequence['epoch']}, window {sequence['window']}"
+    place = f"  epoch {sequence['epoch']}, window {sequence['window']}" + (f", {sequence['side']}" if "side" in sequence else "")
     if sequence["masked_targets"]:
         place += f", {sequence['masked_targets']} of {seq_tokens} targets masked"
     return text.append(place)

@@ -15,6 +15,9 @@ PLAN, FUNNEL, SCORES, EXPORT = "plan/plan.json", "documents/funnel.json", "score
 LANGUAGES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "nl": "Dutch", "pt": "Portuguese"}
 
 
+_LOSS_UNITS = {False: "nats per token", True: "nats per pair"}
+
+
 def percent(value: float) -> str:
     """Return a share as text: 0.0312 → '3.12 %'."""
     return f"{100 * value:.2f} %"
@@ -33,7 +36,7 @@ def whole(value: float) -> str:
 def data(facts: Facts, recipe: Recipe) -> str:
     """Table 1 of this run: each source's weight, tokens and epochs as consumed, and the shares by category."""
     parts = []
-    for stage in recipe.train:
+    for stage in recipe.text_stages:
         receipt = f"{stage.name}/receipt.json"
         consumed = facts.document(receipt)["consumed"]["sources"]
         rows: list[list[Fact | str | None]] = []
@@ -65,7 +68,7 @@ def data(facts: Facts, recipe: Recipe) -> str:
         parts.append(
             figure(stacked_share(_by_category(recipe, consumed)), "Trained tokens by category.", receipt, "/consumed/sources")
         )
-    return section("data", "Data", *parts)
+    return section("data", "Data", *parts) if parts else ""
 
 
 def _by_category(recipe: Recipe, consumed: dict[str, Any]) -> dict[str, float]:
@@ -79,6 +82,8 @@ def _by_category(recipe: Recipe, consumed: dict[str, Any]) -> dict[str, float]:
 
 def funnel(facts: Facts, recipe: Recipe) -> str:
     """What became of every record: read = trained on + held out + dropped."""
+    if not recipe.sources:
+        return ""
     rows: list[list[Fact | str | None]] = []
     reasons = sorted({reason for source in facts.document(FUNNEL)["sources"].values() for reason in source["dropped"]})
     for source in recipe.sources:
@@ -138,17 +143,19 @@ def training(facts: Facts, recipe: Recipe) -> str:
         layout: list[list[Fact | str | None]] = [
             ["steps", facts.get(file, last, "step", show=whole)],
             ["tokens", facts.get(file, last, "tokens", show=whole)],
-            ["tokens a step", whole(stage.batch_tokens)],
+            ["tokens a step", whole(stage.batch_tokens)]
+            if stage.learns_from_text
+            else ["sequences a step", whole(stage.batch_seqs)],
             ["sequence, attention", f"{stage.seq_tokens} tokens, {stage.attention}"],
             ["optimizer, peak rate", f"{stage.optimizer.kind}, {stage.schedule.peak_lr:g} ({stage.schedule.kind})"],
-            ["loss of the last step, nats per token", facts.get(file, last, "loss", show=decimals(4))],
+            [f"loss of the last step, {_LOSS_UNITS[stage.learns_from_pairs]}", facts.get(file, last, "loss", show=decimals(4))],
             ["tokens per second (median step)", facts.get(file, nearest, "tokens_per_s", show=whole)],
             ["model FLOPs utilisation (median step)", facts.get(file, nearest, "mfu", show=percent)],
         ]
         curve = curves(
             {"each step": (x, loss), "mean of 20 steps": (x, list(_smooth(loss, 20)))},
             "tokens, millions",
-            "training loss, nats per token",
+            f"training loss, {_LOSS_UNITS[stage.learns_from_pairs]}",
             faint=("each step",),
         )
         parts += [
@@ -168,6 +175,8 @@ def _smooth(values: Sequence[float], width: int) -> Iterator[float]:
 
 def heldout(facts: Facts, recipe: Recipe) -> str:
     """Bits per byte on held-out text beside what compressors without a neural network reach."""
+    if not recipe.text_stages:
+        return ""
     scores = facts.document(SCORES)["bits_per_byte"]
     baselines = [name for name in ("xz", "ngram") if name in scores["total"]]
     titles = {"model": "Model", "xz": "xz -9", "ngram": "5-gram"}
@@ -221,16 +230,14 @@ def samples(facts: Facts, recipe: Recipe) -> str:
         if facts.has(file) and facts.document(file):
             records = facts.document(file)
             last = records[-1]["step"]
+            # What a stage of conversations found is shown beside what it made of it.
+            before = {record["prompt"]: n for n, record in enumerate(records) if record["step"] == 0 != last}
             for number, record in enumerate(records):
                 if record["step"] == last:
-                    parts.append(
-                        table(
-                            ("Prompt", "Continuation"),
-                            [[record["prompt"], facts.get(file, number, "text")]],
-                            caption="",
-                            numbers_from=9,
-                        )
-                    )
+                    found = [facts.get(file, before[record["prompt"]], "text")] if record["prompt"] in before else []
+                    heads = ("Prompt", f"Before {stage.name}", f"After {stage.name}") if found else ("Prompt", "Continuation")
+                    row = [record["prompt"], *found, facts.get(file, number, "text")]
+                    parts.append(table(heads, [row], caption="", numbers_from=9))
     return section("samples", "What it writes", *parts) if parts else ""
 
 
@@ -271,7 +278,7 @@ def omissions(facts: Facts, recipe: Recipe) -> str:
     duplicates = "Exact duplicates were dropped" if recipe.documents.exact_dedup else "Exact duplicates were kept, as asked"
     left_out = [
         "Energy and carbon are forecast in plan/plan.json; they were not measured.",
-        "No benchmark beyond held-out text was run on this model.",
+        "No benchmark beyond held-out text and conversations was run on this model.",
         f"{duplicates}; near-duplicates between held-out and training text were not looked for in this run.",
         "Held-out and training documents come from the same sources.",
     ]
@@ -280,7 +287,7 @@ def omissions(facts: Facts, recipe: Recipe) -> str:
 
 def headline(facts: Facts, recipe: Recipe) -> list[tuple[str, Fact]]:
     """The few numbers that a reader in a hurry wants."""
-    stage = recipe.train[-1].name
+    stage = (recipe.text_stages or recipe.train)[-1].name
     cards = [("parameters", facts.get(PLAN, "parameters", "total", show=format_count))]
     records = facts.document(f"{stage}/metrics.jsonl")
     cards.append(("tokens trained on", facts.get(f"{stage}/metrics.jsonl", len(records) - 1, "tokens", show=format_count)))
