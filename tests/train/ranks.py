@@ -100,7 +100,7 @@ def run(world: World, job: dict[str, Any], tiny: Any) -> dict[str, Any]:
         patch.object(heartbeat, "INTERVAL_S", 0.5),
         patch.object(Device, "peak_flops", lambda _: (1e9, "not measured in tests")),
         patch.object(DataOrder, "sequences", sequences),
-        patch.object(stage_module, "next_token", objective),
+        patch.object(stage_module, "objective_of", lambda _: objective),
     ):
         try:
             return stage_module.run_stage(stage, model, order, 1, Path(job["out"]), world=world)

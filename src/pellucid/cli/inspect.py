@@ -56,7 +56,7 @@ def _step(arguments: argparse.Namespace, run: Path, recipe: Recipe) -> None:
     if arguments.json:
         print_json(page)
     else:
-        names = [source.name for source in (*recipe.sources, *recipe.conversations)]
+        names = [*(source.name for source in recipe.sources), *(source.name for source in recipe.conversations)]
         print_step(page, stage.total_steps, colours_of(names), whole=arguments.whole)
 
 

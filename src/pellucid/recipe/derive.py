@@ -134,7 +134,9 @@ def _fill_batch(stage: dict[str, Node], loc: Loc) -> list[Finding]:
     if "batch_tokens" in stage:
         return [Finding((*loc, "batch_seqs"), "the stage has batch_tokens as well", "keep one of the two")]
     if not isinstance(seqs, int) or seqs < 1:
-        stage["batch_tokens"] = _derived(tokens, "batch_seqs")  # one finding is enough
+        micro = _value(stage, "micro_seqs")
+        if isinstance(tokens, int) and isinstance(micro, int):
+            stage["batch_tokens"] = _derived(tokens * micro, "batch_seqs")  # one finding is enough
         return [Finding((*loc, "batch_seqs"), f"got {show_value(seqs)}; must be a whole number of 1 or more")]
     if isinstance(tokens, int):
         stage["batch_tokens"] = _derived(seqs * tokens, "batch_seqs · seq_tokens")
