@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,9 @@ from pellucid.recipe.training import TrainStageConfig
 from pellucid.train.allocation import keep_freed_memory
 from pellucid.train.build import build_model
 from pellucid.train.device import deterministic, pick_device
-from pellucid.train.feed import Objective
 from pellucid.train.gradients import ExactGradients, Gradients, LocalGradients
 from pellucid.train.loop import Hooks, Task, train
-from pellucid.train.objectives.next_token import next_token
+from pellucid.train.objectives.choose import objective_of
 from pellucid.train.ranks import watch_ranks
 from pellucid.train.recorder import Recorder, Sampler
 from pellucid.train.saver import Saver
@@ -80,7 +78,7 @@ def run_stage(
         state = TrainState(model, build_optimizer(model, stage.optimizer))
         if checkpoint is not None:
             saver.restore(checkpoint, state)
-        task = Task(stage, order, _objective(stage), device, _gradients(state, stage, world), world, compiled)
+        task = Task(stage, order, objective_of(stage), device, _gradients(state, stage, world), world, compiled)
         skips = SkipList(out)
         with _bar(stage, world) as bar, watch_ranks(world, model, device) as ranks:
             while True:
@@ -145,10 +143,6 @@ def _gradients(state: TrainState, stage: TrainStageConfig, world: World) -> Grad
     if stage.exact:
         return ExactGradients(state.optimizer.parameters, stage.batch_seqs // stage.micro_seqs, world)
     return ShardedGradients(state.model, stage.parallel.shard) if world.size > 1 else LocalGradients()
-
-
-def _objective(stage: TrainStageConfig) -> Objective:
-    return {"next_token": partial(next_token, z_loss=stage.z_loss)}[stage.objective]
 
 
 def _data(order: DataOrder) -> dict[str, Any]:
