@@ -43,6 +43,13 @@ BASE = Path(__file__).with_name("conftest.py").read_text().split('SMALL = """\\\
         ([SFT + TALKS, "train.sft.attention=causal"], "train[1].attention", "got causal; conversations see themselves", ""),
         ([DPO + TALKS, "train.dpo.packing=best_fit"], "train[1].packing", "got best_fit; objective dpo takes none", ""),
         ([DPO + TALKS, "train.dpo.exact=true"], "train[1].exact", "got true; needs packing: best_fit", ""),
+        ([DPO + TALKS, "train.dpo.z_loss=1e-4"], "train[1].z_loss", "got 0.0001; objective dpo has none", ""),
+        (
+            [DPO + TALKS, "train.dpo.objective=ipo", "train.dpo.preference.label_smoothing=0.1"],
+            "train[1].preference.label_smoothing",
+            "got 0.1; only dpo has it",
+            "",
+        ),
         ([DPO], "train[1].conversations", "there are none of shape: pairs", ""),
         ([DPO + TALKS, "train.dpo.objective=self_knowledge"], "train[1].self_knowledge", "missing", ""),
         ([DPO + TALKS, "train.dpo.self_knowledge={facts: f.yaml}"], "train[1].self_knowledge", "the objective is dpo", ""),

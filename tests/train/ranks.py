@@ -30,9 +30,10 @@ from pellucid.train import heartbeat
 from pellucid.train import stage as stage_module
 from pellucid.train.device import Device
 from pellucid.train.feed import MicroBatch, ObjectiveLoss
+from pellucid.train.objectives import choose as choose_module
 from pellucid.train.world import World, open_world
 
-next_token = stage_module.next_token
+next_token = choose_module.next_token
 
 
 def die(out: Path, kill: dict[str, Any]) -> None:
@@ -100,7 +101,7 @@ def run(world: World, job: dict[str, Any], tiny: Any) -> dict[str, Any]:
         patch.object(heartbeat, "INTERVAL_S", 0.5),
         patch.object(Device, "peak_flops", lambda _: (1e9, "not measured in tests")),
         patch.object(DataOrder, "sequences", sequences),
-        patch.object(stage_module, "objective_of", lambda _: objective),
+        patch.object(choose_module, "next_token", objective),
     ):
         try:
             return stage_module.run_stage(stage, model, order, 1, Path(job["out"]), world=world)

@@ -71,6 +71,8 @@ def _examples_of(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[
         yield Finding((*loc, "exact"), "got true; needs packing: best_fit, so that ranks share equal sequences", "exact: false")
     if stage.parallel.tensor_ways > 1 and stage.learns_from_pairs:
         yield Finding((*loc, "parallel", "tensor_ways"), f"got {stage.parallel.tensor_ways}; pairs need 1", "tensor_ways: 1")
+    if stage.learns_from_pairs:
+        yield from _preference(stage, loc)
     if stage.objective == "self_knowledge":
         return
     names = [source.name for source in recipe.conversations]
@@ -87,6 +89,14 @@ def _examples_of(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[
     if stage.conversations is None and not recipe.conversations_of(stage):
         kind = "shape: pairs" if stage.learns_from_pairs else "conversations"
         yield Finding((*loc, "conversations"), f"there are none of {kind} to read", "give one under conversations:")
+
+
+def _preference(stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    if stage.z_loss:
+        yield Finding((*loc, "z_loss"), f"got {stage.z_loss:g}; objective {stage.objective} has none", "leave it out")
+    smoothing = stage.preference.label_smoothing
+    if smoothing and stage.objective != "dpo":
+        yield Finding((*loc, "preference", "label_smoothing"), f"got {smoothing:g}; only dpo has it", "leave it out")
 
 
 def _adapter(stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:

@@ -31,8 +31,10 @@ class PreferenceConfig(Section):
     """What the preference objectives have in common."""
 
     beta: float = Field(0.01, gt=0, description="How far the model may go from the reference; the report lowered it to 0.01.")
-    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="Share of pairs that are taken to be the wrong way round (cDPO).")
-    length_normalised: bool = Field(False, description="Log-probabilities per token of the answer instead of summed.")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="dpo only: share of pairs taken to be the wrong way round (cDPO)."
+    )
+    length_normalised: bool = Field(False, description="dpo: log ratios per token of the answer, as ipo and orpo always take them.")
 
 
 class SelfKnowledgeConfig(Section):

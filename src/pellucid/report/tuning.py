@@ -78,14 +78,13 @@ def _margins(facts: Facts, stage: TrainStageConfig) -> str:
     file = f"{stage.name}/metrics.jsonl"
     steps = [record for record in facts.document(file) if "figures" in record and not record["skipped"]]
     x = [record["step"] for record in steps]
-    drawn = "".join(
+    return "".join(
         figure(
             curves({name: (x, [step["figures"][name] for step in steps])}, "step", name), f"{name.capitalize()} of each step.", file
         )
         for name in ("margin", "accuracy")
         if steps and name in steps[0]["figures"]
     )
-    return drawn
 
 
 def _self_knowledge(facts: Facts, stage: TrainStageConfig) -> str:

@@ -20,6 +20,10 @@ COLUMNS = 64
 """Rows that end in padding are cut to multiples of this: the blocks of queries in which a CPU computes attention."""
 
 
+_FEW_TARGETS = 0.9
+"""Of conversations, 30 to 90 % of positions have no target. Text has one nearly everywhere: nothing is picked out of it."""
+
+
 class MicroBatch(NamedTuple):
     """One forward pass; tensors are int64. Targets of `IGNORE` carry no loss."""
 
@@ -31,6 +35,8 @@ class MicroBatch(NamedTuple):
     """Parts of each sequence whose losses are told apart, since each may be of another source."""
     values: Mapping[str, Tensor] = MappingProxyType({})
     """Further figures of each sequence, (B, ...); see `Batch.values`. Of pairs, tokens have two rows for each."""
+    rows_N: Tensor | None = None
+    """Which of all B·T positions have a target, where so many have none that the loss is to pass over them; else None."""
 
 
 class ObjectiveLoss(NamedTuple):
@@ -69,6 +75,7 @@ def micro_batches(batch: Batch, micro_seqs: int, device: torch.device) -> Iterat
             for array in (batch.ids_BT, batch.targets_BT, batch.positions_BT, batch.documents_BT, batch.languages_BT)
         )
         assert ids_BT is not None and targets_BT is not None
+        rows_N = _target_rows(targets_BT)
         yield MicroBatch(
             ids_BT=send(ids_BT),
             targets_BT=send(targets_BT),
@@ -76,7 +83,14 @@ def micro_batches(batch: Batch, micro_seqs: int, device: torch.device) -> Iterat
             documents=None if number_BT is None else Documents.of(number_BT, send, language_BT),
             parts=batch.parts,
             values={name: send(torch.from_numpy(value[start : start + micro_seqs])) for name, value in batch.values.items()},
+            rows_N=None if rows_N is None else send(rows_N),
         )
+
+
+def _target_rows(targets_BT: Tensor) -> Tensor | None:
+    """Found here, on the host, because a GPU would have to be waited for to know how many there are."""
+    rows_N = (targets_BT.flatten() != IGNORE).nonzero().flatten()
+    return rows_N if len(rows_N) < _FEW_TARGETS * targets_BT.numel() else None
 
 
 def units_by_sequence(batch: Batch) -> NDArray[np.float64]:

@@ -31,6 +31,7 @@ from pellucid.train.loop import Hooks, Task, train
 from pellucid.train.objectives.choose import objective_of
 from pellucid.train.ranks import watch_ranks
 from pellucid.train.recorder import Recorder, Sampler
+from pellucid.train.reference import attach_reference, compute_reference
 from pellucid.train.saver import Saver
 from pellucid.train.sharding import ShardedGradients, shard_model
 from pellucid.train.signals import stop_on_signals

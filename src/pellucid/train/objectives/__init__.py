@@ -1,3 +1,3 @@
-"""Objectives: `(model, micro-batch) → Objective`, one file each. The loop divides once by the step's number of targets."""
+"""Objectives: `(model, micro-batch) → ObjectiveLoss`, one file each. The loop divides once by the units of the step."""
 
 __all__: list[str] = []
