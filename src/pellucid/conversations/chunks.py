@@ -14,9 +14,11 @@ from pellucid.conversations.read import read_chunk
 from pellucid.conversations.shapes import Candidate
 from pellucid.conversations.store import Encoded
 from pellucid.conversations.turns import UnfitError
-from pellucid.core.errors import DataError, PellucidError
+from pellucid.core.errors import DataError, UsageError
 
-__all__ = ["DROP", "HELDOUT", "TRAIN", "EncodeTask", "EncodedChunk", "encode_chunk"]
+__all__ = ["DROP", "HELDOUT", "TRAIN", "EncodeTask", "EncodedChunk", "REFUSED", "encode_chunk"]
+
+REFUSED = "refused by the chat template"
 
 DROP, TRAIN, HELDOUT = range(3)
 
@@ -57,7 +59,10 @@ class EncodedChunk:
 
 
 def encode_chunk(task: EncodeTask) -> EncodedChunk:
-    """Encode the examples of a chunk that stay. Raises `DataError` naming source and record where the template refuses one."""
+    """Encode the examples of a chunk that stay; one that the template refuses is dropped.
+
+    Raises `UsageError` naming source and record where the template itself is at fault.
+    """
     encode = task.open_encode()
     ids: list[int] = []
     targets: list[bool] = []
@@ -70,8 +75,11 @@ def encode_chunk(task: EncodeTask) -> EncodedChunk:
         except UnfitError as error:
             chunk.drops.add(error.reason, about["id"], error.detail)
             continue
-        except PellucidError as error:
-            raise DataError(f"source {task.source!r}: {about['id']} cannot be written as tokens: {error}") from error
+        except DataError as error:
+            chunk.drops.add(REFUSED, about["id"], f"cannot be written as tokens: {error}")
+            continue
+        except UsageError as error:
+            raise UsageError(f"source {task.source!r}: {about['id']} cannot be written as tokens: {error}") from error
         for encoded, _ in sequences:
             ids += encoded.ids
             targets += encoded.targets

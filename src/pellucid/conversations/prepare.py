@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pellucid.conversations.chunks import DROP, HELDOUT, TRAIN, EncodedChunk, EncodeTask, encode_chunk
+from pellucid.conversations.chunks import DROP, HELDOUT, REFUSED, TRAIN, EncodedChunk, EncodeTask, encode_chunk
 from pellucid.conversations.encode import Encode
 from pellucid.conversations.funnel import SPLITS, Funnel, SourceFunnel
 from pellucid.conversations.read import DIGEST_BYTES, UNUSABLE, Chunk, Found, Kept, ReadTask, find_source, read_piece
@@ -32,8 +32,9 @@ _PARALLEL_ENCODING_FROM_BYTES = 4 << 20
 class Preparation:
     """What the library is not to know: who encodes, and how many tokens an example of a source may have.
 
-    `open_encode` is sent to other processes, so it is a module's function, or a partial of one. `limit_tokens` is asked for a source
-    and whether it holds pairs; it may raise when no stage can use that.
+    `open_encode` is sent to other processes, so it is a module's function, or a partial of one; what it gives may raise `DataError`
+    for a conversation and `UsageError` for all. `limit_tokens` is asked for a source and whether it holds pairs; it may raise when
+    no stage can use that.
     """
 
     open_encode: Callable[[], Encode]
@@ -48,8 +49,8 @@ def prepare_conversations(sources: Sequence[ConversationConfig], base: Path, out
     `base` is the folder that the sources' paths are relative to. The bytes written do not depend on the number of workers. What a
     killed call left is thrown away. Of all records only digests are held, and one source's ids.
 
-    Raises `DataError` when a source cannot be found or read, when most of its records are not what the recipe says, when nothing of
-    it is left, and when the template refuses a conversation; source and record are named.
+    Raises `DataError` when a source cannot be found or read, when most of its records are not what the recipe says, when the chat
+    template refuses most of its conversations, and when nothing of it is left to train on; source and record are named.
     """
     assert len({source.name for source in sources}) == len(sources), "source names are folders and must differ"
     (out / FUNNEL).unlink(missing_ok=True)
@@ -174,6 +175,17 @@ def _write(planned: _Planned, how: Preparation, out: Path, bar: ProgressBar) -> 
         written = writer.close()
         account.splits[split].tokens, account.splits[split].target_tokens = written.tokens, written.target_tokens
     assert account.is_whole, f"{source.name}: {account.as_json()}"
+    _check_left(source, account)
+
+
+def _check_left(source: ConversationConfig, account: SourceFunnel) -> None:
+    refused, left = account.drops.counts[REFUSED], sum(amount.examples for amount in account.splits.values())
+    if refused > left:
+        first = account.drops.shown[REFUSED][0]
+        raise DataError(
+            f"source {source.name!r}: the chat template refuses {refused} of {refused + left} conversations. The first is "
+            f"{first['where']}, which {first['detail']}. Choose another template, or leave the source out"
+        )
     if not account.splits["train"].examples:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(account.drops.counts.items())) or "all are held out"
         raise DataError(
