@@ -5,15 +5,14 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pellucid.core.artifacts import DIGEST_LIMIT_BYTES
 from pellucid.core.errors import DataError
 from pellucid.core.files import sha256_file
 from pellucid.documents.streams import filesystem, is_url, packing, unreachable
-from pellucid.recipe.data import SourceConfig
 
-__all__ = ["FORMATS", "InputFile", "file_digests", "file_format", "find_files", "shown_name"]
+__all__ = ["FORMATS", "InputConfig", "InputFile", "file_digests", "file_format", "find_files", "shown_name"]
 
 FORMATS = {
     ".txt": "txt",
@@ -40,6 +39,30 @@ _MARKS = (
 _BESIDE = ("readme", "license", "licence", "notice", "copying", "dataset_info", "dataset_dict.json", "state.json")
 
 
+class InputConfig(Protocol):
+    """Where records lie: what the recipe's sections that name files or a data set have in common."""
+
+    @property
+    def name(self) -> str:
+        """Name of the source."""
+
+    @property
+    def path(self) -> str | None:
+        """File, folder, glob or URL."""
+
+    @property
+    def hub(self) -> str | None:
+        """Data set on the hub, or a local copy of one."""
+
+    @property
+    def split(self) -> str:
+        """Split of the data set."""
+
+    @property
+    def revision(self) -> str | None:
+        """Branch, tag or commit of the data set."""
+
+
 @dataclass(frozen=True)
 class InputFile:
     """One file: local path or URL, its name as ids and origins carry it, its size (0: not known), what tells that it changed."""
@@ -50,7 +73,7 @@ class InputFile:
     version: str = ""
 
 
-def find_files(source: SourceConfig, base: Path) -> list[InputFile]:
+def find_files(source: InputConfig, base: Path) -> list[InputFile]:
     """Return the files of a source in the order of their names; `source.path` is relative to `base`, the recipe's folder.
 
     A folder stands for all files in it, without hidden ones, those whose names begin with _, readmes and licences.
@@ -94,7 +117,7 @@ def _utf8(name: str) -> str:
     return name if name.isascii() else os.fsencode(name).decode(errors="backslashreplace")
 
 
-def _local(source: SourceConfig, path: str, base: Path) -> list[InputFile]:
+def _local(source: InputConfig, path: str, base: Path) -> list[InputFile]:
     named = base / path
     root = named.parent
     if named.is_file():
@@ -128,7 +151,7 @@ def _is_data(name: str) -> bool:
     return not name.startswith((".", "_")) and not name.lower().startswith(_BESIDE)
 
 
-def _remote(source: SourceConfig, url: str) -> list[InputFile]:
+def _remote(source: InputConfig, url: str) -> list[InputFile]:
     system, path = filesystem(url)
     try:
         if glob.has_magic(path.partition("?")[0] if url.startswith("http") else path):

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.core.errors import DataError, MissingExtraError
-from pellucid.documents.files import InputFile, shown_name
-from pellucid.recipe.data import SourceConfig
+from pellucid.documents.files import InputConfig, InputFile, shown_name
 
 __all__ = ["Shard", "find_shards", "hub_inputs", "hub_is_explained", "is_local", "open_split", "split_hub"]
 
@@ -52,7 +51,7 @@ def split_hub(hub: str) -> tuple[str, str | None]:
     return name, subset if colon else None
 
 
-def find_shards(source: SourceConfig, base: Path) -> list[Shard]:
+def find_shards(source: InputConfig, base: Path) -> list[Shard]:
     """Return the shards of a source's split in order. A revision is resolved to its commit once, so that all are of one state.
 
     Raises `MissingExtraError` without `datasets`, and `DataError` when there is no network, no such data set, subset, split or
@@ -67,7 +66,7 @@ def find_shards(source: SourceConfig, base: Path) -> list[Shard]:
     return [Shard(place.file, f"{place.shown}/{source.split}/{index:05}", index, size) for index, size in enumerate(sizes)]
 
 
-def hub_inputs(source: SourceConfig, base: Path) -> tuple[list[InputFile], dict[str, str]]:
+def hub_inputs(source: InputConfig, base: Path) -> tuple[list[InputFile], dict[str, str]]:
     """Return what the data set is known by: the files of a local copy, or its name and commit. Raises as `find_shards` does."""
     place = _find(source, base)
     if place.commit is not None:
@@ -85,7 +84,7 @@ def _files_of(folder: Path) -> list[Path]:
     return [file for file in inside if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
 
 
-def _find(source: SourceConfig, base: Path) -> _Place:
+def _find(source: InputConfig, base: Path) -> _Place:
     hub = source.hub or ""
     name, subset = split_hub(hub)
     if is_local(hub):
@@ -106,7 +105,7 @@ def _find(source: SourceConfig, base: Path) -> _Place:
     return place
 
 
-def open_split(source: SourceConfig, file: str, subset: str | None) -> tuple[Any, list[str]]:
+def open_split(source: InputConfig, file: str, subset: str | None) -> tuple[Any, list[str]]:
     """Return a split as an iterable data set, and the files it is made of."""
     with hub_is_explained(source):
         return (_open_once if file.startswith(_PREFIX) else _open)(file, subset, source.split)
@@ -128,7 +127,7 @@ _open_once = lru_cache(maxsize=8)(_open)
 
 
 @contextmanager
-def hub_is_explained(source: SourceConfig) -> Iterator[None]:
+def hub_is_explained(source: InputConfig) -> Iterator[None]:
     """Turn what `datasets` and `huggingface_hub` say into a `DataError` with the way out."""
     asked = f"source {source.name!r}: data set {source.hub}"
     try:

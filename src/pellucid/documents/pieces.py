@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pellucid.documents.files import InputFile, file_digests, file_format, find_files
+from pellucid.documents.files import InputConfig, InputFile, file_digests, file_format, find_files
 from pellucid.documents.hub import find_shards, hub_inputs
 from pellucid.documents.restructure.load import template_file
 from pellucid.documents.streams import is_corruption, open_raw, packing
@@ -33,7 +33,7 @@ class Piece:
     bytes: int
 
 
-def find_pieces(source: SourceConfig, base: Path, piece_bytes: int) -> list[Piece]:
+def find_pieces(source: InputConfig, base: Path, piece_bytes: int) -> list[Piece]:
     """Return the pieces of a source in reading order; together they hold each record once, whatever `piece_bytes` is.
 
     A plain .jsonl or a parquet file of more than `piece_bytes` becomes several pieces: a line belongs to the piece in which it
@@ -85,7 +85,7 @@ def _runs_of_groups(file: InputFile, piece_bytes: int) -> Iterator[tuple[int, in
     yield start, len(sizes) if start else None, size if start else file.bytes
 
 
-def input_digests(sources: Sequence[SourceConfig], base: Path) -> dict[str, str]:
+def input_digests(sources: Sequence[InputConfig], base: Path) -> dict[str, str]:
     """Return what the sources' input is known by, under SOURCE/NAME: files, commits of data sets, templates. For a stage's key.
 
     Raises as `find_pieces` does.
@@ -94,8 +94,9 @@ def input_digests(sources: Sequence[SourceConfig], base: Path) -> dict[str, str]
     files: dict[str, InputFile] = {}
     for source in sources:
         inputs, commits = hub_inputs(source, base) if source.path is None and source.hub else (find_files(source, base), {})
-        template = template_file(source.template, base) if source.template is not None else None
-        for file in [*inputs, *([template] if template is not None else [])]:
+        template = source.template if isinstance(source, SourceConfig) else None
+        beside = template_file(template, base) if template is not None else None
+        for file in [*inputs, *([beside] if beside is not None else [])]:
             name, number = f"{source.name}/{file.name}", 1
             while name in files:  # files elsewhere are named by the end of their path alone
                 number += 1

@@ -11,16 +11,16 @@ import orjson
 from pellucid.core.errors import DataError
 from pellucid.documents.document import RAW_BYTES, UNKNOWN_LANGUAGE, UNKNOWN_LICENCE, Document, Dropped
 from pellucid.documents.fields import own_metadata
-from pellucid.documents.files import file_format
+from pellucid.documents.files import InputConfig, file_format
 from pellucid.documents.hub_rows import read_shard
 from pellucid.documents.pieces import Piece
 from pellucid.documents.reading import Reading, Record
 from pellucid.documents.records import read_records
 from pellucid.documents.streams import packing
-from pellucid.documents.texts import TextOf, UnfitError
+from pellucid.documents.texts import TextOf, UnfitError, Wanted
 from pellucid.recipe.data import SourceConfig
 
-__all__ = ["CORRUPT", "UNUSABLE", "check_usable", "read_piece"]
+__all__ = ["CORRUPT", "UNUSABLE", "check_usable", "mending", "read_piece", "read_raw"]
 
 # Reasons that mean a record that cannot be read as what the recipe says it is. `on_corrupt` decides what becomes of them.
 CORRUPT = (
@@ -56,18 +56,31 @@ def read_piece(source: SourceConfig, piece: Piece, base: Path, max_bytes: int, s
     text_of = TextOf(source, base, seed)
     reading = Reading(source, piece, text_of.wanted, max_bytes)
     whole = file_format(piece.file) in ("txt", "html")
-    for record in read_shard(reading) if source.path is None else read_records(reading):
-        result = record if isinstance(record, Dropped) else _document(reading, record, text_of, id_is_name=whole)
+    for record in _records(reading):
+        result = record if isinstance(record, Dropped) else _document(source, reading, record, text_of, id_is_name=whole)
         if source.on_corrupt == "stop" and isinstance(result, Dropped) and result.reason in CORRUPT:
             raise DataError(
-                f"source {source.name!r}: {result.where} {result.detail}. {_fix(source, result)}, or set on_corrupt: set_aside"
+                f"source {source.name!r}: {result.where} {result.detail}. {mending(result)}, or set on_corrupt: set_aside"
             )
         yield result
 
 
-def _document(reading: Reading, record: Record, text_of: TextOf, *, id_is_name: bool) -> Document | Dropped:
+def read_raw(source: InputConfig, piece: Piece, max_bytes: int) -> Iterator[Record | Dropped]:
+    """Yield every record of one piece with all its fields, in order; as `Dropped` where it cannot be read.
+
+    Of a record of more than twice `max_bytes` and a megabyte nothing is held. Raises `DataError` when the file cannot be opened or
+    a network fails.
+    """
+    yield from _records(Reading(source, piece, Wanted(everything=True), max_bytes))
+
+
+def _records(reading: Reading) -> Iterator[Record | Dropped]:
+    return read_shard(reading) if reading.source.path is None else read_records(reading)
+
+
+def _document(source: SourceConfig, reading: Reading, record: Record, text_of: TextOf, *, id_is_name: bool) -> Document | Dropped:
     """Return the record as a document, or say why it is none."""
-    source, name = reading.source, reading.piece.name
+    name = reading.piece.name
     own = own_metadata(record.fields)
     key = own["id"] or (name if id_is_name else record.where)
     language = own["language"] or source.language
@@ -121,12 +134,15 @@ def check_usable(source: SourceConfig, read: int, dropped: Mapping[str, int], fi
     reasons = ", ".join(f"{reason}: {count}" for reason, count in unusable.items())
     raise DataError(
         f"source {source.name!r}: {sum(unusable.values())} of {read} records cannot be used, more than half ({reasons}). "
-        f"The first is {first.where}, which {first.detail}. {_fix(source, first)}"
+        f"The first is {first.where}, which {first.detail}. {mending(first)}"
     )
 
 
-def _fix(source: SourceConfig, dropped: Dropped) -> str:
-    """Return what to do about a record that cannot be used, as a sentence without its full stop."""
+def mending(dropped: Dropped, otherwise: str = "Set text_column to the field that holds the text, or mend the files") -> str:
+    """Return what to do about a record that cannot be used, as a sentence without its full stop.
+
+    `otherwise` is said where nothing is wrong with the file, only with what the record holds.
+    """
     file = sub(r"[:@]\d+$", "", dropped.where)
     if dropped.reason == "not utf-8" and file_format(file) not in ("parquet", "arrow", None):
         return _conversion(file, wide="UTF-16" in dropped.detail)
@@ -142,7 +158,7 @@ def _fix(source: SourceConfig, dropped: Dropped) -> str:
         return f"Fetch or make {file} again, or leave it out of path"
     if dropped.reason.startswith("template"):
         return "Choose a template whose fields the records have, or mend the files"
-    return "Set text_column to the field that holds the text, or mend the files"
+    return otherwise
 
 
 def _conversion(file: str, *, wide: bool) -> str:

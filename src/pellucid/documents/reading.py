@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pellucid.documents.document import Bytes
+from pellucid.documents.files import InputConfig
 from pellucid.documents.pieces import Piece
 from pellucid.documents.streams import CHUNK_BYTES
 from pellucid.documents.texts import Wanted
-from pellucid.recipe.data import SourceConfig
 
 __all__ = ["Reading", "Record"]
 
@@ -29,7 +29,7 @@ class Record:
 class Reading:
     """One piece to read: which fields are wanted, and how many UTF-8 bytes a text may have."""
 
-    source: SourceConfig
+    source: InputConfig
     piece: Piece
     wanted: Wanted
     max_bytes: int

@@ -66,7 +66,7 @@ def _read_whole(reading: Reading) -> Iterator[Record | Dropped]:
     except UnicodeDecodeError as error:
         yield _not_utf8(Span(0, size, data), piece.name, error, wide=data.startswith(_WIDE))
     else:
-        yield Record(piece.name, {reading.source.text_column: text}, size, data)
+        yield Record(piece.name, {reading.wanted.whole: text}, size, data)
 
 
 def _decode_page(data: bytes) -> str:

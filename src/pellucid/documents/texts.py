@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.documents.fields import METADATA, get_path, root_of
-from pellucid.documents.files import file_format
+from pellucid.documents.files import InputConfig, file_format
 from pellucid.documents.html import main_text
 from pellucid.documents.restructure.load import load_template
 from pellucid.documents.restructure.render import TemplateMissError, render
@@ -27,21 +27,28 @@ class UnfitError(Exception):
 
 @dataclass(frozen=True)
 class Wanted:
-    """Dotted paths of fields: a table must have all of `required`, and may have `optional`. `text` is the one that is the text."""
+    """Dotted paths of fields: a table must have all of `required`, and may have `optional`. `text` is the one that is the text.
 
-    required: tuple[str, ...]
+    `whole` is what a file that is one record has its contents under. With `everything`, all columns are read.
+    """
+
+    required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     text: str | None = None
+    whole: str = "text"
+    everything: bool = False
 
     def columns(self, names: list[str], plain: Collection[str]) -> list[str]:
         """Return the columns of a table that are to be read, each once, the text's first.
 
         `plain` are those of strings or whole numbers: what a record says of itself is taken from these alone.
         """
+        if self.everything:
+            return names
         paths = [root for path in (*self.required, *self.optional) if (root := root_of(path, names)) in names]
         return list(dict.fromkeys([*paths, *(name for known in METADATA.values() for name in known if name in plain)]))
 
-    def missing(self, source: SourceConfig, file: str, path: str, has: Mapping[str, str]) -> str:
+    def missing(self, source: InputConfig, file: str, path: str, has: Mapping[str, str]) -> str:
         """Return the message for a table without the column that `path` begins in; `has` gives its columns and their types."""
         shown = ", ".join(f"{name} ({kind})" for name, kind in list(has.items())[:40])
         if self.text is None:
@@ -64,9 +71,9 @@ class TextOf:
         self._source, self._seed = source, seed
         self._template: Template | None = load_template(source.template, base) if source.template is not None else None
         if self._template is None:
-            self.wanted = Wanted((source.text_column,), text=source.text_column)
+            self.wanted = Wanted((source.text_column,), text=source.text_column, whole=source.text_column)
         else:
-            self.wanted = Wanted(self._template.required, self._template.optional)
+            self.wanted = Wanted(self._template.required, self._template.optional, whole=source.text_column)
 
     def __call__(self, fields: Mapping[str, Any], file: str, key: str, language: str | None) -> str:
         """Return the text of a record of `file`; `key` is its id, which chooses the phrasing. Raises `UnfitError` without one."""

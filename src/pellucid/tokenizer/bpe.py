@@ -1,13 +1,14 @@
 """Byte-level BPE as Pellucid makes it: ranks of byte strings, special tokens after them, and the folder they are kept in."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import read_json, write_bytes, write_json
-from pellucid.tokenizer.checked import Ids, Offsets
+from pellucid.tokenizer.checked import Ids, Offsets, split_rows
 from pellucid.tokenizer.encoder import SPLIT_PATTERN, Encoder
 from pellucid.tokenizer.huggingface import byte_alphabet, merges, tokenizer_config_json, tokenizer_json
 from pellucid.tokenizer.token_bytes import TokenBytes
@@ -47,6 +48,8 @@ class BytePairTokenizer:
 
     pattern = SPLIT_PATTERN
     exact_in_transformers = True
+    bos = END_OF_TEXT
+    swallows: Mapping[str, tuple[bool, bool]] = MappingProxyType({})
 
     def __init__(self, ranks: dict[bytes, int], special: dict[str, int], kind: Kind) -> None:
         self.ranks = ranks
@@ -70,6 +73,10 @@ class BytePairTokenizer:
         """Return the ids of one text. No special token is added or recognised. Raises `DataError` on lone surrogates."""
         ids: list[int] = self._encoder.encode_batch([text])[0].tolist()
         return ids
+
+    def encode_after(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text as they are after a special token; here the same as those of `encode`."""
+        return split_rows(*self._encoder.encode_batch(texts))
 
     def encode_batch(self, texts: Sequence[str], threads: int = 1) -> tuple[Ids, Offsets]:
         """Return all ids in one uint32 array, and int64 offsets (n+1): text `i` is `ids[offsets[i]:offsets[i + 1]]`."""

@@ -15,7 +15,17 @@ import numpy.typing as npt
 
 from pellucid.core.errors import DataError, PellucidWarning
 
-__all__ = ["PROBE", "CheckedEncoder", "FastEncoder", "Ids", "Offsets", "ReferenceEncoder", "join_rows", "refuse_surrogates"]
+__all__ = [
+    "PROBE",
+    "CheckedEncoder",
+    "FastEncoder",
+    "Ids",
+    "Offsets",
+    "ReferenceEncoder",
+    "join_rows",
+    "refuse_surrogates",
+    "split_rows",
+]
 
 Ids = npt.NDArray[np.uint32]
 Offsets = npt.NDArray[np.int64]
@@ -171,3 +181,9 @@ def join_rows(rows: Iterable[Sequence[int] | Ids]) -> tuple[Ids, Offsets]:
     for row, start, end in zip(rows, offsets[:-1], offsets[1:], strict=True):
         flat[start:end] = row
     return flat, offsets
+
+
+def split_rows(flat: Ids, offsets: Offsets) -> list[list[int]]:
+    """Return the rows that `join_rows` put into one array."""
+    ids, bounds = flat.tolist(), offsets.tolist()
+    return [ids[start:end] for start, end in pairwise(bounds)]

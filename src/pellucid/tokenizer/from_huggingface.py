@@ -4,15 +4,17 @@
 where quicktok has no scanner for the pattern; both are checked as `checked.py` says, on the whole vocabulary besides.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from pellucid.core.errors import DataError, MissingExtraError, UsageError
 from pellucid.recipe.vocabulary import FIM_NAMES
 from pellucid.tokenizer.byte_level import read_byte_level
-from pellucid.tokenizer.checked import PROBE, CheckedEncoder, Ids, Offsets
+from pellucid.tokenizer.checked import PROBE, CheckedEncoder, Ids, Offsets, refuse_surrogates, split_rows
 from pellucid.tokenizer.huggingface import byte_alphabet
 from pellucid.tokenizer.imported import ImportedFiles, choose_eos, read_imported, reload_imported
 from pellucid.tokenizer.token_bytes import TokenBytes
@@ -71,6 +73,12 @@ class HuggingFaceTokenizer:
         self._refuse_specials_in_text()
         self.eos = choose_eos(self.special, eos, files.named_eos)
         self.eos_id = self.special[self.eos]
+        named = files.named_bos
+        self.bos = named if named is not None and named in self.special else self.eos
+        strips = ((token["content"], bool(token.get("lstrip")), bool(token.get("rstrip"))) for token in added)
+        self.swallows: Mapping[str, tuple[bool, bool]] = {
+            name: (left, right) for name, left, right in strips if (left or right) and name in self.special
+        }
 
     def _refuse_specials_in_text(self) -> None:
         ids = set(self.special.values())
@@ -91,6 +99,14 @@ class HuggingFaceTokenizer:
         return CheckedEncoder(
             self._reference, plain.open_fast, (plain.engine, "tokenizers"), probe=(*PROBE, *plain.probe, *texts), leave=plain.leave
         )
+
+    @cached_property
+    def _inside(self) -> _Reference | None:
+        """`tokenizers` for what does not begin a text; None where that makes no difference."""
+        inside = _never_first(self._values.get("pre_tokenizer"))
+        if inside == self._values.get("pre_tokenizer"):
+            return None
+        return _Reference(orjson.dumps({**self._values, "pre_tokenizer": inside}))
 
     @cached_property
     def _bytes(self) -> TokenBytes:
@@ -119,6 +135,13 @@ class HuggingFaceTokenizer:
         """Return the ids of one text: `tokenizers`' own, without special tokens. Raises `DataError` on lone surrogates."""
         ids: list[int] = self._encoder.encode_batch([text])[0].tolist()
         return ids
+
+    def encode_after(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text as they are after a special token, without the space that some put before a first word."""
+        if self._inside is None:
+            return split_rows(*self._encoder.encode_batch(texts))
+        refuse_surrogates(texts)
+        return [self._inside.encode(text) for text in texts]
 
     def encode_batch(self, texts: Sequence[str], threads: int = 1) -> tuple[Ids, Offsets]:
         """Return all ids in one uint32 array, and int64 offsets (n+1): text `i` is `ids[offsets[i]:offsets[i + 1]]`."""
@@ -167,6 +190,15 @@ def _kinds(decoder: Any) -> set[str]:
     if not isinstance(decoder, dict):
         return set()
     return {str(decoder.get("type"))}.union(*(_kinds(inner) for inner in decoder.get("decoders") or []))
+
+
+def _never_first(pre_tokenizer: Any) -> Any:
+    """Return a pre-tokenizer that puts no space before a text's first word where it would before that word only."""
+    if not isinstance(pre_tokenizer, dict):
+        return pre_tokenizer
+    if pre_tokenizer.get("type") == "Sequence":
+        return {**pre_tokenizer, "pretokenizers": [_never_first(step) for step in pre_tokenizer.get("pretokenizers") or []]}
+    return {**pre_tokenizer, "prepend_scheme": "never"} if pre_tokenizer.get("prepend_scheme") == "first" else pre_tokenizer
 
 
 def import_huggingface(path: Path, eos: str | None) -> HuggingFaceTokenizer:

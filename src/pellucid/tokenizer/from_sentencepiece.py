@@ -4,9 +4,10 @@ What it does to a text before it looks for pieces is its own: a space is put bef
 says, what has no piece is spelled in bytes. No begin or end of text is added, and the names of control pieces are text.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pellucid.core.errors import DataError, MissingExtraError, UsageError
@@ -27,6 +28,7 @@ class SentencePieceTokenizer:
 
     # transformers rebuilds these as a list of merges, which cannot say that two splits of one piece are equally good.
     exact_in_transformers = False
+    swallows: Mapping[str, tuple[bool, bool]] = MappingProxyType({})
 
     def __init__(self, files: ImportedFiles, eos: str | None = None) -> None:
         self._files = files
@@ -39,6 +41,15 @@ class SentencePieceTokenizer:
         named = pieces[own_eos].text if own_eos >= 0 else files.named_eos
         self.eos = choose_eos(self.special, eos, named)
         self.eos_id = self.special[self.eos]
+        own_bos = int(self._processor.bos_id())
+        bos = pieces[own_bos].text if own_bos >= 0 else files.named_bos
+        self.bos = bos if bos is not None and bos in self.special else self.eos
+
+    @cached_property
+    def _inside(self) -> Any:
+        """The processor that puts no space before a text."""
+        # Messages written one after the other are merged: this is a normalizer_spec that holds nothing but add_dummy_prefix, false.
+        return _open(self._files.main + b"\x1a\x02\x18\x00")
 
     @cached_property
     def _bytes(self) -> TokenBytes:
@@ -57,6 +68,12 @@ class SentencePieceTokenizer:
         """Return the ids of one text, those of `EncodeAsIds`. Raises `DataError` on lone surrogates."""
         ids: list[int] = self.encode_batch([text])[0].tolist()
         return ids
+
+    def encode_after(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text as they are after a special token, without the space that begins a text (as transformers)."""
+        refuse_surrogates(texts)
+        rows: list[list[int]] = self._inside.encode(list(texts), out_type=int) if texts else []
+        return rows
 
     def encode_batch(self, texts: Sequence[str], threads: int = 1) -> tuple[Ids, Offsets]:
         """Return all ids in one uint32 array, and int64 offsets (n+1): text `i` is `ids[offsets[i]:offsets[i + 1]]`."""

@@ -58,8 +58,16 @@ class ImportedFiles:
     @property
     def named_eos(self) -> str | None:
         """The end of text that the files name, if they do."""
+        return self._named("eos_token")
+
+    @property
+    def named_bos(self) -> str | None:
+        """What begins a text, if the files name it."""
+        return self._named("bos_token")
+
+    def _named(self, key: str) -> str | None:
         for name in (CONFIG, SPECIAL_MAP):
-            token = self.values(name).get("eos_token")
+            token = self.values(name).get(key)
             content = token.get("content") if isinstance(token, dict) else token
             if isinstance(content, str):
                 return content

@@ -19,10 +19,14 @@ class Tokenizer(Protocol):
     """Text ↔ ids. Text never yields a special id: those are only ever placed by name, from `special`.
 
     `special` maps the names of special tokens to their ids; `eos_id` is the one that ends a document. Ids are below `vocab_tokens`.
+    `bos` is the name of the one that begins a text where a chat template asks for one. `swallows` tells of special tokens that take
+    away blanks before them, or after them, where they are written in a text; most take none and are not in it.
     """
 
     special: dict[str, int]
     eos_id: int
+    bos: str
+    swallows: Mapping[str, tuple[bool, bool]]
     vocab_tokens: int
     # Whether transformers, reading the files that `save_for_transformers` writes, is bound to give the same ids.
     exact_in_transformers: bool
@@ -33,6 +37,9 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of one text. No special token is added or recognised. Raises `DataError` on lone surrogates."""
+
+    def encode_after(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of each text as they are after a special token: nothing is put before it that would begin a text."""
 
     def encode_batch(self, texts: Sequence[str], threads: int = 1) -> tuple[Ids, Offsets]:
         """Return all ids in one uint32 array, and int64 offsets (n+1): text `i` is `ids[offsets[i]:offsets[i + 1]]`."""
