@@ -127,7 +127,7 @@ class Twins:
     def _arguments(self) -> dict[str, Any]:
         return {
             "output_dir": str(self.folder), "use_cpu": True, "bf16": False, "report_to": [], "remove_unused_columns": False,
-            "gradient_checkpointing": False, "disable_tqdm": True,
+            "activation_checkpointing": False, "disable_tqdm": True,
         }  # fmt: skip
 
     def _data(self) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from pellucid.train.objectives.preference import Pairs
 LOGPS = st.floats(-60, 0)
 
 
-def one_pair(chosen: float, rejected: float, reference: tuple[float, float] = (0.0, 0.0), tokens: tuple[int, int] = (1, 1)) -> Pairs:
+def one_pair(
+    chosen: float, rejected: float, reference: tuple[float, float] = (0.0, 0.0), tokens: tuple[int, int] = (1, 1)
+) -> Pairs:
     values = ([chosen, rejected], list(tokens), list(reference))
     return Pairs(*(torch.tensor([value], dtype=torch.float64) for value in values))
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.train.feed import MicroBatch
-from pellucid.train.objectives.preference import Formula, Pairs, compare, preference_loss, reference_figures, sequence_logps
+from pellucid.train.objectives.preference import Pairs, compare, preference_loss, reference_figures, sequence_logps
 
 
 def plain_logps(twins: Any, batch: MicroBatch) -> Tensor:
@@ -78,7 +78,10 @@ def test_log_probabilities_of_rows_are_those_of_plain_logits_and_carry_no_gradie
 def test_at_the_reference_itself_nothing_has_moved_and_half_the_pairs_are_right(twins: Any) -> None:
     pairs = twins.pairs(6)
     reference = sequence_logps(twins.ours, twins.batch(pairs)).view(-1, 2)
-    formula: Formula = lambda pairs: (pairs.logp_P2.sum(1), reference_figures(pairs, 0.1))
+
+    def formula(pairs: Pairs) -> tuple[Tensor, Mapping[str, Tensor]]:
+        return pairs.logp_P2.sum(1), reference_figures(pairs, 0.1)
+
     figures = preference_loss(twins.ours, twins.batch(pairs, reference), formula).figures
     for name in ("chosen_reward", "rejected_reward", "margin", "kl"):
         assert not figures[name].any(), name
