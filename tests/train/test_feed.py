@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,3 +51,14 @@ def test_targets_are_counted_by_sequence_without_the_ignored_ones(tiny: Any) -> 
     counts_B = units_by_sequence(batch)
     assert counts_B.sum() == batch.target_tokens < batch.targets_BT.size
     assert [int((row != IGNORE).sum()) for row in batch.targets_BT] == counts_B.tolist()
+
+
+def test_positions_without_a_target_are_passed_over_where_there_are_many(tiny: Any) -> None:
+    batch = tiny.order().sequences(0, 4)
+    assert all(part.rows_N is None for part in micro_batches(batch, 2, torch.device("cpu")))
+    targets_BT = batch.targets_BT.copy()
+    targets_BT[:, 1:] = IGNORE
+    targets_BT[2:, 3:] = 7
+    first, second = micro_batches(replace(batch, targets_BT=targets_BT), 2, torch.device("cpu"))
+    assert first.rows_N is not None and first.rows_N.tolist() == [0, 32]
+    assert second.rows_N is None  # two of 32 are too few to be worth it

@@ -19,6 +19,10 @@ def inputs(
     return x_BTD, head_VD, targets_BT
 
 
+def given_targets(targets_BT: torch.Tensor) -> torch.Tensor:
+    return (targets_BT.flatten() != IGNORE).nonzero().flatten()
+
+
 def plain_loss(x_BTD: torch.Tensor, head_VD: torch.Tensor, targets_BT: torch.Tensor, z_loss: float) -> torch.Tensor:
     logits_BTV = F.linear(x_BTD, head_VD).float()
     nats = F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORE, reduction="sum")
@@ -47,6 +51,77 @@ def test_loss_and_gradients_equal_plain_autograd_for_any_chunking(
     torch.testing.assert_close(ours.loss_sum, plain, atol=1e-4, rtol=1e-5)
     for got, want in zip(grads, expected, strict=True):
         torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    positions=st.integers(1, 20),
+    chunk_rows=st.integers(1, 50),
+    z_loss=st.sampled_from([0.0, 1e-3]),
+    sparse=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_weighted_targets_have_the_loss_and_gradients_of_plain_autograd(
+    positions: int, chunk_rows: int, z_loss: float, sparse: bool, seed: int
+) -> None:
+    x_BTD, head_VD, targets_BT = inputs(positions, seed=seed)
+    weights_BT = torch.randn(targets_BT.shape, generator=torch.Generator().manual_seed(seed))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(loss_module.CHUNK_ROWS, "cpu", chunk_rows)
+        ours = token_loss(x_BTD, head_VD, targets_BT, z_loss, weights_BT, given_targets(targets_BT) if sparse else None)
+    logits_BTV = F.linear(x_BTD, head_VD)
+    nats_N = F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORE, reduction="none")
+    z_N = torch.logsumexp(logits_BTV, -1).square().flatten() * (targets_BT.flatten() != IGNORE)
+    plain = ((nats_N + z_loss * z_N) * weights_BT.flatten()).sum()
+    torch.testing.assert_close(ours.loss_sum, plain, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(ours.nats_BT.flatten(), nats_N.detach(), atol=1e-5, rtol=1e-5)
+    grads = torch.autograd.grad(ours.loss_sum / 7, (x_BTD, head_VD))
+    expected = torch.autograd.grad(plain / 7, (x_BTD, head_VD))
+    for got, want in zip(grads, expected, strict=True):
+        torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+
+
+def test_a_weight_that_bfloat16_cannot_hold_is_not_rounded_to_it() -> None:
+    x_BTD, head_VD, targets_BT = inputs(positions=40, hidden=16, vocab=300, dtype=torch.bfloat16)
+    weight = 1.30078125  # halfway between two numbers of bfloat16
+    weights_BT = torch.full(targets_BT.shape, weight)
+    plain = torch.autograd.grad(token_loss(x_BTD, head_VD, targets_BT).loss_sum, x_BTD)[0]
+    weighed = torch.autograd.grad(token_loss(x_BTD, head_VD, targets_BT, weights_BT=weights_BT).loss_sum, x_BTD)[0]
+    share = (weighed.float() * plain.float()).sum() / plain.float().square().sum()
+    assert abs(share.item() - weight) < 1e-3
+    assert weighed.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_computing_positions_with_a_target_alone_gives_what_computing_all_gives(dtype: torch.dtype) -> None:
+    x_BTD, head_VD, targets_BT = inputs(positions=90, hidden=16, vocab=300, dtype=dtype)
+    whole = token_loss(x_BTD, head_VD, targets_BT, z_loss=1e-3)
+    sparse = token_loss(x_BTD, head_VD, targets_BT, z_loss=1e-3, rows_N=given_targets(targets_BT))
+    torch.testing.assert_close(sparse.loss_sum, whole.loss_sum, rtol=1e-6, atol=0)
+    torch.testing.assert_close(sparse.nats_BT, whole.nats_BT)
+    torch.testing.assert_close(sparse.log_z_BT, whole.log_z_BT)
+    grads = [torch.autograd.grad(result.loss_sum, (x_BTD, head_VD)) for result in (sparse, whole)]
+    torch.testing.assert_close(*grads)
+    assert torch.equal(grads[0][0] == 0, (targets_BT == IGNORE)[:, :, None].expand_as(x_BTD))
+
+
+def test_only_positions_with_a_target_meet_the_head_and_only_once_without_gradients() -> None:
+    x_BTD, head_VD, targets_BT = inputs(positions=100)
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        plain = loss_module.product
+        patch.setattr(loss_module, "product", lambda x_NI, weight_OI: seen.append(len(x_NI)) or plain(x_NI, weight_OI))
+        with torch.no_grad():
+            token_loss(x_BTD, head_VD, targets_BT, rows_N=given_targets(targets_BT))
+    assert sum(seen) == (targets_BT != IGNORE).sum() < 160
+
+
+def test_no_position_at_all_to_compute_gives_no_loss_and_no_gradient() -> None:
+    x_BTD, head_VD, targets_BT = inputs()
+    nothing = torch.full_like(targets_BT, IGNORE)
+    loss = token_loss(x_BTD, head_VD, nothing, 0.1, torch.ones(targets_BT.shape), given_targets(nothing)).loss_sum
+    loss.backward()
+    assert loss.item() == 0 and not x_BTD.grad.any() and not head_VD.grad.any()
 
 
 def test_nats_per_token_are_detached_and_add_up_to_the_sum_without_z_loss() -> None:

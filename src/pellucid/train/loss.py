@@ -50,6 +50,9 @@ def token_loss(
     """
     x_MD, targets_M = x_BTD.reshape(-1, x_BTD.shape[-1]), targets_BT.reshape(-1)
     weights_M = None if weights_BT is None else weights_BT.reshape(-1)
+    if not torch.is_grad_enabled():
+        # A function is told which inputs want gradients, and not that there will be none.
+        x_MD, head_weight_VD = x_MD.detach(), head_weight_VD.detach()
     loss_sum, nats_M, log_z_M = _ChunkedCrossEntropy.apply(x_MD, head_weight_VD, targets_M, z_loss, weights_M, rows_N)  # type: ignore[no-untyped-call]
     return TokenLoss(loss_sum, nats_M.view(targets_BT.shape), log_z_M.view(targets_BT.shape))
 
