@@ -247,7 +247,9 @@ def stage_context(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator
 
 
 def schedule_length(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
-    """Warm-up and cool-down fit into the stage."""
+    """Warm-up and cool-down fit into the stage. How long one is that reads examples, these tell when they are there."""
+    if not stage.learns_from_text:
+        return
     warmup, cooldown, total = stage.schedule.warmup_steps, stage.schedule.cooldown_steps, stage.total_steps
     if warmup + cooldown > total:
         yield Finding(

@@ -30,6 +30,11 @@ def json_schema() -> dict[str, Any]:
         "enum": preset_names(),
         "type": "string",
     }
+    sections["TrainStageConfig"]["properties"]["batch_seqs"] = {
+        "description": "Another way to write batch_tokens: sequences of one optimizer step; a pair is two.",
+        "minimum": 1,
+        "type": "integer",
+    }
     for name, word in NAMED_LISTS.items():
         field = schema["properties"][name]
         item = field["items"]
