@@ -16,7 +16,7 @@ from pellucid.conversations.store import Encoded
 from pellucid.conversations.turns import UnfitError
 from pellucid.core.errors import DataError, UsageError
 
-__all__ = ["DROP", "HELDOUT", "TRAIN", "EncodeTask", "EncodedChunk", "REFUSED", "encode_chunk"]
+__all__ = ["DROP", "HELDOUT", "REFUSED", "TRAIN", "EncodeTask", "EncodedChunk", "encode_chunk"]
 
 REFUSED = "refused by the chat template"
 
