@@ -33,6 +33,7 @@ def test_every_field_and_section_has_a_description() -> None:
 def test_the_schema_allows_what_only_files_may_hold() -> None:
     schema = json_schema()
     assert "extends" in schema["properties"]
+    assert schema["$defs"]["ModelConfig"]["properties"]["like"]["type"] == "string"
     assert "pocket" in schema["$defs"]["ModelConfig"]["properties"]["preset"]["enum"]
     assert "batch_seqs" in schema["$defs"]["TrainStageConfig"]["properties"]
     assert {way["type"] for way in schema["properties"]["train"]["anyOf"]} == {"array", "object"}

@@ -35,6 +35,10 @@ def json_schema() -> dict[str, Any]:
         "minimum": 1,
         "type": "integer",
     }
+    sections["ModelConfig"]["properties"]["like"] = {
+        "description": "A Hugging Face folder or a GGUF file whose shape fills in every field not given here.",
+        "type": "string",
+    }
     for name, word in NAMED_LISTS.items():
         field = schema["properties"][name]
         item = field["items"]

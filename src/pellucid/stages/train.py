@@ -3,7 +3,6 @@
 Each begins with the weights of the one before, or with those that its `init_from` names.
 """
 
-import warnings
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +10,7 @@ from pellucid.batches.order import DataOrder
 from pellucid.checkpoint.models import check_start
 from pellucid.checkpoint.weights import weights_digest
 from pellucid.core.artifacts import Build, Key, fingerprint
-from pellucid.core.errors import PellucidWarning, UsageError
-from pellucid.core.files import read_json
+from pellucid.core.errors import UsageError
 from pellucid.core.processes import end_workers
 from pellucid.core.units import format_count
 from pellucid.generate.decoding import generate
@@ -21,6 +19,7 @@ from pellucid.plan.mixing import mix_of
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.stages.examples import example_order, heldout_orders
+from pellucid.stages.other_tokens import warn_of_other_tokens
 from pellucid.stages.run_folder import data_order, final_checkpoint, shard_tokens, weights_at
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
@@ -28,8 +27,6 @@ from pellucid.train.saver import FREE_TO_CHANGE
 from pellucid.train.stage import run_stage, world_for
 
 __all__ = ["train_stages"]
-
-_TOKENS = "tokenizer.json"
 
 
 def train_stages(recipe: Recipe) -> list[Stage]:
@@ -72,7 +69,7 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
     start = _first_weights(config, before, context)
     if config.init_from is not None and start is not None:
         build.summary["init_from"] = config.init_from
-        _warn_of_other_tokens(start, context.folder("tokenizer"))
+        warn_of_other_tokens(start, context.folder("tokenizer"))
     where = (recipe.seed, build.path)
     start_from = partial(run_stage, init_from=start, world=context.world)
     if config.learns_from_text:
@@ -105,31 +102,6 @@ def _first_weights(config: TrainStageConfig, before: TrainStageConfig | None, co
             "name another run, or leave it out to begin from the stage before"
         )
     return weights_at(named)
-
-
-def _warn_of_other_tokens(start: Path, tokenizer: Path) -> None:
-    """Warn when ids meant other tokens to the weights, as far as a `tokenizer.json` lies with them: nothing else would show it."""
-    run = start.resolve().parents[2:3]  # of a checkpoint: RUN/STAGE/checkpoints/step-N
-    files = [start / _TOKENS, *(folder / "tokenizer" / _TOKENS for folder in run)]
-    file = next((file for file in files if file.is_file()), None)
-    if file is None or not (tokenizer / _TOKENS).is_file():
-        return
-    ours, theirs = _tokens_by_id(tokenizer / _TOKENS), _tokens_by_id(file)
-    if others := sum(theirs.get(id_, token) != token for id_, token in ours.items()):
-        warnings.warn(
-            f"{others} of {len(ours)} token ids stand for another token in {file}: the weights will have to learn them anew. "
-            "Begin with weights of this tokenizer (arcade100k is the same everywhere), or train on the same documents",
-            PellucidWarning,
-            stacklevel=2,
-        )
-
-
-def _tokens_by_id(file: Path) -> dict[int, str]:
-    values = read_json(file)
-    vocabulary = values.get("model", {}).get("vocab", {})
-    # Only byte-level BPE is compared: other kinds have a list here, and spell tokens in another way.
-    tokens = {id_: token for token, id_ in vocabulary.items()} if isinstance(vocabulary, dict) else {}
-    return tokens | {token["id"]: token["content"] for token in values.get("added_tokens", [])}
 
 
 def _sample(tokenizer: Tokenizer, model: Decoder, prompt: str, *, new_tokens: int, seed: int) -> str:

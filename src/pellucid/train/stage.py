@@ -21,7 +21,7 @@ from pellucid.core.progress import progress as show_progress
 from pellucid.core.seeds import derive_seed
 from pellucid.optim.optimizer import build_optimizer
 from pellucid.recipe.model import ModelConfig
-from pellucid.recipe.training import TrainStageConfig
+from pellucid.recipe.training import WITH_REFERENCE, TrainStageConfig
 from pellucid.train.allocation import keep_freed_memory
 from pellucid.train.build import build_model
 from pellucid.train.device import Device, deterministic, pick_device
@@ -64,7 +64,7 @@ def run_stage(
     Fresh weights come from `init_from`, whatever `load_weights` reads, or from `seed`. Writes `checkpoints/step-N/`,
     `metrics.jsonl`, `samples.jsonl` (when `sample` is given and the stage asks for samples) and, at the end, `receipt.json`.
     `earlier` returns the orders of the stages before and how many sequences they read, for the receipt. `heldout` are examples by
-    source that are scored into `heldout.jsonl`. A stage that learns from pairs keeps the log-probabilities of its first weights in
+    source that are scored into `heldout.jsonl`. A stage that compares with its first weights keeps their log-probabilities in
     `reference.npy` (and `reference.heldout.NAME.npy`).
     Every rank of `world` calls this with the same arguments; what is written once, the first one writes.
     Raises `StoppedError` after a signal, `TrainingError` when the run diverged, `DiskFullError`, and `ArtifactError` for
@@ -89,7 +89,7 @@ def run_stage(
         state = TrainState(model, build_optimizer(model, stage.optimizer))
         if checkpoint is not None:
             saver.restore(checkpoint, state)
-        if stage.learns_from_pairs:
+        if stage.objective in WITH_REFERENCE:
             _refer(state, order, heldout, out, (stage.micro_seqs, device, world), compute=checkpoint is None)
         objective = objective_of(stage)
         task = Task(stage, order, objective, device, _gradients(state, stage, world), world, compiled)
