@@ -1,8 +1,8 @@
 """Text after many prompts at once: one key-value cache for a batch of them, each with a seed of its own.
 
 All rows of the cache have the same length, though prompts need not: a batch first reads as many tokens as its shortest prompt has,
-and then one by one, a longer prompt going on with its own next token while shorter ones already go on with what is drawn. So there is
-neither padding nor a mask, and prompts of like length lose next to nothing.
+then one at a time, a longer prompt its own next token while shorter ones already go on with what is drawn. So there is neither
+padding nor a mask, and prompts of like length lose next to nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

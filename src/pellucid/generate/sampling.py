@@ -42,9 +42,9 @@ def choose(logits_V: Tensor, sampling: Sampling, generator: torch.Generator | No
 def choose_batch(logits_BV: Tensor, sampling: Sampling, generators: Sequence[torch.Generator | None]) -> list[int]:
     """Return one token id for each row, drawn with the row's own generator: it depends on no other row.
 
-    Among equally likely tokens the lowest id comes first. A row takes one number from its generator, on the CPU, so that a seed means
-    the same on every device; probabilities are float32. Temperature 0 draws nothing. Raises `ArtifactError` for logits that are no
-    numbers.
+    Among equally likely tokens the lowest id comes first. A row takes one number from its generator, on the CPU, so that a seed
+    means the same on every device; probabilities are float32. Temperature 0 draws nothing. Raises `ArtifactError` for logits that
+    are no numbers.
     """
     if sampling.temperature == 0:
         return [int(id_) for id_ in logits_BV.float().argmax(dim=1).tolist()]
