@@ -141,8 +141,8 @@ class _Answers:
         fit = [at for at, shots in enumerate(chosen) if shots]
         if not fit and messages:
             raise UsageError(
-                f"self_knowledge.answer_tokens: got {self._config.answer_tokens}; of the model's context of {completer.context_tokens} "
-                f"{room} tokens are left for a message and shots, and no shot fits: lower answer_tokens or message_tokens"
+                f"self_knowledge.answer_tokens: got {self._config.answer_tokens}; of {completer.context_tokens} tokens of context "
+                f"{room} are left for a message and shots, and no shot fits: lower answer_tokens or message_tokens"
             )
         done = completer.complete(
             [prompts[at] for at in fit] + [alone[at] for at in fit],
