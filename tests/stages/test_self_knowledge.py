@@ -106,9 +106,9 @@ def test_what_cannot_be_used_is_named(make: Callable[..., Made], tmp_path: Path)
 
 
 def test_shots_and_answers_longer_than_a_sequence_are_counted(make: Callable[..., Made], tmp_path: Path) -> None:
-    made = make(tmp_path, seq_tokens=40)
+    made = make(tmp_path, seq_tokens=24)
     assert made.account["shots"]["longer than seq_tokens"] > 0 and made.account["answers"]["dropped"]["longer than seq_tokens"] > 0
-    assert made.train.lengths.max() <= 40
+    assert made.train.lengths.max() <= 24
 
 
 def test_the_token_of_negatives_is_known_by_its_id(speech: Speech, tokenizer: BytePairTokenizer) -> None:

@@ -24,7 +24,7 @@ from pellucid.generate.batched import Completer
 from pellucid.generate.sampling import Sampling
 from pellucid.recipe.merge import suggest
 from pellucid.recipe.tuning import SelfKnowledgeConfig
-from pellucid.stages.first_messages import FirstMessages, Message, Speech, blocks_of, write_first_messages
+from pellucid.stages.first_messages import Message, Speech, blocks_of, write_first_messages
 
 __all__ = ["HELDOUT_FRAC", "Made", "Writers", "make_self_knowledge", "negative_id"]
 
@@ -90,7 +90,27 @@ def make_self_knowledge(
             block = messages.kept[start : start + _BLOCK]
             file = parts / f"answers-{start:08d}.jsonl"
             pairs += blocks_of(file, lambda block=block: answers.write(block, bar))  # type: ignore[misc]
-    return _encode(config, known, speech, messages, pairs, out, seq_tokens)
+    encoding = _Encoding(config, speech, out, seq_tokens)
+    encoding.add_shots(known.shots)
+    for pair in pairs:
+        encoding.add_pair(pair)
+    account = {
+        "first_messages": messages.as_json(),
+        "answers": {
+            "messages": len(pairs),
+            "kept": len(pairs) - encoding.dropped.total(),
+            "dropped": dict(sorted(encoding.dropped.items())),
+        },
+        "shots": {"read": len(known.shots), "repeats": config.shot_repeats, "longer than seq_tokens": encoding.long_shots},
+        "examples": encoding.counts,
+    }
+    if not any(encoding.counts["train"].values()):
+        raise DataError(
+            f"self-knowledge: no example is left to learn from; {account}. Raise shot_repeats, answer_tokens or seq_tokens"
+        )
+    train, held = encoding.close()
+    write_json(out / "funnel.json", account)
+    return Made(train, held, account)
 
 
 def _made_of(config: SelfKnowledgeConfig, known: SelfKnowledge, speech: Speech, writers: Writers, seed: int) -> dict[str, Any]:
@@ -185,70 +205,56 @@ class _Answers:
         return self._speech.chat.prompt([*turns, {"role": "user", "content": message.text}])
 
 
-class _Splits:
-    """The two folders of examples, and what went into them."""
+class _Encoding:
+    """The two folders of examples, and what went into them or did not."""
 
-    def __init__(self, out: Path) -> None:
-        self.writers = {split: ExampleWriter(out / split) for split in ("train", "heldout")}
-        self.counts: dict[str, Counter[str]] = {split: Counter() for split in self.writers}
+    def __init__(self, config: SelfKnowledgeConfig, speech: Speech, out: Path, seq_tokens: int) -> None:
+        self._config, self._speech, self._seq_tokens = config, speech, seq_tokens
+        self._writers = {split: ExampleWriter(out / split) for split in ("train", "heldout")}
+        kinds = ("shot positive", "message positive", "message negative")
+        self.counts = {split: dict.fromkeys(kinds, 0) for split in self._writers}
+        self.dropped: Counter[str] = Counter()
+        self.long_shots = 0
 
-    def add(self, split: str, encoded: Encoded, about: Mapping[str, str], weight: float) -> None:
-        self.writers[split].add([encoded], about, {"weight": weight})
-        self.counts[split][f"{about['from']} {about['class']}"] += 1
+    def add_shots(self, shots: Sequence[Shot]) -> None:
+        """Take the file's own questions and answers as positives, as often as the recipe says."""
+        for number, shot in enumerate(shots):
+            encoded = self._encoded(shot, positive=True)
+            if len(encoded.ids) > self._seq_tokens:
+                self.long_shots += 1
+                continue
+            for repeat in range(self._config.shot_repeats):
+                self._add("train", encoded, _about(f"shot-{number:04d}.{repeat}", "shot", "positive", shot))
 
-
-def _encode(
-    config: SelfKnowledgeConfig,
-    known: SelfKnowledge,
-    speech: Speech,
-    messages: FirstMessages,
-    pairs: Sequence[Mapping[str, Any]],
-    out: Path,
-    seq_tokens: int,
-) -> Made:
-    """Write the examples: shots as positives, then both answers to each message, or none of them."""
-    splits, dropped, dropped_shots = _Splits(out), Counter[str](), 0
-    for number, shot in enumerate(known.shots):
-        encoded = _encoded(speech, shot, "assistant")
-        if len(encoded.ids) > seq_tokens:
-            dropped_shots += 1
-            continue
-        for repeat in range(config.shot_repeats):
-            splits.add("train", encoded, _about(f"shot-{number:04d}.{repeat}", "shot", "positive", shot), 1.0)
-    for pair in pairs:
-        if pair["dropped"] is not None:
-            dropped[pair["dropped"]] += 1
-            continue
-        positive, negative = (Shot(pair["message"], pair[kind]) for kind in ("positive", "negative"))
-        sides = [_encoded(speech, positive, "assistant"), _encoded(speech, negative, config.negative_token)]
-        if max(len(side.ids) for side in sides) > seq_tokens:
-            dropped["longer than seq_tokens"] += 1
-            continue
+    def add_pair(self, pair: Mapping[str, Any]) -> None:
+        """Take both answers to a message, or neither."""
+        sides = [Shot(pair["message"], pair.get(kind, "")) for kind in ("positive", "negative")]
+        reason = pair["dropped"]
+        encoded = [] if reason else [self._encoded(side, positive=not number) for number, side in enumerate(sides)]
+        if any(len(one.ids) > self._seq_tokens for one in encoded):
+            reason = "longer than seq_tokens"
+        if reason:
+            self.dropped[reason] += 1
+            return
         digest = hashlib.sha256(fold(pair["message"]).encode()).hexdigest()
         split = "heldout" if heldout(digest, HELDOUT_FRAC) else "train"
-        name = f"message-{pair['sample']:08d}"
-        splits.add(split, sides[0], _about(f"{name}.positive", "message", "positive", positive), 1.0)
-        splits.add(split, sides[1], _about(f"{name}.negative", "message", "negative", negative), config.negative_weight)
-    if not splits.counts["train"]:
-        raise DataError(
-            f"self-knowledge: no example is left to learn from. First messages: {messages.as_json()}; answers dropped: "
-            f"{dict(dropped)}; shots over seq_tokens {seq_tokens}: {dropped_shots} of {len(known.shots)}. "
-            "Raise shot_repeats or answer_tokens"
-        )
-    account = {
-        "first_messages": messages.as_json(),
-        "answers": {"messages": len(pairs), "kept": len(pairs) - dropped.total(), "dropped": dict(sorted(dropped.items()))},
-        "shots": {"read": len(known.shots), "repeats": config.shot_repeats, "longer than seq_tokens": dropped_shots},
-        "examples": {split: dict(sorted(count.items())) for split, count in splits.counts.items()},
-    }
-    train, held = (writer.close() for writer in splits.writers.values())
-    write_json(out / "funnel.json", account)
-    return Made(train, held, account)
+        for kind, side, ids in zip(("positive", "negative"), sides, encoded, strict=True):
+            self._add(split, ids, _about(f"message-{pair['sample']:08d}.{kind}", "message", kind, side))
 
+    def close(self) -> tuple[Examples, Examples]:
+        """Write both folders, and open them."""
+        train, held = (writer.close() for writer in self._writers.values())
+        return train, held
 
-def _encoded(speech: Speech, shot: Shot, assistant: str) -> Encoded:
-    chat = speech.chat.encode(shot.turns, assistant=assistant)
-    return Encoded(chat.ids, chat.targets)
+    def _encoded(self, shot: Shot, *, positive: bool) -> Encoded:
+        name = "assistant" if positive else self._config.negative_token
+        chat = self._speech.chat.encode(shot.turns, assistant=name)
+        return Encoded(chat.ids, chat.targets)
+
+    def _add(self, split: str, encoded: Encoded, about: Mapping[str, str]) -> None:
+        weight = 1.0 if about["class"] == "positive" else self._config.negative_weight
+        self._writers[split].add([encoded], about, {"weight": weight})
+        self.counts[split][f"{about['from']} {about['class']}"] += 1
 
 
 def _about(name: str, origin: str, kind: str, shot: Shot) -> dict[str, str]:
