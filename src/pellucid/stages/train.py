@@ -7,6 +7,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 
+from pellucid.adapters.peft_format import peft_digest
 from pellucid.batches.order import DataOrder
 from pellucid.checkpoint.models import check_start
 from pellucid.checkpoint.weights import weights_digest
@@ -23,7 +24,7 @@ from pellucid.recipe.training import TrainStageConfig
 from pellucid.stages.run_folder import data_order, final_checkpoint, shard_tokens, weights_at
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
-from pellucid.train.saver import FREE_TO_CHANGE
+from pellucid.train.saver import what_is_computed
 from pellucid.train.stage import run_stage, world_for
 
 __all__ = ["train_stages"]
@@ -48,8 +49,11 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
     if start is not None:
         check_start(start, recipe.model)
         inputs["checkpoint" if config.init_from is None else "init_from"] = weights_digest(start)
+    adapter = _first_adapter(config, context)
+    if adapter is not None:
+        inputs["adapter"] = peft_digest(adapter)
     settings = {
-        "stage": config.model_dump(mode="json", exclude=set(FREE_TO_CHANGE)),
+        "stage": what_is_computed(config),
         "model": recipe.model.model_dump(mode="json"),
         "weights": mix_of(recipe, config, shard_tokens(recipe, context.run)).weights,
     }
@@ -77,6 +81,7 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
             build.path,
             sample=partial(_sample, tokenizer),
             init_from=start,
+            adapter_from=_first_adapter(config, context),
             world=context.world,
             earlier=partial(_orders_before, config, context),
         )
@@ -102,6 +107,12 @@ def _first_weights(config: TrainStageConfig, before: TrainStageConfig | None, co
             "name another run, or leave it out to begin from the stage before"
         )
     return weights_at(named)
+
+
+def _first_adapter(config: TrainStageConfig, context: Context) -> Path | None:
+    """Where the adapter lies that the stage goes on from; None: it begins with a new one, or has none."""
+    named = config.adapter.init_from if config.adapter is not None else None
+    return context.loaded.base / named if named is not None else None
 
 
 def _warn_of_other_tokens(start: Path, tokenizer: Path) -> None:
