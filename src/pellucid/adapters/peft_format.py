@@ -211,7 +211,7 @@ def _renamed(
 
     Which modules have an adapter is read off the tensors: `target_modules` may be a pattern, and patterns of strangers are not run.
     """
-    tensors, faults, parts = {}, [], set()
+    tensors, faults, parts = {}, [] if theirs else [f"{WEIGHTS} has no tensors"], set()
     for name, tensor in theirs.items():
         match = _TENSOR.fullmatch(name)
         target = _TARGETS.get(match[2]) if match else None
@@ -227,17 +227,15 @@ def _renamed(
         return {}, targets, [f"it has {layers} layers, the model {config.layers}", *faults]
     faults += [f"{name} is missing" for name in shapes if name not in tensors]
     faults += [
-        f"{name} has shape {tuple(tensor.shape)}, the model and r = {values['r']} want {shapes[name]}"
-        for name, tensor in tensors.items()
-        if tuple(tensor.shape) != shapes[name]
+        f"{name} has shape {tuple(tensors[name].shape)}, the model and r = {values['r']} want {shape}"
+        for name, shape in shapes.items()
+        if name in tensors and tuple(tensors[name].shape) != shape
     ]
     named = values.get("target_modules")
     for module in named if isinstance(named, list) else []:
         target = next((target for part, target in _TARGETS.items() if part.endswith(f".{module}")), None)
         if target is not None and target not in targets:
             faults.append(f"target_modules: names {module}, of which the file has no tensor")
-    if not theirs:
-        faults.append(f"{WEIGHTS} has no tensors")
     return tensors, targets, faults
 
 
