@@ -31,7 +31,7 @@ def json_schema() -> dict[str, Any]:
         "type": "string",
     }
     sections["TrainStageConfig"]["properties"]["batch_seqs"] = {
-        "description": "Another way to write batch_tokens: sequences of one optimizer step; a pair is two.",
+        "description": "Another way to write batch_tokens: sequences of one optimizer step; a pair counts as one.",
         "minimum": 1,
         "type": "integer",
     }
