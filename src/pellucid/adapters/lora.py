@@ -123,7 +123,7 @@ def add_adapters(model: Decoder, config: AdapterConfig, seed: int) -> None:
     assert not is_adapted(model), "the model has adapters already"
     model.requires_grad_(False)
     for number, block in enumerate(model.blocks):
-        for target in config.targets:
+        for target in dict.fromkeys(config.targets):
             owner, _, name = MODULES[target].partition(".")
             part = getattr(block, owner)
             adapted = LoraLinear(getattr(part, name), config)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import metadata, resources, util
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from pellucid.adapters.peft_format import load_peft
+from pellucid.checkpoint.models import load_weights
 from pellucid.core.errors import ArtifactError
 from pellucid.export.gguf import GgufType
 from pellucid.export.hf import WEIGHTS, HfType
@@ -20,7 +23,7 @@ from pellucid.model.decoder import Decoder
 from pellucid.model.hf_names import from_hf
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 
-__all__ = ["GGUF_LIMITS", "HF_LIMIT", "check_gguf", "check_hf", "probe_sequences", "probe_texts"]
+__all__ = ["GGUF_LIMITS", "HF_LIMIT", "check_gguf", "check_hf", "check_peft", "probe_sequences", "probe_texts"]
 
 # Largest difference of a logit. F16: llama.cpp also rounds what it multiplies the weights with.
 HF_LIMIT = 1e-4
@@ -71,6 +74,27 @@ def check_hf(folder: Path, model: Decoder, tokenizer: Tokenizer, *, dtype: HfTyp
         _check_plain_call(folder, tokenizer)
     sequences = probe_sequences(tokenizer, model.config.context_tokens)
     differences = np.concatenate([(logits_of(ids) - _logits(reference, ids)).abs().amax(-1).numpy() for ids in sequences])
+    return _judged(f"{folder} in {loaded_with}", result, differences, HF_LIMIT)
+
+
+def check_peft(folder: Path, base: Path, model: Decoder, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Put an adapter in peft's format on the weights in a Hugging Face folder, `base`; compare logits with the merged `model`.
+
+    Without peft and transformers both are read back into our own decoder, and the result says so. Raises `ArtifactError` when a
+    logit is off by more than `HF_LIMIT`.
+    """
+    has_peft = all(util.find_spec(package) is not None for package in ("peft", "transformers"))
+    if has_peft:
+        loaded_with, logits_of = f"peft {metadata.version('peft')}", _in_peft(folder, base)
+    else:
+        loaded_with = "Pellucid's own decoder (peft is not installed)"
+        again = Decoder(model.config)
+        load_weights(again, base)
+        load_peft(again, folder)
+        logits_of = partial(_logits, again)
+    sequences = probe_sequences(tokenizer, model.config.context_tokens)
+    differences = np.concatenate([(logits_of(ids) - _logits(model, ids)).abs().amax(-1).numpy() for ids in sequences])
+    result = {"file": folder.name, "loaded_with": loaded_with}
     return _judged(f"{folder} in {loaded_with}", result, differences, HF_LIMIT)
 
 
@@ -126,16 +150,25 @@ def _in_transformers(folder: Path) -> tuple[Callable[[Sequence[int]], Tensor], C
     # Its bar over a file of a few megabytes would break into ours.
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     loaded = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    loaded.train(False)
     # A special token's name in raw text is read as text by us, and by their tokenizer when told so.
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, split_special_tokens=True, local_files_only=True)
 
-    def logits_of(ids: Sequence[int]) -> Tensor:
-        with torch.inference_mode():
-            logits_TV: Tensor = loaded(torch.tensor([list(ids)])).logits[0]
-        return logits_TV
+    return partial(_their_logits, loaded.train(False)), lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    return logits_of, lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
+
+def _in_peft(folder: Path, base: Path) -> Callable[[Sequence[int]], Tensor]:
+    import peft
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    below = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, local_files_only=True)
+    return partial(_their_logits, peft.PeftModel.from_pretrained(below, str(folder)).train(False))
+
+
+def _their_logits(loaded: Any, ids: Sequence[int]) -> Tensor:
+    with torch.inference_mode():
+        logits_TV: Tensor = loaded(torch.tensor([list(ids)])).logits[0]
+    return logits_TV
 
 
 def _check_plain_call(folder: Path, tokenizer: Tokenizer) -> None:

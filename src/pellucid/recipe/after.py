@@ -24,7 +24,9 @@ class EvaluateConfig(Section):
 class ExportConfig(Section):
     """What is written for other runtimes."""
 
-    formats: tuple[Literal["hf", "gguf"], ...] = Field(("hf",), description="Which exports are written.")
+    formats: tuple[Literal["hf", "gguf", "peft"], ...] = Field(
+        ("hf",), description="Which exports are written; peft: the last stage's adapter by itself, which the others hold merged."
+    )
     gguf_type: Literal["F32", "F16"] = Field("F16", description="Number type of the GGUF file's matrices.")
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from pellucid.recipe.check_conversations import conversation_places, stage_examples, text_sources
+from pellucid.recipe.check_conversations import conversation_places, export_of_adapter, stage_examples, text_sources
 from pellucid.recipe.check_documents import document_sizes, source_folders, source_selection
 from pellucid.recipe.check_launch import check_launch
 from pellucid.recipe.check_mixture import source_amount, stage_packing, stage_weights
@@ -307,6 +307,7 @@ def stage_parallel(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterato
 RULES: tuple[Rule, ...] = (
     text_sources,
     conversation_places,
+    export_of_adapter,
     model_heads,
     model_kv_heads,
     model_norm,

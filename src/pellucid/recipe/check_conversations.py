@@ -7,7 +7,7 @@ from pellucid.recipe.problems import Finding, Loc
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 
-__all__ = ["conversation_places", "stage_examples", "text_sources"]
+__all__ = ["conversation_places", "export_of_adapter", "stage_examples", "text_sources"]
 
 
 def text_sources(recipe: Recipe) -> Iterator[Finding]:
@@ -104,3 +104,16 @@ def _adapter(stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
         yield Finding((*loc, "optimizer", "kind"), "got muon; adapters are trained with adamw", "kind: adamw")
     if stage.parallel.shard != "none" or stage.parallel.tensor_ways > 1:
         yield Finding((*loc, "parallel"), "adapters are replicated on every rank", "shard: none, tensor_ways: 1")
+    targets = stage.adapter.targets if stage.adapter is not None else ()
+    if repeated := [target for target in dict.fromkeys(targets) if targets.count(target) > 1]:
+        yield Finding((*loc, "adapter", "targets"), f"names {', '.join(repeated)} more than once", "name each matrix once")
+
+
+def export_of_adapter(recipe: Recipe) -> Iterator[Finding]:
+    """peft keeps adapters, and the model that is exported is the last stage's."""
+    if "peft" in recipe.export.formats and recipe.train[-1].adapter is None:
+        yield Finding(
+            ("export", "formats"),
+            f"got peft; the last stage, {recipe.train[-1].name!r}, has no adapter",
+            f"leave peft out, or train.{recipe.train[-1].name}.adapter: {{rank: 16}}",
+        )

@@ -1,7 +1,12 @@
 """Checkpoint → `exports/`: each format written, opened again in its own runtime and compared with the checkpoint."""
 
+from pathlib import Path
 from typing import Any
 
+from pellucid.adapters.lora import base_state
+from pellucid.adapters.peft_format import save_peft
+from pellucid.checkpoint.files import read_section
+from pellucid.checkpoint.hf_folder import CONFIG
 from pellucid.checkpoint.models import load_model
 from pellucid.core.artifacts import Build, Key, fingerprint
 from pellucid.core.files import write_json
@@ -10,11 +15,12 @@ from pellucid.core.units import format_bytes
 from pellucid.export.chat_parity import check_gguf_chat, check_hf_chat
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import ChatExport, write_hf
-from pellucid.export.parity import check_gguf, check_hf
+from pellucid.export.parity import check_gguf, check_hf, check_peft
+from pellucid.model.decoder import Decoder
 from pellucid.stages.chat_format import chat_format_of
 from pellucid.stages.run_folder import final_checkpoint
 from pellucid.stages.stage import Context, Stage
-from pellucid.tokenizer.tokenizer import load_tokenizer
+from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 
 __all__ = ["EXPORT"]
 
@@ -47,6 +53,8 @@ def _build(context: Context, build: Build) -> str:
                 checks[name] = check_hf(build.path / "hf", model, tokenizer)
                 if chat is not None:
                     checks[name] |= check_hf_chat(build.path / "hf", chat, tokenizer)
+            elif name == "peft":
+                checks[name] = _peft(context, build.path / "peft", model, tokenizer)
             else:
                 path = build.path / "gguf" / "model.gguf"
                 write_gguf(state, recipe.model, tokenizer, path, dtype=config.gguf_type, name=recipe.name, chat=written)
@@ -62,6 +70,21 @@ def _build(context: Context, build: Build) -> str:
         f"{name} {format_bytes(check['bytes'])} (logits within {check['largest_logit_difference']:.1g})"
         for name, check in checks.items()
     )
+
+
+def _peft(context: Context, folder: Path, model: Decoder, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Write the last stage's adapter, and beside it the weights below it unless the recipe names them as a Hugging Face folder."""
+    stage, config = context.recipe.train[-1], context.recipe.model
+    assert stage.adapter is not None, "the recipe's check sees to it"
+    state, _ = read_section(final_checkpoint(context.run, stage), "model", verify=False)
+    named = None if stage.init_from is None else context.loaded.base / stage.init_from
+    if named is not None and (named / CONFIG).is_file() and stage.adapter.quantize == "none":
+        base, below = stage.init_from, named
+    else:
+        base, below = "base", folder / "base"
+        write_hf(base_state(state), config, tokenizer, below)
+    save_peft(state, config, stage.adapter, folder, base=base)
+    return check_peft(folder, below, model, tokenizer)
 
 
 EXPORT = Stage("export", "exports", _key, _build)
