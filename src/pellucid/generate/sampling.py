@@ -58,11 +58,9 @@ def _at(point: float, p_V: NDArray[np.float32], sampling: Sampling) -> int:
     Only probabilities are put in order, not ids, and none that cannot be kept: sorting is most of the work.
     """
     top_k = min(sampling.top_k or len(p_V), len(p_V))
-    if top_k < len(p_V):
-        p_N = np.partition(p_V, len(p_V) - top_k)[-top_k:]
-    else:
-        # Tokens less likely than this do not make up 1 - top_p all together; half of it leaves room for rounding.
-        p_N = p_V[p_V > (1 - sampling.top_p) / (2 * len(p_V))]
+    # Tokens less likely than this do not make up 1 - top_p all together; half of it leaves room for rounding.
+    least = (1 - sampling.top_p) / (2 * len(p_V))
+    p_N = np.partition(p_V, len(p_V) - top_k)[-top_k:] if top_k < len(p_V) else p_V[p_V > least]
     p_N = np.sort(p_N)[::-1]
     reached_N = np.cumsum(p_N, dtype=np.float64)
     if not len(reached_N) or not np.isfinite(reached_N[-1]):
