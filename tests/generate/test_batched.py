@@ -47,7 +47,7 @@ def one_by_one(
 prompts_of = st.lists(st.lists(st.integers(0, 60), min_size=1, max_size=24), min_size=1, max_size=7)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     prompts_of,
     st.integers(0, 10**6),

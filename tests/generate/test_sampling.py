@@ -68,10 +68,14 @@ def test_settings_out_of_range_are_named(settings: dict[str, float], message: st
 def plainly(logits_V: torch.Tensor, sampling: Sampling, point: float) -> int:
     """The definition, with everything sorted: the token at `point` of the kept tokens' probability."""
     p_V, ids_V = torch.sort(torch.softmax(logits_V.float() / sampling.temperature, 0), descending=True, stable=True)
-    p_V = p_V.double()[: sampling.top_k]
+    p_V, whole = p_V.double(), 1.0
+    if sampling.top_k is not None and sampling.top_k < len(p_V):
+        p_V = p_V[: sampling.top_k]
+        whole = float(p_V.cumsum(0)[-1])
     if sampling.top_p < 1:
-        p_V = p_V[p_V.cumsum(0) - p_V < sampling.top_p * p_V.sum()]
-    place = int((p_V.cumsum(0) <= point * p_V.sum()).sum())
+        before_V = torch.cat([torch.zeros(1), p_V.cumsum(0)[:-1]])
+        p_V = p_V[before_V < sampling.top_p * whole]
+    place = int((p_V.cumsum(0) <= point * p_V.cumsum(0)[-1]).sum())
     return int(ids_V[min(place, len(p_V) - 1)])
 
 

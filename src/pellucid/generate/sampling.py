@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.core.errors import ArtifactError, UsageError
 
 __all__ = ["Sampling", "choose", "choose_batch"]
-
-_RANKED = 128
-"""Tokens that are put in order at first: those beyond are seldom drawn, and to sort a whole vocabulary takes longer than a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,52 +47,28 @@ def choose_batch(logits_BV: Tensor, sampling: Sampling, generators: Sequence[tor
     """
     if sampling.temperature == 0:
         return [int(id_) for id_ in logits_BV.float().argmax(dim=1).tolist()]
-    p_BV = torch.softmax(logits_BV.float() / sampling.temperature, dim=1)
-    point_B1 = torch.stack([torch.rand(1, dtype=torch.float64, generator=generator) for generator in generators])
-    chosen_B = _at(point_B1, p_BV, sampling, _RANKED if sampling.top_k is None else sampling.top_k + 1)
-    # Few rows need all tokens in order: those whose point lies behind the ones looked at, or among equals that were cut apart.
-    rows_N = (chosen_B < 0).nonzero()[:, 0]
-    if len(rows_N):
-        chosen_B[rows_N] = _at(point_B1[rows_N], p_BV[rows_N.to(p_BV.device)], sampling, p_BV.shape[1])
-    return [int(id_) for id_ in chosen_B.tolist()]
+    p_BV = torch.softmax(logits_BV.float() / sampling.temperature, dim=1).cpu().numpy()
+    points = [torch.rand(1, dtype=torch.float64, generator=generator).item() for generator in generators]
+    return [_at(point, p_V, sampling) for point, p_V in zip(points, p_BV, strict=True)]
 
 
-def _at(point_B1: Tensor, p_BV: Tensor, sampling: Sampling, ranked: int) -> Tensor:
-    """Return the ids found at a point, 0 to 1, of the kept tokens' probability in order, int64 (B,) on the CPU.
+def _at(point: float, p_V: NDArray[np.float32], sampling: Sampling) -> int:
+    """Return the id found at a point, 0 to 1, of the kept tokens' probability, the most likely first.
 
-    Only the `ranked` most likely tokens are looked at; -1 where they do not decide.
+    Only probabilities are put in order, not ids, and none that cannot be kept: sorting is most of the work.
     """
-    p_BN, ids_BN = _most_likely(p_BV, ranked)
-    whole = p_BN.shape[1] == p_BV.shape[1]
-    reached_BN = p_BN.cumsum(dim=1)
-    if sampling.top_k is None:
-        kept_B1 = p_BV.sum(dim=1, keepdim=True, dtype=torch.float64).cpu()
-    else:
-        p_BN, reached_BN = p_BN[:, : sampling.top_k + 1], reached_BN[:, : sampling.top_k + 1]
-        kept_B1 = reached_BN[:, : sampling.top_k][:, -1:]
-    if not kept_B1.isfinite().all():
+    top_k = min(sampling.top_k or len(p_V), len(p_V))
+    # Tokens less likely than this do not make up 1 - top_p all together; half of it leaves room for rounding.
+    least = (1 - sampling.top_p) / (2 * len(p_V))
+    p_N = np.partition(p_V, len(p_V) - top_k)[-top_k:] if top_k < len(p_V) else p_V[p_V > least]
+    p_N = np.sort(p_N)[::-1]
+    reached_N = np.cumsum(p_N, dtype=np.float64)
+    if not len(reached_N) or not np.isfinite(reached_N[-1]):
         raise ArtifactError("the model's logits are no numbers (NaN or infinite): its weights are damaged, or training diverged")
-    known_B1 = torch.ones_like(kept_B1, dtype=torch.bool)
     if sampling.top_p < 1:
         # A token stays when the more likely ones before it do not reach top_p yet; the first always does.
-        last_B1 = ((reached_BN - p_BN)[:, : sampling.top_k] < sampling.top_p * kept_B1).sum(dim=1, keepdim=True) - 1
-        kept_B1, known_B1 = reached_BN.gather(1, last_B1), last_B1 < p_BN.shape[1] - 1
-    place_B1 = (reached_BN <= point_B1 * kept_B1).sum(dim=1, keepdim=True).clamp(max=p_BN.shape[1] - 1)
-    chosen_B1 = ids_BN.gather(1, place_B1)
-    if not whole:
-        chosen_B1[~known_B1 | (p_BN.gather(1, place_B1) == p_BN[:, -1:])] = -1
-    return chosen_B1[:, 0]
-
-
-def _most_likely(p_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return probabilities, float64, and ids of the most likely tokens in order, (B, count or V) on the CPU.
-
-    Of equal ones the lower id comes first, but for those that are as likely as the last: they may have been cut apart.
-    """
-    if count >= p_BV.shape[1]:
-        p_BN, ids_BN = torch.sort(p_BV, dim=1, descending=True, stable=True)
-        return p_BN.cpu().double(), ids_BN.cpu()
-    p_BN, ids_BN = (part.cpu() for part in p_BV.topk(count, dim=1))
-    ids_BN, by_id_BN = ids_BN.sort(dim=1)
-    p_BN, order_BN = p_BN.gather(1, by_id_BN).sort(dim=1, descending=True, stable=True)
-    return p_BN.double(), ids_BN.gather(1, order_BN)
+        whole = reached_N[-1] if top_k < len(p_V) else 1.0
+        reached_N = reached_N[: np.searchsorted(reached_N, sampling.top_p * whole) + 1]
+    place = min(int(np.searchsorted(reached_N, point * reached_N[-1], side="right")), len(reached_N) - 1)
+    equals = np.flatnonzero(p_V == p_N[place])
+    return int(equals[place - np.count_nonzero(p_N > p_N[place])])
