@@ -90,6 +90,21 @@ def test_a_gguf_file_is_certified_by_llama_cpp(trained, tokenizer, tmp_path, dty
     assert result["generated"]
 
 
+def test_limits_grow_with_logits_that_reach_further_than_usual_and_never_shrink(stablelm, tokenizer, tmp_path):
+    large = type(stablelm.model)(stablelm.config)
+    large.load_state_dict(
+        stablelm.state | {"norm.weight": stablelm.state["norm.weight"] * 20, "norm.bias": stablelm.state["norm.bias"] * 20}
+    )
+    limits = []
+    for name, model in (("usual", stablelm.model), ("large", large)):
+        write_hf(model.state_dict(), model.config, tokenizer, tmp_path / name)
+        limits.append(check_hf(tmp_path / name, model, tokenizer)["limit"])
+    logits = [parity._logits(large, ids).abs().max() for ids in probe_sequences(tokenizer, large.config.context_tokens)]
+    assert limits[0] == parity.HF_LIMIT
+    assert limits[1] > 5 * parity.HF_LIMIT
+    assert limits[1] == pytest.approx(parity.HF_LIMIT * float(max(logits)) / parity.USUAL_LOGIT)
+
+
 def test_a_gguf_file_of_another_checkpoint_is_not_certified(stablelm, tokenizer, tmp_path):
     pytest.importorskip("xllamacpp")
     path = tmp_path / "model.gguf"

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from pellucid.core.errors import Problem, RecipeError
 from pellucid.recipe.explain import explain
@@ -107,6 +109,10 @@ def test_a_config_that_leaves_norm_bias_open_says_so_where_values_are_explained(
     loaded = load_recipe(write(**{"{preset: pocket}": "{like: theirs}\ntokenizer: {vocab_tokens: 900}"}))
     assert loaded.recipe.model.norm_bias is False
     assert loaded.places["model.norm_bias"] == "from theirs, whose config.json leaves it open"
+    save_file({"model.norm.bias": np.ones(48, np.float32)}, hf_folder / "model.safetensors")
+    loaded = load_recipe(loaded.path)
+    assert loaded.recipe.model.norm_bias is True
+    assert loaded.places["model.norm_bias"] == "from theirs, its weights"
 
 
 def test_a_likeness_is_read_without_torch_and_without_the_package_gguf(gguf_file: Path, write: Write) -> None:

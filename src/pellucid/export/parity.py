@@ -25,9 +25,11 @@ from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 
 __all__ = ["GGUF_LIMITS", "HF_LIMIT", "check_gguf", "check_hf", "check_peft", "probe_sequences", "probe_texts"]
 
-# Largest difference of a logit. F16: llama.cpp also rounds what it multiplies the weights with.
+# Largest difference of a logit, where logits reach no further than `USUAL_LOGIT`: rounding grows with what is rounded, so beyond
+# that the limits grow in proportion. F16: llama.cpp also rounds what it multiplies the weights with.
+USUAL_LOGIT = 5.0
 HF_LIMIT = 1e-4
-GGUF_LIMITS: dict[GgufType, float] = {"F32": 1e-4, "F16": 1e-2}
+GGUF_LIMITS: dict[GgufType, float] = {"F32": 1e-4, "F16": 2e-2}
 
 _PROMPT_TOKENS = 4
 _GENERATED_TOKENS = 8
@@ -56,7 +58,7 @@ def check_hf(folder: Path, model: Decoder, tokenizer: Tokenizer, *, dtype: HfTyp
     With transformers, both its model and its tokenizer are compared, its end of text, and that a plain call adds nothing. Without,
     the weights are read back into our own decoder and the tokenizer into our own class, and the result says so. `dtype` is the type
     the weights were written in: they are compared with the checkpoint's weights rounded to it. Raises `ArtifactError` when ids
-    differ or a logit is off by more than `HF_LIMIT`.
+    differ or a logit is off by more than `HF_LIMIT`, in proportion.
     """
     reference = _rounded(model, dtype)
     has_transformers = util.find_spec("transformers") is not None
@@ -73,8 +75,11 @@ def check_hf(folder: Path, model: Decoder, tokenizer: Tokenizer, *, dtype: HfTyp
     if has_transformers:
         _check_plain_call(folder, tokenizer)
     sequences = probe_sequences(tokenizer, model.config.context_tokens)
-    differences = np.concatenate([(logits_of(ids) - _logits(reference, ids)).abs().amax(-1).numpy() for ids in sequences])
-    return _judged(f"{folder} in {loaded_with}", result, differences, HF_LIMIT)
+    ours = [_logits(reference, ids) for ids in sequences]
+    differences = np.concatenate(
+        [(logits_of(ids) - logits_TV).abs().amax(-1).numpy() for ids, logits_TV in zip(sequences, ours, strict=True)]
+    )
+    return _judged(f"{folder} in {loaded_with}", result, differences, HF_LIMIT * _scale(ours))
 
 
 def check_peft(folder: Path, base: Path, model: Decoder, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -103,17 +108,18 @@ def check_gguf(path: Path, model: Decoder, tokenizer: Tokenizer, *, dtype: GgufT
 
     llama.cpp's interface gives log-probabilities, which are logits less their log-sum-exp; so ours are compared in that form, over
     the whole vocabulary, after each of `positions` contexts. Also asks for a few generated tokens. Raises `MissingExtraError`
-    without xllamacpp, and `ArtifactError` when the file does not load, ids differ or a value is off by more than `GGUF_LIMITS`.
+    without xllamacpp, and `ArtifactError` when the file does not load, ids differ or a value is off by more than its limit.
     """
     config = model.config
     sequences = probe_sequences(tokenizer, config.context_tokens)
     each = max(1, positions // len(sequences))
-    differences, divergences = [], []
+    differences, divergences, ours = [], [], []
     with LlamaCpp(path, config.context_tokens) as runtime:
         loaded_with = f"llama.cpp (xllamacpp {runtime.version})"
         result = {"file": path.name, "loaded_with": loaded_with, **_compare_ids(loaded_with, runtime.tokenize, tokenizer)}
         for ids in sequences:
-            ours_TV = torch.log_softmax(_logits(model, ids).double(), -1).numpy()
+            ours.append(_logits(model, ids))
+            ours_TV = torch.log_softmax(ours[-1].double(), -1).numpy()
             # Growing contexts share their beginning, which the runtime keeps; the last position is always among them.
             for last in np.linspace(len(ids) - 1, 0, each, endpoint=False).astype(int)[::-1]:
                 theirs_V = runtime.log_probabilities(ids[: last + 1], config.vocab_tokens)
@@ -121,7 +127,7 @@ def check_gguf(path: Path, model: Decoder, tokenizer: Tokenizer, *, dtype: GgufT
                 divergences.append(_kl(ours_TV[last], theirs_V))
         text = runtime.generate(sequences[0][:_PROMPT_TOKENS], min(_GENERATED_TOKENS, config.context_tokens - _PROMPT_TOKENS))
     result |= {"largest_kl_nats": float(np.max(divergences)), "generated": text}
-    return _judged(f"{path} in {loaded_with}", result, np.array(differences), GGUF_LIMITS[dtype])
+    return _judged(f"{path} in {loaded_with}", result, np.array(differences), GGUF_LIMITS[dtype] * _scale(ours))
 
 
 def _compare_ids(runtime: str, encode: Callable[[str], list[int]], tokenizer: Tokenizer, *, exact: bool = True) -> dict[str, Any]:
@@ -142,6 +148,11 @@ def _judged(what: str, result: dict[str, Any], differences: npt.NDArray[np.float
     if not largest <= limit:
         raise ArtifactError(f"{what} gives other logits than the checkpoint: they differ by up to {largest:.3g}, limit {limit:g}")
     return {**result, "positions": len(differences), "largest_logit_difference": largest, "limit": limit}
+
+
+def _scale(logits: Sequence[Tensor]) -> float:
+    """How much further than `USUAL_LOGIT` the logits reach; 1 where they do not."""
+    return max(1.0, max(float(logits_TV.abs().max()) for logits_TV in logits) / USUAL_LOGIT)
 
 
 def _in_transformers(folder: Path) -> tuple[Callable[[Sequence[int]], Tensor], Callable[[str], list[int]]]:

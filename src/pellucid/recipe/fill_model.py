@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pellucid.core.errors import PellucidError
-from pellucid.recipe.like import describe_weights, is_gguf_file
+from pellucid.recipe.like import describe_weights, has_norm_bias, is_gguf_file
 from pellucid.recipe.merge import suggest
 from pellucid.recipe.problems import Finding, show_value
 from pellucid.recipe.read import preset_names, read_preset
@@ -59,8 +59,10 @@ def _likeness(like: Node, base: Path) -> dict[str, Node] | Finding:
         return Finding(("model", "like"), f"got {show_value(named)}; " + str(error).replace("\n  ", "; "))
     shape: dict[str, Node] = {key: Leaf(value, "derived", f"from {named}") for key, value in found.model_dump().items()}
     if found.norm == "layernorm" and not in_one_file:
-        # Only its weights tell, and they are held to the recipe when they are read.
-        shape["norm_bias"] = Leaf(found.norm_bias, "derived", f"from {named}, whose config.json leaves it open")
+        bias = has_norm_bias(base / named)
+        # Whatever is taken here, weights are held to the recipe when they are read.
+        where = "whose config.json leaves it open" if bias is None else "its weights"
+        shape["norm_bias"] = Leaf(bool(bias), "derived", f"from {named}, {where}")
     return shape
 
 
