@@ -53,6 +53,12 @@ BASE = Path(__file__).with_name("conftest.py").read_text().split('SMALL = """\\\
         ([DPO], "train[1].conversations", "there are none of shape: pairs", ""),
         ([DPO + TALKS, "train.dpo.objective=self_knowledge"], "train[1].self_knowledge", "missing", ""),
         ([DPO + TALKS, "train.dpo.self_knowledge={facts: f.yaml}"], "train[1].self_knowledge", "the objective is dpo", ""),
+        (
+            [DPO + TALKS, "train.dpo.objective=self_knowledge", "train.dpo.self_knowledge={facts: f.yaml}", "train.pretrain=null"],
+            "train[0].init_from",
+            "missing; the stage's first weights write its data",
+            "name a model",
+        ),
         ([SFT + TALKS, "train.sft.adapter={}", "train.sft.optimizer.kind=muon"], "train[1].optimizer.kind", "got muon", ""),
         ([SFT + TALKS, "train.sft.adapter={}", "train.sft.parallel.shard=full"], "train[1].parallel", "adapters are", ""),
         (

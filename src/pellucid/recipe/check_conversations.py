@@ -74,6 +74,10 @@ def _examples_of(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[
     if stage.learns_from_pairs:
         yield from _preference(stage, loc)
     if stage.objective == "self_knowledge":
+        if stage == recipe.train[0] and stage.init_from is None:
+            yield Finding(
+                (*loc, "init_from"), "missing; the stage's first weights write its data", "name a model, or train one before"
+            )
         return
     names = [source.name for source in recipe.conversations]
     for name in stage.conversations or ():

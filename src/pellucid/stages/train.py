@@ -89,11 +89,23 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
             write_knowledge_data(config, context, tokenizer, start, build.path)
         examples = example_order(recipe, config, context.run, tokenizer.eos_id)
         steps, heldout = examples.total_steps, heldout_orders(recipe, config, context.run, tokenizer.eos_id)
+        _check_length(config.lasting(steps))
         probe = knowledge_probe(config, context, tokenizer, steps, build.path) if config.self_knowledge is not None else None
         sample = partial(chat_sample, chat_format_of(recipe, context.run), tokenizer)
         summary = start_from(config.lasting(steps), recipe.model, examples, *where, sample=sample, heldout=heldout, probe=probe)
     build.summary.update(summary)
     return f"{summary['steps']} steps, {format_count(summary['tokens'])} tokens"
+
+
+def _check_length(stage: TrainStageConfig) -> None:
+    """Refuse a warm-up and a cool-down that the examples turn out to be too few for."""
+    schedule, steps = stage.schedule, stage.total_steps
+    if schedule.warmup_steps + schedule.cooldown_steps > steps:
+        raise UsageError(
+            f"stage {stage.name!r}: schedule.warmup_steps: got {schedule.warmup_steps}; with cooldown_steps = "
+            f"{schedule.cooldown_steps} it must fit into the stage's {steps} steps: the examples, {stage.length_epochs:g} times, "
+            f"in batches of {stage.batch_seqs}. Lower it, or write warmup_frac"
+        )
 
 
 def _orders_before(config: TrainStageConfig, context: Context) -> list[tuple[DataOrder, int]]:
