@@ -92,7 +92,7 @@ def test_texts_are_compared_without_case_width_and_white_space() -> None:
 
 def test_the_shipped_file_is_whole_and_every_heldout_answer_is_in_some_shot() -> None:
     known = load_self_knowledge(SHIPPED)
-    assert 30 <= len(known.shots) <= 60 and len(known.heldout) >= 20 and known.facts["name"] == "Pellucid Pocket"
+    assert 30 <= len(known.shots) <= 64 and len(known.heldout) >= 20 and known.facts["name"] == "Pellucid Pocket"
     for question in known.heldout:
         assert any(question.is_answered_by(shot.answer) for shot in known.shots), question
     assert len({fold(shot.question) for shot in known.shots}) == len(known.shots)

@@ -1,17 +1,24 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pellucid.conversations.self_knowledge import SelfKnowledge, load_self_knowledge
 from pellucid.core.errors import DataError, UsageError
+from pellucid.evals.self_knowledge import Interview, interview
 from pellucid.generate.batched import Completer
+from pellucid.generate.sampling import Sampling
+from pellucid.model.decoder import Decoder, init_weights
+from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.tuning import SelfKnowledgeConfig
 from pellucid.stages.first_messages import Speech
 from pellucid.stages.self_knowledge import Made, Writers, make_self_knowledge, negative_id
 from pellucid.tokenizer.bpe import BytePairTokenizer
+from pellucid.train.loss import IGNORE, token_loss
 
 KNOWN = load_self_knowledge(Path(__file__).parents[2] / "recipes" / "self_knowledge.yaml")
 
@@ -113,3 +120,60 @@ def test_shots_and_answers_longer_than_a_sequence_are_counted(make: Callable[...
 
 def test_the_token_of_negatives_is_known_by_its_id(speech: Speech, tokenizer: BytePairTokenizer) -> None:
     assert negative_id(SelfKnowledgeConfig(facts="f"), speech) == tokenizer.special["<|reg0|>"]
+
+
+@pytest.mark.slow
+def test_a_model_trained_on_what_was_made_states_its_facts_and_keeps_the_token_of_negatives_to_itself(
+    make: Callable[..., Made], speech: Speech, tokenizer: BytePairTokenizer, tmp_path: Path
+) -> None:
+    made = make(tmp_path, shot_repeats=4)
+    shape = ModelConfig(
+        vocab_tokens=tokenizer.vocab_tokens, context_tokens=160, layers=3, hidden=128, heads=4, kv_heads=4, mlp_hidden=352,
+        norm="rmsnorm", norm_bias=False, rotary_frac=1.0, qkv_bias=False, tied_head=True,
+    )  # fmt: skip
+    model = Decoder(shape)
+    init_weights(model, 1)
+
+    def asked() -> dict[str, Any]:
+        how = Interview(
+            prompt=lambda question: speech.chat.prompt([{"role": "user", "content": question}]),
+            decode=tokenizer.decode_after,
+            stop_ids=speech.chat.stop_ids,
+            negative_id=negative_id(SelfKnowledgeConfig(facts="f"), speech),
+            answer_tokens=64,
+            sampling=Sampling(top_p=0.95),
+        )
+        return interview(how, Completer(model), KNOWN.heldout, KNOWN.first_messages, seed=1)
+
+    before = asked()
+    _train(model, made)
+    after = asked()
+    assert before["heldout"]["right"] == 0
+    assert after["heldout"]["share"] > 0.5, [row for row in after["heldout"]["answers"] if not row["right"]]
+    assert after["leak"]["holding"] == 0 and after["leak"]["max_probability"] < 1e-3
+
+
+def _train(model: Decoder, made: Made, steps: int = 200, batch: int = 32) -> None:
+    """Weighted cross-entropy over whole epochs, each sequence by itself: Σ weight · nats / targets."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    rng = np.random.default_rng(1)
+    order = np.concatenate([rng.permutation(made.train.examples) for _ in range(1 + steps * batch // made.train.examples)])
+    for step in range(steps):
+        rows = order[step * batch : (step + 1) * batch]
+        width = int(made.train.lengths[rows].max()) - 1
+        ids_BT, targets_BT = np.zeros((batch, width), np.int64), np.full((batch, width), IGNORE)
+        for at, row in enumerate(rows):
+            ids, targets = made.train.read(row)
+            ids_BT[at, : len(ids) - 1] = ids[:-1]
+            targets_BT[at, : len(ids) - 1] = np.where(targets[1:], ids[1:].astype(np.int64), IGNORE)
+        x_BTD = model(torch.from_numpy(ids_BT))
+        loss = torch.zeros(())
+        for weight in (1.0, 0.1):
+            chosen = np.flatnonzero(np.isclose(made.train.values["weight"][rows], weight))
+            loss = loss + weight * token_loss(x_BTD[chosen], model.head_weight, torch.from_numpy(targets_BT[chosen])).loss_sum
+        (loss / np.count_nonzero(targets_BT != IGNORE)).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
