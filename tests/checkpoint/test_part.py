@@ -7,6 +7,7 @@ from pellucid.checkpoint.part import Part, Snapshot, local_state, read_part
 
 TENSORS = {
     "random/torch": torch.arange(5, dtype=torch.uint8),
+    "model/few": torch.arange(-2, 3, dtype=torch.int8),
     "model/w": torch.arange(6.0).view(2, 3).t(),
     "model/nothing": torch.empty(0, 4),
     "model/half": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),

@@ -2,6 +2,7 @@ import io
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pellucid.cli.main import main
 
@@ -35,3 +36,34 @@ def test_a_prompt_longer_than_the_context_keeps_its_end(finished_run: Path, caps
 @pytest.mark.parametrize("wrong", [["--new-tokens", "0"], ["--temperature", "-1"], ["--top-k", "0"]])
 def test_settings_outside_their_range_are_usage_errors(finished_run: Path, wrong: list[str]) -> None:
     assert main(["chat", str(finished_run), "--prompt", "x", *wrong]) == 2
+
+
+@pytest.fixture
+def chat_run(run_copy: Path) -> Path:
+    """A run whose last stage learns from conversations, as far as its recipe says; the weights are those of the base model."""
+    pytest.importorskip("pellucid.tokenizer.chat")
+    file = run_copy / "recipe.resolved.yaml"
+    values = yaml.safe_load(file.read_text())
+    values["train"][-1] |= {"objective": "sft", "packing": "none", "attention": "document"}
+    file.write_text(yaml.safe_dump(values))
+    return run_copy
+
+
+def test_a_chat_run_answers_one_prompt_without_repeating_it(chat_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chat", str(chat_run), "--prompt", "Who are you?", "--new-tokens", "8", "--system", "Be brief."]) == 0
+    shown = capsys.readouterr().out
+    assert shown.strip() and "Who are you?" not in shown and "Be brief." not in shown
+
+
+def test_a_chat_run_converses_until_an_empty_line(
+    chat_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("Hello\n/reset\n\nnot read\n"))
+    assert main(["chat", str(chat_run), "--new-tokens", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert "/retry answers again, /quit ends, and so does an empty line or Ctrl-D." in shown
+    assert "[the conversation begins anew]" in shown
+
+
+def test_a_base_model_has_no_system_prompt(finished_run: Path) -> None:
+    assert main(["chat", str(finished_run), "--prompt", "x", "--system", "Be brief."]) == 2

@@ -2,28 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.core.protobuf import wire_fields
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value >= 0x80:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
-
+from pellucid.core.protobuf import wire_bytes, wire_fields
 
 FIELD = st.tuples(st.integers(1, 2**20), st.integers(0, 2**63) | st.binary(max_size=300))
 
 
 @given(st.lists(FIELD, max_size=20))
 def test_what_is_written_by_the_rules_of_the_format_is_read_back(fields: list[tuple[int, int | bytes]]) -> None:
-    data = b""
-    for number, value in fields:
-        if isinstance(value, int):
-            data += varint(number << 3) + varint(value)
-        else:
-            data += varint(number << 3 | 2) + varint(len(value)) + value
+    data = wire_bytes(fields)
     found = [(number, value if isinstance(value, int) else bytes(value)) for number, value in wire_fields(memoryview(data))]
     assert found == fields
 
@@ -46,3 +32,10 @@ def test_fixed_width_fields_are_passed_over() -> None:
 def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"cut off|after the message|wire type"):
         list(wire_fields(memoryview(data)))
+
+
+def test_fractions_are_written_in_32_bits() -> None:
+    assert [(number, bytes(value)) for number, value in wire_fields(memoryview(wire_bytes([(2, -1.5), (3, b"x")])))] == [
+        (2, b"\0\0\xc0\xbf"),
+        (3, b"x"),
+    ]

@@ -1,5 +1,6 @@
 import pickle
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from pellucid.core.errors import DataError, RecipeError
 from pellucid.documents.pieces import Piece, find_pieces, input_digests
+from pellucid.recipe.conversations import ConversationConfig
 from pellucid.recipe.data import SourceConfig
 
 MakeSource = Callable[..., SourceConfig]
@@ -96,3 +98,9 @@ def test_the_input_is_known_by_its_files_its_template_and_the_data_sets_state(
     assert [name for name in digests if digests[name] != changed[name]] == ["a/t.yaml"]
     with pytest.raises(RecipeError, match="did you mean sentiment"):
         input_digests([make_source("a.jsonl", template="sentimant")], base)
+
+
+def test_a_source_of_conversations_is_known_by_its_files_as_well(tmp_path: Path) -> None:
+    (tmp_path / "talks.jsonl").write_text("{}\n")
+    digests = input_digests([ConversationConfig(name="talks", path="talks.jsonl")], tmp_path)
+    assert digests == {"talks/talks.jsonl": sha256(b"{}\n").hexdigest()}

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from pellucid.core.errors import DataError
 from pellucid.documents.document import Document, Dropped
 from pellucid.documents.pieces import find_pieces
-from pellucid.documents.reader import UNUSABLE, check_usable, read_piece
+from pellucid.documents.reader import UNUSABLE, check_usable, mending, read_piece, read_raw
+from pellucid.recipe.conversations import ConversationConfig
 from pellucid.recipe.data import SourceConfig
 
 MakeSource = Callable[..., SourceConfig]
@@ -275,3 +276,20 @@ def test_a_packed_file_with_a_wrong_checksum_gives_its_records_and_is_no_reason_
             judge(make_source("a.jsonl.gz"), tmp_path)
     with pytest.raises(DataError, match=r"1 of 1 records cannot be used, more than half \(file cut short: 1\)"):
         judge(make_source("a.jsonl.gz"), tmp_path)
+
+
+def test_raw_records_come_with_all_their_fields_and_what_is_wrong_with_others(tmp_path: Path, write_jsonl: WriteJsonl) -> None:
+    rows = [{"messages": [{"role": "user", "content": "Hi"}], "score": 1.5, "id": 3}, {"messages": None, "score": None, "id": 4}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "talks.parquet")
+    write_jsonl(tmp_path / "talks.jsonl", [rows[0], b"{", rows[1]])
+    talks = ConversationConfig(name="talks", path="talks.*")
+    items = [item for piece in find_pieces(talks, tmp_path, LIMIT) for item in read_raw(talks, piece, LIMIT)]
+    found = [item.reason if isinstance(item, Dropped) else item.fields for item in items]
+    assert found == [rows[0], "invalid json", rows[1], *rows]
+    assert items[-1].where == "talks.parquet:2"
+
+
+def test_mending_a_file_is_told_from_mending_the_recipe() -> None:
+    assert mending(Dropped("not utf-8", 9, "b.jsonl:3", "is not UTF-8")).startswith("Convert it")
+    assert mending(Dropped("invalid json", 9, "b.jsonl@3")) == "Fetch or make b.jsonl again, or leave it out of path"
+    assert mending(Dropped("no text", 9, "b.jsonl@3"), "Name another shape") == "Name another shape"

@@ -60,3 +60,7 @@ def test_html_becomes_its_main_text_or_is_dropped(tmp_path: Path, make_source: M
         text_of({"page": f"<html><body><article><p>{paragraph}</p></article></body></html>"}, "a", "1", None) == paragraph.strip()
     )
     assert reason(text_of, {"page": "<html><body></body></html>"}) == ("html: no text", "holds no main text")
+
+
+def test_whoever_wants_whole_records_gets_every_column() -> None:
+    assert Wanted(everything=True).columns(["b", "a"], []) == ["b", "a"]

@@ -4,6 +4,7 @@ import torch
 
 from pellucid.core.errors import ArtifactError
 from pellucid.export.gguf import write_gguf
+from pellucid.export.hf import ChatExport
 from pellucid.model.decoder import Decoder
 
 gguf = pytest.importorskip("gguf")
@@ -89,3 +90,12 @@ def test_a_weight_beyond_f16_and_one_that_is_not_finite_are_refused(stablelm, to
     state["head.weight"] = torch.full_like(state["head.weight"], float("nan"))
     with pytest.raises(ArtifactError, match=r"lm_head.weight holds values that are not finite"):
         write_gguf(state, stablelm.config, tokenizer, tmp_path / "model.gguf", dtype="F32", name="t")
+
+
+def test_a_chat_template_and_the_end_of_a_turn_are_written(stablelm, tokenizer, tmp_path):
+    end = tokenizer.special["<|im_end|>"]
+    chat = ChatExport("{{ messages }}", (tokenizer.eos_id, end))
+    write_gguf(stablelm.state, stablelm.config, tokenizer, tmp_path / "model.gguf", dtype="F16", name="t", chat=chat)
+    fields, _ = read(tmp_path / "model.gguf")
+    assert fields["tokenizer.chat_template"] == "{{ messages }}"
+    assert (fields["tokenizer.ggml.eos_token_id"], fields["tokenizer.ggml.eot_token_id"]) == (tokenizer.eos_id, end)

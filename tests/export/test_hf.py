@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from pellucid.core.errors import ArtifactError, UsageError
-from pellucid.export.hf import write_hf
+from pellucid.export.hf import ChatExport, write_hf
 from pellucid.recipe.model import ModelConfig
+from pellucid.tokenizer.from_huggingface import import_huggingface
 from pellucid.tokenizer.tokenizer import load_tokenizer
 
 transformers = pytest.importorskip("transformers")
@@ -73,3 +74,19 @@ def test_a_shape_that_transformers_does_not_compute_is_refused(stablelm, tokeniz
     mixed = ModelConfig(**{**stablelm.config.model_dump(), "norm": "rmsnorm", "norm_bias": False})
     with pytest.raises(UsageError, match="rmsnorm"):
         write_hf(stablelm.state, mixed, tokenizer, tmp_path)
+
+
+def test_a_template_lies_in_the_folder_instead_of_one_that_the_vocabulary_brought(stablelm, published, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    published.save(tmp_path / "theirs")
+    (tmp_path / "theirs" / "tokenizer_config.json").write_text(json.dumps({"chat_template": "theirs", "model_max_length": 9}))
+    brought = import_huggingface(tmp_path / "theirs", None)
+    write_hf(stablelm.state, stablelm.config, brought, tmp_path / "hf", chat=ChatExport("{{ 'ours' }}\n", (brought.eos_id, 5)))
+    loaded = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    assert loaded.chat_template == "{{ 'ours' }}\n"
+    assert "chat_template" not in json.loads((tmp_path / "hf" / "tokenizer_config.json").read_text())
+    generation = transformers.GenerationConfig.from_pretrained(tmp_path / "hf")
+    assert generation.eos_token_id == [brought.eos_id, 5]
+    # Without one of its own, a run leaves what the vocabulary brought.
+    write_hf(stablelm.state, stablelm.config, brought, tmp_path / "base")
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path / "base").chat_template == "theirs"

@@ -5,6 +5,7 @@ import pytest
 
 from pellucid.core.errors import ArtifactError
 from pellucid.export.gguf import write_gguf
+from pellucid.export.hf import ChatExport
 from pellucid.export.llama_cpp import LlamaCpp
 from pellucid.export.parity import probe_texts
 from pellucid.tokenizer.arcade import arcade100k
@@ -27,6 +28,21 @@ def test_it_reads_text_and_generates_with_a_proxy_in_the_environment(file, token
         log_V = runtime.log_probabilities(tokenizer.encode("The river"), 608)
         assert np.exp(log_V).sum() == pytest.approx(1, abs=1e-4)
         assert runtime.generate(tokenizer.encode("The river"), 4)
+
+
+def test_it_recognises_special_tokens_when_told_to_and_ends_at_the_end_of_text(file, tokenizer):
+    with LlamaCpp(file, 64) as runtime:
+        assert runtime.tokenize("<|endoftext|>a", parse_special=True) == [tokenizer.eos_id, *tokenizer.encode("a")]
+        assert runtime.ends_at(tokenizer.eos_id)
+        assert not runtime.ends_at(tokenizer.encode("b")[0])
+
+
+def test_it_renders_the_template_of_the_file(stablelm, tokenizer, tmp_path):
+    template = "{% for m in messages %}[{{ m['role'] }}|{{ m['content'] }}]{% endfor %}{{ '[assistant|' if add_generation_prompt }}"
+    chat = ChatExport(template, (tokenizer.eos_id,))
+    write_gguf(stablelm.state, stablelm.config, tokenizer, tmp_path / "m.gguf", dtype="F16", name="t", chat=chat)
+    with LlamaCpp(tmp_path / "m.gguf", 64) as runtime:
+        assert runtime.render([{"role": "user", "content": "Größe"}]) == "[user|Größe][assistant|"
 
 
 def test_it_can_be_closed_without_having_been_asked_anything(file):

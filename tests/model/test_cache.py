@@ -61,3 +61,15 @@ def test_a_sequence_past_the_context_is_refused_with_a_cache_too() -> None:
         model(torch.zeros(1, 32, dtype=torch.long), cache=cache)
         with pytest.raises(UsageError, match="context_tokens is 32"):
             model(torch.zeros(1, 1, dtype=torch.long), cache=cache)
+
+
+def test_sequences_that_are_kept_go_on_as_they_were() -> None:
+    model = Decoder(CONFIG)
+    init_weights(model, 1)
+    ids_BT = torch.randint(0, CONFIG.vocab_tokens, (4, 6), generator=torch.Generator().manual_seed(2))
+    cache = KVCache(CONFIG, 4)
+    with torch.no_grad():
+        model(ids_BT[:, :4], cache=cache)
+        cache.keep(torch.tensor([3, 1]))
+        after = model(ids_BT[[3, 1], 4:], cache=cache)
+        torch.testing.assert_close(after, model(ids_BT[[3, 1]])[:, 4:])

@@ -1,16 +1,21 @@
 """Memory against what a forward and a backward pass really hold."""
 
+import copy
 from typing import Any, get_args
 
 import pytest
 import torch
 
+from pellucid.adapters.lora import add_adapters, trainable_parameters
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.plan.memory import SHARDINGS, Checkpointing, activation_bytes, rank_memory
+from pellucid.plan.parameters import count_adapter
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.read import read_preset
 from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.training import OptimizerConfig
 from pellucid.recipe.tree import plain
+from pellucid.recipe.tuning import AdapterConfig
 from pellucid.train.recompute import checkpoint_activations
 
 
@@ -52,6 +57,38 @@ def test_activations_are_forecast_within_1_percent_kept_and_recomputed(
     # At its peak a backward pass holds gradients on their way too, the same ones with checkpointing and without.
     for mode in ("block", "selective"):
         assert forecast["none"] - forecast[mode] == pytest.approx(peak["none"] - peak[mode], rel=0.01)
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8", "nf4"])
+def test_a_stage_of_adapters_is_forecast_within_1_percent(pocket: Recipe, quantize: Any, storage_watch: Any) -> None:
+    config, ids_BT = shape("smollm2-135m"), torch.randint(0, 512, (4, 256))
+    adapter = AdapterConfig(rank=8, quantize=quantize, targets=("query", "value", "up", "down"))
+    changes = {"adapter": adapter, "micro_seqs": 4, "seq_tokens": 256, "optimizer": OptimizerConfig(kind="adamw")}
+    model = Decoder(config)
+    init_weights(model, 1)
+    add_adapters(model, adapter, 1)
+    learnt = trainable_parameters(model)
+    assert learnt == count_adapter(config, adapter)
+    peaks, rows = {}, {}
+    for mode in get_args(Checkpointing):
+        again = copy.deepcopy(model)
+        checkpoint_activations(again, mode)
+        for parameter in again.parameters():
+            parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+        gradients = [parameter.grad for parameter in again.parameters() if parameter.grad is not None]
+        with storage_watch([*again.parameters(), *gradients, *again.buffers(), ids_BT]) as watch:
+            x_BTD = again(ids_BT)
+            kept = watch.live_bytes()
+            x_BTD.sum().backward()
+        stage = pocket.train[0].model_copy(update={**changes, "activation_checkpointing": mode})
+        rows[mode], peaks[mode] = rank_memory(config, stage, 1, bf16=False)["none"], watch.peak_bytes
+        if mode == "none":
+            assert rows[mode]["activations"] == pytest.approx(kept, rel=0.01)
+    for mode in ("block", "selective"):
+        saved = rows["none"]["activations"] - rows[mode]["activations"]
+        assert saved == pytest.approx(peaks["none"] - peaks[mode], rel=0.02)
+    state = sum(tensor.nbytes for tensor in model.state_dict().values())
+    assert (rows["none"]["weights"], rows["none"]["gradients"], rows["none"]["moments"]) == (state, 4 * learnt, 8 * learnt)
 
 
 def test_the_stages_own_choice_is_what_its_total_counts(stable_lm: Recipe) -> None:

@@ -1,14 +1,16 @@
 """Parameter counts against the printed ones and against the decoder itself."""
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.model.decoder import Decoder
-from pellucid.plan.parameters import count_parameters
+from pellucid.plan.parameters import count_adapter, count_parameters, matrix_shapes
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.read import read_preset
 from pellucid.recipe.tree import plain
+from pellucid.recipe.tuning import AdapterConfig
 
 TOTALS = {"stable-lm-2-1.6b": 1_644_515_328, "tinyllama-1.1b": 1_100_048_384, "smollm2-135m": 134_515_008}
 
@@ -60,3 +62,15 @@ def test_the_count_is_that_of_the_decoder_part_by_part(config: ModelConfig) -> N
     assert {part: getattr(counted, part) for part in parts} == parts
     assert counted.total == sum(parts.values())
     assert counted.multiplied == counted.total - (0 if config.tied_head else config.vocab_tokens * config.hidden)
+
+
+@given(config=shapes())
+@settings(max_examples=30)
+def test_the_shapes_of_matrices_are_the_decoders(config: ModelConfig) -> None:
+    block = Decoder(config).blocks[0]
+    found = {name: module.weight.shape for part in (block.attention, block.mlp) for name, module in part.named_children()
+             if isinstance(module, torch.nn.Linear)}  # fmt: skip
+    assert found == matrix_shapes(config)
+    every = AdapterConfig(rank=3)
+    assert count_adapter(config, every) == config.layers * 3 * sum(map(sum, found.values()))
+    assert count_adapter(config, every.model_copy(update={"targets": ("up", "up")})) == config.layers * 3 * sum(found["up"])

@@ -66,6 +66,7 @@ Problems = Callable[..., list[Problem]]
         ),
         (["tokenizer.kind=sentencepiece"], "tokenizer.path", "missing; kind sentencepiece reads a tokenizer.model", "write path"),
         (["tokenizer.kind=huggingface"], "tokenizer.path", "missing; kind huggingface reads a tokenizer.json", "write path"),
+        (["tokenizer.kind=gguf"], "tokenizer.path", "missing; kind gguf reads a GGUF file", "write path"),
         (["tokenizer.path=a"], "tokenizer.path", "got 'a'; kind bpe takes none", "use kind: sentencepiece or huggingface"),
         (["tokenizer.eos=</s>"], "tokenizer.eos", "got '</s>'; kind bpe takes none", ""),
         (["tokenizer.hub=a/b"], "tokenizer.hub", "got 'a/b'; kind bpe takes none", ""),

@@ -94,3 +94,8 @@ def test_batch_length_packing_and_attention_follow_from_objective_and_sources(wr
 def test_a_stage_learns_its_length_and_its_warm_up_when_examples_are_counted(write: Write) -> None:
     sft = load_recipe(write(BASE + SFT + TALKS)).recipe.train[1].lasting(41)
     assert (sft.total_steps, sft.schedule.warmup_steps) == (41, 5)
+
+
+def test_a_warm_up_is_not_held_against_a_length_that_only_the_examples_tell(write: Write) -> None:
+    dpo = load_recipe(write(BASE + DPO.replace("warmup_frac: 0.1", "warmup_steps: 100") + TALKS)).recipe.train[1]
+    assert (dpo.total_steps, dpo.schedule.warmup_steps) == (1, 100)

@@ -65,24 +65,6 @@ def test_the_evaluation_window_is_the_last_stages_sequence_in_half_steps(load: L
     assert (evaluate.seq_tokens, evaluate.stride_tokens) == (100, 50)
 
 
-def test_a_preset_is_filled_in_under_what_is_given(load: Load) -> None:
-    model = load("model.layers=2").recipe.model
-    assert (model.layers, model.hidden) == (2, 128)
-
-
-def test_an_overriding_preset_leaves_behind_what_the_file_said_of_the_model(write: Write) -> None:
-    path = write(**{"{preset: pocket}": "{preset: pocket, layers: 6}"})
-    model = load_recipe(path, ["model.layers=3", "model.preset=tinyllama-1.1b"]).recipe.model
-    assert (model.layers, model.hidden, model.kv_heads) == (3, 2048, 4)
-    assert load_recipe(path, ["model.preset=tinyllama-1.1b"]).recipe.model.layers == 22
-
-
-def test_an_unknown_preset_is_one_problem_that_names_the_nearest(write: Write) -> None:
-    with pytest.raises(RecipeError) as caught:
-        load_recipe(write(), ["model.preset=poket"])
-    assert [(one.field, one.fix.split(";")[0]) for one in caught.value.problems] == [("model.preset", "did you mean pocket?")]
-
-
 @pytest.mark.parametrize("text", ["model: 3", "model: {preset: 3}", "tokenizer: 3", "train: 3", "train: [3]", "evaluate: []", "{}"])
 def test_nonsense_is_left_for_validation(text: str) -> None:
     tree: Node | None = parse_yaml(text, Stamp("given", "run.yaml"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pellucid.recipe.vocabulary import count_tokens, vocabulary_file
+from pellucid.recipe.vocabulary import count_gguf_tokens, count_tokens, vocabulary_file
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared/data/tokenizers"
 
@@ -58,3 +58,14 @@ def test_published_vocabularies_have_their_known_sizes(kind: str, name: str, tok
     if not (SHARED / name).is_file():
         pytest.skip(f"no {name} beside this checkout")
     assert count_tokens(kind, SHARED / name) == tokens
+
+
+def test_a_ggufs_ids_are_counted_to_the_last_that_has_a_token(gguf_file: Path, tmp_path: Path) -> None:
+    assert vocabulary_file("gguf", gguf_file) == vocabulary_file("gguf", tmp_path) == gguf_file
+    assert count_tokens("gguf", gguf_file) == 990
+    (tmp_path / "second.gguf").write_bytes(b"")
+    assert vocabulary_file("gguf", tmp_path) is None
+    with pytest.raises(ValueError, match="no GGUF file"):
+        count_tokens("gguf", tmp_path / "second.gguf")
+    with pytest.raises(ValueError, match="it holds no vocabulary"):
+        count_gguf_tokens({"general.architecture": "llama"})

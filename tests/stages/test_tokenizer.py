@@ -104,3 +104,27 @@ def test_what_a_plan_can_do_without_the_stage_asks_for(tmp_path: Path, vocabular
         run_stage(TOKENIZER, context_at(tmp_path, vocabulary, *overrides))
     with pytest.raises(UsageError, match=r"tokenizer\.path: .*gone is not there"):
         run_stage(TOKENIZER, context_at(tmp_path, vocabulary, "tokenizer.path=gone", "tokenizer.vocab_tokens=512"))
+
+
+def test_the_vocabulary_inside_a_gguf_file_is_taken_with_its_template(tmp_path: Path, vocabulary: BytePairTokenizer) -> None:
+    gguf = pytest.importorskip("gguf")
+    pytest.importorskip("tokenizers")
+    told = vocabulary.vocabulary()
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
+    writer.add_tokenizer_model(told.model)
+    writer.add_tokenizer_pre(told.pre)
+    writer.add_token_list([told.tokens[id_] for id_ in range(512)])
+    writer.add_token_types([3 if told.kinds.get(id_) == "control" else 1 for id_ in range(512)])
+    writer.add_token_merges(list(told.merges))
+    writer.add_eos_token_id(vocabulary.special["<|im_end|>"])
+    writer.add_chat_template("{{ messages }}")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    context = context_at(tmp_path, vocabulary, "tokenizer={kind: gguf, path: m.gguf}", "tokenizer.eos=null")
+    assert context.recipe.tokenizer.vocab_tokens == 512
+    assert run_stage(TOKENIZER, context) and not run_stage(TOKENIZER, context)
+    loaded = load_tokenizer(context.run / "tokenizer")
+    assert (loaded.eos_id, loaded.special) == (vocabulary.special["<|im_end|>"], vocabulary.special)
+    assert loaded.encode("def load(path):") == vocabulary.encode("def load(path):")
+    assert (context.run / "tokenizer" / "chat_template.jinja").read_text() == "{{ messages }}"

@@ -158,7 +158,7 @@ def test_token_ids_that_mean_something_else_to_the_weights_are_warned_of(finishe
     (folder / "tokenizer.json").write_text(json.dumps(values))
     with pytest.warns(PellucidWarning, match=r"2 of 1024 token ids stand for another token in .*hf/tokenizer\.json"):
         assert train_from(run_copy, folder) == 0
-    (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": [["a", -1.0]]}}))
+    (folder / "tokenizer.json").unlink()
     assert train_from(run_copy, folder, "--set", "seed=2") == 0
 
 

@@ -109,3 +109,9 @@ def hard_texts() -> tuple[str, ...]:
 def seven_languages() -> list[str]:
     """Some documents of every file of the corpus in the repository, all languages; skips where it is not built."""
     return [text[:20_000] for index, text in enumerate(pocket_texts()) if index % 40 == 0]
+
+
+@pytest.fixture(scope="session")
+def pocket_beginnings() -> list[str]:
+    """The beginnings of many documents of every file of the corpus in the repository; skips where it is not built."""
+    return [text[:1000] for index, text in enumerate(pocket_texts()) if index % 8 == 0]

@@ -67,6 +67,14 @@ def test_texts_with_tokens_that_are_cut_out_first_and_blanks_without_end_are_lef
     assert ByteLevel({}, GPT2_PATTERN, False, ()).leave("\t" * 70_000)
 
 
+def test_texts_with_bytes_that_have_no_token_are_left_and_all_others_are_not() -> None:
+    vocab = {letter: byte for letter, byte in BYTES.items() if byte not in (0x04, 0x1D, 0xF1, 0xC0)}
+    plain = read_byte_level(values(model=values()["model"] | {"vocab": vocab | {"th": 256, "the": 257}}))
+    assert plain is not None and plain.missing == b"\x04\x1d\xf1"
+    texts = ("a\x05b", "a\x04b", "\x1d", "\U0001f600", "\U00050000", "")
+    assert [plain.leave(text) for text in texts] == [False, True, True, False, True, False]
+
+
 def test_llama_cpp_is_told_the_files_own_merges_or_refused() -> None:
     added = [{"id": 258, "content": "<e>", "special": True}, {"id": 259, "content": "    ", "special": False}]
     plain = read_byte_level(values(added_tokens=added))

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from pellucid.core.errors import DataError
-from pellucid.tokenizer.piece_model import read_piece_model
+from pellucid.tokenizer.piece_model import piece_model_bytes, read_piece_model
 
 sentencepiece = pytest.importorskip("sentencepiece")
 
@@ -39,6 +39,22 @@ def test_pieces_scores_and_rules_are_those_that_sentencepiece_reads(kind: str, i
     assert kinds[processor.piece_to_id("<u>")] == "user_defined"
     assert (read.is_bpe, read.normalises) == (kind == "bpe", not identity)
     assert (read.adds_dummy_prefix, read.removes_extra_whitespaces) == (identity, not identity)
+
+
+@pytest.mark.parametrize("prefix", [True, False])
+def test_a_model_that_is_written_is_read_as_it_was_and_encodes_alike_in_sentencepiece(prefix: bool, sources: list[str]) -> None:
+    data = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sources[0][:30_000].splitlines()), model_writer=data, model_type="bpe", vocab_size=600,
+        byte_fallback=True, normalization_rule_name="identity", add_dummy_prefix=prefix, remove_extra_whitespaces=False,
+        eos_piece="<|end|>", minloglevel=2,
+    )  # fmt: skip
+    model = read_piece_model(data.getvalue())
+    written = piece_model_bytes(model, {"unk": "<unk>", "bos": "<s>", "eos": "<|end|>", "pad": None})
+    assert read_piece_model(written) == model
+    ours, theirs = (sentencepiece.SentencePieceProcessor(model_proto=one) for one in (written, data.getvalue()))
+    assert (ours.eos_id(), ours.bos_id(), ours.unk_id()) == (theirs.eos_id(), theirs.bos_id(), theirs.unk_id())
+    assert ours.encode(sources[1].splitlines()) == theirs.encode(sources[1].splitlines())
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"\x0a\x05ab", b"\x0a\x02\x18\x09"])

@@ -77,15 +77,15 @@ def test_a_stage_of_pairs_raises_the_held_out_accuracy_and_goes_on_to_the_same_b
     assert lines[0]["figures"]["accuracy"] == 0.5 and lines[0]["loss"] == pytest.approx(np.log(2), rel=1e-5)
     assert lines[-1]["figures"]["accuracy"] > 0.7 and lines[-1]["figures"]["margin"] > 0
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop_at_five(state: TrainState) -> None:
         if state.progress.step == 5:
-            raise Stop
+            raise StopError
 
     cut = tmp_path / "cut"
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         run_stage(stage, tiny.model, order, 1, cut, heldout=scored, probe=stop_at_five)
     reference = (cut / "reference.npy").stat().st_mtime_ns
     run_stage(stage, tiny.model, order, 1, cut, heldout=scored)

@@ -130,3 +130,20 @@ def test_a_run_that_diverged_gives_memory_back(tiny: Any, tmp_path: Path, pulled
     with pytest.raises(TrainingError):
         pulled(tiny.stage(40, max_bad_steps=2, schedule=wild, checkpoint=CheckpointConfig(memory_every_steps=1)))
     assert not ram_folder(tmp_path / "out").exists()
+
+
+def test_adapters_are_trained_by_two_ranks_as_by_one_and_kept_in_memory_as_well(tmp_path: Path, ranks: Any) -> None:
+    adapter = {"rank": 4, "quantize": "int8", "targets": ["query", "up", "down"]}
+    checkpoint = {"every_steps": 3, "memory_every_steps": 2}
+    for size in (1, 2):
+        [summary] = ranks(size, ranks.job(tmp_path / str(size), adapter=adapter, checkpoint=checkpoint))
+        assert summary["steps"] == 6
+    (one, _), (two, meta) = (load_checkpoint(tmp_path / f"{size}/checkpoints/step-00000006") for size in (1, 2))
+    assert meta["adapter"]["quantize"] == "int8"
+    assert one["model"].keys() == two["model"].keys()
+    assert one["model"]["blocks.0.mlp.up.weight_int8"].dtype == torch.int8
+    for name, tensor in one["model"].items():
+        if ".lora_" in name:
+            torch.testing.assert_close(two["model"][name], tensor, rtol=0, atol=1e-5)
+        else:
+            assert torch.equal(two["model"][name], tensor)

@@ -1,3 +1,4 @@
+import copy
 import json
 import os
 import runpy
@@ -12,13 +13,15 @@ from typing import Any
 import pytest
 import torch
 
+from pellucid.adapters.lora import add_adapters, merged_state
 from pellucid.batches.batch import IGNORE
-from pellucid.checkpoint.files import load_checkpoint
+from pellucid.checkpoint.files import load_checkpoint, read_section
 from pellucid.checkpoint.models import load_model
 from pellucid.core.errors import ArtifactError, DiskFullError, PellucidWarning, StoppedError, TrainingError
 from pellucid.core.metrics import MetricsLog, read_metrics
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.training import CheckpointConfig, OptimizerConfig, SamplesConfig, ScheduleConfig
+from pellucid.recipe.tuning import AdapterConfig
 from pellucid.train.device import Device
 from pellucid.train.saver import Saver
 from pellucid.train.stage import run_stage
@@ -190,6 +193,48 @@ def test_activation_checkpointing_changes_no_bit_and_may_be_turned_on_between_tw
     for mode in ("selective", "block"):
         assert losses(tmp_path / mode) == losses(tmp_path / "none")
         assert none.items() <= final(tmp_path / mode, 12).items()
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8", "nf4"])
+def test_a_stage_of_adapters_moves_nothing_else_and_resumes_to_the_same_bits(tiny: Any, tmp_path: Path, quantize: Any) -> None:
+    run_stage(tiny.stage(4), tiny.model, tiny.order(), 1, tmp_path / "base")
+    first = tmp_path / "base/checkpoints/step-00000004"
+    adapter = AdapterConfig(rank=4, targets=("query", "value", "up", "down"), quantize=quantize)
+    schedule, often = ScheduleConfig(peak_lr=3e-2, warmup_steps=3), SamplesConfig(every_steps=3, new_tokens=2)
+    stage = tiny.stage(12, name="tuned", adapter=adapter, schedule=schedule, samples=often)
+    run_stage(stage, tiny.model, tiny.order(), 1, tmp_path / "whole", init_from=first, sample=sample)
+
+    def interrupting(model: Decoder, prompt: str, *, new_tokens: int, seed: int) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return sample(model, prompt, new_tokens=new_tokens, seed=seed)
+
+    with pytest.raises(StoppedError, match="step-00000003"):
+        run_stage(stage, tiny.model, tiny.order(), 1, tmp_path / "cut", init_from=first, sample=interrupting)
+    run_stage(stage, tiny.model, tiny.order(), 1, tmp_path / "cut", init_from=first, sample=sample)
+    assert final(tmp_path / "cut", 12) == final(tmp_path / "whole", 12)
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    trained = [loss for _, loss in losses(tmp_path / "whole")]
+    assert trained[-1] < trained[0] - 0.1
+
+    base, _ = load_model(first)
+    again = copy.deepcopy(base)
+    add_adapters(again, adapter, 0)
+    state, meta = read_section(tmp_path / "whole/checkpoints/step-00000012", "model")
+    assert meta["adapter"] == adapter.model_dump(mode="json")
+    assert state.keys() == again.state_dict().keys()
+    learnt = {name for name, parameter in again.named_parameters() if parameter.requires_grad}
+    assert len(learnt) == 2 * 4 * tiny.model.layers
+    assert all(torch.equal(state[name], tensor) for name, tensor in again.state_dict().items() if name not in learnt)
+    plain, _ = load_model(tmp_path / "whole/checkpoints/step-00000012")
+    expected = merged_state(state, adapter)
+    assert plain.state_dict().keys() == base.state_dict().keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in plain.state_dict().items())
+    start = next(line for line in read_metrics(tmp_path / "whole/metrics.jsonl") if line.get("event") == "start")
+    assert start["parameters"] == sum(parameter.numel() for parameter in base.parameters())
+    assert start["trained_parameters"] == sum(state[name].numel() for name in learnt)
+    with pytest.raises(ArtifactError, match=r"adapter\.rank: the checkpoint has 4, now it is 8"):
+        wider = stage.model_copy(update={"adapter": adapter.model_copy(update={"rank": 8})})
+        run_stage(wider, tiny.model, tiny.order(), 1, tmp_path / "whole", init_from=first)
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over_and_the_end_is_the_same(tiny: Any, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pellucid.checkpoint.files import read_section, save_checkpoint
-from pellucid.checkpoint.models import check_architecture
+from pellucid.checkpoint.files import save_checkpoint
+from pellucid.checkpoint.models import check_architecture, read_weights
 from pellucid.core.artifacts import fingerprint, read_manifest
 from pellucid.core.errors import ArtifactError
 from pellucid.recipe.model import ModelConfig
@@ -20,7 +20,7 @@ def average_checkpoints(paths: Sequence[Path], root: Path) -> Path:
 
     Every tensor is summed in float64 in the order of `paths` and rounded once to its own type; in memory are the sums and one
     checkpoint's weights, however many there are. The bytes of `paths` are taken as verified (see `newest_good`). The meta is
-    the newest checkpoint's, with `averaged`: the steps and each one's digest.
+    the newest checkpoint's, with `averaged`: the steps and each one's digest. Adapters are merged first, so the mean has none.
     Raises `ArtifactError` for less than two, for another architecture, and for weights that cannot be read.
     """
     if len(paths) < 2:
@@ -30,7 +30,7 @@ def average_checkpoints(paths: Sequence[Path], root: Path) -> Path:
     for path, meta in zip(paths, metas, strict=True):
         check_architecture(path, meta, ModelConfig(**metas[newest]["model"]))
     averaged = {str(meta["step"]): fingerprint(path) for path, meta in zip(paths, metas, strict=True)}
-    meta = {**metas[newest], "averaged": averaged}
+    meta = {**metas[newest], "adapter": None, "averaged": averaged}
     return save_checkpoint(root, step, {"model": _means(paths)}, meta=meta)
 
 
@@ -38,7 +38,7 @@ def _means(paths: Sequence[Path]) -> dict[str, Tensor]:
     sums: dict[str, Tensor] = {}
     kinds: dict[str, torch.dtype] = {}
     for path in paths:
-        weights, _ = read_section(path, "model", verify=False)
+        weights, _ = read_weights(path, verify=False)
         kinds = kinds or {name: tensor.dtype for name, tensor in weights.items()}
         sums = sums or {name: torch.zeros(tensor.shape, dtype=torch.float64) for name, tensor in weights.items()}
         if differing := sorted(sums.keys() ^ weights.keys()):

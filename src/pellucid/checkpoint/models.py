@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from pellucid.adapters.lora import merged_state
 from pellucid.checkpoint.files import read_section
 from pellucid.checkpoint.weights import describe_weights, import_weights, is_checkpoint
 from pellucid.core.artifacts import read_manifest
@@ -11,30 +14,41 @@ from pellucid.core.errors import ArtifactError
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.problems import show_value
+from pellucid.recipe.tuning import AdapterConfig
 
-__all__ = ["check_architecture", "check_start", "load_model", "load_weights"]
+__all__ = ["check_architecture", "check_start", "load_model", "load_weights", "read_weights"]
 
 
 def load_model(path: Path) -> tuple[Decoder, dict[str, Any]]:
-    """Return the decoder of one checkpoint (float32, on the CPU) and the checkpoint's meta; raise `ArtifactError` when damaged."""
-    weights, meta = read_section(path, "model")
+    """Return the decoder of one checkpoint (float32, on the CPU) and the checkpoint's meta; raise `ArtifactError` when damaged.
+
+    Adapters are merged: it is a plain decoder in any case.
+    """
+    weights, meta = read_weights(path)
     model = Decoder(ModelConfig(**meta["model"]))
     model.load_state_dict(weights)
     return model, meta
 
 
 def load_weights(model: Decoder, path: Path) -> None:
-    """Put weights into `model`: of a checkpoint folder, or imported as `import_weights` does.
+    """Put weights into `model`, which has no adapters: of a checkpoint folder, merged, or imported as `import_weights` does.
 
     Raises `ArtifactError` for another architecture, and what reading raises.
     """
     if is_checkpoint(path):
-        weights, meta = read_section(path, "model")
+        weights, meta = read_weights(path)
         check_architecture(path, meta, model.config)
     else:
         config, weights = import_weights(path)
         check_architecture(path, {"model": config.model_dump()}, model.config)
     model.load_state_dict(weights)
+
+
+def read_weights(path: Path, *, verify: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a plain decoder's state dict out of a checkpoint, adapters merged, and the checkpoint's meta."""
+    weights, meta = read_section(path, "model", verify=verify)
+    adapter = meta.get("adapter")  # not in checkpoints that are older than adapters
+    return (merged_state(weights, AdapterConfig(**adapter)) if adapter else weights), meta
 
 
 def check_start(path: Path, expected: ModelConfig) -> None:

@@ -1,15 +1,16 @@
-"""`pellucid chat RUN`: type a beginning, read how the model goes on. A base model continues text; it does not answer."""
+"""`pellucid chat RUN`: a model that learnt from conversations answers; a base model goes on with what you type."""
 
 import argparse
-import codecs
 import sys
 from pathlib import Path
 
 from pellucid.checkpoint.models import load_model
+from pellucid.cli.conversation import COMMANDS, Conversation, print_stream
 from pellucid.cli.output import print_text
 from pellucid.core.errors import UsageError
 from pellucid.generate.decoding import generate
 from pellucid.model.decoder import Decoder
+from pellucid.stages.chat_format import answers_at, chat_format_of
 from pellucid.stages.run_folder import newest_checkpoint, open_recipe
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 
@@ -17,12 +18,25 @@ __all__ = ["command"]
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Continue one prompt, or ask for prompts until the input ends."""
+    """Answer or continue one prompt, or ask for prompts until the input ends."""
+    if arguments.new_tokens < 1:
+        raise UsageError(f"--new-tokens {arguments.new_tokens}: must be at least 1")
     run = Path(arguments.run)
     recipe = open_recipe(run)
     checkpoint = newest_checkpoint(run, recipe)
     tokenizer = load_tokenizer(run / "tokenizer")
+    answers = answers_at(recipe, checkpoint)
+    if arguments.system is not None and not answers:
+        raise UsageError("--system: the run's model is a base model, which continues text; leave it out")
     model, meta = load_model(checkpoint)
+    if answers:
+        conversation = Conversation(model, tokenizer, chat_format_of(recipe, run), arguments)
+        if arguments.prompt is not None:
+            conversation.say(arguments.prompt)
+            return 0
+        print_text(f"{recipe.name}, step {meta['step']}. {COMMANDS}, and so does an empty line or Ctrl-D.")
+        conversation.talk()
+        return 0
     if arguments.prompt is not None:
         _continue(model, tokenizer, arguments.prompt, arguments)
         return 0
@@ -42,8 +56,6 @@ def _continue(model: Decoder, tokenizer: Tokenizer, prompt: str, arguments: argp
     room = model.config.context_tokens - 1
     if len(ids) > room:
         ids = ids[-room:]
-    if arguments.new_tokens < 1:
-        raise UsageError(f"--new-tokens {arguments.new_tokens}: must be at least 1")
     stream = generate(
         model,
         ids,
@@ -53,9 +65,7 @@ def _continue(model: Decoder, tokenizer: Tokenizer, prompt: str, arguments: argp
         seed=arguments.seed,
         stop_ids=[tokenizer.eos_id],
     )
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     print_text(prompt, end="")
-    for token in stream:
-        print_text(decoder.decode(tokenizer.decode_bytes([token])), end="")
+    print_stream(stream, tokenizer)
     remark = {"context": f" [the context of {model.config.context_tokens} tokens is full]", "stop_id": " [end of text]"}
     print_text(remark.get(stream.stop_reason or "", ""))

@@ -184,6 +184,8 @@ def _joined(asked: Any, answer: Any) -> Messages:
     before: Messages = []
     if isinstance(asked, str):
         before = told or [{"role": "user", "content": asked}]
+        if before[-1] == {"role": "assistant", "content": ""}:
+            before.pop()  # where the answer is yet to come
     elif asked is not None:
         before = turns(asked)
     if isinstance(answer, str):

@@ -103,12 +103,9 @@ def transcript(text: str) -> Messages | None:
     """Return the messages of a transcript (`Human: … Assistant: …`, each after a blank line), or None when the text is none.
 
     The layout of hh-rlhf (Bai et al. 2022, arXiv 2204.05862). An empty line before the name of a speaker ends a turn wherever it
-    stands. An answer that is yet to come, at the end of a prompt, is left out.
+    stands.
     """
     if not _BEGINS.match(text) or "\n\nAssistant:" not in text:
         return None
     _, *parts = _SPEAKER.split(text.lstrip())
-    messages = [{"role": role_of(speaker), "content": said.strip()} for speaker, said in zip(parts[::2], parts[1::2], strict=True)]
-    if messages[-1] == {"role": "assistant", "content": ""}:
-        messages.pop()
-    return messages
+    return [{"role": role_of(speaker), "content": said.strip()} for speaker, said in zip(parts[::2], parts[1::2], strict=True)]

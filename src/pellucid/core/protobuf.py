@@ -1,8 +1,9 @@
-"""Reading protocol buffers without their library: enough to walk a message that we know."""
+"""Protocol buffers without their library: enough to walk and to write a message that we know."""
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterable, Iterator
 
-__all__ = ["wire_fields"]
+__all__ = ["wire_bytes", "wire_fields"]
 
 
 def wire_fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
@@ -28,6 +29,28 @@ def wire_fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             raise ValueError(f"field {number} ends {place + length - len(data)} bytes after the message")
         yield number, data[place : place + length]
         place += length
+
+
+def wire_bytes(fields: Iterable[tuple[int, int | float | bytes]]) -> bytes:
+    """Return the message of these (field number, value): varints for whole numbers of 0 or more, 32 bits for fractions."""
+    out = bytearray()
+    for number, value in fields:
+        if isinstance(value, int):
+            out += _as_varint(number << 3) + _as_varint(value)
+        elif isinstance(value, float):
+            out += _as_varint(number << 3 | 5) + struct.pack("<f", value)
+        else:
+            out += _as_varint(number << 3 | 2) + _as_varint(len(value)) + value
+    return bytes(out)
+
+
+def _as_varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 def _varint(data: memoryview, place: int) -> tuple[int, int]:

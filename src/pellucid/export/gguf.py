@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.core.files import disk_full_is_explained
-from pellucid.export.hf import check_vocabulary
+from pellucid.export.hf import ChatExport, check_vocabulary
 from pellucid.model.hf_names import architecture, to_hf
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.tokenizer import Tokenizer
@@ -30,9 +30,18 @@ ARCHITECTURES = {"StableLmForCausalLM": "STABLELM", "LlamaForCausalLM": "LLAMA",
 
 
 def write_gguf(
-    state: Mapping[str, Tensor], config: ModelConfig, tokenizer: Tokenizer, path: Path, *, dtype: GgufType, name: str
+    state: Mapping[str, Tensor],
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    path: Path,
+    *,
+    dtype: GgufType,
+    name: str,
+    chat: ChatExport | None = None,
 ) -> None:
     """Write the model as one GGUF file; `state` has our names, `name` is shown by runtimes. Norms, biases and a head stay float32.
+
+    With `chat`, runtimes render conversations with its template, and end answers where it says.
 
     Raises `MissingExtraError` without the package gguf, `UsageError` for a shape that llama.cpp does not compute, and
     `ArtifactError` where weights, config and tokenizer disagree or a weight does not fit the type.
@@ -48,6 +57,10 @@ def write_gguf(
         writer.add_file_type(gguf.LlamaFileType.ALL_F32 if dtype == "F32" else gguf.LlamaFileType.MOSTLY_F16)
         _add_shape(writer, config)
         _add_vocabulary(writer, gguf.TokenType, config, tokenizer)
+        if chat is not None:
+            writer.add_chat_template(chat.template)
+            for end_of_turn in [id_ for id_ in chat.stop_ids if id_ != tokenizer.eos_id][:1]:
+                writer.add_eot_token_id(end_of_turn)
         names = gguf.get_tensor_name_map(arch, config.layers)
         for theirs, array in _arrays(tensors, config):
             writer.add_tensor(names.get_name(theirs, try_suffixes=(".weight", ".bias")), _cast(theirs, array, dtype))

@@ -1,6 +1,7 @@
 """A folder that `transformers` loads: weights as safetensors, config, generation config and tokenizer."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -9,26 +10,42 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pellucid.core.errors import ArtifactError
-from pellucid.core.files import disk_full_is_explained, write_json
+from pellucid.core.files import disk_full_is_explained, read_json, write_bytes, write_json
 from pellucid.export.hf_config import hf_config
 from pellucid.model.hf_names import to_hf
 from pellucid.recipe.model import ModelConfig
+from pellucid.tokenizer.imported import CHAT_TEMPLATE, CONFIG
 from pellucid.tokenizer.tokenizer import Tokenizer
 
-__all__ = ["WEIGHTS", "HfType", "check_vocabulary", "write_hf"]
+__all__ = ["WEIGHTS", "ChatExport", "HfType", "check_vocabulary", "write_hf"]
 
 WEIGHTS = "model.safetensors"
 
 HfType = Literal["float32", "bfloat16"]
 
 
+@dataclass(frozen=True)
+class ChatExport:
+    """What other runtimes need to converse: the chat template as Jinja, and the ids that end an answer, the end of text first."""
+
+    template: str
+    stop_ids: tuple[int, ...]
+
+
 def write_hf(
-    state: Mapping[str, Tensor], config: ModelConfig, tokenizer: Tokenizer, folder: Path, *, dtype: HfType = "float32"
+    state: Mapping[str, Tensor],
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    dtype: HfType = "float32",
+    chat: ChatExport | None = None,
 ) -> None:
     """Write the model and its tokenizer for `AutoModelForCausalLM` and `AutoTokenizer`; `state` has our names.
 
     The end of text also begins a text, as in training. Padding is known to the tokenizer but not to the model: a padding id in
-    `config.json` would freeze that row of the embedding in later fine-tuning, and it is the end of text's row.
+    `config.json` would freeze that row of the embedding in later fine-tuning, and it is the end of text's row. With `chat`, the
+    template lies beside the tokenizer and generation ends at every id that ends an answer.
     Raises `UsageError` for a shape that no transformers class computes, and `ArtifactError` where weights, config and tokenizer
     disagree.
     """
@@ -40,8 +57,19 @@ def write_hf(
     with disk_full_is_explained(folder):
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
         write_json(folder / "config.json", hf_config(config, ends, dtype))
-        write_json(folder / "generation_config.json", {**ends, "pad_token_id": tokenizer.eos_id})
+        stops = {"eos_token_id": list(chat.stop_ids)} if chat is not None and len(chat.stop_ids) > 1 else {}
+        write_json(folder / "generation_config.json", {**ends, **stops, "pad_token_id": tokenizer.eos_id})
         tokenizer.save_for_transformers(folder, config.context_tokens)
+        if chat is not None:
+            _write_template(folder, chat.template)
+
+
+def _write_template(folder: Path, template: str) -> None:
+    """Put the template where transformers looks for it, and remove another that an imported vocabulary brought along."""
+    write_bytes(folder / CHAT_TEMPLATE, template.encode())
+    values = read_json(folder / CONFIG)
+    if values.pop("chat_template", None) is not None:
+        write_json(folder / CONFIG, values)
 
 
 def check_vocabulary(config: ModelConfig, tokenizer: Tokenizer) -> None:

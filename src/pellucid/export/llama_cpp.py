@@ -2,7 +2,7 @@
 
 import json
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -52,10 +52,19 @@ class LlamaCpp:
         # Dropping the server ends its threads and frees the model.
         del self._server
 
-    def tokenize(self, text: str) -> list[int]:
-        """Return llama.cpp's ids of a text, special tokens neither added nor recognised."""
-        ids: list[int] = self._post("/tokenize", {"content": text, "add_special": False, "parse_special": False})["tokens"]
+    def tokenize(self, text: str, *, parse_special: bool = False) -> list[int]:
+        """Return llama.cpp's ids of a text, no special tokens added, and none recognised unless `parse_special`."""
+        ids: list[int] = self._post("/tokenize", {"content": text, "add_special": False, "parse_special": parse_special})["tokens"]
         return ids
+
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Return the text of a conversation by the file's chat template, up to where the assistant is to speak."""
+        text: str = self._post("/apply-template", {"messages": list(messages)})["prompt"]
+        return text
+
+    def ends_at(self, id_: int) -> bool:
+        """Tell whether an answer ends when the model chooses this token."""
+        return bool(self._complete(self.tokenize("a"), n_predict=2, logit_bias=[[id_, 1e6]]).get("stop_type") == "eos")
 
     def log_probabilities(self, ids: Sequence[int], vocab_tokens: int) -> npt.NDArray[np.float64]:
         """Return the natural logs of the next token's probabilities after `ids`, [V]: the logits less their log-sum-exp."""

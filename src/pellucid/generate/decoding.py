@@ -10,7 +10,7 @@ from pellucid.generate.sampling import Sampling, choose
 from pellucid.model.cache import KVCache
 from pellucid.model.decoder import Decoder
 
-__all__ = ["Generation", "StopReason", "generate"]
+__all__ = ["Generation", "StopReason", "check_prompt", "generate"]
 
 StopReason = Literal["stop_id", "max_new_tokens", "context"]
 
@@ -28,7 +28,7 @@ class Generation(Iterator[int]):
         self.stop_reason: StopReason | None = None
         self.stopped_by: int | None = None
         context_tokens = model.config.context_tokens
-        _check_prompt(ids, model.config.vocab_tokens, context_tokens)
+        check_prompt(model, ids)
         self._model, self._sampling, self._stop_ids = model, sampling, frozenset(stop_ids)
         self._remaining = max_new_tokens
         self._room = context_tokens - len(ids)
@@ -86,7 +86,9 @@ def generate(
     return Generation(model, ids, max_new_tokens, Sampling(temperature, top_k, top_p), seed, stop_ids)
 
 
-def _check_prompt(ids: Sequence[int], vocab_tokens: int, context_tokens: int) -> None:
+def check_prompt(model: Decoder, ids: Sequence[int]) -> None:
+    """Raise `UsageError` for a prompt that is empty, longer than the model's context, or has ids outside its vocabulary."""
+    vocab_tokens, context_tokens = model.config.vocab_tokens, model.config.context_tokens
     if not ids:
         raise UsageError("the prompt is empty; begin with at least one token, such as the end-of-text token")
     if len(ids) > context_tokens:

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-__all__ = ["linear", "many_on_cpu", "product"]
+__all__ = ["Linear", "linear", "many_on_cpu", "product"]
 
 _FEWEST_ROWS = 64
 """Below this, as in decoding, plain products are as fast and have less to set up."""
@@ -41,6 +41,14 @@ def linear(x_BTI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Te
         return F.linear(x_BTI, weight_OI, bias_O)
     result: Tensor = _Linear.apply(x_BTI.reshape(-1, x_BTI.shape[-1]), weight_OI, bias_O)  # type: ignore[no-untyped-call]
     return result.view(*x_BTI.shape[:-1], -1)
+
+
+class Linear(nn.Linear):
+    """`nn.Linear` by way of `linear`: what a block calls, and what an adapter can take the place of."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return x · weightᵀ + bias of x_BTI."""
+        return linear(input, self.weight, self.bias)
 
 
 def _fast(x: Tensor, rows: int) -> bool:

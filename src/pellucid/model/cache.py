@@ -45,6 +45,10 @@ class KVCache:
         self._v_LBKTC[layer, :, :heads, self.length : end] = v_BKTC
         return self._k_LBKTC[layer, :, :heads, :end], self._v_LBKTC[layer, :, :heads, :end]
 
+    def keep(self, rows_N: Tensor) -> None:
+        """Go on with these sequences only, in this order; the others' keys and values are dropped."""
+        self._k_LBKTC, self._v_LBKTC = self._k_LBKTC[:, rows_N], self._v_LBKTC[:, rows_N]
+
     def advance(self, tokens: int) -> None:
         """Count `tokens` positions as held, after every layer has written them."""
         self.length += tokens

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pellucid.core.errors import UsageError
 from pellucid.core.seeds import derive_seed
 from pellucid.kernels.attention import Documents, attention, document_starts, documents_by_flash
-from pellucid.kernels.linear import linear
+from pellucid.kernels.linear import Linear, linear
 from pellucid.model.cache import KVCache
 from pellucid.recipe.model import ModelConfig
 
@@ -138,10 +138,10 @@ class Attention(nn.Module):
         self.layer = layer
         self.head_channels = config.head_channels
         kv_hidden = config.kv_heads * config.head_channels
-        self.query = nn.Linear(config.hidden, config.hidden, bias=config.qkv_bias)
-        self.key = nn.Linear(config.hidden, kv_hidden, bias=config.qkv_bias)
-        self.value = nn.Linear(config.hidden, kv_hidden, bias=config.qkv_bias)
-        self.output = nn.Linear(config.hidden, config.hidden, bias=False)
+        self.query = Linear(config.hidden, config.hidden, bias=config.qkv_bias)
+        self.key = Linear(config.hidden, kv_hidden, bias=config.qkv_bias)
+        self.value = Linear(config.hidden, kv_hidden, bias=config.qkv_bias)
+        self.output = Linear(config.hidden, config.hidden, bias=False)
         self.query_norm = _head_norm(config, config.heads)
         self.key_norm = _head_norm(config, config.kv_heads)
 
@@ -149,8 +149,7 @@ class Attention(nn.Module):
         """Return what the heads read, x_BTD."""
         batch, tokens, _ = x_BTD.shape
         q_BTHC, k_BTKC, v_BTKC = (
-            linear(x_BTD, part.weight, part.bias).view(batch, tokens, -1, self.head_channels)
-            for part in (self.query, self.key, self.value)
+            part(x_BTD).view(batch, tokens, -1, self.head_channels) for part in (self.query, self.key, self.value)
         )
         q_BHTC = _rotate(self.query_norm(q_BTHC).transpose(1, 2), attending.cos_B1TR, attending.sin_B1TR)
         k_BKTC = _rotate(self.key_norm(k_BTKC).transpose(1, 2), attending.cos_B1TR, attending.sin_B1TR)
@@ -158,7 +157,7 @@ class Attention(nn.Module):
         if attending.cache is not None:
             k_BKTC, v_BKTC = attending.cache.extend(self.layer, k_BKTC, v_BKTC)
         y_BHTC = attention(q_BHTC, k_BKTC, v_BKTC, attending.mask_B1TT, attending.causal, attending.documents)
-        return linear(y_BHTC.transpose(1, 2).flatten(2), self.output.weight)
+        return cast(Tensor, self.output(y_BHTC.transpose(1, 2).flatten(2)))
 
 
 class HeadNorm(nn.Module):
@@ -190,14 +189,13 @@ class MLP(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.gate = nn.Linear(config.hidden, config.mlp_hidden, bias=False)
-        self.up = nn.Linear(config.hidden, config.mlp_hidden, bias=False)
-        self.down = nn.Linear(config.mlp_hidden, config.hidden, bias=False)
+        self.gate = Linear(config.hidden, config.mlp_hidden, bias=False)
+        self.up = Linear(config.hidden, config.mlp_hidden, bias=False)
+        self.down = Linear(config.mlp_hidden, config.hidden, bias=False)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Return x_BTD."""
-        gate_BTF, up_BTF = linear(x_BTD, self.gate.weight), linear(x_BTD, self.up.weight)
-        return linear(F.silu(gate_BTF) * up_BTF, self.down.weight)
+        return cast(Tensor, self.down(F.silu(self.gate(x_BTD)) * self.up(x_BTD)))
 
 
 def init_weights(model: Decoder, seed: int) -> None:

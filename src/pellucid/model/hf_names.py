@@ -14,10 +14,10 @@ from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["architecture", "check_tensors", "from_hf", "to_hf"]
+__all__ = ["BLOCK_PARTS", "architecture", "check_tensors", "from_hf", "to_hf"]
 
 _OUTER_PARTS = {"embedding": "model.embed_tokens", "norm": "model.norm", "head": "lm_head"}
-_BLOCK_PARTS = {
+BLOCK_PARTS = {
     "attention_norm": "input_layernorm",
     "attention.query": "self_attn.q_proj",
     "attention.key": "self_attn.k_proj",
@@ -30,6 +30,7 @@ _BLOCK_PARTS = {
     "mlp.up": "mlp.up_proj",
     "mlp.down": "mlp.down_proj",
 }
+"""Our part of a block → Hugging Face's name of it within a layer (norms of heads have more to them)."""
 
 
 def to_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
@@ -95,7 +96,7 @@ def _their_names(ours: str, config: ModelConfig) -> list[str]:
     if module in _OUTER_PARTS:
         return [f"{_OUTER_PARTS[module]}.{kind}"]
     _, layer, part = module.split(".", 2)
-    theirs = f"model.layers.{layer}.{_BLOCK_PARTS[part]}"
+    theirs = f"model.layers.{layer}.{BLOCK_PARTS[part]}"
     heads = {"attention.query_norm": config.heads, "attention.key_norm": config.kv_heads}.get(part)
     if heads is None:
         return [f"{theirs}.{kind}"]

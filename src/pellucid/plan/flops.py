@@ -1,7 +1,8 @@
 """Floating-point operations of training, by the two conventions that reports use, and what each leaves in or out."""
 
-from pellucid.plan.parameters import count_parameters
+from pellucid.plan.parameters import count_adapter, count_parameters
 from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.tuning import AdapterConfig
 
 __all__ = ["FORMULAS", "flops_per_token", "recomputed_flops_per_token"]
 
@@ -14,14 +15,19 @@ FORMULAS = {
 }
 
 
-def flops_per_token(config: ModelConfig, seq_tokens: int) -> dict[str, int]:
-    """Return FLOPs of one token's forward and backward pass, keyed as `FORMULAS`; recomputation is not counted."""
+def flops_per_token(config: ModelConfig, seq_tokens: int, adapter: AdapterConfig | None = None) -> dict[str, int]:
+    """Return FLOPs of one token's forward and backward pass, keyed as `FORMULAS`; recomputation is not counted.
+
+    With an adapter the weights below it have no gradient of their own, so 4 stands in place of 6 for them; the adapter's n
+    parameters add 6·n.
+    """
     parameters = count_parameters(config)
+    each, added = (6, 0) if adapter is None else (4, 6 * count_adapter(config, adapter))
     scores = config.layers * config.heads * config.head_channels * seq_tokens
     return {
-        "six_n": 6 * parameters.total,
-        "with_attention": 6 * parameters.total + 12 * scores,
-        "matmul": 6 * parameters.multiplied + 6 * scores,
+        "six_n": each * parameters.total + added,
+        "with_attention": each * parameters.total + added + 12 * scores,
+        "matmul": each * parameters.multiplied + added + 6 * scores,
     }
 
 

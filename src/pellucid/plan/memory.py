@@ -11,9 +11,10 @@ checkpointing the blocks keep less, and the one that is being computed again kee
 
 from typing import Any, Literal, get_args
 
-from pellucid.plan.parameters import count_parameters
+from pellucid.plan.parameters import ParameterCount, count_adapter, count_parameters, matrix_shapes
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.training import TrainStageConfig
+from pellucid.recipe.tuning import AdapterConfig
 
 __all__ = ["SHARDINGS", "activation_bytes", "rank_memory"]
 
@@ -32,49 +33,65 @@ BLOCK_ATTENTION_UP_TO_TOKENS = 2048
 
 
 def activation_bytes(
-    config: ModelConfig, tokens: int, *, seq_tokens: int, bf16: bool, checkpointing: Checkpointing = "none"
+    config: ModelConfig,
+    tokens: int,
+    *,
+    seq_tokens: int,
+    bf16: bool,
+    checkpointing: Checkpointing = "none",
+    adapter: AdapterConfig | None = None,
 ) -> int:
     """Return the most bytes that a pass over `tokens` positions in sequences of `seq_tokens` keeps for backward, less the loss.
 
     `block` keeps each block's input. `selective` also keeps the outputs of a block's linear layers (2·D + (H + 2·K)·C + 2·F, in the
     compute type), and what attention read where a fused operator computes it. The last block is the first to be computed again, and
-    while it is, it holds what it would without checkpointing; the others hold what they kept.
+    while it is, it holds what it would without checkpointing; the others hold what they kept. With an adapter, what A makes of its
+    input is kept as well; `selective` keeps what each of an adapted matrix's three products returns.
     """
     compute = BF16 if bf16 else FP32
-    whole = kept = _block_bytes(config, seq_tokens, bf16)
+    frozen = adapter is not None
+    whole = kept = _block_bytes(config, seq_tokens, bf16, frozen)
+    # A frozen embedding's output has no gradient, so the first norm does not keep it.
+    first = config.hidden * FP32 if frozen and checkpointing == "none" else 0
     if checkpointing != "none":
         kept = config.hidden * FP32
     if checkpointing == "selective":
         kept += (3 * config.hidden + 2 * config.kv_heads * config.head_channels + 2 * config.mlp_hidden) * compute
         if not _in_blocks(seq_tokens, bf16):
             kept += config.hidden * compute + config.heads * FP32
+    if adapter is not None:
+        outputs = [shape[0] for target, shape in matrix_shapes(config).items() if target in adapter.targets]
+        inner = adapter.rank * len(outputs) * compute
+        whole += inner
+        kept += {"none": inner, "block": 0, "selective": inner + sum(outputs) * compute}[checkpointing]
     last_norm = config.hidden * (FP32 + compute)
-    if config.norm == "rmsnorm" and not bf16:
+    if config.norm == "rmsnorm" and not bf16 and not frozen:
         last_norm += config.hidden * FP32
-    return tokens * ((config.layers - 1) * kept + whole + last_norm)
+    return tokens * ((config.layers - 1) * kept + whole + last_norm - first)
 
 
 def _in_blocks(seq_tokens: int, bf16: bool) -> bool:
     return not bf16 and seq_tokens <= BLOCK_ATTENTION_UP_TO_TOKENS and seq_tokens % ATTENTION_BLOCK_TOKENS == 0
 
 
-def _block_bytes(config: ModelConfig, seq_tokens: int, bf16: bool) -> int:
+def _block_bytes(config: ModelConfig, seq_tokens: int, bf16: bool, frozen: bool) -> int:
     """Return the bytes per token that one block keeps without checkpointing.
 
     The residual stream before each norm (2·D, float32); both norms' outputs, queries, keys, values, and what attention read
-    (3·D + (H + 2·K)·C); gate, silu(gate), up and their product (4·F), in the compute type.
+    (3·D + (H + 2·K)·C); gate, silu(gate), up and their product (4·F), in the compute type. `frozen` norms need nothing for a
+    gradient of their own.
     """
     compute = BF16 if bf16 else FP32
     heads = (config.heads + 2 * config.kv_heads) * config.head_channels
     block = 2 * config.hidden * FP32 + (3 * config.hidden + heads + 4 * config.mlp_hidden) * compute
-    if config.norm == "rmsnorm" and not bf16:
+    if config.norm == "rmsnorm" and not bf16 and not frozen:
         # Without a fused kernel, as on a CPU, the normalised input is kept beside the input.
         block += 2 * config.hidden * FP32
     # log-sum-exp per head, mean and deviation per norm
     block += config.heads * FP32 + 2 * 2 * FP32
     if config.qk_norm:
         # The norms' inputs and, where no fused kernel multiplies with the weight, their normalised form; both in float32.
-        copies = 1 if config.norm == "rmsnorm" and bf16 else 2
+        copies = 1 if frozen or (config.norm == "rmsnorm" and bf16) else 2
         block += (config.heads + config.kv_heads) * (copies * config.head_channels + 2) * FP32
     if _in_blocks(seq_tokens, bf16):
         # The lower triangle of each head's probabilities, in blocks, and keys and values repeated for grouped queries.
@@ -91,22 +108,23 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
 
     Activations are as the stage's `activation_checkpointing` says; `total_selective` and `total_checkpointed` are what the total
     would be with `selective` and with `block`. Weights, gradients and moments are float32 (mixed precision keeps float32 masters);
-    with bf16 the compute copies of the weights count as weights.
+    with bf16 the compute copies of the weights count as weights. Of a stage with an adapter only that has gradients and moments.
     """
-    parameters = count_parameters(config)
+    parameters, adapter = count_parameters(config), stage.adapter
     tokens = stage.micro_seqs * stage.seq_tokens
-    weights = parameters.total * FP32
-    copies = parameters.multiplied * BF16 if bf16 else 0
-    gradients = parameters.total * FP32
-    moments = parameters.total * 2 * FP32
+    learnt = parameters.total if adapter is None else count_adapter(config, adapter)
+    weights = parameters.total * FP32 if adapter is None else _adapted_bytes(config, parameters, adapter)
+    # Autocast keeps copies of what has a gradient; of frozen matrices there is one at a time, the head's the largest.
+    copies = (parameters.multiplied if adapter is None else config.vocab_tokens * config.hidden) * BF16 if bf16 else 0
+    gradients, moments = learnt * FP32, learnt * 2 * FP32
     if stage.optimizer.kind == "muon":
         moments -= parameters.block_matrices * FP32
     compute = BF16 if bf16 else FP32
     table = config.vocab_tokens * config.hidden
     # The loss makes its gradients on the way forward: the head's in float32, the hidden states' in the compute type.
-    loss = LOGITS_CHUNK_BYTES + table * FP32 + tokens * config.hidden * compute
+    loss = LOGITS_CHUNK_BYTES + tokens * config.hidden * compute + (table * FP32 if adapter is None else 0)
     by_mode = {
-        mode: activation_bytes(config, tokens, seq_tokens=stage.seq_tokens, bf16=bf16, checkpointing=mode)
+        mode: activation_bytes(config, tokens, seq_tokens=stage.seq_tokens, bf16=bf16, checkpointing=mode, adapter=adapter)
         for mode in get_args(Checkpointing)
     }
     kept = by_mode[stage.activation_checkpointing]
@@ -135,3 +153,15 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
         less = {"total_selective": fixed + by_mode["selective"], "total_checkpointed": fixed + by_mode["block"]}
         table_of_kinds[sharding] = {**kinds, "total": fixed + kept, **less}
     return table_of_kinds
+
+
+def _adapted_bytes(config: ModelConfig, parameters: ParameterCount, adapter: AdapterConfig) -> int:
+    """Return the bytes of weights and adapters: int8 has a byte for each number and a float32 for each row, nf4 half a byte and a
+    float32 for each 64 numbers (`adapters/quantized.py`)."""
+    held = (parameters.total + count_adapter(config, adapter)) * FP32
+    for target, (outputs, inputs) in matrix_shapes(config).items():
+        if target in adapter.targets and adapter.quantize != "none":
+            count = outputs * inputs
+            few = count + outputs * FP32 if adapter.quantize == "int8" else -(-count // 2) + -(-count // 64) * FP32
+            held -= config.layers * (count * FP32 - few)
+    return held

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.tuning import AdapterConfig, Target
 
-__all__ = ["ParameterCount", "count_parameters"]
+__all__ = ["ParameterCount", "count_adapter", "count_parameters", "matrix_shapes"]
 
 
 @dataclass(frozen=True)
@@ -53,3 +54,23 @@ def count_parameters(config: ModelConfig) -> ParameterCount:
         norms=(2 * config.layers + 1) * norm + (config.layers * head_norms if config.qk_norm else 0),
         head=0 if config.tied_head else table,
     )
+
+
+def matrix_shapes(config: ModelConfig) -> dict[Target, tuple[int, int]]:
+    """Return outputs and inputs of each of a block's matrices, by the names that adapters know them under."""
+    kv_channels, hidden, mlp = config.kv_heads * config.head_channels, config.hidden, config.mlp_hidden
+    return {
+        "query": (hidden, hidden),
+        "key": (kv_channels, hidden),
+        "value": (kv_channels, hidden),
+        "output": (hidden, hidden),
+        "gate": (mlp, hidden),
+        "up": (mlp, hidden),
+        "down": (hidden, mlp),
+    }
+
+
+def count_adapter(config: ModelConfig, adapter: AdapterConfig) -> int:
+    """Count the numbers that adapters add, which are all that is learnt: rank · (outputs + inputs) beside each matrix."""
+    shapes = matrix_shapes(config)
+    return config.layers * sum(adapter.rank * sum(shapes[target]) for target in set(adapter.targets))

@@ -34,7 +34,7 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None)
     tokens = sum(row["tokens"] for row in stages)
     flops = dict.fromkeys(FORMULAS, 0.0)
     for stage, row in zip(recipe.train, stages, strict=True):
-        per_token = flops_per_token(recipe.model, stage.seq_tokens)
+        per_token = flops_per_token(recipe.model, stage.seq_tokens, stage.adapter)
         row["flops_per_token"] = per_token
         row["memory"] = rank_memory(recipe.model, stage, recipe.plan.devices, bf16=_bf16(stage, device))
         row["step_s"] = stage.batch_tokens * per_token["with_attention"] / rates.achieved_flops / recipe.plan.devices

@@ -14,7 +14,7 @@ from pellucid.recipe.partial import UnknownValueError
 from pellucid.recipe.problems import Finding, Loc
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
-from pellucid.recipe.vocabulary import TOKENIZER_FILES
+from pellucid.recipe.vocabulary import IMPORTED_FILES
 
 __all__ = ["RESERVED_STAGE_NAMES", "check"]
 
@@ -126,9 +126,9 @@ def tokenizer_kind(recipe: Recipe) -> Iterator[Finding]:
             f"got {tokenizer.vocab_tokens}; arcade100k has {ARCADE100K_TOKENS}",
             "leave it out, or use kind: bpe to train a vocabulary of another size",
         )
-    if tokenizer.kind in TOKENIZER_FILES:
+    if tokenizer.kind in IMPORTED_FILES:
         if not tokenizer.path and not tokenizer.hub:
-            usual = TOKENIZER_FILES[tokenizer.kind]
+            usual = IMPORTED_FILES[tokenizer.kind]
             yield Finding(
                 ("tokenizer", "path"),
                 f"missing; kind {tokenizer.kind} reads a {usual}",
@@ -137,7 +137,7 @@ def tokenizer_kind(recipe: Recipe) -> Iterator[Finding]:
         return
     for field in ("path", "hub", "eos"):
         if (value := getattr(tokenizer, field)) is not None:
-            kinds = " or ".join(TOKENIZER_FILES)
+            kinds = " or ".join(IMPORTED_FILES)
             yield Finding(("tokenizer", field), f"got {value!r}; kind {tokenizer.kind} takes none", f"use kind: {kinds}")
 
 
@@ -247,7 +247,9 @@ def stage_context(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator
 
 
 def schedule_length(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
-    """Warm-up and cool-down fit into the stage."""
+    """Warm-up and cool-down fit into the stage. How long one is that reads examples, these tell when they are there."""
+    if not stage.learns_from_text:
+        return
     warmup, cooldown, total = stage.schedule.warmup_steps, stage.schedule.cooldown_steps, stage.total_steps
     if warmup + cooldown > total:
         yield Finding(

@@ -66,13 +66,13 @@ class SourceConfig(Section):
 class TokenizerConfig(Section):
     """The vocabulary: trained on the documents, Arcade100k, or one that a published model brings."""
 
-    kind: Literal["bpe", "arcade100k", "sentencepiece", "huggingface"] = Field(
+    kind: Literal["bpe", "arcade100k", "sentencepiece", "huggingface", "gguf"] = Field(
         "bpe",
         description="'bpe': trained on this run's documents; 'arcade100k': cl100k's ranks; 'sentencepiece': a .model file; "
-        "'huggingface': a tokenizer.json.",
+        "'huggingface': a tokenizer.json; 'gguf': the one inside a GGUF file.",
     )
     path: str | None = Field(
-        None, description="sentencepiece and huggingface: the file, or the folder that holds it, relative to the recipe."
+        None, description="sentencepiece, huggingface, gguf: the file, or the folder that holds it, relative to the recipe."
     )
     hub: str | None = Field(None, description="The model on the Hugging Face hub that it comes from; enough for a plan.")
     eos: str | None = Field(None, description="Name of the token that ends a document, where the files leave it open.")

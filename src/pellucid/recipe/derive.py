@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.recipe.data import ARCADE100K_TOKENS, TokenizerConfig
+from pellucid.recipe.fill_model import fill_model
 from pellucid.recipe.launch import LaunchConfig
-from pellucid.recipe.merge import suggest
 from pellucid.recipe.problems import Finding, Loc, show_value
-from pellucid.recipe.read import preset_names, read_preset
 from pellucid.recipe.training import ON_PAIRS
 from pellucid.recipe.tree import Leaf, Node
-from pellucid.recipe.vocabulary import TOKENIZER_FILES, count_tokens, vocabulary_file
+from pellucid.recipe.vocabulary import IMPORTED_FILES, count_tokens, vocabulary_file
 
 __all__ = ["VOCABULARY_MULTIPLE", "fill_in"]
 
@@ -21,39 +20,19 @@ VOCABULARY_MULTIPLE = 64
 def fill_in(tree: dict[str, Node], path: Path) -> list[Finding]:
     """Add to the tree, in place, what it leaves open, and return what is wrong.
 
-    That is: run name, preset, vocabulary, evaluation window, devices of the plan.
+    That is: run name, preset or a published model's shape, vocabulary, evaluation window, devices of the plan.
 
     A run is named after its own file unless that file or an override names it: an inherited name would share one run folder.
     """
     name = tree.get("name")
     if name is None or (isinstance(name, Leaf) and name.origin == "inherited"):
         tree["name"] = _derived(path.stem, "the file's name")
-    findings = _fill_preset(tree)
+    findings = fill_model(tree, path.parent)
     findings += _fill_vocabulary(tree, path.parent)
     findings += _fill_stages(tree)
     _fill_window(tree)
     _fill_devices(tree)
     return findings
-
-
-def _fill_preset(tree: dict[str, Node]) -> list[Finding]:
-    model = tree.get("model")
-    if not isinstance(model, dict) or "preset" not in model:
-        return []
-    given = dict(model)
-    preset = given.pop("preset")
-    tree["model"] = given
-    name = preset.value if isinstance(preset, Leaf) else None
-    if not isinstance(name, str) or name not in preset_names():
-        near = suggest(str(name), preset_names())
-        fix = f"did you mean {near}?" if near else ""
-        shown = show_value(name) if isinstance(preset, Leaf) else "a mapping"
-        return [Finding(("model", "preset"), f"got {shown}; must be one of {', '.join(preset_names())}", fix)]
-    if isinstance(preset, Leaf) and preset.origin == "override":
-        # `--set model.preset` starts from that preset whatever the files say; other overrides still apply.
-        given = {key: node for key, node in given.items() if isinstance(node, Leaf) and node.origin == "override"}
-    tree["model"] = {**read_preset(name), **given}
-    return []
 
 
 def _fill_vocabulary(tree: dict[str, Node], base: Path) -> list[Finding]:
@@ -64,7 +43,7 @@ def _fill_vocabulary(tree: dict[str, Node], base: Path) -> list[Finding]:
     kind = _value(tokenizer, "kind")
     if kind == "arcade100k" and "vocab_tokens" not in tokenizer:
         tokenizer["vocab_tokens"] = _derived(ARCADE100K_TOKENS, "tokenizer.kind")
-    findings = _count_vocabulary(tokenizer, kind, base) if isinstance(kind, str) and kind in TOKENIZER_FILES else []
+    findings = _count_vocabulary(tokenizer, kind, base) if isinstance(kind, str) and kind in IMPORTED_FILES else []
     model = tree.get("model")
     if not isinstance(model, dict):
         return findings

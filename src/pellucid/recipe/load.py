@@ -78,7 +78,7 @@ def _validate(raw: Any, known: set[Loc]) -> tuple[Recipe | None, list[Finding]]:
     except ValidationError as error:
         errors = error.errors(include_url=False)
         findings = translate(errors, Recipe)
-        if ("model", "preset") in known:
+        if known & {("model", "preset"), ("model", "like")}:
             findings = [one for one in findings if not (one.loc[:1] == ("model",) and one.message == "missing")]
         # An unknown key spoils nothing else, and a list is called too short also when only its items are wrong.
         spoilt = [one for one in errors if one["type"] != "extra_forbidden" and not (one["type"] == "too_short" and one["input"])]

@@ -28,11 +28,11 @@ def merge(base: Node | None, child: Node, path: tuple[str, ...] = ()) -> Node:
 
     Mappings merge key by key and anything else replaces. A list of named items (sources, train) is replaced by a list, but
     a mapping keyed by name changes the items it names, adds those that are new, and removes those it sets to null.
-    A model that names a preset starts from that preset, not from the model below it.
+    A model that names a preset, or one to be like, starts from that and not from the model below it.
     """
     if len(path) == 1 and path[0] in NAMED_LISTS and isinstance(child, dict):
         return _merge_named(base if isinstance(base, list) else [], child)
-    if path == ("model",) and isinstance(child, dict) and "preset" in child:
+    if path == ("model",) and isinstance(child, dict) and ("preset" in child or "like" in child):
         return child
     if isinstance(child, dict) and (isinstance(base, dict) or not path):
         below = base if isinstance(base, dict) else {}

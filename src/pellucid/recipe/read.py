@@ -33,7 +33,7 @@ def read_preset(name: str) -> dict[str, Node]:
 def read_chain(path: Path) -> list[dict[str, Node]]:
     """Return the trees of a recipe and of all it extends, the furthest ancestor first, without their `extends` keys.
 
-    Relative paths (of sources, of the tokenizer, `init_from`) of ancestors are rewritten to start from the recipe's own folder.
+    Relative paths (of sources, tokenizer, `like`, `init_from`) of ancestors are rewritten to start from the recipe's own folder.
     Raises `RecipeError` for a file that cannot be read, is not a mapping, or extends itself.
     """
     chain: list[dict[str, Node]] = []
@@ -117,6 +117,8 @@ def _rebase_paths(tree: dict[str, Node], folder: Path, base: Path) -> None:
             _move(decontaminate, ("benchmarks",), folder, base)
     if isinstance(tokenizer := tree.get("tokenizer"), dict):
         _move(tokenizer, ("path",), folder, base)
+    if isinstance(model := tree.get("model"), dict):
+        _move(model, ("like",), folder, base)
     for stage in _items(tree.get("train")):
         _move(stage, ("init_from",), folder, base)
 

@@ -40,6 +40,11 @@ class Recipe(Section):
         """The training stages that read token shards."""
         return tuple(stage for stage in self.train if stage.learns_from_text)
 
+    @property
+    def is_chat(self) -> bool:
+        """Whether the run ends in a model that answers: some stage learns from conversations, pairs or what the model is."""
+        return any(not stage.learns_from_text for stage in self.train)
+
     def conversations_of(self, stage: TrainStageConfig) -> tuple[ConversationConfig, ...]:
         """Return the sources of conversations that a stage reads: those it names, else all that may fit its objective."""
         if stage.objective in ("next_token", "self_knowledge"):

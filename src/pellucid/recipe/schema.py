@@ -30,6 +30,15 @@ def json_schema() -> dict[str, Any]:
         "enum": preset_names(),
         "type": "string",
     }
+    sections["TrainStageConfig"]["properties"]["batch_seqs"] = {
+        "description": "Another way to write batch_tokens: sequences of one optimizer step; a pair counts as one.",
+        "minimum": 1,
+        "type": "integer",
+    }
+    sections["ModelConfig"]["properties"]["like"] = {
+        "description": "A Hugging Face folder or a GGUF file whose shape fills in every field not given here.",
+        "type": "string",
+    }
     for name, word in NAMED_LISTS.items():
         field = schema["properties"][name]
         item = field["items"]

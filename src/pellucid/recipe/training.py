@@ -10,6 +10,7 @@ from pellucid.recipe.tuning import AdapterConfig, HeldoutConfig, PreferenceConfi
 
 __all__ = [
     "ON_PAIRS",
+    "WITH_REFERENCE",
     "CheckpointConfig",
     "OptimizerConfig",
     "ParallelConfig",
@@ -23,6 +24,9 @@ Objective = Literal["next_token", "sft", "dpo", "ipo", "orpo", "self_knowledge"]
 
 ON_PAIRS = frozenset({"dpo", "ipo", "orpo"})
 """Objectives that learn from preference pairs."""
+
+WITH_REFERENCE = frozenset({"dpo", "ipo"})
+"""Objectives that compare the model with what it was when the stage began."""
 
 
 class OptimizerConfig(Section):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pellucid.recipe.section import Section
 
-__all__ = ["AdapterConfig", "HeldoutConfig", "PreferenceConfig", "SelfKnowledgeConfig"]
+__all__ = ["AdapterConfig", "HeldoutConfig", "PreferenceConfig", "SelfKnowledgeConfig", "Target"]
 
 Target = Literal["query", "key", "value", "output", "gate", "up", "down"]
 

@@ -90,15 +90,15 @@ def _margins(facts: Facts, stage: TrainStageConfig) -> str:
 def _self_knowledge(facts: Facts, stage: TrainStageConfig) -> str:
     file = f"{stage.name}/self_knowledge.json"
     rows: list[list[Fact | str | None]] = [
-        [title, *(facts.get(file, when, key, show=show) for when in ("before", "after"))]
-        for title, key, show in (
-            ("held-out questions about itself answered rightly", "known_frac", percent),
-            ("answers that hold the negative token", "leaked_frac", percent),
+        [title, *(facts.get(file, when, part, "share", show=percent) for when in ("before", "after"))]
+        for title, part in (
+            ("held-out questions about itself answered rightly", "heldout"),
+            ("drawn answers that hold the token of negatives", "leak"),
         )
     ]
     told = [
-        [one["question"], facts.get(file, "before", "answers", n, "answer"), facts.get(file, "after", "answers", n, "answer")]
-        for n, one in enumerate(facts.document(file)["after"]["answers"][:8])
+        [one["question"], *(facts.get(file, when, "heldout", "answers", n, "answer") for when in ("before", "after"))]
+        for n, one in enumerate(facts.document(file)["after"]["heldout"]["answers"][:8])
     ]
     text = "Questions are worded differently from those that it learnt from; an answer is right when it holds an expected string."
     return (

@@ -10,6 +10,7 @@ from pellucid.core.lock import run_lock
 from pellucid.core.progress import console
 from pellucid.core.units import format_duration
 from pellucid.recipe.load import LoadedRecipe
+from pellucid.stages.chat_format import keep_template
 from pellucid.stages.conversations import CONVERSATIONS
 from pellucid.stages.documents import DOCUMENTS
 from pellucid.stages.evaluate import EVALUATE
@@ -65,6 +66,7 @@ def run_one(name: str, loaded: LoadedRecipe, runs: Path) -> None:
 def _open(loaded: LoadedRecipe, run: Path, world: World = World()) -> Context:  # noqa: B008 (frozen)
     if world.is_first:
         write_bytes(run / RECIPE_FILE, dump_recipe(loaded).encode())
+        keep_template(loaded, run)
     return Context(loaded, run, world)
 
 

@@ -9,18 +9,20 @@ from pellucid.core.progress import progress
 from pellucid.core.units import format_bytes, utf8_bytes
 from pellucid.documents.store import iter_split, split_files
 from pellucid.recipe.recipe import Recipe
-from pellucid.recipe.vocabulary import TOKENIZER_FILES
+from pellucid.recipe.vocabulary import IMPORTED_FILES
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.arcade import arcade100k
+from pellucid.tokenizer.from_gguf import import_gguf, read_gguf_vocabulary
 from pellucid.tokenizer.from_huggingface import import_huggingface
 from pellucid.tokenizer.from_sentencepiece import import_sentencepiece
-from pellucid.tokenizer.imported import read_imported
+from pellucid.tokenizer.imported import ImportedFiles, read_imported
 from pellucid.tokenizer.tokenizer import Tokenizer
 from pellucid.tokenizer.training import train_bpe
 
 __all__ = ["TOKENIZER"]
 
 IMPORTERS: Mapping[str, Callable[[Path, str | None], Tokenizer]] = {
+    "gguf": import_gguf,
     "huggingface": import_huggingface,
     "sentencepiece": import_sentencepiece,
 }
@@ -33,8 +35,12 @@ def _key(context: Context) -> Key:
         names = [source.name for source in context.recipe.sources]
         return Key("tokenizer", 2, 0, {**settings, "sources": names}, {"documents": fingerprint(context.folder("documents"))})
     # A vocabulary that others made is what its files are: wherever they lie, and whatever text there is.
-    inputs = {"files": read_imported(config.kind, _place(context)).digest} if config.kind in IMPORTERS else {}
+    inputs = {"files": _read(config.kind, _place(context)).digest} if config.kind in IMPORTERS else {}
     return Key("tokenizer", 1, 0, config.model_dump(mode="json", include={"kind", "eos", "vocab_tokens"}), inputs)
+
+
+def _read(kind: str, place: Path) -> ImportedFiles:
+    return read_gguf_vocabulary(place) if kind == "gguf" else read_imported(kind, place)
 
 
 def _place(context: Context) -> Path:
@@ -42,7 +48,7 @@ def _place(context: Context) -> Path:
     if config.path is None:
         raise UsageError(
             f"tokenizer.path: missing; with hub: {config.hub} alone such a recipe can be planned. Download that model's "
-            f"{TOKENIZER_FILES[config.kind]} with its neighbours and name their folder"
+            f"{IMPORTED_FILES[config.kind]} with its neighbours and name their folder"
         )
     return context.loaded.base / config.path
 

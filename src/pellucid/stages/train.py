@@ -3,16 +3,15 @@
 Each begins with the weights of the one before, or with those that its `init_from` names.
 """
 
-import warnings
 from functools import partial
 from pathlib import Path
 
+from pellucid.adapters.peft_format import peft_digest
 from pellucid.batches.order import DataOrder
 from pellucid.checkpoint.models import check_start
 from pellucid.checkpoint.weights import weights_digest
 from pellucid.core.artifacts import Build, Key, fingerprint
-from pellucid.core.errors import PellucidWarning, UsageError
-from pellucid.core.files import read_json
+from pellucid.core.errors import UsageError
 from pellucid.core.processes import end_workers
 from pellucid.core.units import format_count
 from pellucid.generate.decoding import generate
@@ -20,16 +19,17 @@ from pellucid.model.decoder import Decoder
 from pellucid.plan.mixing import mix_of
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
+from pellucid.stages.chat_format import chat_format_of, chat_sample
 from pellucid.stages.examples import example_order, heldout_orders
+from pellucid.stages.knowing import knowledge_inputs, knowledge_probe, write_knowledge_data
+from pellucid.stages.other_tokens import warn_of_other_tokens
 from pellucid.stages.run_folder import data_order, final_checkpoint, shard_tokens, weights_at
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
-from pellucid.train.saver import FREE_TO_CHANGE
+from pellucid.train.saver import what_is_computed
 from pellucid.train.stage import run_stage, world_for
 
 __all__ = ["train_stages"]
-
-_TOKENS = "tokenizer.json"
 
 
 def train_stages(recipe: Recipe) -> list[Stage]:
@@ -50,14 +50,19 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
     if start is not None:
         check_start(start, recipe.model)
         inputs["checkpoint" if config.init_from is None else "init_from"] = weights_digest(start)
+    adapter = _first_adapter(config, context)
+    if adapter is not None:
+        inputs["adapter"] = peft_digest(adapter)
     settings = {
-        "stage": config.model_dump(mode="json", exclude=set(FREE_TO_CHANGE)),
+        "stage": what_is_computed(config),
         "model": recipe.model.model_dump(mode="json"),
     }
     if config.learns_from_text:
         settings["weights"] = mix_of(recipe, config, shard_tokens(recipe, context.run)).weights
     else:
         settings["chat"] = recipe.chat.model_dump(mode="json")
+    if config.self_knowledge is not None:
+        inputs |= knowledge_inputs(config, context)
     return Key("checkpoint_stage", 1, recipe.seed, settings, inputs)
 
 
@@ -72,16 +77,21 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
     start = _first_weights(config, before, context)
     if config.init_from is not None and start is not None:
         build.summary["init_from"] = config.init_from
-        _warn_of_other_tokens(start, context.folder("tokenizer"))
+        warn_of_other_tokens(start, context.folder("tokenizer"))
     where = (recipe.seed, build.path)
-    start_from = partial(run_stage, init_from=start, world=context.world)
+    start_from = partial(run_stage, init_from=start, adapter_from=_first_adapter(config, context), world=context.world)
     if config.learns_from_text:
         order, earlier = data_order(recipe, config, context.run), partial(_orders_before, config, context)
         summary = start_from(config, recipe.model, order, *where, sample=partial(_sample, tokenizer), earlier=earlier)
     else:
+        if config.self_knowledge is not None:
+            assert start is not None, "who is to learn what it is has learnt something before"
+            write_knowledge_data(config, context, tokenizer, start, build.path)
         examples = example_order(recipe, config, context.run, tokenizer.eos_id)
-        heldout = heldout_orders(recipe, config, context.run, tokenizer.eos_id)
-        summary = start_from(config.lasting(examples.total_steps), recipe.model, examples, *where, heldout=heldout)
+        steps, heldout = examples.total_steps, heldout_orders(recipe, config, context.run, tokenizer.eos_id)
+        probe = knowledge_probe(config, context, tokenizer, steps, build.path) if config.self_knowledge is not None else None
+        sample = partial(chat_sample, chat_format_of(recipe, context.run), tokenizer)
+        summary = start_from(config.lasting(steps), recipe.model, examples, *where, sample=sample, heldout=heldout, probe=probe)
     build.summary.update(summary)
     return f"{summary['steps']} steps, {format_count(summary['tokens'])} tokens"
 
@@ -107,29 +117,10 @@ def _first_weights(config: TrainStageConfig, before: TrainStageConfig | None, co
     return weights_at(named)
 
 
-def _warn_of_other_tokens(start: Path, tokenizer: Path) -> None:
-    """Warn when ids meant other tokens to the weights, as far as a `tokenizer.json` lies with them: nothing else would show it."""
-    run = start.resolve().parents[2:3]  # of a checkpoint: RUN/STAGE/checkpoints/step-N
-    files = [start / _TOKENS, *(folder / "tokenizer" / _TOKENS for folder in run)]
-    file = next((file for file in files if file.is_file()), None)
-    if file is None or not (tokenizer / _TOKENS).is_file():
-        return
-    ours, theirs = _tokens_by_id(tokenizer / _TOKENS), _tokens_by_id(file)
-    if others := sum(theirs.get(id_, token) != token for id_, token in ours.items()):
-        warnings.warn(
-            f"{others} of {len(ours)} token ids stand for another token in {file}: the weights will have to learn them anew. "
-            "Begin with weights of this tokenizer (arcade100k is the same everywhere), or train on the same documents",
-            PellucidWarning,
-            stacklevel=2,
-        )
-
-
-def _tokens_by_id(file: Path) -> dict[int, str]:
-    values = read_json(file)
-    vocabulary = values.get("model", {}).get("vocab", {})
-    # Only byte-level BPE is compared: other kinds have a list here, and spell tokens in another way.
-    tokens = {id_: token for token, id_ in vocabulary.items()} if isinstance(vocabulary, dict) else {}
-    return tokens | {token["id"]: token["content"] for token in values.get("added_tokens", [])}
+def _first_adapter(config: TrainStageConfig, context: Context) -> Path | None:
+    """Where the adapter lies that the stage goes on from; None: it begins with a new one, or has none."""
+    named = config.adapter.init_from if config.adapter is not None else None
+    return context.loaded.base / named if named is not None else None
 
 
 def _sample(tokenizer: Tokenizer, model: Decoder, prompt: str, *, new_tokens: int, seed: int) -> str:

@@ -50,12 +50,14 @@ _PROBE = (
 
 @dataclass(frozen=True)
 class ByteLevel:
-    """Ranks by token, the split pattern, whether text is normalised to NFC first, and tokens cut out of text before all else."""
+    """Ranks by token, the split pattern, whether text is normalised to NFC first, tokens cut out of text before all else."""
 
     ranks: Mapping[bytes, int]
     pattern: str
     nfc: bool
     cut_out: tuple[str, ...]
+    # Bytes that UTF-8 may hold and the vocabulary has no token for (SmolLM2: eight); `tokenizers` leaves them out of the ids.
+    missing: bytes = b""
     probe: tuple[str, ...] = _PROBE
 
     @property
@@ -75,9 +77,15 @@ class ByteLevel:
         return re.compile("|".join(map(re.escape, self.cut_out))) if self.cut_out else None
 
     def leave(self, text: str) -> bool:
-        """Tell whether a text holds what the fast encoder does not know: cut-out tokens, and blanks without end."""
-        if self._cut_out is not None and self._cut_out.search(unicodedata.normalize("NFC", text) if self.nfc else text):
-            return True
+        """Tell whether a text holds what the fast encoder does not know: cut-out tokens, missing bytes, and blanks without end."""
+        if self._cut_out is not None or self.missing:
+            normal = unicodedata.normalize("NFC", text) if self.nfc else text
+            if self._cut_out is not None and self._cut_out.search(normal):
+                return True
+            # Lone surrogates are for the encoder to refuse.
+            data = normal.encode(errors="replace") if self.missing else b""
+            if any(byte in data for byte in self.missing):
+                return True
         return len(text) >= 65536 and _LONG_BLANK.search(text) is not None
 
     def vocabulary(self, values: Mapping[str, Any]) -> Vocabulary:
@@ -118,7 +126,8 @@ def read_byte_level(values: Mapping[str, Any]) -> ByteLevel | None:
     ranks = _ranks(model, {token["id"] for token in added})
     if ranks is None:
         return None
-    return ByteLevel(ranks, pattern, normalizer is not None, tuple(t["content"] for t in added if not t.get("special")))
+    missing = bytes(byte for byte in range(256) if bytes([byte]) not in ranks and byte not in _NEVER_IN_UTF8)
+    return ByteLevel(ranks, pattern, normalizer is not None, tuple(t["content"] for t in added if not t.get("special")), missing)
 
 
 def _pattern(pre: Any) -> str | None:
@@ -153,8 +162,6 @@ def _ranks(model: Mapping[str, Any], added: set[int]) -> dict[bytes, int] | None
     """Return the tokens that merging can make, with their ids; None where the ids do not follow the order of the merges."""
     vocab: Mapping[str, int] = model["vocab"]
     byte_of = {letter: byte for byte, letter in byte_alphabet().items()}
-    if not all(letter in vocab or byte in _NEVER_IN_UTF8 for letter, byte in byte_of.items()):
-        return None
     ranks = {bytes([byte]): vocab[letter] for letter, byte in byte_of.items() if letter in vocab}
     newest = -1
     for left, right in _merges(model):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 from jinja2 import meta, nodes
@@ -100,7 +101,7 @@ class ChatTemplate:
 def unused(count: int, texts: Iterable[str]) -> str:
     """Return so many different characters that none of the texts holds: noncharacters of Unicode, or such of private use."""
     texts, found = list(texts), ""
-    for code in (*range(0xFDD0, 0xFDF0), *range(0xF0000, 0x10FFFE)):
+    for code in chain(range(0xFDD0, 0xFDF0), range(0xF0000, 0x10FFFE)):
         if len(found) == count:
             break
         if not any(chr(code) in text for text in texts):

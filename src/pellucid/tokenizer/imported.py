@@ -17,12 +17,13 @@ __all__ = ["ImportedFiles", "choose_eos", "read_imported", "reload_imported"]
 
 CONFIG = "tokenizer_config.json"
 SPECIAL_MAP = "special_tokens_map.json"
+CHAT_TEMPLATE = "chat_template.jinja"
 VALUES = TOKENIZER_FILES["huggingface"]
 
 # What lies beside a vocabulary in published models, and says how it is to be used.
 _BESIDE = (
     *TOKENIZER_FILES.values(),
-    *(CONFIG, SPECIAL_MAP, "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja"),
+    *(CONFIG, SPECIAL_MAP, "added_tokens.json", "vocab.json", "merges.txt", CHAT_TEMPLATE),
 )
 
 

@@ -1,17 +1,21 @@
 """What a SentencePiece `.model` file holds: pieces with scores and kinds, and how text is prepared (sentencepiece_model.proto)."""
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pellucid.core.errors import DataError
-from pellucid.core.protobuf import wire_fields
+from pellucid.core.protobuf import wire_bytes, wire_fields
 from pellucid.tokenizer.vocabulary import PieceKind
 
-__all__ = ["Piece", "PieceModel", "read_piece_model"]
+__all__ = ["Piece", "PieceModel", "piece_model_bytes", "read_piece_model"]
 
 # SentencePiece.Type.
 _KINDS: dict[int, PieceKind] = {1: "normal", 2: "unknown", 3: "control", 4: "user_defined", 5: "unused", 6: "byte"}
-_BPE = 2
+_NUMBERS = {kind: number for number, kind in _KINDS.items()}
+_UNIGRAM, _BPE = 1, 2
+# TrainerSpec's names of the pieces for unknown text, begin, end and padding.
+_NAMED = {"unk": 45, "bos": 46, "eos": 47, "pad": 48}
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,26 @@ def read_piece_model(data: bytes) -> PieceModel:
         bool(normalizer.get(3, 1)),
         bool(normalizer.get(4, 1)),
     )
+
+
+def piece_model_bytes(model: PieceModel, named: Mapping[str, str | None]) -> bytes:
+    """Return the bytes of a model file that normalises nothing; `named` says which pieces are `unk`, `bos`, `eos` and `pad`."""
+    pieces = [
+        (1, wire_bytes([(1, piece.text.encode()), (2, float(piece.score)), (3, _NUMBERS[piece.kind])])) for piece in model.pieces
+    ]
+    trainer: list[tuple[int, int | float | bytes]] = [
+        (3, _BPE if model.is_bpe else _UNIGRAM),
+        (4, len(pieces)),
+        (35, any(piece.kind == "byte" for piece in model.pieces)),
+        *((_NAMED[name], text.encode()) for name, text in named.items() if text is not None),
+    ]
+    normalizer: list[tuple[int, int | float | bytes]] = [
+        (1, b"identity"),
+        (3, model.adds_dummy_prefix),
+        (4, model.removes_extra_whitespaces),
+        (5, True),
+    ]
+    return wire_bytes([*pieces, (2, wire_bytes(trainer)), (3, wire_bytes(normalizer))])
 
 
 def _piece(message: memoryview) -> Piece:

@@ -4,6 +4,7 @@ import time
 
 from pellucid.plan import flops
 from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.tuning import AdapterConfig
 
 __all__ = ["FORMULA", "Stopwatch", "flops_per_token"]
 
@@ -41,7 +42,7 @@ class Stopwatch:
         return seconds
 
 
-def flops_per_token(config: ModelConfig, seq_tokens: int) -> tuple[float, float]:
+def flops_per_token(config: ModelConfig, seq_tokens: int, adapter: AdapterConfig | None = None) -> tuple[float, float]:
     """Return the FLOPs of training one token, forward and backward, as the plan counts them: with attention, and as 6N only."""
-    counted = flops.flops_per_token(config, seq_tokens)
+    counted = flops.flops_per_token(config, seq_tokens, adapter)
     return float(counted["with_attention"]), float(counted["six_n"])

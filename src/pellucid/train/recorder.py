@@ -10,6 +10,7 @@ from pellucid.core.metrics import MetricsLog
 from pellucid.core.progress import ProgressBar
 from pellucid.core.seeds import derive_seed
 from pellucid.model.decoder import Decoder
+from pellucid.plan.parameters import count_parameters
 from pellucid.train.loop import Task
 from pellucid.train.meter import FORMULA, flops_per_token
 from pellucid.train.state import TrainState
@@ -43,7 +44,7 @@ class Recorder:
         self._stage, self._device, self._sample = task.stage, task.device, sample
         self._bar: ProgressBar | None = None
         step = state.progress.step
-        self._flops, self._flops_6n = flops_per_token(state.model.config, task.stage.seq_tokens)
+        self._flops, self._flops_6n = flops_per_token(state.model.config, task.stage.seq_tokens, task.stage.adapter)
         world = task.world
         peak, peak_source = task.device.peak_flops()
         self._peak = peak * world.size
@@ -52,7 +53,8 @@ class Recorder:
         wanted = self._wants_samples and world.is_first
         self._samples = MetricsLog(out / "samples.jsonl", resume_step=step - 1) if wanted else None
         facts = {
-            "parameters": sum(parameter.numel() for parameter in state.model.parameters()),
+            "parameters": count_parameters(state.model.config).total,
+            "trained_parameters": sum(parameter.numel() for parameter in state.optimizer.parameters),
             "flops_per_token": {"mfu": self._flops, "mfu_6n": self._flops_6n},
             "peak_flops": self._peak,
             "peak_source": peak_source,

@@ -22,15 +22,20 @@ from pellucid.recipe.training import TrainStageConfig
 from pellucid.train.state import TrainState
 from pellucid.train.world import World
 
-__all__ = ["FREE_TO_CHANGE", "Saver"]
+__all__ = ["FREE_TO_CHANGE", "Saver", "what_is_computed"]
 
 FREE_TO_CHANGE = frozenset(
     {"activation_checkpointing", "checkpoint", "heldout", "init_from", "max_bad_steps", "parallel", "samples"}
 )
 """Fields of a stage that may change before it is continued: they decide what is kept, shown and dealt out, not what is computed.
 
-`init_from` names a place; whoever knows the weights in it knows them by their digest.
+`init_from` names a place; whoever knows the weights in it knows them by their digest. So does an adapter's `init_from`.
 """
+
+
+def what_is_computed(stage: TrainStageConfig) -> dict[str, Any]:
+    """Return the stage's values without those that are free to change."""
+    return stage.model_dump(mode="json", exclude={**dict.fromkeys(FREE_TO_CHANGE, True), "adapter": {"init_from"}})
 
 
 class Saver:
@@ -92,7 +97,9 @@ class Saver:
             return
         stage, model = self._stage.model_dump(mode="json"), self._model.model_dump(mode="json")
         self.last_saved()
-        self._writer.write(step, state.state_dict(), meta={"step": step, **self._origin, "stage": stage, "model": model})
+        # Beside its place in the stage: whoever reads weights need not know what a stage is.
+        meta = {"step": step, **self._origin, "stage": stage, "model": model, "adapter": stage["adapter"]}
+        self._writer.write(step, state.state_dict(), meta=meta)
         self._step = step
 
     def snapshot(self, state: TrainState) -> None:
@@ -121,7 +128,7 @@ class Saver:
         differing = [
             f"  {name}: the checkpoint has {found.get(name)}, now it is {wanted.get(name)}"
             for name in sorted(found.keys() | wanted.keys())
-            if found.get(name) != wanted.get(name) and name.split(".")[0] not in FREE_TO_CHANGE
+            if found.get(name) != wanted.get(name) and name.split(".")[0] not in FREE_TO_CHANGE and name != "adapter.init_from"
         ]
         if differing:
             raise ArtifactError(
@@ -132,7 +139,7 @@ class Saver:
         self._path, self._step = path, state.progress.step
 
     def _snapshots(self) -> MemorySnapshots:
-        stage, model = self._stage.model_dump(mode="json", exclude=set(FREE_TO_CHANGE)), self._model.model_dump(mode="json")
+        stage, model = what_is_computed(self._stage), self._model.model_dump(mode="json")
         # Other than a checkpoint, a snapshot is cut as its ranks were.
         parallel = self._stage.parallel
         alike = parallel.shard == "none" and parallel.tensor_ways == 1

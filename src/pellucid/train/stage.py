@@ -13,7 +13,6 @@ import torch
 from pellucid.batches.examples import ExampleOrder
 from pellucid.batches.order import DataOrder
 from pellucid.batches.receipt import build_receipt
-from pellucid.checkpoint.models import load_weights
 from pellucid.core.errors import PellucidWarning, TrainingError
 from pellucid.core.files import write_json
 from pellucid.core.progress import ProgressBar
@@ -21,9 +20,9 @@ from pellucid.core.progress import progress as show_progress
 from pellucid.core.seeds import derive_seed
 from pellucid.optim.optimizer import build_optimizer
 from pellucid.recipe.model import ModelConfig
-from pellucid.recipe.training import TrainStageConfig
+from pellucid.recipe.training import WITH_REFERENCE, TrainStageConfig
 from pellucid.train.allocation import keep_freed_memory
-from pellucid.train.build import build_model
+from pellucid.train.build import Start, build_model
 from pellucid.train.device import Device, deterministic, pick_device
 from pellucid.train.gradients import ExactGradients, Gradients, LocalGradients
 from pellucid.train.heldout import HeldoutLog
@@ -54,6 +53,7 @@ def run_stage(
     *,
     sample: Sampler | None = None,
     init_from: Path | None = None,
+    adapter_from: Path | None = None,
     world: World | None = None,
     earlier: Callable[[], Sequence[tuple[DataOrder, int]]] = tuple,
     heldout: Mapping[str, ExampleOrder] = MappingProxyType({}),
@@ -61,10 +61,11 @@ def run_stage(
 ) -> dict[str, Any]:
     """Train one stage into `out`, from its newest good checkpoint if there is one, and return a summary (JSON values).
 
-    Fresh weights come from `init_from`, whatever `load_weights` reads, or from `seed`. Writes `checkpoints/step-N/`,
+    Fresh weights come from `init_from`, whatever `load_weights` reads, or from `seed`; the stage's adapters, if it has any, from
+    `adapter_from`, a folder in peft's format, or from `seed`. Writes `checkpoints/step-N/`,
     `metrics.jsonl`, `samples.jsonl` (when `sample` is given and the stage asks for samples) and, at the end, `receipt.json`.
     `earlier` returns the orders of the stages before and how many sequences they read, for the receipt. `heldout` are examples by
-    source that are scored into `heldout.jsonl`. A stage that learns from pairs keeps the log-probabilities of its first weights in
+    source that are scored into `heldout.jsonl`. A stage that compares with its first weights keeps their log-probabilities in
     `reference.npy` (and `reference.heldout.NAME.npy`).
     Every rank of `world` calls this with the same arguments; what is written once, the first one writes.
     Raises `StoppedError` after a signal, `TrainingError` when the run diverged, `DiskFullError`, and `ArtifactError` for
@@ -77,9 +78,8 @@ def run_stage(
     keep_freed_memory()
     with deterministic(), stop_on_signals() as stop, saver:
         checkpoint = saver.newest()
-        model, compiled = build_model(stage, model_config, device, seed)
-        if checkpoint is None and init_from is not None:
-            load_weights(model, init_from)
+        start = Start(init_from, adapter_from) if checkpoint is None else Start()
+        model, compiled = build_model(stage, model_config, device, seed, start)
         if world.size > 1 and not stage.exact:
             shard_model(model, stage.parallel, world, device.device)
         else:
@@ -89,7 +89,7 @@ def run_stage(
         state = TrainState(model, build_optimizer(model, stage.optimizer))
         if checkpoint is not None:
             saver.restore(checkpoint, state)
-        if stage.learns_from_pairs:
+        if stage.objective in WITH_REFERENCE:
             _refer(state, order, heldout, out, (stage.micro_seqs, device, world), compute=checkpoint is None)
         objective = objective_of(stage)
         task = Task(stage, order, objective, device, _gradients(state, stage, world), world, compiled)

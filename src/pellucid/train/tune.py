@@ -112,7 +112,7 @@ def tune(
             trials.append(replace(trial, outcome="measured", tokens_per_s=speed, memory_bytes=times.memory_bytes))
     # A peak that is measured is a lower one while the machine has other work; so it is measured at both ends.
     peak = max(peak, device.peak_flops()[0])
-    both, only_6n = flops_per_token(config, stage.seq_tokens)
+    both, only_6n = flops_per_token(config, stage.seq_tokens, stage.adapter)
     shown = tuple(
         trial
         if trial.tokens_per_s is None

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from pellucid.checkpoint.foreign import ForeignFields
 from pellucid.core.errors import ArtifactError
+from pellucid.recipe.foreign import ForeignFields
 
 FILE = Path("config.json")
 GOOD = {
