@@ -1,4 +1,4 @@
-"""One epoch of SFT with litgpt's `finetune_full` or `finetune_lora`: a peer of `sft.py`.
+"""One epoch of SFT with `litgpt finetune_full` or `finetune_lora`: a peer of `sft.py`.
 
 Reads a JSON job on standard input, trains in fp32, saves the tuned weights as a Hugging Face folder, and prints figures as JSON.
 Nothing of Pellucid is imported; needs litgpt==0.5.13 and requests,
@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from litgpt.args import EvalArgs, TrainArgs
-from litgpt.data import JSON
+from litgpt.__main__ import main as litgpt_main
 from litgpt.finetune import full, lora
 from litgpt.scripts.convert_hf_checkpoint import convert_hf_checkpoint
 from litgpt.scripts.convert_lit_checkpoint import convert_lit_checkpoint
@@ -58,13 +57,32 @@ def export(tuned: Path, base: Path, out: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
 
 
+def command(job: dict[str, Any], base: Path, data: Path, out: Path) -> list[str]:
+    """Return the words of litgpt's command line."""
+    optimizer = {"class_path": "torch.optim.AdamW", "init_args": {"lr": job["lr"], "weight_decay": 0.0, "betas": [0.9, 0.999]}}
+    options = {
+        "out_dir": out, "precision": "32-true", "devices": 1, "seed": job["seed"], "logger_name": "csv",
+        "data": "JSON", "data.json_path": data, "data.mask_prompt": True, "data.prompt_style": "smollm2",
+        "data.seed": job["seed"], "data.num_workers": 0,
+        "train.save_interval": "null", "train.log_interval": 1, "train.global_batch_size": job["batch"],
+        "train.micro_batch_size": job["micro"], "train.epochs": 1, "train.lr_warmup_steps": 1,
+        "train.max_seq_length": job["max_length"],
+        "eval.interval": 10**9, "eval.max_new_tokens": 1, "eval.max_iters": 1, "eval.final_validation": False,
+        "optimizer": json.dumps(optimizer),
+    }  # fmt: skip
+    if job["lora"]:
+        options |= {"lora_r": job["lora"]["rank"], "lora_alpha": job["lora"]["alpha"], "lora_dropout": 0.0}
+        options |= {f"lora_{part}": True for part in ("query", "key", "value", "projection", "mlp")}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return ["litgpt", "finetune_lora" if job["lora"] else "finetune_full", str(base), *words]
+
+
 def main() -> None:
     job = json.load(sys.stdin)
     torch.set_num_threads(job["threads"])
     out, model = Path(job["out"]), Path(job["model"])
     base = checkpoint(model, Path(job["root"]))
-    rows = write_data(out / "data", job["conversations"])
-    data = JSON(rows, mask_prompt=True, prompt_style="smollm2", seed=job["seed"], num_workers=0)
+    data = write_data(out / "data", job["conversations"])
     module = lora if job["lora"] else full
     seen: dict[str, Any] = {}
     fit = module.fit
@@ -75,20 +93,8 @@ def main() -> None:
         return seen["counts"]
 
     module.fit = counted
-    adapters: dict[str, Any] = {}
-    if job["lora"]:
-        everywhere = {f"lora_{part}": True for part in ("query", "key", "value", "projection", "mlp")}
-        adapters = {"lora_r": job["lora"]["rank"], "lora_alpha": job["lora"]["alpha"], "lora_dropout": 0.0, **everywhere}
-    module.setup(
-        checkpoint_dir=base, out_dir=out / "run", precision="32-true", devices=1, data=data, seed=job["seed"], logger_name="csv",
-        train=TrainArgs(
-            save_interval=None, log_interval=1, global_batch_size=job["batch"], micro_batch_size=job["micro"], epochs=1,
-            lr_warmup_steps=1, max_seq_length=job["max_length"],
-        ),
-        eval=EvalArgs(interval=10**9, max_new_tokens=1, max_iters=1, final_validation=False),
-        optimizer={"class_path": "torch.optim.AdamW", "init_args": {"lr": job["lr"], "weight_decay": 0.0, "betas": [0.9, 0.999]}},
-        **adapters,
-    )  # fmt: skip
+    sys.argv = command(job, base, data, out / "run")
+    litgpt_main()
     export(out / "run" / "final", model, out)
     (log,) = (out / "run").glob("logs/csv/**/metrics.csv")
     with log.open() as lines:
