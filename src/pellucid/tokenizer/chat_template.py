@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 from jinja2 import meta, nodes
@@ -38,7 +39,7 @@ class ChatTemplate:
 
     def __init__(self, source: str, name: str, now: datetime) -> None:
         self.source, self.name, self.now = source, name, now
-        self._step = STEP_CHARS + len(source)
+        self._step = STEP_CHARS + len(source) // 4
         try:
             with self._working(("", "")):
                 environment = ChatEnvironment(now)
@@ -67,7 +68,7 @@ class ChatTemplate:
         Raises `UsageError` when the template reaches for what the sandbox withholds or costs too much, and `DataError` with line
         and reason when it refuses the conversation or fails on it.
         """
-        marks = unused(2, [self.source, *(message["content"] for message in messages)])
+        marks = unused(2, [self.source, *(message["content"] for message in messages)]) if self.marks_answers else "  "
         try:
             with self._working((marks[0], marks[1])):
                 text = self._template.render({"messages": list(messages), "tools": None, "documents": None, **variables})
@@ -100,7 +101,7 @@ class ChatTemplate:
 def unused(count: int, texts: Iterable[str]) -> str:
     """Return so many different characters that none of the texts holds: noncharacters of Unicode, or such of private use."""
     texts, found = list(texts), ""
-    for code in (*range(0xFDD0, 0xFDF0), *range(0xF0000, 0x10FFFE)):
+    for code in chain(range(0xFDD0, 0xFDF0), range(0xF0000, 0x10FFFE)):
         if len(found) == count:
             break
         if not any(chr(code) in text for text in texts):
