@@ -115,3 +115,32 @@ def seven_languages() -> list[str]:
 def pocket_beginnings() -> list[str]:
     """The beginnings of many documents of every file of the corpus in the repository; skips where it is not built."""
     return [text[:1000] for index, text in enumerate(pocket_texts()) if index % 8 == 0]
+
+
+Conversation = list[dict[str, str]]
+
+
+def _turns(text: str) -> Conversation:
+    lines = [line.removeprefix("–").strip() for line in text.splitlines()]
+    return [{"role": "user" if index % 2 == 0 else "assistant", "content": line} for index, line in enumerate(lines)]
+
+
+@pytest.fixture(scope="session")
+def conversations(hard_texts: tuple[str, ...]) -> list[Conversation]:
+    """Conversations of the corpus in the repository, six languages: some with a system prompt, empty turns, hard texts."""
+    import pyarrow.parquet as pq
+
+    found: list[Conversation] = []
+    for file in sorted((ROOT / "corpora/pocket").glob("chatterbot.*.parquet")):
+        documents = pq.read_table(file, columns=["text"])["text"].to_pylist()
+        found += [turns for text in documents for part in text.split("\n\n") if len(turns := _turns(part)) > 1][:80]
+    found += [_turns("\n".join(["How is it?"] * count)) for count in (2, 3, 8)]
+    hard = [text.replace("<|endoftext|>", "").replace("<|fim_prefix|>", "") for text in hard_texts]
+    found += [[{"role": "user", "content": text}, {"role": "assistant", "content": text[::-1]}] for text in hard]
+    for index, turns in enumerate(found):
+        if index % 3 == 0:
+            turns.insert(0, {"role": "system", "content": f"Answer in {index % 7} words – or more.\n"})
+        if index % 5 == 0:
+            turns[-1] = {**turns[-1], "content": ""}
+    assert len(found) > 300
+    return found

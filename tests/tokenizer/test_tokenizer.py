@@ -16,7 +16,16 @@ from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 @pytest.mark.parametrize("kind", [BytePairTokenizer, HuggingFaceTokenizer, SentencePieceTokenizer])
 def test_every_kind_answers_what_is_asked_of_a_tokenizer_with_the_same_parameters(kind: type) -> None:
     asked = {name: value for name, value in vars(Tokenizer).items() if callable(value) and not name.startswith("_")}
-    assert {"encode", "encode_batch", "decode", "decode_after", "decode_bytes", "save", "vocabulary"} <= asked.keys()
+    assert {
+        "encode",
+        "encode_after",
+        "encode_batch",
+        "decode",
+        "decode_after",
+        "decode_bytes",
+        "save",
+        "vocabulary",
+    } <= asked.keys()
     for name, value in asked.items():
         assert inspect.signature(getattr(kind, name)).parameters.keys() == inspect.signature(value).parameters.keys()
 

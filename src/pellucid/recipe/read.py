@@ -119,8 +119,15 @@ def _rebase_paths(tree: dict[str, Node], folder: Path, base: Path) -> None:
         _move(tokenizer, ("path",), folder, base)
     if isinstance(model := tree.get("model"), dict):
         _move(model, ("like",), folder, base)
+    for source in _items(tree.get("conversations")):
+        _move(source, ("path", "hub"), folder, base)
+    if isinstance(chat := tree.get("chat"), dict):
+        _move(chat, ("template",), folder, base)
     for stage in _items(tree.get("train")):
         _move(stage, ("init_from",), folder, base)
+        for name, key in (("adapter", "init_from"), ("self_knowledge", "facts")):
+            if isinstance(section := stage.get(name), dict):
+                _move(section, (key,), folder, base)
 
 
 def _items(node: Node | None) -> list[dict[str, Node]]:

@@ -58,9 +58,8 @@ class ChatFormat:
         if self._system is not None:
             first = "[{'role': 'system', 'content': " + _literal(self._system) + "}]"
             head += "{% if messages[0]['role'] != 'system' %}{% set messages = " + first + " + messages %}{% endif %}"
-        body = self._template.without_tags
-        # A block takes the line end after it away; one more keeps that of the template.
-        return head + ("\n" if head and body.startswith("\n") else "") + body
+        # A block takes the line end after it away, and the template begins its own line as before.
+        return (head + "\n" if head else "") + self._template.without_tags
 
     def text(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
         """Return the text of a conversation. Raises `DataError` when the messages or the template do not allow one."""

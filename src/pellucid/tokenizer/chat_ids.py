@@ -61,9 +61,7 @@ class SpecialText:
         runs, specials = self._cut(text)
         if back:
             runs = [(start, run.translate(back)) for start, run in runs]
-        begins = bool(runs) and runs[0][0] == 0
-        encoded = [self._tokenizer.encode(runs[0][1])] if begins else []
-        encoded += self._tokenizer.encode_after([run for _, run in runs[begins:]])
+        encoded = self._encode(runs[0][0] if runs else 0, [run for _, run in runs])
         parts = [(start, run, ids) for (start, run), ids in zip(runs, encoded, strict=True)]
         parts += [(start, name, [self._tokenizer.special[name]]) for start, name in specials]
         found = ChatIds([], [])
@@ -101,29 +99,36 @@ class SpecialText:
         for span in spans[first:]:
             if span[0] >= end:
                 break
-            low = self._before(run, ids, span[0] - start)[0] if span[0] > start else 0
-            high = sum(self._before(run, ids, span[1] - start)) if span[1] < end else len(ids)
+            low = self._before(start, run, ids, span[0] - start)[0] if span[0] > start else 0
+            high = sum(self._before(start, run, ids, span[1] - start)) if span[1] < end else len(ids)
             targets[low:high] = [True] * (high - low)
         return targets
 
-    def _before(self, run: str, ids: Sequence[int], chars: int) -> tuple[int, int]:
+    def _before(self, start: int, run: str, ids: Sequence[int], chars: int) -> tuple[int, int]:
         """Return how many ids stand for the first characters of a run and no others, and 1 if the next stands for both."""
         if len(ids) == 1:
             return 0, 1
-        data = run[:chars].encode()
-        count = length = 0
-        for id_ in ids:
-            width = self._width(id_)
-            if length + width > len(data):
-                break
-            count, length = count + 1, length + width
-        if self._tokenizer.decode_bytes(ids[:count]) == data[:length]:
-            return count, int(length < len(data))
-        # The vocabulary changes text before it encodes it (a space put before it, a normal form), so bytes tell nothing; what the
-        # first characters alone give, as far as it agrees with the whole, stands for them.
-        alone = self._tokenizer.encode_after([run[:chars]])[0]
+        text, found = run.encode(), self._tokenizer.decode_bytes(ids)
+        added = len(found) - len(text)
+        # What begins a text may have got a space before it.
+        if found == b" " * added + text:
+            border, length = added + len(run[:chars].encode()), 0
+            for count, id_ in enumerate(ids):
+                if length + self._width(id_) > border:
+                    return count, int(length < border)
+                length += self._width(id_)
+            return len(ids), 0
+        # The vocabulary changes text otherwise, say to a normal form, and bytes tell nothing; what the first characters give by
+        # themselves, as far as it agrees with the whole, stands for them.
+        alone = self._encode(start, [run[:chars]])[0]
         same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(alone, ids, strict=False)))
         return same, int(same < len(alone))
+
+    def _encode(self, start: int, runs: Sequence[str]) -> list[list[int]]:
+        """Return the ids of runs of which the first starts at this character of the text."""
+        if start or not runs:
+            return self._tokenizer.encode_after(runs)
+        return [self._tokenizer.encode(runs[0]), *self._tokenizer.encode_after(runs[1:])]
 
     def _width(self, id_: int) -> int:
         if id_ not in self._widths:

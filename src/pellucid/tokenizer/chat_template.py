@@ -39,7 +39,7 @@ class ChatTemplate:
 
     def __init__(self, source: str, name: str, now: datetime) -> None:
         self.source, self.name, self.now = source, name, now
-        self._step = STEP_CHARS + len(source)
+        self._step = STEP_CHARS + len(source) // 4
         try:
             with self._working(("", "")):
                 environment = ChatEnvironment(now)
@@ -68,7 +68,7 @@ class ChatTemplate:
         Raises `UsageError` when the template reaches for what the sandbox withholds or costs too much, and `DataError` with line
         and reason when it refuses the conversation or fails on it.
         """
-        marks = unused(2, [self.source, *(message["content"] for message in messages)])
+        marks = unused(2, [self.source, *(message["content"] for message in messages)]) if self.marks_answers else "  "
         try:
             with self._working((marks[0], marks[1])):
                 text = self._template.render({"messages": list(messages), "tools": None, "documents": None, **variables})

@@ -1,7 +1,7 @@
 """How much longer strings and lists become by what templates can do to them, told before it is done."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 __all__ = ["GROWING", "growth"]
@@ -19,7 +19,7 @@ _DIGITS = re.compile(r"\d+")
 def growth(name: str, subject: Any, args: Sequence[Any], named: Mapping[str, Any]) -> int:
     """Return at least the length of what an operator, filter or method of this name makes; 0 where it makes nothing longer.
 
-    The characters of a string, the items of a list, a byte for eight bits of a number. What the filter does not take
+    The characters of a string, eight for an item of a list, the bytes of a number. What the filter does not take
     itself is taken for granted: a wrong call raises an error of its own afterwards.
     """
     given = [*args, *named.values()]
@@ -48,12 +48,17 @@ def _added(left: Any, right: Any) -> int:
 def _times(left: Any, right: Any) -> int:
     for value, count in ((left, right), (right, left)):
         if isinstance(value, str | list | tuple) and isinstance(count, int):
-            return len(value) * _number(count)
-    return _bytes(left) + _bytes(right)
+            return _length(value) * _number(count)
+    return _worked(_bytes(left) + _bytes(right))
 
 
 def _power(left: Any, right: Any) -> int:
-    return _bytes(left) * _number(right)
+    return _worked(_bytes(left) * _number(right))
+
+
+def _worked(size: int) -> int:
+    """Numbers of many digits take work beyond their length."""
+    return size + size * size // 1000
 
 
 def _modulo(left: Any, right: Any) -> int:
@@ -80,4 +85,5 @@ def _bytes(value: Any) -> int:
 
 
 def _length(value: Any) -> int:
-    return len(value) if isinstance(value, str | list | tuple | dict) else 0
+    """Characters, or eight for each item."""
+    return len(value) * (1 if isinstance(value, str) else 8) if isinstance(value, Sized) else 0

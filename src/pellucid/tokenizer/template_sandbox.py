@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from jinja2 import Undefined, nodes, pass_context
@@ -22,8 +21,8 @@ from pellucid.tokenizer.template_growth import GROWING, growth
 __all__ = ["MOST_CHARS", "STEP_CHARS", "WORK", "ChatEnvironment", "RefusalError", "Work"]
 
 # Characters that one rendering may make, those of intermediate strings included: far above any conversation, and a moment's work.
-MOST_CHARS = 10**9
-# What a turn of a loop or a call costs besides: with it, a billion is a few seconds.
+MOST_CHARS = 10**8
+# What a turn of a loop or a call costs besides: with it, no more loops than take a few seconds.
 STEP_CHARS = 200
 
 
@@ -66,7 +65,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         self.filters |= {"tojson": _tojson, "_steps": _steps, "_shown": _shown, "_joined": _joined}
         self.globals |= {
             "raise_exception": _raise_exception,
-            "strftime_now": partial(_strftime, now),
+            "strftime_now": _clock(now),
             "dict": _Dict(),
             "namespace": _Namespace,
         }
@@ -164,9 +163,11 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     takes_first = hasattr(function, "jinja_pass_arg")
 
     def counted(*args: Any, **kwargs: Any) -> Any:
-        subject, *others = args[takes_first:]
+        first, (subject, *others) = args[:takes_first], args[takes_first:]
+        if isinstance(subject, Iterator):
+            subject = list(subject)
         WORK.get().spend(growth(name, subject, others, kwargs))
-        return function(*args, **kwargs)
+        return function(*first, subject, *others, **kwargs)
 
     # Jinja marks by attributes that a filter wants the context or the environment first, and wraps asynchronous ones.
     counted.__dict__.update(function.__dict__)
@@ -179,9 +180,12 @@ def _tojson(
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
-def _strftime(now: datetime, form: str) -> str:
-    WORK.get().spend(growth("%", form, ((),), {}))
-    return now.strftime(form)
+def _clock(now: datetime) -> Callable[[str], str]:
+    def strftime_now(form: str) -> str:
+        WORK.get().spend(growth("%", form, ((),), {}))
+        return now.strftime(form)
+
+    return strftime_now
 
 
 def _raise_exception(message: str) -> None:
