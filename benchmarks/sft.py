@@ -125,6 +125,8 @@ class Bench:
         own = [sys.executable, __file__]
         called([*own, "--make-model"], {"gguf": str(arguments.gguf.resolve()), "folder": str(self.model)}, arguments.threads)
         self.data = choose(arguments.data, self.model, (arguments.examples, arguments.heldout))
+        self.packs = self.batch_seqs = self.tokens = 0  # told by `prepare`
+        self.heldout: list[Any] = []
         self.recipes = work / "recipes"
         self.recipes.mkdir()
         for split in ("train", "heldout"):
@@ -134,14 +136,15 @@ class Bench:
     def recipe(self, name: str, kind: str, seed: int, batch_seqs: int) -> Path:
         """Write a recipe of ours: packs of whole conversations, one epoch."""
         lora = KINDS[kind]["lora"]
-        steps = -(-self.arguments.examples // batch_seqs)
+        steps = max(1, -(-self.packs // batch_seqs))
         stage = {
             "name": "sft", "objective": "sft", "init_from": str(self.model), "packing": "best_fit", "attention": "document",
             "conversations": ["train"], "length_epochs": 1, "batch_seqs": batch_seqs, "micro_seqs": batch_seqs,
             "seq_tokens": MAX_LENGTH, "precision": "fp32",
             "optimizer": {"beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0, "clip_norm": 1.0},
-            "schedule": {"kind": "cosine", "peak_lr": KINDS[kind]["lr"], "min_lr": 0.0, "warmup_steps": 0},
-            "checkpoint": {"every_steps": steps + 1, "keep_last": 1},
+            # The first step has the peak and the one after the last would have 0, as with TRL.
+            "schedule": {"kind": "cosine", "peak_lr": KINDS[kind]["lr"], "warmup_steps": 1, "period_steps": steps},
+            "checkpoint": {"every_steps": 1000, "keep_last": 1},
             **({"adapter": lora} if lora else {}),
         }  # fmt: skip
         sources = [
@@ -184,10 +187,10 @@ class Bench:
         self.tokens = sum(len(ids) for ids, _ in ours["train"])
         self.heldout = ours["heldout"]
         assert len(self.heldout) == self.arguments.heldout
-        packs = self.order(recipe).epoch_seqs
-        self.batch_seqs = max(1, round(BATCH * packs / self.arguments.examples))
+        self.packs = self.order(recipe).epoch_seqs
+        self.batch_seqs = max(1, round(BATCH * self.packs / self.arguments.examples))
         learnt = sum(label != -100 for _, labels in ours["train"] for label in labels)
-        facts = {"tokens": self.tokens, "target_tokens": learnt, "packs": packs, "packs_per_step": self.batch_seqs}
+        facts = {"tokens": self.tokens, "target_tokens": learnt, "packs": self.packs, "packs_per_step": self.batch_seqs}
         return {**self.data["facts"], **facts}
 
     def order(self, recipe: Path) -> Any:
@@ -223,6 +226,8 @@ class Bench:
         return figures
 
     def train_ours(self, name: str, kind: str, seed: int) -> dict[str, Any]:
+        import torch
+
         from pellucid.train.feed import micro_batches
 
         recipe = self.recipe(name, kind, seed, self.batch_seqs)
@@ -237,7 +242,7 @@ class Bench:
         order, positions = self.order(recipe), 0
         for number in range(len(steps)):
             batch = order.sequences(number * self.batch_seqs, self.batch_seqs)
-            positions += sum(micro.ids_BT.numel() for micro in micro_batches(batch, self.batch_seqs, "cpu"))
+            positions += sum(micro.ids_BT.numel() for micro in micro_batches(batch, self.batch_seqs, torch.device("cpu")))
         shutil.copytree(run / "exports" / "hf", self.work / name / "tuned")
         shutil.rmtree(run)
         return {
@@ -304,7 +309,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared/data/conversations/dolly-15k-en.jsonl.gz")
     parser.add_argument("--trl-python", default=sys.executable, help="interpreter that has trl==1.16.0 and peft")
     parser.add_argument("--litgpt-python", help="interpreter that has litgpt==0.5.13; without it litgpt is left out")
-    parser.add_argument("--examples", type=int, default=128, help=f"conversations of the epoch, a multiple of {BATCH}")
+    parser.add_argument("--examples", type=int, default=96, help=f"conversations of the epoch, a multiple of {BATCH}")
     parser.add_argument("--heldout", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
