@@ -7,7 +7,7 @@ from pellucid.cli.main import main
 
 
 def test_the_newest_checkpoints_are_averaged_and_the_run_still_holds(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["average", str(run_copy)]) == 0
+    assert main(["average", str(run_copy), "--stage", "pretrain"]) == 0
     path = run_copy / "averages" / "pretrain-last-2" / "step-00000030"
     assert capsys.readouterr().out == f"mean of steps 20, 30: {path}\n"
     model, meta = load_model(path)
@@ -31,8 +31,8 @@ def test_too_few_checkpoints_and_an_unknown_stage_are_errors(finished_run: Path,
     assert "--set train.pretrain.checkpoint.keep_last=N" in text
     assert main(["average", str(finished_run), "--last", "1"]) == 2
     assert "--last 1: a mean needs at least 2" in capsys.readouterr().err
-    assert main(["average", str(finished_run), "--stage", "sft"]) == 2
-    assert "no training stage 'sft'; it has pretrain" in capsys.readouterr().err
+    assert main(["average", str(finished_run), "--stage", "nosuch"]) == 2
+    assert "no training stage 'nosuch'; it has pretrain, sft" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_run_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

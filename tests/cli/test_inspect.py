@@ -31,7 +31,7 @@ def test_the_table_shows_documents_licences_and_text(finished_run: Path, capsys:
     [
         (["--step", "31"], "has steps 1 to 30"),
         (["--step", "0"], "has steps 1 to 30"),
-        (["--step", "1", "--stage", "sft"], "it has pretrain"),
+        (["--step", "1", "--stage", "nosuch"], "it has pretrain"),
     ],
 )
 def test_a_step_or_stage_that_is_not_there_is_a_usage_error(

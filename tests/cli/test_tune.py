@@ -43,5 +43,5 @@ def test_a_limit_that_nothing_fits_under_is_an_error_that_says_what_helps(capsys
 
 
 def test_an_unknown_stage_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["tune", RECIPE, "--stage", "sft"]) == 2
-    assert "no training stage 'sft'" in capsys.readouterr().err
+    assert main(["tune", RECIPE, "--stage", "nosuch"]) == 2
+    assert "no training stage 'nosuch'" in capsys.readouterr().err

@@ -21,7 +21,7 @@ __all__ = ["make_plan"]
 def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Return the forecast of a run: parameters, FLOPs, tokens and epochs, memory, time, money, energy, carbon, and notes.
 
-    Stable keys: `parameters.total`, `tokens.total`, `sources[].{name, weight, tokens, epochs, category}`. Times, money and energy
+    Stable keys: `parameters.total`, `tokens.total` (of text; `tokens.examples` of conversations and pairs), `sources[].{name, weight, tokens, epochs, category}`. Times, money and energy
     are given by the `with_attention` formula unless a key says `six_n`. Raises `RecipeError` for a device that the table lacks, and
     for a mixture that cannot be worked out or filled.
     """
@@ -31,7 +31,8 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None)
     stages = stage_rows(recipe)
     mixes = mix_stages(recipe, available_tokens)
     sources = source_rows(recipe, available_tokens, mixes)
-    tokens = sum(row["tokens"] for row in stages)
+    tokens = sum(row["tokens"] for stage, row in zip(recipe.train, stages, strict=True) if stage.learns_from_text)
+    examples = sum(row["tokens"] for row in stages) - tokens
     flops = dict.fromkeys(FORMULAS, 0.0)
     for stage, row in zip(recipe.train, stages, strict=True):
         per_token = flops_per_token(recipe.model, stage.seq_tokens, stage.adapter)
@@ -54,7 +55,7 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None)
     return {
         "recipe": recipe.name,
         "parameters": {"total": parameters.total, **asdict(parameters)},
-        "tokens": {"total": tokens, "trained": sum(row["trained_tokens"] for row in stages)},
+        "tokens": {"total": tokens, "examples": examples, "trained": sum(row["trained_tokens"] for row in stages)},
         "stages": stages,
         "sources": sources,
         "categories": category_rows(sources),

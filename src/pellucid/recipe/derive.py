@@ -95,11 +95,12 @@ def _fill_stages(tree: dict[str, Node]) -> list[Finding]:
         stage.setdefault("packing", _derived("best_fit" if objective == "sft" else "none", "objective"))
         stage.setdefault("attention", _derived("document", "objective"))
         batch, epochs = _value(stage, "batch_tokens"), _value(stage, "length_epochs")
-        if "length_tokens" in stage:
-            findings.append(Finding(("train", index, "length_tokens"), "examples are read to the last one", "write length_epochs"))
-        elif isinstance(batch, int):
+        if isinstance(batch, int):
             tokens = _example_tokens(tree, stage, objective)
             length = batch if tokens is None or not isinstance(epochs, int | float) else max(batch, round(tokens * epochs))
+            if _value(stage, "length_tokens") not in (None, length):  # a resolved recipe has both
+                where = ("train", index, "length_tokens")
+                findings.append(Finding(where, "examples are read to the last one", "write length_epochs instead"))
             place = "conversations' available_tokens · length_epochs" if tokens else "one batch; the examples will tell"
             stage["length_tokens"] = _derived(length, place)
     return findings
