@@ -31,7 +31,8 @@ def test_a_stage_of_adapters_is_exported_for_peft_merged_for_the_others_and_gone
     recipe.write_text(
         f"extends: {smoke}\nname: pocket-smoke\nexport: {{formats: [peft, gguf]}}\n"
         "train:\n  tune:\n    {length_tokens: 4096, batch_tokens: 1024, seq_tokens: 128, micro_seqs: 8,\n"
-        "     schedule: {peak_lr: 1e-2}, optimizer: {kind: adamw}, adapter: {rank: 4, quantize: nf4, targets: [query, value, up]}}\n"
+        "     schedule: {peak_lr: 1e-2}, optimizer: {kind: adamw},\n"
+        "     adapter: {rank: 4, quantize: nf4, targets: [query, value, up]}}\n"
     )
 
     def run(*overrides: str) -> dict[str, Any]:
