@@ -159,6 +159,14 @@ class Bench:
         path.write_text(json.dumps(recipe, indent=1))  # JSON is YAML
         return path
 
+    def encode(self, recipe: Path) -> None:
+        """Read the vocabulary and encode the conversations, as `pellucid run` does before it trains."""
+        from pellucid.recipe.load import load_recipe
+        from pellucid.stages.flow import run_one
+
+        for stage in ("tokenizer", "conversations"):
+            run_one(stage, load_recipe(recipe), self.work / "runs")
+
     def pellucid(self, command: str, recipe: Path) -> None:
         words = [sys.executable, "-m", "pellucid", command, str(recipe), "--runs", str(self.work / "runs")]
         done = subprocess.run(words, capture_output=True, text=True, env=environ(self.arguments.threads))
@@ -170,8 +178,7 @@ class Bench:
         from pellucid.conversations.store import Examples
 
         recipe = self.recipe("first", "full", 0, 1)
-        for command in ("tokenizer", "conversations"):
-            self.pellucid(command, recipe)
+        self.encode(recipe)
         ours = {}
         for split in ("train", "heldout"):
             examples = Examples(self.work / "runs" / "first" / "conversations" / split / "train")
@@ -231,7 +238,8 @@ class Bench:
         from pellucid.train.feed import micro_batches
 
         recipe = self.recipe(name, kind, seed, self.batch_seqs)
-        for command in ("tokenizer", "conversations", "train", "export"):
+        self.encode(recipe)
+        for command in ("train", "export"):
             self.pellucid(command, recipe)
         run = self.work / "runs" / name
         steps = [
