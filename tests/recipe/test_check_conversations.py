@@ -7,6 +7,7 @@ import pytest
 
 from pellucid.core.errors import Problem
 from pellucid.recipe.load import load_recipe
+from pellucid.stages.run_folder import dump_recipe
 
 Problems = Callable[..., list[Problem]]
 Write = Callable[..., Path]
@@ -36,8 +37,24 @@ BASE = Path(__file__).with_name("conftest.py").read_text().split('SMALL = """\\\
         (["", "train.0.packing=none"], "train[0].packing", "got none; text is packed", ""),
         ([SFT + TALKS, "train.sft.length_epochs=null"], "train[1].length_epochs", "missing", "length_epochs: 3"),
         ([SFT + TALKS, "train.sft.length_tokens=64"], "train[1].length_tokens", "examples are read to the last one", ""),
-        ([SFT + TALKS, "train.sft.batch_tokens=256"], "train[1].batch_seqs", "the stage has batch_tokens as well", "keep one"),
+        ([SFT + "    batch_tokens: 256\n" + TALKS], "train[1].batch_seqs", "the stage has batch_tokens as well", "keep one"),
         ([SFT + TALKS, "train.sft.batch_seqs=0"], "train[1].batch_seqs", "got 0; must be a whole number", ""),
+        ([SFT + TALKS, "train.sft.weights={wiki: 1}"], "train[1].weights", "is for stages that learn from text", "leave it out"),
+        ([SFT + TALKS, "train.sft.preference={beta: 0.1}"], "train[1].preference", "the objective is sft", "leave it out"),
+        (["", "train.0.heldout.max_examples=3"], "train[0].heldout", "is for held-out conversations", "leave it out"),
+        (
+            [DPO + TALKS, "train.dpo.objective=self_knowledge", "train.dpo.self_knowledge={facts: f.yaml, messages_from: dpo}"],
+            "train[1].self_knowledge.messages_from",
+            "got 'dpo'; must be a stage before this one",
+            "stages before this one: pretrain",
+        ),
+        (
+            ["", "train.0.schedule={peak_lr: 1e-3, warmup_steps: 3, warmup_frac: 0.5}"],
+            "train[0].schedule.warmup_steps",
+            "the schedule has warmup_frac as well",
+            "keep one",
+        ),
+        ([SFT + TALKS, "train.sft.length_epochs=.inf"], "train[1].length_epochs", "got inf; must be a finite number", ""),
         ([SFT + TALKS, "train.sft.conversations=[talk]"], "train[1].conversations", "got 'talk'; names no", "did you mean talks?"),
         ([SFT + TALKS, "train.sft.conversations=[pairs]"], "train[1].conversations", "got 'pairs'; objective sft reads", ""),
         ([SFT + TALKS, "train.sft.attention=causal"], "train[1].attention", "got causal; conversations see themselves", ""),
@@ -102,6 +119,26 @@ def test_batch_length_packing_and_attention_follow_from_objective_and_sources(wr
     assert dpo.length_tokens == dpo.batch_tokens  # nothing is known of the pairs
     assert [source.name for source in recipe.conversations_of(sft)] == ["talks"]
     assert [source.name for source in recipe.conversations_of(dpo)] == ["pairs"]
+
+
+def test_a_warm_up_as_a_share_is_worked_out_where_the_length_is_known(write: Write) -> None:
+    stage = load_recipe(write(), ["train.0.schedule={warmup_steps: 0, warmup_frac: 0.1}"]).recipe.train[0]
+    assert (stage.total_steps, stage.schedule.warmup_steps) == (245, 25)
+
+
+def test_a_resolved_recipe_loads_again_with_the_same_values_and_takes_overrides(write: Write) -> None:
+    loaded = load_recipe(write(BASE + SFT + DPO + TALKS))
+    again = write(dump_recipe(loaded), name="again.yaml")
+    assert load_recipe(again).recipe == loaded.recipe
+    changed = load_recipe(again, ["train.sft.length_epochs=2", "train.sft.batch_seqs=8"]).recipe.train[1]
+    assert (changed.length_tokens, changed.batch_seqs) == (10_000, 8)
+
+
+def test_a_template_file_is_inherited_from_where_it_was_named(write: Write) -> None:
+    write(BASE + "chat: {template: own.jinja}\n", name="sub/base.yaml")
+    assert load_recipe(write("extends: sub/base.yaml\n", name="child.yaml")).recipe.chat.template == "sub/own.jinja"
+    write(BASE + "chat: {template: zephyr}\n", name="sub/base.yaml")
+    assert load_recipe(write("extends: sub/base.yaml\n", name="child.yaml")).recipe.chat.template == "zephyr"
 
 
 def test_a_stage_learns_its_length_and_its_warm_up_when_examples_are_counted(write: Write) -> None:

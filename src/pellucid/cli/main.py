@@ -35,6 +35,7 @@ _STAGES = {
     "documents": "read the sources, drop exact duplicates, hold documents out, count everything",
     "tokenizer": "train or build the vocabulary",
     "shards": "turn documents into token shards",
+    "conversations": "read conversations and preference pairs, filter them, count everything, write them as tokens",
     "train": "run the recipe's training stages",
     "evaluate": "score held-out documents in bits per byte beside compression baselines",
     "export": "write the model for other runtimes and compare it there with the checkpoint",

@@ -23,6 +23,11 @@ def command(arguments: argparse.Namespace) -> int:
     """Measure, print the table, and the line that belongs into the recipe."""
     recipe = load_recipe(Path(arguments.recipe), arguments.overrides).recipe
     stage = training_stage(recipe, arguments.stage)
+    if stage.learns_from_pairs:
+        raise UsageError(
+            f"--stage {stage.name}: steps of one sequence each are measured, and it learns from pairs; measure a stage of sft "
+            "with the same seq_tokens, and take half its micro_seqs"
+        )
     if arguments.memory_gib is not None and not arguments.memory_gib > 0:
         raise UsageError(f"--memory-gib: got {arguments.memory_gib:g}; must be above 0")
     device = pick_device(stage.precision)

@@ -109,9 +109,10 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
     Activations are as the stage's `activation_checkpointing` says; `total_selective` and `total_checkpointed` are what the total
     would be with `selective` and with `block`. Weights, gradients and moments are float32 (mixed precision keeps float32 masters);
     with bf16 the compute copies of the weights count as weights. Of a stage with an adapter only that has gradients and moments.
+    A pair is two sequences.
     """
     parameters, adapter = count_parameters(config), stage.adapter
-    tokens = stage.micro_seqs * stage.seq_tokens
+    tokens = stage.micro_seqs * stage.seq_tokens * (2 if stage.learns_from_pairs else 1)
     learnt = parameters.total if adapter is None else count_adapter(config, adapter)
     weights = parameters.total * FP32 if adapter is None else _adapted_bytes(config, parameters, adapter)
     # Autocast keeps copies of what has a gradient; of frozen matrices there is one at a time, the head's the largest.

@@ -6,6 +6,7 @@ from pellucid.recipe.merge import suggest
 from pellucid.recipe.problems import Finding, Loc
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
+from pellucid.recipe.tuning import HeldoutConfig, PreferenceConfig
 
 __all__ = ["conversation_places", "export_of_adapter", "stage_examples", "text_sources"]
 
@@ -44,6 +45,8 @@ def stage_examples(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterato
         for field in ("length_epochs", "conversations"):
             if getattr(stage, field) is not None:
                 yield Finding((*loc, field), "is for stages that learn from conversations", "leave it out, or objective: sft")
+        if stage.heldout != HeldoutConfig():
+            yield Finding((*loc, "heldout"), "is for held-out conversations; held-out text is scored by evaluate", "leave it out")
         if stage.packing == "none":
             yield Finding((*loc, "packing"), "got none; text is packed", "set packing: windows or best_fit")
     else:
@@ -60,6 +63,11 @@ def stage_examples(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterato
 
 
 def _examples_of(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    for field in ("weights", "epochs", "temperature"):
+        if getattr(stage, field) is not None:
+            yield Finding((*loc, field), "is for stages that learn from text", "leave it out; see length_epochs and conversations")
+    if stage.preference != PreferenceConfig() and not stage.learns_from_pairs:
+        yield Finding((*loc, "preference"), f"the objective is {stage.objective}", "leave it out, or objective: dpo")
     if stage.length_epochs is None:
         yield Finding((*loc, "length_epochs"), "missing; how often each example is read", "length_epochs: 3 for sft, 1 for dpo")
     if stage.packing == "windows" or (stage.packing == "best_fit" and stage.objective != "sft"):
@@ -78,6 +86,7 @@ def _examples_of(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[
             yield Finding(
                 (*loc, "init_from"), "missing; the stage's first weights write its data", "name a model, or train one before"
             )
+        yield from _writers(recipe, stage, loc)
         return
     names = [source.name for source in recipe.conversations]
     for name in stage.conversations or ():
@@ -93,6 +102,16 @@ def _examples_of(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[
     if stage.conversations is None and not recipe.conversations_of(stage):
         kind = "shape: pairs" if stage.learns_from_pairs else "conversations"
         yield Finding((*loc, "conversations"), f"there are none of {kind} to read", "give one under conversations:")
+
+
+def _writers(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
+    earlier = [one.name for one in recipe.train[: recipe.train.index(stage)]]
+    named = stage.self_knowledge.messages_from if stage.self_knowledge is not None else None
+    if named is not None and named not in earlier:
+        fix = f"stages before this one: {', '.join(earlier) or 'none'}"
+        yield Finding((*loc, "self_knowledge", "messages_from"), f"got {named!r}; must be a stage before this one", fix)
+    if stage.conversations is not None:
+        yield Finding((*loc, "conversations"), "the stage makes its own", "leave it out")
 
 
 def _preference(stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:

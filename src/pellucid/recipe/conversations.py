@@ -6,7 +6,10 @@ from pydantic import Field
 
 from pellucid.recipe.section import Section
 
-__all__ = ["ChatConfig", "ConversationConfig"]
+__all__ = ["TEMPLATES", "ChatConfig", "ConversationConfig"]
+
+TEMPLATES = ("chatml", "zephyr", "plain", "tokenizer")
+"""Chat templates that are no files of the recipe's: the shipped ones, and the one that comes with a vocabulary."""
 
 
 class ChatConfig(Section):

@@ -1,5 +1,6 @@
 """Values that follow from others when a recipe does not give them."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from pellucid.recipe.fill_model import fill_model
 from pellucid.recipe.launch import LaunchConfig
 from pellucid.recipe.problems import Finding, Loc, show_value
 from pellucid.recipe.training import ON_PAIRS
-from pellucid.recipe.tree import Leaf, Node
+from pellucid.recipe.tree import STRENGTH, Leaf, Node
 from pellucid.recipe.vocabulary import IMPORTED_FILES, count_tokens, vocabulary_file
 
 __all__ = ["VOCABULARY_MULTIPLE", "fill_in"]
@@ -91,14 +92,18 @@ def _fill_stages(tree: dict[str, Node]) -> list[Finding]:
         findings += _fill_batch(stage, ("train", index))
         objective = _value(stage, "objective") or "next_token"
         if objective == "next_token":
+            findings += _fill_warmup(stage, ("train", index))
             continue
         stage.setdefault("packing", _derived("best_fit" if objective == "sft" else "none", "objective"))
         stage.setdefault("attention", _derived("document", "objective"))
         batch, epochs = _value(stage, "batch_tokens"), _value(stage, "length_epochs")
         if isinstance(batch, int):
             tokens = _example_tokens(tree, stage, objective)
-            length = batch if tokens is None or not isinstance(epochs, int | float) else max(batch, round(tokens * epochs))
-            if _value(stage, "length_tokens") not in (None, length):  # a resolved recipe has both
+            counted = tokens is not None and isinstance(epochs, int | float) and math.isfinite(epochs)
+            length = max(batch, round((tokens or 0) * epochs)) if counted else batch
+            given = stage.get("length_tokens")
+            # A resolved recipe has both, and the epochs count.
+            if isinstance(given, Leaf) and (given.origin == "override" or "length_epochs" not in stage):
                 where = ("train", index, "length_tokens")
                 findings.append(Finding(where, "examples are read to the last one", "write length_epochs instead"))
             place = "conversations' available_tokens · length_epochs" if tokens else "one batch; the examples will tell"
@@ -110,9 +115,13 @@ def _fill_batch(stage: dict[str, Node], loc: Loc) -> list[Finding]:
     seqs, tokens = _value(stage, "batch_seqs"), _value(stage, "seq_tokens")
     if "batch_seqs" not in stage:
         return []
-    del stage["batch_seqs"]
-    if "batch_tokens" in stage:
-        return [Finding((*loc, "batch_seqs"), "the stage has batch_tokens as well", "keep one of the two")]
+    given, other = stage.pop("batch_seqs"), stage.get("batch_tokens")
+    if isinstance(given, Leaf) and isinstance(other, Leaf):
+        # What is nearer to the reader wins, as for any other key: an override over the file, the file over what it extends.
+        if STRENGTH.index(given.origin) < STRENGTH.index(other.origin):
+            return []
+        if given.origin == other.origin:
+            return [Finding((*loc, "batch_seqs"), "the stage has batch_tokens as well", "keep one of the two")]
     if not isinstance(seqs, int) or seqs < 1:
         micro = _value(stage, "micro_seqs")
         if isinstance(tokens, int) and isinstance(micro, int):
@@ -120,6 +129,21 @@ def _fill_batch(stage: dict[str, Node], loc: Loc) -> list[Finding]:
         return [Finding((*loc, "batch_seqs"), f"got {show_value(seqs)}; must be a whole number of 1 or more")]
     if isinstance(tokens, int):
         stage["batch_tokens"] = _derived(seqs * tokens, "batch_seqs · seq_tokens")
+    return []
+
+
+def _fill_warmup(stage: dict[str, Node], loc: Loc) -> list[Finding]:
+    """Work out the warm-up of a stage of text that is given as a share of its steps."""
+    schedule, length, batch = stage.get("schedule"), _value(stage, "length_tokens"), _value(stage, "batch_tokens")
+    share = _value(schedule, "warmup_frac") if isinstance(schedule, dict) else None
+    if not isinstance(schedule, dict) or not isinstance(share, int | float) or not 0 <= share < 1:
+        return []
+    if not (isinstance(length, int) and isinstance(batch, int) and length > 0 and batch > 0):
+        return []
+    steps = math.ceil(share * -(-length // batch))
+    if _value(schedule, "warmup_steps") not in (None, 0, steps):
+        return [Finding((*loc, "schedule", "warmup_steps"), "the schedule has warmup_frac as well", "keep one of the two")]
+    schedule["warmup_steps"] = _derived(steps, "schedule.warmup_frac")
     return []
 
 

@@ -18,12 +18,9 @@ from pellucid.recipe.problems import Finding, Loc, field_text, section_in, trans
 from pellucid.recipe.read import read_chain
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.section import Section
-from pellucid.recipe.tree import Leaf, Node, Origin, TreeError, leaves, plain
+from pellucid.recipe.tree import STRENGTH, Leaf, Node, Origin, TreeError, leaves, plain
 
 __all__ = ["LoadedRecipe", "fields_of", "load_recipe"]
-
-# A value made of several leaves (weights by name) counts as what its strongest leaf is.
-STRENGTH: tuple[Origin, ...] = ("default", "inherited", "derived", "given", "override")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from pellucid.core.errors import Problem, RecipeError
+from pellucid.recipe.conversations import TEMPLATES
 from pellucid.recipe.merge import suggest
 from pellucid.recipe.tree import Leaf, Node, Stamp, TreeError, parse_yaml
 
@@ -121,8 +122,9 @@ def _rebase_paths(tree: dict[str, Node], folder: Path, base: Path) -> None:
         _move(model, ("like",), folder, base)
     for source in _items(tree.get("conversations")):
         _move(source, ("path", "hub"), folder, base)
-    if isinstance(chat := tree.get("chat"), dict):
-        _move(chat, ("template",), folder, base)
+    chat = tree.get("chat")
+    if isinstance(chat, dict) and isinstance(template := chat.get("template"), Leaf) and template.value not in TEMPLATES:
+        chat["template"] = _moved("path", template, folder, base)
     for stage in _items(tree.get("train")):
         _move(stage, ("init_from",), folder, base)
         for name, key in (("adapter", "init_from"), ("self_knowledge", "facts")):

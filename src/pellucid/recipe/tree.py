@@ -14,6 +14,9 @@ __all__ = ["Leaf", "Node", "Origin", "Stamp", "TreeError", "leaves", "parse_yaml
 
 Origin = Literal["given", "inherited", "override", "derived", "default"]
 
+STRENGTH: tuple[Origin, ...] = ("default", "inherited", "derived", "given", "override")
+"""A value made of several leaves (weights by name) counts as what its strongest leaf is."""
+
 # A recipe is a few hundred values; far above that it is not a recipe, or its aliases multiply.
 MAX_VALUES = 50_000
 

@@ -59,6 +59,8 @@ def _heldout(facts: Facts, stage: TrainStageConfig) -> str:
     records = facts.document(file)
     last = len(records) - 1
     unit = "nats per pair" if stage.learns_from_pairs else "nats per target token"
+    if stage.objective == "ipo":
+        unit = "squared distance"
     rows: list[list[Fact | str | None]] = [
         [f"loss, {unit}", *(facts.get(file, n, "loss", show=decimals(4)) for n in (0, last))],
     ]

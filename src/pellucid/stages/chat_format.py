@@ -8,6 +8,7 @@ from pellucid.core.files import write_bytes
 from pellucid.export.chat_parity import Message
 from pellucid.generate.decoding import generate
 from pellucid.model.decoder import Decoder
+from pellucid.recipe.conversations import TEMPLATES
 from pellucid.recipe.load import LoadedRecipe
 from pellucid.recipe.recipe import Recipe
 from pellucid.stages.chat import open_chat_format
@@ -25,7 +26,7 @@ def keep_template(loaded: LoadedRecipe, run: Path) -> None:
     kept = run / TEMPLATE_FILE
     kept.unlink(missing_ok=True)
     given = loaded.base / loaded.recipe.chat.template
-    if loaded.recipe.is_chat and given.is_file() and given.suffix:
+    if loaded.recipe.is_chat and loaded.recipe.chat.template not in TEMPLATES and given.is_file():
         write_bytes(kept, given.read_bytes())
 
 

@@ -15,6 +15,7 @@ from pellucid.stages.conversations import CONVERSATIONS
 from pellucid.stages.documents import DOCUMENTS
 from pellucid.stages.evaluate import EVALUATE
 from pellucid.stages.export import EXPORT
+from pellucid.stages.knowing import check_facts
 from pellucid.stages.plan import PLAN
 from pellucid.stages.report import REPORT
 from pellucid.stages.run_folder import RECIPE_FILE, dump_recipe
@@ -67,6 +68,7 @@ def _open(loaded: LoadedRecipe, run: Path, world: World = World()) -> Context:  
     if world.is_first:
         write_bytes(run / RECIPE_FILE, dump_recipe(loaded).encode())
         keep_template(loaded, run)
+        check_facts(loaded)
     return Context(loaded, run, world)
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from pellucid.checkpoint.models import load_weights
 from pellucid.checkpoint.weights import weights_digest
 from pellucid.conversations.self_knowledge import SelfKnowledge, load_self_knowledge
+from pellucid.core.errors import UsageError
 from pellucid.core.files import sha256_file
 from pellucid.core.seeds import derive_seed
 from pellucid.evals.self_knowledge import Interview, interview, note_interview
 from pellucid.generate.batched import Completer
 from pellucid.generate.sampling import Sampling
 from pellucid.model.decoder import Decoder
+from pellucid.recipe.load import LoadedRecipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.recipe.tuning import SelfKnowledgeConfig
 from pellucid.stages.chat_format import chat_format_of
@@ -25,7 +27,17 @@ from pellucid.tokenizer.tokenizer import Tokenizer
 from pellucid.train.device import pick_device
 from pellucid.train.state import TrainState
 
-__all__ = ["knowledge_inputs", "knowledge_probe", "write_knowledge_data"]
+__all__ = ["check_facts", "knowledge_inputs", "knowledge_probe", "write_knowledge_data"]
+
+
+def check_facts(loaded: LoadedRecipe) -> None:
+    """Read the facts of every stage that wants some, so that what is wrong with them is told before anything is trained."""
+    for stage in loaded.recipe.train:
+        if stage.self_knowledge is not None:
+            facts = stage.self_knowledge.facts
+            if not (loaded.base / facts).is_file():
+                raise UsageError(f"stage {stage.name!r}: self_knowledge.facts: got {facts!r}; {loaded.base / facts} is not there")
+            load_self_knowledge(loaded.base / facts)
 
 
 def knowledge_inputs(stage: TrainStageConfig, context: Context) -> dict[str, str]:
@@ -52,7 +64,7 @@ def write_knowledge_data(stage: TrainStageConfig, context: Context, tokenizer: T
         seed = derive_seed(context.recipe.seed, "self-knowledge data", stage.name)
         where = out / SELF_KNOWLEDGE_DATA
         make_self_knowledge(config, _known(config, context), speech, writers, where, seed=seed, seq_tokens=stage.seq_tokens)
-    context.world.tell(None)
+    context.world.wait_for_first(f"data of {stage.name}")
 
 
 def knowledge_probe(

@@ -60,7 +60,8 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
     if config.learns_from_text:
         settings["weights"] = mix_of(recipe, config, shard_tokens(recipe, context.run)).weights
     else:
-        settings["chat"] = recipe.chat.model_dump(mode="json")
+        # What it says, wherever the file lies.
+        settings["chat"] = {"template": chat_format_of(recipe, context.run).template, "system": recipe.chat.system}
     if config.self_knowledge is not None:
         inputs |= knowledge_inputs(config, context)
     return Key("checkpoint_stage", 1, recipe.seed, settings, inputs)

@@ -76,6 +76,11 @@ class HeldoutLog:
                 self._log = MetricsLog(self._out / "heldout.jsonl", resume_step=step - 1)
             self._log.append({"step": step, **_together(scores), "by_source": scores})
 
+    def sync(self) -> None:
+        """Make what was written so far outlast a power cut."""
+        if self._log is not None:
+            self._log.sync()
+
     def close(self) -> None:
         """Close the file."""
         if self._log is not None:

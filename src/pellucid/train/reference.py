@@ -3,6 +3,7 @@
 They are computed once, before the first step, and stored: the reference model need not be kept beside the one that is trained.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pellucid.batches.examples import ExampleOrder
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import writing
-from pellucid.core.progress import progress
+from pellucid.core.progress import ProgressBar, progress
 from pellucid.model.decoder import Decoder
 from pellucid.train.device import Device
 from pellucid.train.feed import micro_batches
@@ -46,15 +47,20 @@ def compute_reference(model: Decoder, order: ExampleOrder, file: Path, micro_seq
     logps: list[NDArray[np.float64]] = []
     was_training = model.training
     model.eval()
-    with torch.no_grad(), device.autocast(), progress("reference log-probabilities", share, "pairs") as bar:
+    with torch.no_grad(), device.autocast(), _bar(share, world) as bar:
         for first in range(0, share, micro_seqs):
             batch = order.batch_of(mine_N[first : first + micro_seqs])
             for micro in micro_batches(batch, micro_seqs, device.device):
                 logps.append(sequence_logps(model, micro).double().cpu().numpy().reshape(-1, 2))
-                bar.advance(len(logps[-1]))
+                if bar is not None:
+                    bar.advance(len(logps[-1]))
     model.train(was_training)
     both_E2 = world.gather(np.concatenate(logps))[: order.examples].astype(np.float32)
     if world.is_first:
         with writing(file) as open_file:
             np.save(open_file, both_E2, allow_pickle=False)
     order.values["reference"] = both_E2
+
+
+def _bar(pairs: int, world: World) -> AbstractContextManager[ProgressBar | None]:
+    return progress("reference log-probabilities", pairs, "pairs") if world.is_first else nullcontext()

@@ -93,28 +93,30 @@ def run_stage(
             _refer(state, order, heldout, out, (stage.micro_seqs, device, world), compute=checkpoint is None)
         objective = objective_of(stage)
         task = Task(stage, order, objective, device, _gradients(state, stage, world), world, compiled)
-        scores = HeldoutLog(out, heldout, objective, stage, device, world)
         skips = SkipList(out)
         with _bar(stage, order, world) as bar, watch_ranks(world, model, device) as ranks:
             while True:
                 task = replace(task, skips=skips.steps, ranks=ranks)
                 recorder = Recorder(out, task, state, resumed_from=checkpoint, sample=sample)
+                scores = HeldoutLog(out, heldout, objective, stage, device, world)
                 try:
                     if bar is not None:
                         recorder.show_on(bar, state.progress.tokens)
                     watch = (recorder.watch, scores.watch, *([probe] if probe is not None else []))
-                    train(state, task, _hooks(recorder, saver, stop, watch))
+                    train(state, task, _hooks((recorder, scores), saver, stop, watch))
                     break
                 except LossSpike as spike:
                     checkpoint = _roll_back(spike, skips, stage, saver, state, world)
                 finally:
                     recorder.close()
-        scores.close()
+                    scores.close()
         saved = saver.last_saved()
     return _finish(state, (order, earlier), stage, out, saved, world)
 
 
-def _hooks(recorder: Recorder, saver: Saver, stop: Callable[[], int | None], watchers: Sequence[Probe]) -> Hooks:
+def _hooks(logs: tuple[Recorder, HeldoutLog], saver: Saver, stop: Callable[[], int | None], watchers: Sequence[Probe]) -> Hooks:
+    recorder, scores = logs
+
     def watch(state: TrainState) -> None:
         for watcher in watchers:
             watcher(state)
@@ -122,6 +124,7 @@ def _hooks(recorder: Recorder, saver: Saver, stop: Callable[[], int | None], wat
     def save(state: TrainState) -> None:
         # A resumed run keeps the lines up to its checkpoint, so they must be no less durable.
         recorder.sync()
+        scores.sync()
         saver.save(state)
 
     return Hooks(watch, save, saver.last_saved, saver.snapshot, stop, recorder.log, recorder.event)

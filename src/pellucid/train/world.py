@@ -98,6 +98,16 @@ class World:
             dist.all_gather_object(values, value)
         return values
 
+    def wait_for_first(self, what: str) -> None:
+        """Wait until the first rank has come here, however long its own work takes: collectives would time out."""
+        if self.size == 1:
+            return
+        assert self.store is not None
+        if self.is_first:
+            self.store.set(f"pellucid/done/{what}", "")
+        while not self.store.check([f"pellucid/done/{what}"]):
+            time.sleep(1.0)
+
     def tell(self, value: Any) -> Any:
         """Return the first rank's value, which must be picklable."""
         if self.size == 1:

@@ -69,12 +69,14 @@ def reference_figures(pairs: Pairs, beta: float) -> dict[str, Tensor]:
     were the model's own; these are given, so it says how far the model has moved on them, and may be negative.
     """
     log_ratio_P2 = pairs.log_ratios
-    return {**compare(pairs.logp_P2, beta * log_ratio_P2), "kl": log_ratio_P2.mean(dim=1)}
+    # Sums that were added up in another order differ by a few roundings, which say nothing about a preference.
+    rounding_P = 8 * torch.finfo(torch.float32).eps * pairs.logp_P2.detach().abs().amax(dim=1)
+    return {**compare(pairs.logp_P2, beta * log_ratio_P2, beta * rounding_P), "kl": log_ratio_P2.mean(dim=1)}
 
 
-def compare(logp_P2: Tensor, reward_P2: Tensor) -> dict[str, Tensor]:
+def compare(logp_P2: Tensor, reward_P2: Tensor, tie_P: Tensor | None = None) -> dict[str, Tensor]:
     """Return log-probabilities and rewards of both sides, the margin between the rewards, and the accuracy: 1 where the chosen
-    answer's is larger, 1/2 where they are equal, as before the first step."""
+    answer's is larger, 1/2 where they are equal or differ by `tie_P` at most, as before the first step."""
     margin_P = reward_P2[:, 0] - reward_P2[:, 1]
     return {
         "chosen_logp": logp_P2[:, 0],
@@ -82,7 +84,7 @@ def compare(logp_P2: Tensor, reward_P2: Tensor) -> dict[str, Tensor]:
         "chosen_reward": reward_P2[:, 0],
         "rejected_reward": reward_P2[:, 1],
         "margin": margin_P,
-        "accuracy": (margin_P.sign() + 1) / 2,
+        "accuracy": ((margin_P if tie_P is None else torch.where(margin_P.abs() <= tie_P, 0.0, margin_P)).sign() + 1) / 2,
     }
 
 
