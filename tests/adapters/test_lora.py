@@ -1,3 +1,4 @@
+import shutil
 from typing import Any
 
 import pytest
@@ -17,7 +18,12 @@ from pellucid.adapters.lora import (
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.tuning import AdapterConfig
+from pellucid.train.compilation import compile_model
 
+LLAMA = ModelConfig(
+    vocab_tokens=96, context_tokens=64, layers=2, hidden=64, heads=4, kv_heads=2, mlp_hidden=128, norm="rmsnorm",
+    norm_bias=False, rotary_frac=1.0, qkv_bias=False, tied_head=True,
+)  # fmt: skip
 ADAPTER = AdapterConfig(rank=4, alpha=12.0)
 SOME = AdapterConfig(rank=3, alpha=6.0, rank_stabilized=True, targets=("query", "value", "down"))
 
@@ -161,3 +167,23 @@ def test_what_is_kept_for_backward_is_no_dequantised_matrix(twins: Any, config: 
     dense = [tensor for tensor in kept if tuple(tensor.shape) in (module.shape, module.shape[::-1])]
     assert len(dense) == (1 if kind == "none" else 0)
     assert sum(tensor.nbytes for tensor in kept) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["none", "int8", "nf4"])
+def test_compiled_blocks_with_adapters_compute_the_same_and_are_compiled_once(twins: Any, ids: torch.Tensor, kind: Any) -> None:
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        pytest.skip("needs a C++ compiler")
+    torch._dynamo.reset()
+    model = adapted(twins, LLAMA.model_copy(update={"layers": 6}), AdapterConfig(rank=4, quantize=kind))
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    plain = logits(model, ids)
+    plain_grads = torch.autograd.grad(plain.square().mean(), learnt)
+    assert compile_model(model, "on", torch.device("cpu"))
+    torch._dynamo.utils.counters.clear()
+    compiled = logits(model, ids)
+    # The first block is another: what goes into it has no gradient.
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+    torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-4)
+    for one, two in zip(torch.autograd.grad(compiled.square().mean(), learnt), plain_grads, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-3 * float(two.abs().max()))

@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from pellucid.adapters.lora import add_adapters
 from pellucid.checkpoint.average import average_checkpoints
 from pellucid.checkpoint.files import save_checkpoint
 from pellucid.checkpoint.models import load_model
 from pellucid.core.artifacts import find_faults
 from pellucid.core.errors import ArtifactError
 from pellucid.model.decoder import Decoder
+from pellucid.recipe.tuning import AdapterConfig
 
 Ours = Callable[..., Decoder]
 
@@ -90,3 +92,22 @@ def test_weights_that_do_not_match_are_named(ours: Ours, tmp_path: Path) -> None
     with pytest.raises(ArtifactError, match=r"step-00000002/model\.safetensors is missing"):
         average_checkpoints(paths, tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
+
+
+@pytest.mark.parametrize("quantize", ["none", "nf4"])
+def test_the_mean_of_adapted_checkpoints_is_that_of_their_merged_weights(ours: Ours, tmp_path: Path, quantize: Any) -> None:
+    adapter, paths = AdapterConfig(rank=2, quantize=quantize), []
+    for step in (10, 20):
+        model = ours(1)
+        add_adapters(model, adapter, step)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith("lora_b"):
+                    parameter.fill_(step)
+        meta = {"seed": 1, "step": step, "model": model.config.model_dump(), "adapter": adapter.model_dump(mode="json")}
+        paths.append(save_checkpoint(tmp_path / "run", step, {"model": model.state_dict()}, meta=meta))
+    one, two, mean = (load_model(path)[0].state_dict() for path in (*paths, average_checkpoints(paths, tmp_path / "mean")))
+    assert one.keys() == mean.keys() == ours(1).state_dict().keys()
+    name = "blocks.0.mlp.up.weight"
+    assert not torch.equal(one[name], two[name])
+    assert all(torch.equal(((one[name].double() + two[name].double()) / 2).float(), tensor) for name, tensor in mean.items())

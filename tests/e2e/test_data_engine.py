@@ -42,7 +42,11 @@ documents:
   keep_dropped: true
   keep_copy: longest
   partition_bytes: 60000
+conversations: []
 train:
+  sft: null
+  dpo: null
+  self_knowledge: null
   pretrain: {{attention: document, packing: best_fit, length_tokens: 15360, schedule: {{cooldown_steps: 5}}}}
   anneal:
     length_tokens: 5120

@@ -7,13 +7,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.kernels import linear as kernel
-from pellucid.kernels.linear import linear
+from pellucid.kernels.linear import Linear, linear
 
 
 @settings(max_examples=20, deadline=None)
 @given(rows=st.sampled_from([1, 7, 63, 64, 65, 128, 192]), bias=st.booleans(), seed=st.integers(0, 9))
 def test_linear_equals_torchs(rows: int, bias: bool, seed: int, tensors: Any, check: Any) -> None:
     check(linear, F.linear, tensors((2, rows, 12), (20, 12), *([(20,)] if bias else []), seed=seed))
+
+
+def test_the_module_begins_as_torchs_does_has_its_names_and_computes_the_same(tensors: Any) -> None:
+    torch.manual_seed(1)
+    ours = Linear(12, 20)
+    torch.manual_seed(1)
+    theirs = torch.nn.Linear(12, 20)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+    [x] = tensors((2, 100, 12))
+    torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
+    assert torch.equal(ours(x), linear(x, ours.weight, ours.bias))
 
 
 @pytest.mark.parametrize("rows", [3, 100])

@@ -68,7 +68,7 @@ class Completer:
             on_done(len(batch))
         return [found[index] for index in range(len(prompts))]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def probability_of(self, id_: int, prompts: Sequence[Sequence[int]]) -> list[float]:
         """Return how likely each prompt makes this id as its next token, at temperature 1."""
         found: dict[int, float] = {}
@@ -111,7 +111,7 @@ def generate_batch(
         raise UsageError(f"there are {len(prompts)} prompts and {len(seeds)} seeds; each prompt needs one")
     rows = _Rows(model, prompts, max_new_tokens, sampling, seeds, frozenset(stop_ids))
     if max_new_tokens > 0 and prompts:
-        with torch.inference_mode():
+        with torch.no_grad():
             rows.run()
     return [Completion(ids, stop) for ids, stop in zip(rows.new, rows.stopped_by, strict=True)]
 

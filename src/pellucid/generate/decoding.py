@@ -55,7 +55,7 @@ class Generation(Iterator[int]):
         self._pending = [chosen]
         return chosen
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _step(self) -> int:
         model = self._model
         was_training = model.training

@@ -21,9 +21,9 @@ __all__ = ["make_plan"]
 def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Return the forecast of a run: parameters, FLOPs, tokens and epochs, memory, time, money, energy, carbon, and notes.
 
-    Stable keys: `parameters.total`, `tokens.total` (of text; `tokens.examples` of conversations and pairs), `sources[].{name, weight, tokens, epochs, category}`. Times, money and energy
-    are given by the `with_attention` formula unless a key says `six_n`. Raises `RecipeError` for a device that the table lacks, and
-    for a mixture that cannot be worked out or filled.
+    Stable keys: `parameters.total`, `tokens.total` (of text; `tokens.examples` of conversations and pairs), `sources[].{name,
+    weight, tokens, epochs, category}`. Times, money and energy are given by the `with_attention` formula unless a key says `six_n`.
+    Raises `RecipeError` for a device that the table lacks, and for a mixture that cannot be worked out or filled.
     """
     device = device_named(recipe.plan.device, recipe.name)
     rates = rates_of(recipe.plan, device)

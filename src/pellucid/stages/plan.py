@@ -62,7 +62,8 @@ def _sizes_left_open(context: Context) -> dict[str, dict[str, int]]:
 def _build(context: Context, build: Build) -> str:
     plan = make_plan(context.recipe, _sizes_left_open(context).get("available_tokens"))
     write_json(build.path / "plan.json", plan)
-    return f"{format_count(plan['parameters']['total'])} parameters, {format_count(plan['tokens']['total'] + plan['tokens']['examples'])} tokens"
+    tokens = plan["tokens"]["total"] + plan["tokens"]["examples"]
+    return f"{format_count(plan['parameters']['total'])} parameters, {format_count(tokens)} tokens"
 
 
 PLAN = Stage("plan", "plan", _key, _build)
