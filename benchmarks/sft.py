@@ -140,7 +140,7 @@ class Bench:
         stage = {
             "name": "sft", "objective": "sft", "init_from": str(self.model), "packing": "best_fit", "attention": "document",
             "conversations": ["train"], "length_epochs": 1, "batch_seqs": batch_seqs, "micro_seqs": batch_seqs,
-            "seq_tokens": MAX_LENGTH, "precision": "fp32",
+            "seq_tokens": self.arguments.pack_tokens, "precision": "fp32",
             "optimizer": {"beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0, "clip_norm": 1.0},
             # The first step has the peak and the one after the last would have 0, as with TRL.
             "schedule": {"kind": "cosine", "peak_lr": KINDS[kind]["lr"], "warmup_steps": 1, "period_steps": steps},
@@ -222,7 +222,8 @@ class Bench:
         else:
             tool, _, _ = name.partition("-")
             python = {"trl": self.arguments.trl_python, "litgpt": self.arguments.litgpt_python}[tool]
-            packs = {"micro": self.batch_seqs, "batch": self.batch_seqs} if name == "trl-packed" else {}
+            packs = {"micro": self.batch_seqs, "batch": self.batch_seqs, "max_length": self.arguments.pack_tokens}
+            packs = packs if name == "trl-packed" else {}
             job = {**self.job(kind, seed), **PEERS[name], **packs, "out": str(out)}
             figures = called([python, str(HERE / "peers" / f"sft_{tool}.py")], job, self.arguments.threads)
         figures["heldout_loss"] = self.score(Path(figures.pop("tuned")))
@@ -319,6 +320,7 @@ def main() -> None:
     parser.add_argument("--litgpt-python", help="interpreter that has litgpt==0.5.13; without it litgpt is left out")
     parser.add_argument("--examples", type=int, default=96, help=f"conversations of the epoch, a multiple of {BATCH}")
     parser.add_argument("--heldout", type=int, default=64)
+    parser.add_argument("--pack-tokens", type=int, default=1024, help="tokens of a pack, of ours and TRL's; about a step's worth")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--contestants", nargs="+", choices=("pellucid", *PEERS), default=["pellucid", *PEERS])
@@ -350,7 +352,14 @@ def main() -> None:
             "environment": environment(),
             "packages": {tool: packages(python) for tool, python in pythons(arguments, names).items()},
             "file_sha256": {"gguf": sha256_file(arguments.gguf), "data": sha256_file(arguments.data)},
-            "settings": {"batch": BATCH, "max_length": MAX_LENGTH, "kinds": KINDS, "peers": PEERS, "threads": arguments.threads},
+            "settings": {
+                "batch": BATCH,
+                "max_length": MAX_LENGTH,
+                "pack_tokens": arguments.pack_tokens,
+                "kinds": KINDS,
+                "peers": PEERS,
+                "threads": arguments.threads,
+            },
             "data": {"train": arguments.examples, "heldout": arguments.heldout, **bench.prepare()},
             "heldout_loss_before": bench.score(bench.model),
             "same_ids_and_targets_as_trl": True,
