@@ -6,7 +6,8 @@ from pellucid.core.files import sha256_file
 
 def test_the_report_follows_every_manifest_that_it_shows(finished_run: Path) -> None:
     inputs = read_manifest(finished_run / "report", "report").inputs
-    assert inputs.keys() == {"plan", "documents", "tokenizer", "shards", "pretrain", "scores", "exports"}
+    tuning = {"conversations", "sft", "dpo", "self_knowledge"}
+    assert inputs.keys() == {"plan", "documents", "tokenizer", "shards", "pretrain", "scores", "exports", *tuning}
     assert all(digest == sha256_file(finished_run / name / "manifest.json") for name, digest in inputs.items())
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from pellucid.checkpoint.models import load_model
 from pellucid.cli.main import main
+from pellucid.core.artifacts import read_manifest
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.files import read_json
 from pellucid.recipe.load import load_recipe
@@ -29,7 +30,7 @@ def test_the_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
 def test_stages_and_checkpoints_that_are_not_there_are_named(tmp_path: Path) -> None:
     stage = LOADED.recipe.train[0]
     with pytest.raises(UsageError, match="it has pretrain"):
-        training_stage(LOADED.recipe, "dpo")
+        training_stage(LOADED.recipe, "nosuch")
     with pytest.raises(ArtifactError, match="has not finished"):
         final_checkpoint(tmp_path, stage)
     with pytest.raises(ArtifactError, match="no checkpoint yet"):
@@ -42,16 +43,17 @@ def test_final_and_newest_checkpoint_of_a_finished_run_are_the_same(finished_run
     recipe = open_recipe(finished_run)
     final = final_checkpoint(finished_run, recipe.train[-1])
     assert newest_checkpoint(finished_run, recipe) == final
-    assert load_model(final)[1]["step"] == recipe.train[-1].total_steps
+    assert load_model(final)[1]["step"] == read_manifest(finished_run / recipe.train[-1].name).summary["steps"]
 
 
 def test_the_weights_of_a_run_and_of_a_stage_are_their_final_checkpoint(run_copy: Path, tmp_path: Path) -> None:
-    final = run_copy / "pretrain" / "checkpoints" / "step-00000030"
-    assert weights_at(run_copy) == weights_at(run_copy / "pretrain") == weights_at(final) == final
+    first, final = run_copy / "pretrain" / "checkpoints" / "step-00000030", newest_checkpoint(run_copy, LOADED.recipe)
+    assert weights_at(run_copy / "pretrain") == weights_at(first) == first
+    assert weights_at(run_copy) == weights_at(run_copy / "self_knowledge") == weights_at(final) == final
     assert weights_at(run_copy / "exports" / "hf") == run_copy / "exports" / "hf"
     assert weights_at(tmp_path / "nothing") == tmp_path / "nothing"
-    (run_copy / "pretrain" / "manifest.json").unlink()
-    with pytest.raises(ArtifactError, match=r"'pretrain' of .* has not finished"):
+    (run_copy / "self_knowledge" / "manifest.json").unlink()
+    with pytest.raises(ArtifactError, match=r"'self_knowledge' of .* has not finished"):
         weights_at(run_copy)
 
 
@@ -61,7 +63,7 @@ def test_a_later_stage_with_epochs_and_best_fit_is_served_from_the_shards_and_it
     recipe_file = tmp_path / "two.yaml"
     recipe_file.write_text(
         f"extends: {Path(__file__).parents[2] / 'recipes' / 'pocket-smoke.yaml'}\nname: pocket-smoke\n"
-        "train:\n  second: {length_tokens: 8192, batch_tokens: 1024, seq_tokens: 128, micro_seqs: 8, packing: best_fit, "
+        "train:\n  sft: null\n  dpo: null\n  self_knowledge: null\n  second: {length_tokens: 8192, batch_tokens: 1024, seq_tokens: 128, micro_seqs: 8, packing: best_fit, "
         "attention: document, schedule: {peak_lr: 1e-4}}\n"
     )
     first = load_recipe(recipe_file).recipe.sources[0].name

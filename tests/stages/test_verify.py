@@ -8,7 +8,7 @@ def test_a_finished_run_holds_also_after_it_was_copied(run_copy: Path) -> None:
     result = verify_run(run_copy)
     assert result.faults == []
     assert "ledger.jsonl" in result.checked
-    assert len(result.checked) == 9
+    assert len(result.checked) == 13
 
 
 def test_a_missing_file_and_a_missing_ledger_are_named(run_copy: Path) -> None:
@@ -27,7 +27,7 @@ def test_a_missing_manifest_is_a_fault_unless_the_stage_is_being_built(run_copy:
 
 
 def test_averages_are_checked_as_well(run_copy: Path) -> None:
-    assert main(["average", str(run_copy)]) == 0
+    assert main(["average", str(run_copy), "--stage", "pretrain"]) == 0
     result = verify_run(run_copy)
     assert result.faults == []
     assert "averages/pretrain-last-2/step-00000030" in result.checked
