@@ -63,7 +63,8 @@ def test_a_later_stage_with_epochs_and_best_fit_is_served_from_the_shards_and_it
     recipe_file = tmp_path / "two.yaml"
     recipe_file.write_text(
         f"extends: {Path(__file__).parents[2] / 'recipes' / 'pocket-smoke.yaml'}\nname: pocket-smoke\n"
-        "train:\n  sft: null\n  dpo: null\n  self_knowledge: null\n  second: {length_tokens: 8192, batch_tokens: 1024, seq_tokens: 128, micro_seqs: 8, packing: best_fit, "
+        "train:\n  sft: null\n  dpo: null\n  self_knowledge: null\n"
+        "  second: {length_tokens: 8192, batch_tokens: 1024, seq_tokens: 128, micro_seqs: 8, packing: best_fit, "
         "attention: document, schedule: {peak_lr: 1e-4}}\n"
     )
     first = load_recipe(recipe_file).recipe.sources[0].name
