@@ -50,9 +50,10 @@ def digest(folder: Path) -> str:
 def test_the_first_of_equal_conversations_over_all_sources_stays(tmp_path: Path, write_source: WriteSource) -> None:
     one = write_source("one", [{"prompt": "Q", "response": "A"}, {"prompt": "Q", "response": "A"}], heldout_frac=0)
     two = write_source("two", [{"query": "Q", "response": "A"}, {"query": "Q", "response": "B"}], heldout_frac=0)
-    three = write_source("three", [{"prompt": "Q", "chosen": "A", "rejected": no} for no in ("B", "C")], heldout_frac=0)
+    three = write_source("three", [{"prompt": "Q", "chosen": "A", "rejected": no} for no in ("B", "C", "B")], heldout_frac=0)
     funnel = prepare_conversations([one, two, three], tmp_path, tmp_path / "out", HOW)
-    assert [texts(tmp_path / "out" / name / "train") for name in ("one", "two", "three")] == [["QA"], ["QB"], ["QA", "QB"]]
+    assert [texts(tmp_path / "out" / name / "train") for name in ("one", "two")] == [["QA"], ["QB"]]
+    assert texts(tmp_path / "out" / "three" / "train") == ["QA", "QB", "QA", "QC"], "another rejected answer is another pair"
     assert [dict(one.drops.counts) for one in funnel.sources.values()] == [
         {"duplicate conversation": 1},
         {"duplicate conversation": 1},
@@ -61,6 +62,49 @@ def test_the_first_of_equal_conversations_over_all_sources_stays(tmp_path: Path,
     assert Examples(tmp_path / "out" / "three" / "train").sequences_per_example == 2
     assert json.loads((tmp_path / "out" / FUNNEL).read_text()) == funnel.as_json()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["funnel.json", "one", "three", "two"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_question_that_one_source_holds_out_is_trained_on_in_none(order: int, tmp_path: Path, write_source: WriteSource) -> None:
+    shared = [f"Q{n}" for n in range(400)]
+    sources = [
+        write_source("none", [{"prompt": one, "response": "A"} for one in shared], heldout_frac=0),
+        write_source("talks", [{"prompt": f"{one}?", "response": "B"} for one in [*shared, *(f"T{n}" for n in range(400))]]),
+        write_source("likes", [{"prompt": one, "chosen": "C", "rejected": "D"} for one in shared[:200]], heldout_frac=0.2),
+        write_source("apart", [{"prompt": f"X{n}", "response": "A"} for n in range(400)], heldout_frac=0),
+    ][::order]
+    funnel = prepare_conversations(sources, tmp_path, tmp_path / "out", HOW)
+    sides = [
+        {text.rstrip("?ABCD") for source in sources for text in texts(tmp_path / "out" / source.name / split)}
+        for split in ("train", "heldout")
+    ]
+    assert not sides[0] & sides[1]
+    assert len(sides[0] | sides[1]) == 1200
+    accounts = funnel.sources
+    assert accounts["likes"].heldout_elsewhere == 0 < accounts["talks"].heldout_elsewhere
+    assert 20 < accounts["likes"].splits["heldout"].examples < 60
+    assert accounts["none"].heldout_elsewhere == accounts["none"].splits["heldout"].examples
+    assert accounts["apart"].splits["heldout"].examples == 0, "a source that shares no question holds out what it was asked to"
+    assert funnel.as_json()["sources"]["talks"]["heldout_elsewhere"] == accounts["talks"].heldout_elsewhere
+    alone = prepare_conversations([one for one in sources if one.name == "talks"], tmp_path, tmp_path / "alone", HOW)
+    only = accounts["talks"].splits["heldout"].examples - accounts["talks"].heldout_elsewhere
+    assert alone.sources["talks"].splits["heldout"].examples == only
+
+
+def test_what_a_source_drops_makes_nothing_in_a_later_one_a_duplicate(tmp_path: Path, write_source: WriteSource) -> None:
+    records = [{"prompt": f"Q{n}", "response": "A"} for n in range(20)]
+    long = {"prompt": "L" * 30, "response": "A"}
+    refused = {"prompt": "R", "response": "A", "system": "S"}
+    one = write_source("one", [*records, *records[:5]], heldout_frac=0, max_examples=4)
+    two = write_source("two", [long, refused, {"prompt": "X", "response": "A"}, {"prompt": "Y", "response": "A"}], heldout_frac=0)
+    three = write_source("three", [*records, long, long, refused], heldout_frac=0)
+    how = replace(HOW, limit_tokens=lambda source, holds_pairs: 20 if source.name == "two" else 64)
+    funnel = prepare_conversations([one, two, three], tmp_path, tmp_path / "out", how)
+    assert funnel.sources["one"].drops.counts == {"duplicate conversation": 5, "more than max_examples": 16}
+    assert funnel.sources["two"].drops.counts == {"nothing left within the context": 1, "refused by the chat template": 1}
+    assert funnel.sources["three"].drops.counts == {"duplicate conversation": 5, "refused by the chat template": 1}
+    written = [text for name in ("one", "three") for text in texts(tmp_path / "out" / name / "train")]
+    assert sorted(written) == sorted([f"Q{n}A" for n in range(20)] + ["L" * 30 + "A"])
 
 
 def test_a_part_is_chosen_by_digest_whatever_the_order_of_records(tmp_path: Path, write_source: WriteSource) -> None:
@@ -112,12 +156,14 @@ def test_bytes_do_not_depend_on_who_does_the_work(
     tmp_path: Path, write_source: WriteSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     talks = write_source("talks", [{"prompt": f"Q{n}", "response": f"A{n % 1500}"} for n in range(3000)])
-    prepare_conversations([talks], tmp_path, tmp_path / "alone", HOW)
+    likes = [{"prompt": f"Q{n}", "chosen": "A", "rejected": "B"} for n in range(500)]
+    sources = [talks, write_source("likes", likes, heldout_frac=0.1)]
+    prepare_conversations(sources, tmp_path, tmp_path / "alone", HOW)
     for name in ("_PARALLEL_FROM_BYTES", "_PARALLEL_ENCODING_FROM_BYTES"):
         monkeypatch.setattr(prepare, name, 1)
     monkeypatch.setattr(prepare, "_PIECE_BYTES", 40_000)
     try:
-        prepare_conversations([talks], tmp_path, tmp_path / "shared", replace(HOW, workers=2))
+        prepare_conversations(sources, tmp_path, tmp_path / "shared", replace(HOW, workers=2))
     finally:
         end_workers()
     assert digest(tmp_path / "alone") == digest(tmp_path / "shared")

@@ -120,6 +120,37 @@ def test_what_is_held_out_follows_from_what_was_asked_first(tmp_path: Path, writ
     assert all(later >= before for before, later in zip(chunk.heldout, more.chunks[0].heldout, strict=True))
 
 
+def test_one_question_is_on_one_side_with_any_system_prompt_case_blanks_and_punctuation_at_its_ends(
+    tmp_path: Path, write_source: WriteSource
+) -> None:
+    asked = (
+        "how far is it to town {}",
+        "How far is it  to town {}?",
+        "\u00bfHow far\nis it to Town {}!? ",
+        "\uff28ow far is it to town {}",
+    )
+    records = [
+        {"prompt": form.format(number), "response": "A", "system": system}
+        for number in range(40)
+        for form in asked
+        for system in ("", "Be brief.", "Be kind.")
+    ]
+    (kept,) = read(write_source("talks", records, heldout_frac=0.3), tmp_path)
+    (chunk,) = kept.chunks
+    for first in range(0, chunk.examples, 12):
+        assert len(set(chunk.heldout[first : first + 12])) == 1
+        assert len({chunk.question(row) for row in range(first, first + 12)}) == 1
+    assert len({chunk.question(row) for row in range(chunk.examples)}) == 40
+    assert 0 < sum(chunk.heldout) < chunk.examples
+    assert len({chunk.digest(row) for row in range(chunk.examples)}) == chunk.examples, "no duplicates, for all that"
+
+
+def test_a_question_of_punctuation_alone_is_one_like_any_other(tmp_path: Path, write_source: WriteSource) -> None:
+    (kept,) = read(write_source("talks", [{"prompt": text, "response": "A"} for text in ("?!", "...", "+")]), tmp_path)
+    (chunk,) = kept.chunks
+    assert [chunk.question(row) == chunk.question(0) for row in range(3)] == [True, True, False]
+
+
 def test_a_source_that_holds_nothing_to_read_says_so(tmp_path: Path, write_source: WriteSource) -> None:
     with pytest.raises(DataError, match=r"source 'none' is empty: what matches 'none.jsonl' holds no record"):
         read(write_source("none", []), tmp_path)

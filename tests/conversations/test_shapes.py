@@ -120,6 +120,23 @@ def test_published_layouts_of_pairs_are_told_and_read(record: dict[str, Any], ca
     assert read(record) == ("pairs", candidate)
 
 
+def test_an_answer_that_holds_the_question_keeps_the_system_prompt_of_what_was_asked() -> None:
+    asked = said("Q", system="S")
+    _, candidate = read({"prompt": asked, "chosen": GOOD, "rejected": said("Q", "bad", system="own")})
+    assert candidate.messages == said("Q", "good", system="S")
+    assert candidate.rejected == said("Q", "bad", system="own"), "its own comes first"
+    _, candidate = read({"prompt": asked, "completion": MESSAGES})
+    assert candidate.messages == said("Q", "A", system="S")
+
+
+def test_an_answer_of_several_turns_goes_on_from_what_was_asked() -> None:
+    for system in (None, "S"):
+        good, bad = said("Q", "A", "more", "good", system=system), said("Q", "A", "more", "bad", system=system)
+        asked, begin = said("Q", system=system), 1 + (system is not None)
+        _, candidate = read({"prompt": asked, "chosen": good[begin:], "rejected": bad[begin:]})
+        assert candidate == Candidate(good, bad)
+
+
 def test_a_plain_prompt_is_answered_with_a_text_whatever_that_looks_like() -> None:
     play = "Human: hello\n\nAssistant: hello you"
     _, candidate = read({"prompt": "Write a play", "chosen": play, "rejected": "No."})

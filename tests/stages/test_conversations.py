@@ -116,6 +116,21 @@ def test_a_source_of_the_wrong_kind_is_told_to_the_stage_that_names_it(context: 
         run_stage(CONVERSATIONS, open_context(tmp_path, one_kind))
 
 
+def test_a_stage_that_is_added_later_is_told_as_well_though_nothing_is_read_again(context: Context, tmp_path: Path) -> None:
+    short = RECIPE.replace("seq_tokens: 48", "seq_tokens: 64").replace("seq_tokens: 40", "seq_tokens: 64")
+    without = "".join(line for line in short.splitlines(keepends=True) if "dpo" not in line)
+    assert run_stage(CONVERSATIONS, open_context(tmp_path, without))
+    wrong = short.replace("objective: dpo,", "objective: dpo, conversations: [talks],")
+    with pytest.raises(DataError, match=r"'talks' holds conversations, .*stage 'dpo', which names it, .*dpo and reads pairs"):
+        run_stage(CONVERSATIONS, open_context(tmp_path, wrong))
+    assert not run_stage(CONVERSATIONS, open_context(tmp_path, short)), "current, and each stage has what it reads"
+    no_pairs = "".join(line for line in short.splitlines(keepends=True) if "likes" not in line)
+    without = "".join(line for line in no_pairs.splitlines(keepends=True) if "dpo" not in line)
+    assert run_stage(CONVERSATIONS, open_context(tmp_path, without))
+    with pytest.raises(DataError, match=r"stage 'dpo' .* reads pairs; there are none in talks \(shape messages\)"):
+        run_stage(CONVERSATIONS, open_context(tmp_path, no_pairs))
+
+
 def test_the_limit_is_that_of_the_smallest_stage_that_reads_the_source(context: Context) -> None:
     talks, likes = context.recipe.conversations
     assert limit_tokens(context.recipe, talks, False) == 48

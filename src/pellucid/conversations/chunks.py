@@ -39,12 +39,16 @@ class EncodeTask:
 
 @dataclass
 class EncodedChunk:
-    """The sequences of E examples one after the other; `each` tells fate, what is known and figures of each example."""
+    """The sequences of E examples one after the other; `each` tells fate, what is known and figures of each example.
+
+    `rows` tells which of the chunk's examples these are.
+    """
 
     ids: NDArray[np.uint32]
     targets: NDArray[np.uint8]
     lengths: list[int]
     each: list[tuple[int, dict[str, Any], dict[str, float]]]
+    rows: list[int] = field(default_factory=list)
     drops: Drops = field(default_factory=Drops)
 
     def examples(self, sequences_each: int) -> Iterator[tuple[list[Encoded], int, dict[str, Any], dict[str, float]]]:
@@ -67,7 +71,7 @@ def encode_chunk(task: EncodeTask) -> EncodedChunk:
     ids: list[int] = []
     targets: list[bool] = []
     chunk = EncodedChunk(np.empty(0, np.uint32), np.empty(0, np.uint8), [], [])
-    for fate, (candidate, about) in zip(task.fates, read_chunk(task.file), strict=True):
+    for row, (fate, (candidate, about)) in enumerate(zip(task.fates, read_chunk(task.file), strict=True)):
         if fate == DROP:
             continue
         try:
@@ -86,6 +90,7 @@ def encode_chunk(task: EncodeTask) -> EncodedChunk:
             chunk.lengths.append(len(encoded.ids))
         about["truncated_tokens"] = sum(cut_tokens for _, cut_tokens in sequences)
         chunk.each.append((fate, about, _values(candidate)))
+        chunk.rows.append(row)
     chunk.ids, chunk.targets = np.array(ids, dtype=np.uint32), np.array(targets, dtype=np.uint8)
     return chunk
 

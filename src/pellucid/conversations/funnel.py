@@ -63,7 +63,10 @@ class Drops:
 
 @dataclass
 class SourceFunnel:
-    """One source's account. `edits` counts conversations that were mended and stay; `limit_tokens` is what they had to fit into."""
+    """One source's account. `edits` counts conversations that were mended and stay; `limit_tokens` is what they had to fit into.
+
+    `heldout_elsewhere` counts those of the held-out examples that only another source's share holds out, which asks the same.
+    """
 
     shape: str
     limit_tokens: int
@@ -71,6 +74,7 @@ class SourceFunnel:
     corrupt: int = 0
     drops: Drops = field(default_factory=Drops)
     edits: Counter[str] = field(default_factory=Counter)
+    heldout_elsewhere: int = 0
     splits: Mapping[str, Amount] = field(default_factory=lambda: {split: Amount() for split in SPLITS})
 
     @property
@@ -92,6 +96,7 @@ class SourceFunnel:
             "corrupt": self.corrupt,
             "kept": self.splits["train"].examples,
             "heldout": self.splits["heldout"].examples,
+            "heldout_elsewhere": self.heldout_elsewhere,
             "dropped": dict(sorted(self.drops.counts.items())),
             "edits": dict(sorted(self.edits.items())),
             "splits": {split: amount.as_json() for split, amount in self.splits.items()},

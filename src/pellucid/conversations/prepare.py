@@ -8,7 +8,7 @@ from pathlib import Path
 from pellucid.conversations.chunks import DROP, HELDOUT, REFUSED, TRAIN, EncodedChunk, EncodeTask, encode_chunk
 from pellucid.conversations.encode import Encode
 from pellucid.conversations.funnel import SPLITS, Funnel, SourceFunnel
-from pellucid.conversations.read import DIGEST_BYTES, UNUSABLE, Chunk, Found, Kept, ReadTask, find_source, read_piece
+from pellucid.conversations.read import UNUSABLE, Chunk, Found, Kept, ReadTask, find_source, read_piece
 from pellucid.conversations.store import ExampleWriter
 from pellucid.core.errors import DataError
 from pellucid.core.processes import run_tasks
@@ -49,6 +49,9 @@ def prepare_conversations(sources: Sequence[ConversationConfig], base: Path, out
     `base` is the folder that the sources' paths are relative to. The bytes written do not depend on the number of workers. What a
     killed call left is thrown away. Of all records only digests are held, and one source's ids.
 
+    A question that one source holds out is held out in every source that asks it. Of equal examples the first that is written
+    stays, so what a source drops for reasons of its own makes none in a later one a duplicate.
+
     Raises `DataError` when a source cannot be found or read, when most of its records are not what the recipe says, when the chat
     template refuses most of its conversations, and when nothing of it is left to train on; source and record are named.
     """
@@ -59,33 +62,33 @@ def prepare_conversations(sources: Sequence[ConversationConfig], base: Path, out
     found = [find_source(source, base, _PIECE_BYTES, how.max_bytes) for source in sources]
     limits = [how.limit_tokens(one.source, one.is_pairs) for one in found]
     kept = _read(found, work, how)
-    seen: dict[bool, set[bytes]] = {True: set(), False: set()}
-    planned = []
-    for one, parts, limit in zip(found, kept, limits, strict=True):
-        account = _account(one, parts, limit)
-        chunks = [chunk for part in parts for chunk in part.chunks]
-        planned.append(_Planned(one, chunks, _decide(one, chunks, seen[one.is_pairs], account), account))
-    with progress("conversations: encoding", sum(one.examples for one in planned), "examples") as bar:
-        for source in planned:
-            _write(source, how, out, bar)
+    sifted = [
+        _Sifted(one, [chunk for part in parts for chunk in part.chunks], _account(one, parts, limit))
+        for one, parts, limit in zip(found, kept, limits, strict=True)
+    ]
+    heldout = _heldout_questions(sifted)
+    written: dict[bool, set[bytes]] = {True: set(), False: set()}
+    with progress("conversations: encoding", sum(one.examples for one in sifted), "examples") as bar:
+        for source in sifted:
+            same_kind = written[source.found.is_pairs]
+            same_kind |= _write(source, _decide(source, same_kind, heldout), how, out, bar)
     shutil.rmtree(work, ignore_errors=True)
-    funnel = Funnel({one.found.source.name: one.account for one in planned})
+    funnel = Funnel({one.found.source.name: one.account for one in sifted})
     funnel.write(out / FUNNEL)
     return funnel
 
 
 @dataclass(frozen=True)
-class _Planned:
-    """A source that was read: its chunks, what becomes of each example of each, and its account so far."""
+class _Sifted:
+    """A source that was read: its chunks, and its account so far."""
 
     found: Found
     chunks: Sequence[Chunk]
-    fates: Sequence[bytearray]
     account: SourceFunnel
 
     @property
     def examples(self) -> int:
-        return sum(len(fate) - fate.count(DROP) for fate in self.fates)
+        return sum(chunk.examples for chunk in self.chunks)
 
 
 def _read(found: Sequence[Found], work: Path, how: Preparation) -> list[list[Kept]]:
@@ -130,52 +133,68 @@ def _unusable(found: Found, read: int, unusable: dict[str, int], first: Dropped)
     )
 
 
-def _decide(found: Found, chunks: Sequence[Chunk], seen: set[bytes], account: SourceFunnel) -> list[bytearray]:
+def _heldout_questions(sources: Sequence[_Sifted]) -> set[bytes]:
+    """Return the digests of all questions that a source holds out by its own share."""
+    chunks = [chunk for one in sources for chunk in one.chunks]
+    return {chunk.question(row) for chunk in chunks for row in range(chunk.examples) if chunk.heldout[row]}
+
+
+def _decide(source: _Sifted, written: set[bytes], heldout: set[bytes]) -> list[bytearray]:
     """Return what becomes of each example of each chunk: the first of equal ones stays, and no more than `max_examples`."""
-    repeated = "duplicate pair" if found.is_pairs else "duplicate conversation"
-    fates = [bytearray(HELDOUT if one else TRAIN for one in chunk.heldout) for chunk in chunks]
+    most, counts = source.found.source.max_examples, source.account.drops.counts
+    repeated = "duplicate pair" if source.found.is_pairs else "duplicate conversation"
+    fates = [
+        bytearray(HELDOUT if chunk.question(row) in heldout else TRAIN for row in range(chunk.examples)) for chunk in source.chunks
+    ]
+    own: set[bytes] = set()
     stay: list[tuple[bytes, int, int]] = []
-    for number, chunk in enumerate(chunks):
+    for number, chunk in enumerate(source.chunks):
         for row in range(chunk.examples):
-            digest = chunk.digests[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
-            if digest in seen:
+            digest = chunk.digest(row)
+            if digest in written or digest in own:
                 fates[number][row] = DROP
-                account.drops.counts[repeated] += 1
+                counts[repeated] += 1
             else:
-                seen.add(digest)
+                own.add(digest)
                 stay.append((digest, number, row))
-    most = found.source.max_examples
     for _, number, row in sorted(stay)[most:] if most is not None else ():
         fates[number][row] = DROP
-        account.drops.counts["more than max_examples"] += 1
+        counts["more than max_examples"] += 1
     return fates
 
 
-def _write(planned: _Planned, how: Preparation, out: Path, bar: ProgressBar) -> None:
-    """Encode what stays of a source and write both its splits. Raises `DataError` when nothing is left to train on."""
-    source, account = planned.found.source, planned.account
+def _write(source: _Sifted, fates: Sequence[bytearray], how: Preparation, out: Path, bar: ProgressBar) -> set[bytes]:
+    """Encode what stays of a source, write both its splits, and return the digests of what was written.
+
+    Raises `DataError` when nothing is left to train on.
+    """
+    config, account = source.found.source, source.account
     tasks = [
-        EncodeTask(source.name, chunk.file, bytes(fate), account.limit_tokens, how.open_encode)
-        for chunk, fate in zip(planned.chunks, planned.fates, strict=True)
+        EncodeTask(config.name, chunk.file, bytes(fate), account.limit_tokens, how.open_encode)
+        for chunk, fate in zip(source.chunks, fates, strict=True)
     ]
-    workers = how.workers if sum(chunk.size_bytes for chunk in planned.chunks) >= _PARALLEL_ENCODING_FROM_BYTES else 1
+    workers = how.workers if sum(chunk.size_bytes for chunk in source.chunks) >= _PARALLEL_ENCODING_FROM_BYTES else 1
     results: dict[int, EncodedChunk] = {}
     for number, result in run_tasks(encode_chunk, tasks, workers):
         results[number] = result
-        bar.advance(len(tasks[number].fates) - tasks[number].fates.count(DROP))
-    each = 2 if planned.found.is_pairs else 1
-    writers = {split: ExampleWriter(out / source.name / split, each) for split in SPLITS}
-    for number in range(len(tasks)):
+        bar.advance(source.chunks[number].examples)
+    each = 2 if source.found.is_pairs else 1
+    writers = {split: ExampleWriter(out / config.name / split, each) for split in SPLITS}
+    digests: set[bytes] = set()
+    for number, chunk in enumerate(source.chunks):
         account.drops.merge(results[number].drops)
-        for sequences, fate, about, values in results[number].examples(each):
+        for row, (sequences, fate, about, values) in zip(results[number].rows, results[number].examples(each), strict=True):
             split = "heldout" if fate == HELDOUT else "train"
             writers[split].add(sequences, about, values)
             account.splits[split].add(about["truncated_tokens"])
+            account.heldout_elsewhere += fate == HELDOUT and not chunk.heldout[row]
+            digests.add(chunk.digest(row))
     for split, writer in writers.items():
         written = writer.close()
         account.splits[split].tokens, account.splits[split].target_tokens = written.tokens, written.target_tokens
-    assert account.is_whole, f"{source.name}: {account.as_json()}"
-    _check_left(source, account)
+    assert account.is_whole, f"{config.name}: {account.as_json()}"
+    _check_left(config, account)
+    return digests
 
 
 def _check_left(source: ConversationConfig, account: SourceFunnel) -> None:

@@ -1,5 +1,6 @@
 """First pass, one piece of a source: raw records → conversations and pairs that are fit, in chunks on the disk."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import orjson
 
 from pellucid.conversations.filters import sift
 from pellucid.conversations.funnel import Drops
+from pellucid.conversations.self_knowledge import fold
 from pellucid.conversations.shapes import Candidate, ReadShape, Shape, tell_shape
 from pellucid.conversations.turns import Messages, UnfitError
 from pellucid.core.errors import DataError
@@ -64,17 +66,29 @@ class ReadTask:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Examples in a file, its size, and of each in a row: the digest of its messages, and 1 where it is held out else 0."""
+    """Examples in a file, its size, and of each in a row: digests of its messages and of its question, 1 where held out else 0.
+
+    `heldout` is what the source by itself holds out, by the digest of the question; other sources may hold out more of it.
+    """
 
     file: Path
     size_bytes: int
     digests: bytes
+    questions: bytes
     heldout: bytes
 
     @property
     def examples(self) -> int:
         """How many examples the file holds."""
         return len(self.heldout)
+
+    def digest(self, row: int) -> bytes:
+        """Return the digest of an example's messages, those of both sides of a pair."""
+        return self.digests[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
+
+    def question(self, row: int) -> bytes:
+        """Return the digest of what an example's user asked first."""
+        return self.questions[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]
 
 
 @dataclass
@@ -125,14 +139,15 @@ def read_piece(task: ReadTask) -> Kept:
             break
         file = task.chunks.with_name(f"{task.chunks.name}-{number:05d}.jsonl")
         file.parent.mkdir(parents=True, exist_ok=True)
-        data = b"".join(line for line, _, _ in rows)
+        lines, digests, questions, heldout_rows = zip(*rows, strict=True)
+        data = b"".join(lines)
         file.write_bytes(data)
-        kept.chunks.append(Chunk(file, len(data), b"".join(one for _, one, _ in rows), bytes(split for _, _, split in rows)))
+        kept.chunks.append(Chunk(file, len(data), b"".join(digests), b"".join(questions), bytes(heldout_rows)))
     return kept
 
 
-def _examples(task: ReadTask, kept: Kept) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Yield line, digest and whether it is held out, of each example that is fit."""
+def _examples(task: ReadTask, kept: Kept) -> Iterator[tuple[bytes, bytes, bytes, bool]]:
+    """Yield line, digest, digest of the question and whether that is held out, of each example that is fit."""
     source = task.found.source
     reads = ReadShape(source, task.found.shape)
     for record in read_raw(source, task.piece, task.max_bytes):
@@ -148,7 +163,9 @@ def _examples(task: ReadTask, kept: Kept) -> Iterator[tuple[bytes, bytes, bool]]
             _drop(kept, Dropped(error.reason, 0, record.where, error.detail), raw)
             continue
         kept.edits.update(edits)
-        yield line, _digest(candidate.messages).digest()[:DIGEST_BYTES], _is_heldout(candidate.messages, source.heldout_frac)
+        said = candidate.messages if candidate.rejected is None else [candidate.messages, candidate.rejected]
+        question = _digest(_asked_first(candidate.messages))
+        yield line, _digest(said), question, heldout(question.hex(), source.heldout_frac)
 
 
 def _drop(kept: Kept, dropped: Dropped, raw: bytes) -> None:
@@ -184,11 +201,15 @@ def read_chunk(file: Path) -> Iterator[tuple[Candidate, dict[str, Any]]]:
         yield Candidate(*candidate), about
 
 
-def _digest(value: Any) -> Any:
-    return sha256(orjson.dumps(value))
+def _digest(value: Any) -> bytes:
+    return sha256(orjson.dumps(value)).digest()[:DIGEST_BYTES]
 
 
-def _is_heldout(messages: Messages, frac: float) -> bool:
-    """Tell whether an example is held out: by what was asked first, so that no two splits share a question."""
-    asked = next(index for index, one in enumerate(messages) if one["role"] == "user")
-    return heldout(_digest([one["content"] for one in messages[: asked + 1]]).hexdigest(), frac)
+def _asked_first(messages: Messages) -> str:
+    """Return the question by which an example is held out: the user's first message alone, without the system message.
+
+    Folded, so that one question is on one side however it is written: compatibility forms (NFKC), case and white space are made
+    equal, and punctuation and blanks at both ends are left out.
+    """
+    text = fold(next(one["content"] for one in messages if one["role"] == "user"))
+    return text.strip("".join(char for char in set(text) if char == " " or unicodedata.category(char).startswith("P")))

@@ -179,7 +179,11 @@ class ReadShape:
 
 
 def _joined(asked: Any, answer: Any) -> Messages:
-    """Return what was asked and an answer as one conversation; an answer that holds what was asked is the whole of it."""
+    """Return what was asked and an answer as one conversation.
+
+    An answer that begins with the user's turn holds what was asked, but for the system message where it has none of its own. Any
+    other goes on from what was asked, for as many turns as it has.
+    """
     told = transcript(asked) if isinstance(asked, str) else None
     before: Messages = []
     if isinstance(asked, str):
@@ -194,8 +198,9 @@ def _joined(asked: Any, answer: Any) -> Messages:
         after = whole or [{"role": "assistant", "content": answer}]
     else:
         after = turns(answer)
-    if any(one["role"] == "user" for one in after):
-        return after
+    if next((one["role"] for one in after if one["role"] != "system"), None) == "user":
+        has_own = any(one["role"] == "system" for one in after)
+        return after if has_own else [*(one for one in before if one["role"] == "system"), *after]
     if not before:
         raise UnfitError("not of its shape", "has an answer, and nothing that was asked")
     return before + after

@@ -36,7 +36,7 @@ def _key(context: Context) -> Key:
         "template": sha256(template.encode()).hexdigest(),
     }
     # Nothing is left to chance: what is held out and what is selected follow from digests.
-    return Key("conversations", 1, 0, config, inputs)
+    return Key("conversations", 2, 0, config, inputs)
 
 
 def limit_tokens(recipe: Recipe, source: ConversationConfig, holds_pairs: bool) -> int:
@@ -44,6 +44,11 @@ def limit_tokens(recipe: Recipe, source: ConversationConfig, holds_pairs: bool) 
 
     Raises `DataError` when a stage names the source and cannot read what it holds.
     """
+    _check_kind(recipe, source, holds_pairs)
+    return _limits(recipe, source)["pairs" if holds_pairs else "conversations"]
+
+
+def _check_kind(recipe: Recipe, source: ConversationConfig, holds_pairs: bool) -> None:
     for stage in recipe.train:
         named = stage.conversations is not None and source in recipe.conversations_of(stage)
         if named and stage.learns_from_pairs != holds_pairs:
@@ -52,7 +57,6 @@ def limit_tokens(recipe: Recipe, source: ConversationConfig, holds_pairs: bool) 
                 f"source {source.name!r} holds {holds}, as its first record shows; stage {stage.name!r}, which names it, has the "
                 f"objective {stage.objective} and reads {reads}. Leave it out of train.{stage.name}.conversations, or set its shape"
             )
-    return _limits(recipe, source)["pairs" if holds_pairs else "conversations"]
 
 
 def _limits(recipe: Recipe, source: ConversationConfig) -> dict[str, int]:
@@ -82,8 +86,15 @@ def _build(context: Context, build: Build) -> str:
     return _remark(build.summary)
 
 
+def _check_current(context: Context) -> None:
+    """Check what was built before against the training stages of this recipe, which the key does not hold."""
+    _check_stages(context.recipe, read_json(context.folder("conversations") / FUNNEL)["sources"])
+
+
 def _check_stages(recipe: Recipe, funnel: dict[str, Any]) -> None:
-    """Refuse a recipe in which a stage has nothing to read, as the first records show it."""
+    """Refuse a recipe in which a stage has nothing to read, or names what it cannot read, as the first records show it."""
+    for source in recipe.conversations:
+        _check_kind(recipe, source, funnel[source.name]["shape"] == "pairs")
     for stage in recipe.train:
         sources = recipe.conversations_of(stage)
         if sources and not any((funnel[one.name]["shape"] == "pairs") == stage.learns_from_pairs for one in sources):
@@ -122,4 +133,4 @@ def _remark(summary: dict[str, Any]) -> str:
     return f"{', '.join(parts)}; {heldout} held out, {summary['dropped']} dropped, {summary['truncated']} cut to the context"
 
 
-CONVERSATIONS = Stage("conversations", "conversations", _key, _build)
+CONVERSATIONS = Stage("conversations", "conversations", _key, _build, check_current=_check_current)

@@ -44,7 +44,8 @@ class Context:
 class Stage:
     """A step of the flow. `key` says what its artifact is a function of; `build` writes it and returns one line for people.
 
-    `check` raises what would keep it from being built here, before anything of an earlier build is touched.
+    `check` raises what would keep it from being built here, before anything of an earlier build is touched; `check_current` raises
+    what of the recipe a current artifact cannot serve, though its key does not hold it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Stage:
     build: Callable[[Context, Build], str]
     in_place: bool = False
     check: Callable[[Context], object] | None = None
+    check_current: Callable[[Context], object] | None = None
 
 
 def run_stage(stage: Stage, context: Context) -> bool:
@@ -68,6 +70,8 @@ def run_stage(stage: Stage, context: Context) -> bool:
         return wanted
     key = stage.key(context)
     if is_current(path, key):
+        if stage.check_current is not None:
+            stage.check_current(context)
         context.world.tell(False)
         console.print(f"[dim]{stage.name:<14}unchanged[/dim]", soft_wrap=True)
         return False
