@@ -8,7 +8,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import LoopContext, Macro
 from jinja2.utils import Cycler, Namespace
 
-__all__ = ["FREE", "GROWING", "LAZY", "MOST_DEPTH", "READING", "STRINGS", "TESTS", "growth", "reachable", "searched", "sizes"]
+__all__ = ["FREE", "GROWING", "LAZY", "MOST_DEPTH", "READING", "TESTS", "growth", "reachable", "searched", "sizes"]
 
 # Lists and mappings in one another, where they are written as text, compared, or made keys.
 MOST_DEPTH = 50
@@ -48,7 +48,7 @@ TESTS = {
     **dict.fromkeys(("le", "lessthan", "lower", "lt", "ne", "upper"), True),
 }
 
-STRINGS = frozenset(
+_STRINGS = frozenset(
     ("capitalize", "casefold", "center", "count", "endswith", "expandtabs", "find", "format", "format_map", "index", "isalnum")
 ).union(
     (
@@ -82,7 +82,7 @@ STRINGS = frozenset(
 )
 # The kinds of values whose attributes a template may have, and which; of all others none.
 _REACHABLE: tuple[tuple[type, frozenset[str]], ...] = (
-    (str, STRINGS),
+    (str, _STRINGS),
     (Mapping, frozenset(("get", "items", "keys", "values"))),
     (tuple, frozenset(("count", "grouper", "index", "list"))),
     (list, frozenset(("count", "index"))),
@@ -118,7 +118,8 @@ def reachable(owner: Any, attribute: str) -> bool:
 def sizes(value: Any, pad: int = 0) -> Iterator[int]:
     """Yield the sizes of all parts of a value, those it holds twice twice, as text and comparisons go through them.
 
-    Characters of strings, and for a list or mapping sixteen for an item and `pad` for each level it lies in. Values that share
+    Characters of strings, and for a list or mapping 200 and for each of its items 32 and `pad` for each level it lies in: about
+    the time it takes to go through them here. Values that share
     parts may have more than can be gone through, so stop when it is enough. Raises `SecurityError` when nested too deeply.
     """
     levels = [iter((value,))]
@@ -132,7 +133,7 @@ def sizes(value: Any, pad: int = 0) -> Iterator[int]:
                 items = part._Namespace__attrs if isinstance(part, Namespace) else part
                 if len(levels) > MOST_DEPTH:
                     raise SecurityError(f"lists or mappings are nested deeper than {MOST_DEPTH}")
-                yield 2 + (16 + pad * len(levels)) * len(items)
+                yield 200 + (32 + pad * len(levels)) * len(items)
                 levels.append((pair for item in items.items() for pair in item) if isinstance(items, Mapping) else iter(items))
                 break
             else:

@@ -1,4 +1,4 @@
-"""The Jinja environment of chat templates: that of transformers, counting all by which a template could grow without end."""
+"""The Jinja environment of chat templates: that of transformers with only what they use, and counted what all of it costs."""
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from jinja2 import Undefined, nodes, pass_context, pass_environment
-from jinja2.filters import FILTERS
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
+from jinja2.filters import FILTERS
 from jinja2.parser import Parser
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -19,13 +19,13 @@ from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 from markupsafe import Markup
 
-from pellucid.tokenizer.template_growth import FREE, GROWING, LAZY, READING, STRINGS, TESTS, growth, reachable, searched, sizes
+from pellucid.tokenizer.template_growth import FREE, GROWING, LAZY, READING, TESTS, growth, reachable, searched, sizes
 
 __all__ = ["MOST_CHARS", "STEP_CHARS", "WORK", "ChatEnvironment", "RefusalError", "Work"]
 
 # Characters that one rendering may make, those of intermediate strings included: far above any conversation, and a moment's work.
 MOST_CHARS = 10**8
-# What a turn of a loop or a call costs besides: with it, no more loops than take a few seconds.
+# What a turn of a loop or a call costs besides: with it, no more of them than take a few seconds.
 STEP_CHARS = 200
 # Decimals that may be asked for, and blanks or marks before an item of JSON.
 _MOST_DIGITS = 100
@@ -122,24 +122,20 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         elif not isinstance(__obj, Macro) and __obj is not _Namespace:
             # A macro only hands on what it is given.
             args = tuple(list(value) if isinstance(value, Iterator) else value for value in args)
-            for value in (*args, *kwargs.values()):
+            # Jinja hands on the names of the block under keys of its own.
+            named = {name: value for name, value in kwargs.items() if name not in ("_loop_vars", "_block_vars")}
+            for value in (*args, *named.values()):
                 work.read(value)
             # Jinja wraps the two methods that format.
             owner = getattr(getattr(__obj, "__wrapped__", __obj), "__self__", None)
             if isinstance(owner, str):
-                return _made(__self._of_string(__obj, owner, args, kwargs))
+                given = (*args, *named.values())
+                work.spend(len(owner) + searched(__obj.__name__, owner, given))
+                work.spend(_escaped(owner, *given) * growth(__obj.__name__, owner, args, named))
+                return _made(super().call(__context, __obj, *args, **kwargs))
             if isinstance(owner, list | tuple):
                 work.read(owner)
         return super().call(__context, __obj, *args, **kwargs)
-
-    def _of_string(self, method: Callable[..., Any], owner: str, args: Sequence[Any], named: dict[str, Any]) -> Any:
-        name = method.__name__
-        if name not in STRINGS:
-            raise SecurityError(f"the method {name!r} of a string is out of reach")
-        work = WORK.get()
-        work.spend(len(owner) + searched(name, owner, [*args, *named.values()]))
-        work.spend(_escaped(owner, *args, *named.values()) * growth(name, owner, args, named))
-        return method(*args, **named)
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
         return super()._generate(_Counting().visit(source), *args, **kwargs)
@@ -310,7 +306,7 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return counted
 
 
-def _tested(function: Callable[..., Any], reads: bool) -> Callable[..., Any]:
+def _tested(function: Any, reads: bool) -> Callable[..., Any]:
     first = _first_argument(function)
 
     @pass_context
