@@ -60,6 +60,39 @@ DIALECT = {
         "{% for m in messages %}\n{% generation %}\n {{ m.content }}\n{% endgeneration %}\n {%- generation -%} "
         "{% set a = 1 %}x {%- endgeneration %} {% endfor %}"
     ),
+    "text": (
+        "{{ ' a-b '.strip() | title }}{{ 'a|b'.split('|')[-1].rstrip('\n').lstrip() }}{{ 'xyz'[1:] }}{{ 'xy'[::-1] }}{{ 'x'[:-1] }}"
+        "{{ 'x'.startswith(('x', 'y')) }}{{ 'x'.endswith('z') }}{{ 'b' in 'abc' }}{{ 'Q' not in messages[0].content }}"
+        "{{ messages[0].content | upper ~ 'A' | lower }}{{ 'a-b'.replace('-', '+') }}{{ 'a b'.title() }}{{ '%s/%s' % (1, [2]) }}"
+        "{{ 'a<b' | e }}{{ ('<' | safe) + '<' }}{{ ('word ' * 9) | truncate(20) }}{{ 'a' 'b' | capitalize }}{{ 'a' | default('b') }}"
+    ),
+    "values": (
+        "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('order') }}{% endif %}"
+        "{% if m.content is string and m.content is not mapping and m.tools is not defined %}{{ m.get('name', '?') }}{% endif %}"
+        "{% if m.role in ['user', 'tool'] %}{{ m.role }}{% endif %}{{ '</think>' in m.content }}{{ loop.first }}{{ loop.last }}"
+        "{% for k, v in m.items() if k != 'content' %}{{ k }}={{ v }}{% endfor %}{{ m.keys() | list }}{% endfor %}"
+        "{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | list | length }}"
+        "{{ messages | rejectattr('role', 'eq', 'user') | list | tojson(indent=4) }}{{ (messages | first).role }}"
+        "{{ (messages | last)['role'] }}{{ messages[1:][::-1] | map(attribute='role') | join(', ') }}{{ messages[-1].role }}"
+        "{{ [3, 1, 2] | sort | first }}{{ [3, 1] | max }}{{ ['b', 'b'] | unique | list }}{{ {'b': 1, 'a': [2]} | dictsort }}"
+        "{{ {'a': 1} | items | list }}{{ [1, 2] == [1, 2] }}{{ 3 is divisibleby 3 }}{{ messages[0] == messages[0] }}"
+        "{{ [1, 2, 3] | select('odd') | list }}{{ 'x' is iterable }}{{ none is none }}{{ 7 // 2 - 1 / 4 }}{{ '7' | int + 1 }}"
+        "{{ [1, 2] | sum }}{{ 3.14159 | round(2) }}{{ [1, 2] | reverse | list }}{{ [1, 2] | batch(1) | list }}{{ -3 | abs }}"
+        "{{ messages | groupby('role') | map(attribute='grouper') | list }}{{ ['x', ''] | select | list }}{{ {1: 'a'}[1] }}"
+    ),
+    "tools": (
+        "{% set tool = {'name': 'f', 'parameters': {'properties': {'x': {'type': ['string', 'null'], 'enum': [1, 2.5, true]}}}} %}"
+        "{{ tool | tojson }}{{ tool | tojson(indent=4) }}{{ tool | tojson(separators=(',', ':'), sort_keys=true) }}{{ tool }}"
+        "{% for name, spec in tool.parameters.properties.items() %}{{ name }}: {{ spec.type | join('|') }} {{ spec.enum | string }}"
+        "{% endfor %}{% if 'name' in tool and tool is mapping %}{{ tool.name ~ tool['parameters'] }}{% endif %}"
+    ),
+    "searching back": (
+        "{% set ns = namespace(found=false, last=messages|length - 1) %}{% for m in messages[::-1] %}"
+        "{% set index = (messages | length - 1) - loop.index0 %}{% if not ns.found and m.role == 'user' %}{% set ns.found = true %}"
+        "{% set ns.last = index %}{% endif %}{% endfor %}{{ ns.last }}{{ ns.found }}"
+        "{% if messages[0]['role'] == 'system' %}{% set rest = messages[1:] %}{% else %}{% set rest = messages %}{% endif %}"
+        "{% for m in rest %}{{ bos_token + '[' ~ m.role + ']' + m['content'].strip() + '\\n' }}{% endfor %}"
+    ),
     "in a macro": (
         "{% macro t(m) %}<{% generation %}{{ m.content }}{% endgeneration %}>{% endmacro %}"
         "{% for m in messages %}{{ t(m) }}{% endfor %}"

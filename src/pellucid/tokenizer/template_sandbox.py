@@ -1,29 +1,35 @@
-"""The Jinja environment of chat templates: that of transformers, counting all by which a template could grow without end."""
+"""The Jinja environment of chat templates: that of transformers with only what they use, and counted what all of it costs."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jinja2 import Undefined, nodes, pass_context
+from jinja2 import Undefined, nodes, pass_context, pass_environment
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
+from jinja2.filters import FILTERS
 from jinja2.parser import Parser
-from jinja2.runtime import Context, LoopContext
+from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.tests import TESTS as JINJAS_TESTS
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
+from markupsafe import Markup
 
-from pellucid.tokenizer.template_growth import GROWING, growth
+from pellucid.tokenizer.template_growth import FREE, GROWING, LAZY, READING, TESTS, growth, reachable, searched, sizes
 
 __all__ = ["MOST_CHARS", "STEP_CHARS", "WORK", "ChatEnvironment", "RefusalError", "Work"]
 
 # Characters that one rendering may make, those of intermediate strings included: far above any conversation, and a moment's work.
 MOST_CHARS = 10**8
-# What a turn of a loop or a call costs besides: with it, no more loops than take a few seconds.
+# What a turn of a loop or a call costs besides: with it, no more of them than take a few seconds.
 STEP_CHARS = 200
+# Decimals that may be asked for, and blanks or marks before an item of JSON.
+_MOST_DIGITS = 100
+_MOST_INDENT = 16
 
 
 @dataclass
@@ -40,6 +46,14 @@ class Work:
         if self.left < 0:
             raise _TooCostlyError(f"it makes more than {MOST_CHARS:,} characters or loops without end")
 
+    def read(self, value: Any, times: int = 1, pad: int = 0) -> None:
+        """Take off what it costs to go through a value, with all that lists and mappings in it hold."""
+        if type(value) is str:
+            self.spend(times * len(value))
+        else:
+            for size in sizes(value, pad):
+                self.spend(times * size)
+
 
 # Filters and operators of a compiled template have no other way to know whose rendering they serve.
 WORK: ContextVar[Work] = ContextVar("rendering")
@@ -54,42 +68,73 @@ class _TooCostlyError(SecurityError):
 
 
 class ChatEnvironment(ImmutableSandboxedEnvironment):
-    """transformers' environment, with everything counted by which a template could grow without end."""
+    """transformers' environment, with only what chat templates use, and all counted by which one could work without end."""
 
-    intercepted_binops = frozenset({"+", "*", "**", "%"})
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
 
     def __init__(self, now: datetime) -> None:
-        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
-        for name in GROWING & self.filters.keys():
-            self.filters[name] = _bounded(name, self.filters[name])
-        self.filters |= {"tojson": _tojson, "_steps": _steps, "_shown": _shown, "_joined": _joined}
+        # What the compiler works out itself is counted nowhere.
+        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols], optimized=False)
+        for name, function in FILTERS.items():
+            allowed = name in FREE | LAZY | READING
+            self.filters[name] = _bounded(name, function) if allowed else _withheld("filter", name)
+        for name, function in JINJAS_TESTS.items():
+            self.tests[name] = _tested(function, TESTS[name]) if name in TESTS else _withheld("test", name)
+        self.filters |= {"tojson": _tojson, "round": _bounded("round", _rounded), "sum": _bounded("sum", _summed)}
+        self.filters |= {"_steps": _steps, "_shown": _shown, "_joined": _joined}
+        self.filters |= {"_sliced": _sliced, "_read": _read, "_within": _within}
         self.globals |= {
             "raise_exception": _raise_exception,
             "strftime_now": _clock(now),
             "dict": _Dict(),
             "namespace": _Namespace,
         }
-        del self.filters["random"], self.globals["lipsum"]
+        del self.globals["lipsum"]
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Allow what is on the list for this kind of value."""
+        return super().is_safe_attribute(obj, attr, value) and (isinstance(obj, _Dict) or reachable(obj, attr))
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
         """Refuse at once: Jinja would print nothing for the attribute, and complain only when it is used."""
         raise SecurityError(f"the attribute {attribute!r} of a {type(obj).__name__} is out of reach")
 
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Count what it takes to look a tuple up."""
+        if not isinstance(argument, str | int):
+            WORK.get().read(argument)
+        return super().getitem(obj, argument)
+
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Count the size of a result before there is one."""
-        WORK.get().spend(growth(operator, left, (right,), {}))
+        work = WORK.get()
+        if operator == "%" and isinstance(left, str):
+            work.read(right)
+        work.spend(_escaped(left, right) * growth(operator, left, (right,), {}))
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 (as in Jinja)
-        """Count the call, and what a method of a string makes; a recursive loop's turns count as those of any loop."""
+        """Count the call, what it is given, and what a method makes; a recursive loop's turns count as those of any loop."""
         work = WORK.get()
-        work.spend(work.step)
-        # Jinja wraps the two methods that format.
-        owner = getattr(getattr(__obj, "__wrapped__", __obj), "__self__", None)
-        if isinstance(owner, str):
-            work.spend(growth(__obj.__name__, owner, args, kwargs))
-        elif isinstance(__obj, LoopContext) and args:
-            args = (_steps(__context, args[0]), *args[1:])
+        work.spend(work.step + 16 * (len(args) + len(kwargs)))
+        if isinstance(__obj, LoopContext):
+            args = (_steps(__context, args[0]), *args[1:]) if args else args
+        elif not isinstance(__obj, Macro) and __obj is not _Namespace:
+            # A macro only hands on what it is given.
+            args = tuple(list(value) if isinstance(value, Iterator) else value for value in args)
+            # Jinja hands on the names of the block under keys of its own.
+            named = {name: value for name, value in kwargs.items() if name not in ("_loop_vars", "_block_vars")}
+            for value in (*args, *named.values()):
+                work.read(value)
+            # Jinja wraps the two methods that format.
+            owner = getattr(getattr(__obj, "__wrapped__", __obj), "__self__", None)
+            if isinstance(owner, str):
+                given = (*args, *named.values())
+                work.spend(len(owner) + searched(__obj.__name__, owner, given))
+                work.spend(_escaped(owner, *given) * growth(__obj.__name__, owner, args, named))
+                return _made(super().call(__context, __obj, *args, **kwargs))
+            if isinstance(owner, list | tuple):
+                work.read(owner)
         return super().call(__context, __obj, *args, **kwargs)
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
@@ -126,64 +171,208 @@ class _Counting(NodeTransformer):
         node.nodes = [child if isinstance(child, plain) else _filter("_shown", child) for child in node.nodes]
         return node
 
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:  # noqa: N802 (Jinja's way of naming)
+        self.generic_visit(node)
+        if not isinstance(node.arg, nodes.Slice):
+            return node
+        none = nodes.Const(None, lineno=node.lineno)
+        return _filter("_sliced", node.node, [part or none for part in (node.arg.start, node.arg.stop, node.arg.step)])
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:  # noqa: N802 (Jinja's way of naming)
+        """Comparing with what stands in the template takes no longer than that is long."""
+        self.generic_visit(node)
+        sides = [node.expr, *(operand.expr for operand in node.ops)]
+        for number, operand in enumerate(node.ops, 1):
+            if operand.op in ("in", "notin"):
+                if not _constant(sides[number]):
+                    operand.expr = _filter("_within", operand.expr)
+            elif not _constant(sides[number - 1]) and not _constant(sides[number]):
+                operand.expr = _filter("_read", operand.expr)
+                if number == 1:
+                    node.expr = _filter("_read", node.expr)
+        return node
+
+    def visit_Pair(self, node: nodes.Pair) -> nodes.Pair:  # noqa: N802 (Jinja's way of naming)
+        self.generic_visit(node)
+        if not isinstance(node.key, nodes.Const):
+            node.key = _filter("_read", node.key)
+        return node
+
     def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802 (Jinja's way of naming)
         self.generic_visit(node)
         return _filter("_joined", nodes.Tuple(node.nodes, "load", lineno=node.lineno))
 
 
-def _filter(name: str, node: Any) -> nodes.Filter:
-    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno, environment=node.environment)
+def _filter(name: str, node: Any, args: Sequence[nodes.Expr] = ()) -> nodes.Filter:
+    return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno, environment=node.environment)
 
 
+def _constant(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Const) or (isinstance(node, nodes.List | nodes.Tuple) and all(map(_constant, node.items)))
+
+
+# All filters and tests take the context: so Jinja never calls them when it compiles.
 @pass_context
-def _steps(_: Context, items: Iterable[Any]) -> Iterator[Any]:
+def _steps(_: Context, items: Iterable[Any], more: int = 0) -> Iterator[Any]:
     work = WORK.get()
     for item in items:
-        work.spend(work.step)
+        work.spend(work.step + more)
         yield item
 
 
-# These take the context so that Jinja does not call them when it compiles.
 @pass_context
 def _shown(_: Context, value: Any) -> str:
-    text = value if isinstance(value, str) else str(value)
-    WORK.get().spend(len(text))
-    return text
+    work = WORK.get()
+    if not isinstance(value, str):
+        work.read(value)
+        value = str(value)
+    work.spend(len(value))
+    return value  # type: ignore[no-any-return]
 
 
 @pass_context
 def _joined(_: Context, values: Sequence[Any]) -> str:
-    texts = [str(value) for value in values]
-    WORK.get().spend(sum(map(len, texts)))
-    return "".join(texts)
+    work = WORK.get()
+    for value in values:
+        work.read(value)
+    return "".join(map(str, values))
+
+
+@pass_context
+def _sliced(_: Context, value: Any, *bounds: Any) -> Any:
+    part = slice(*bounds)
+    if isinstance(value, str | list | tuple) and all(bound is None or isinstance(bound, int) for bound in bounds):
+        WORK.get().spend(len(range(*part.indices(len(value)))) * (1 if isinstance(value, str) else 8))
+    return value[part]
+
+
+@pass_context
+def _read(_: Context, value: Any) -> Any:
+    WORK.get().read(value)
+    return value
+
+
+@pass_context
+def _within(_: Context, value: Any) -> Any:
+    """Pass on what something is looked for in; mappings look up."""
+    if not isinstance(value, dict):
+        WORK.get().read(value, 2)
+    return value
+
+
+def _made(result: Any) -> Any:
+    if isinstance(result, str):
+        WORK.get().spend(len(result))
+    elif isinstance(result, list | tuple | dict):
+        WORK.get().spend(8 * len(result))
+    return result
+
+
+def _escaped(*values: Any) -> int:
+    """Return by how much text may lengthen beyond what is told, as safe text escapes what is put to it."""
+    return 6 if any(isinstance(value, Markup) for value in values) else 1
 
 
 def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter of Jinja's with the size of its result counted beforehand."""
-    takes_first = hasattr(function, "jinja_pass_arg")
+    """Return a filter of Jinja's that counts what it reads and what it makes, both beforehand as far as they can be told."""
+    first = _first_argument(function)
+    times = 20 if name in ("sort", "groupby", "dictsort", "unique", "min", "max") else 6 if name in ("e", "escape") else 1
 
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        first, (subject, *others) = args[:takes_first], args[takes_first:]
+    @pass_context
+    def counted(context: Context, subject: Any, *args: Any, **kwargs: Any) -> Any:
+        work = WORK.get()
+        before, given = work.left, (*args, *kwargs.values())
+        for value in given:
+            work.read(value)
+        # Every item may be looked at by all that was given.
+        more = before - work.left
+        if name in LAZY:
+            result = function(*first(context), subject, *args, **kwargs)
+            return _steps(context, result, more) if isinstance(result, Iterator) else _made(result)
+        if name in FREE:
+            return function(*first(context), subject, *args, **kwargs)
         if isinstance(subject, Iterator):
             subject = list(subject)
-        WORK.get().spend(growth(name, subject, others, kwargs))
-        return function(*first, subject, *others, **kwargs)
+        work.read(subject, times)
+        if not isinstance(subject, str) and isinstance(subject, Collection):
+            work.spend(len(subject) * more)
+        if name in GROWING:
+            work.spend(_escaped(subject, *given) * growth(name, subject, args, kwargs))
+        elif name in ("trim", "int"):
+            work.spend(searched("strip", str(subject), given))
+        result = function(*first(context), subject, *args, **kwargs)
+        return _steps(context, result) if isinstance(result, Iterator) else _made(result)
 
-    # Jinja marks by attributes that a filter wants the context or the environment first, and wraps asynchronous ones.
-    counted.__dict__.update(function.__dict__)
     return counted
 
 
+def _tested(function: Any, reads: bool) -> Callable[..., Any]:
+    first = _first_argument(function)
+
+    @pass_context
+    def counted(context: Context, *values: Any, **kwargs: Any) -> Any:
+        if reads:
+            for value in (*values, *kwargs.values()):
+                WORK.get().read(value, 2)
+        return function(*first(context), *values, **kwargs)
+
+    return counted
+
+
+def _withheld(kind: str, name: str) -> Callable[..., Any]:
+    @pass_context
+    def refuse(*_args: Any, **_kwargs: Any) -> Any:
+        raise SecurityError(f"the {kind} {name!r} is out of reach")
+
+    return refuse
+
+
+def _first_argument(function: Callable[..., Any]) -> Callable[[Context], tuple[Any, ...]]:
+    """Return what gives, of a context, that which Jinja's function wants before all else."""
+    wanted = getattr(getattr(function, "jinja_pass_arg", None), "name", None)
+    if wanted == "context":
+        return lambda context: (context,)
+    if wanted == "eval_context":
+        return lambda context: (context.eval_ctx,)
+    if wanted == "environment":
+        return lambda context: (context.environment,)
+    return lambda _: ()
+
+
+@pass_context
 def _tojson(
-    value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None, sort_keys: bool = False
+    _: Context,
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: Any = None,
+    sort_keys: bool = False,
 ) -> str:
+    width = len(indent) if isinstance(indent, str) else indent or 0
+    if width > _MOST_INDENT or any(len(mark) > _MOST_INDENT for mark in separators or ()):
+        raise SecurityError(f"tojson takes an indent and separators of {_MOST_INDENT} characters at most")
+    # A character becomes up to six, or twelve where it is outside the first plane.
+    WORK.get().read(value, 12 if ensure_ascii else 6, width)
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _rounded(value: Any, precision: Any = 0, method: str = "common") -> Any:
+    if isinstance(precision, int) and abs(precision) > _MOST_DIGITS:
+        raise SecurityError(f"round takes a precision of {_MOST_DIGITS} digits at most, not {precision}")
+    return FILTERS["round"](value, precision, method)
+
+
+@pass_environment
+def _summed(environment: Any, iterable: Iterable[Any], attribute: Any = None, start: Any = 0) -> Any:
+    if not isinstance(start, int | float):
+        raise SecurityError(f"sum adds numbers, and does not start with a {type(start).__name__}")
+    return FILTERS["sum"](environment, iterable, attribute, start)
 
 
 def _clock(now: datetime) -> Callable[[str], str]:
     def strftime_now(form: str) -> str:
         WORK.get().spend(growth("%", form, ((),), {}))
-        return now.strftime(form)
+        return str(_made(now.strftime(form)))
 
     return strftime_now
 
