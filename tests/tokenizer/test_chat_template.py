@@ -64,7 +64,8 @@ DIALECT = {
         "{{ ' a-b '.strip() | title }}{{ 'a|b'.split('|')[-1].rstrip('\n').lstrip() }}{{ 'xyz'[1:] }}{{ 'xy'[::-1] }}{{ 'x'[:-1] }}"
         "{{ 'x'.startswith(('x', 'y')) }}{{ 'x'.endswith('z') }}{{ 'b' in 'abc' }}{{ 'Q' not in messages[0].content }}"
         "{{ messages[0].content | upper ~ 'A' | lower }}{{ 'a-b'.replace('-', '+') }}{{ 'a b'.title() }}{{ '%s/%s' % (1, [2]) }}"
-        "{{ 'a<b' | e }}{{ ('<' | safe) + '<' }}{{ ('word ' * 9) | truncate(20) }}{{ 'a' 'b' | capitalize }}{{ 'a' | default('b') }}"
+        "{{ 'a<b' | e }}{{ ('<' | safe) + '<' }}{{ ('word ' * 9) | truncate(20) }}"
+        "{{ 'a' 'b' | capitalize }}{{ 'a' | default('b') }}"
     ),
     "values": (
         "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('order') }}{% endif %}"

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pellucid.adapters.lora import add_adapters
-from pellucid.adapters.peft_format import load_peft
-from pellucid.checkpoint.models import load_weights
 from pellucid.core.seeds import derive_seed
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
@@ -32,6 +30,10 @@ def build_model(
 
     What was learnt before lies under the stage's adapters, frozen and, where the stage says so, quantised.
     """
+    # Reading files needs packages that measuring steps on random weights does without.
+    from pellucid.adapters.peft_format import load_peft
+    from pellucid.checkpoint.models import load_weights
+
     start = start or Start()
     model = Decoder(config)
     init_weights(model, derive_seed(seed, "weights"))
