@@ -30,18 +30,19 @@ def build_model(
 
     What was learnt before lies under the stage's adapters, frozen and, where the stage says so, quantised.
     """
-    # Reading files needs packages that measuring steps on random weights does without.
-    from pellucid.adapters.peft_format import load_peft
-    from pellucid.checkpoint.models import load_weights
-
     start = start or Start()
     model = Decoder(config)
     init_weights(model, derive_seed(seed, "weights"))
+    # Imported where files are read: measuring steps on random weights does without the packages that this needs.
     if start.weights is not None:
+        from pellucid.checkpoint.models import load_weights
+
         load_weights(model, start.weights)
     if stage.adapter is not None:
         add_adapters(model, stage.adapter, derive_seed(seed, "adapters", stage.name))
         if start.adapter is not None:
+            from pellucid.adapters.peft_format import load_peft
+
             load_peft(model, start.adapter, stage.adapter)
     checkpoint_activations(model, stage.activation_checkpointing)
     return model, compile_model(model, stage.compile, device.device)
