@@ -6,9 +6,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IGNORE", "Batch", "Piece", "Sequence", "confine_to_documents", "number_pieces"]
+__all__ = ["IGNORE", "Batch", "Piece", "Sequence", "columns_for", "confine_to_documents", "number_pieces"]
 
 IGNORE = -100
+
+# Rows that end in padding are as long as the longest, rounded up to this: the blocks of queries in which a CPU computes attention.
+_COLUMNS = 64
+
+
+def columns_for(longest: int, most: int) -> int:
+    """Return how many columns hold rows of at most `longest` tokens, padding included: `most` or fewer, at least one block."""
+    return min(most, -(-max(1, longest) // _COLUMNS) * _COLUMNS)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.batches.batch import IGNORE, Batch, number_pieces
+from pellucid.batches.batch import IGNORE, Batch, columns_for, number_pieces
 from pellucid.batches.packing import pack_documents
 from pellucid.batches.permutation import permute
 from pellucid.core.errors import DataError
@@ -20,9 +20,6 @@ from pellucid.core.hashing import mix
 from pellucid.core.seeds import derive_seed
 
 __all__ = ["ExampleOrder", "ExampleSource", "Pace"]
-
-_ROUND_TO = 64
-"""Rows are padded to a multiple of this: the blocks of queries in which a CPU computes attention."""
 
 
 class ExampleSource(Protocol):
@@ -134,13 +131,13 @@ class ExampleOrder:
         found_B = self.locate(index_B)
         if self._packs is not None:
             return self._packed(index_B, found_B)
-        order_B = np.argsort(np.where(found_B < 0, 0, self.lengths_ER.max(axis=1)[found_B]), kind="stable")
+        order_B = np.argsort(np.where(found_B < 0, 0, self.lengths_ER[found_B].max(axis=1)), kind="stable")
         return self.batch_of(found_B[order_B], index_B[order_B])
 
     def batch_of(self, example_B: NDArray[np.int64], sequence_B: NDArray[np.int64] | None = None) -> Batch:
         """Return these examples, each by itself, in this order; -1 stands for one without tokens."""
         lengths_BR = np.where(example_B[:, None] < 0, 1, self.lengths_ER[example_B])
-        columns = min(self.seq_tokens, -(-int(lengths_BR.max(initial=1)) // _ROUND_TO) * _ROUND_TO)
+        columns = columns_for(int(lengths_BR.max(initial=1)), self.seq_tokens)
         # A token is the target of the position before it.
         tokens_NT = np.full((len(example_B) * self.rows, columns + 1), self._pad_id, dtype=np.int64)
         learnt_NT = np.zeros(tokens_NT.shape, dtype=np.bool_)

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pellucid.recipe.check_conversations import conversation_places, export_of_adapter, stage_examples, text_sources
 from pellucid.recipe.check_documents import document_sizes, source_folders, source_selection
+from pellucid.recipe.check_inputs import one_place, unique_names
 from pellucid.recipe.check_launch import check_launch
 from pellucid.recipe.check_mixture import source_amount, stage_packing, stage_weights
 from pellucid.recipe.check_near_dedup import near_dedup_bands
@@ -143,25 +144,17 @@ def tokenizer_kind(recipe: Recipe) -> Iterator[Finding]:
 
 def source_names(recipe: Recipe) -> Iterator[Finding]:
     """Names are folders: unique even where capitals do not count."""
-    yield from _unique([source.name for source in recipe.sources], "sources")
+    yield from unique_names([source.name for source in recipe.sources], "sources")
 
 
 def stage_names(recipe: Recipe) -> Iterator[Finding]:
     """Names are folders of the run: unique, and none that the run uses itself."""
     names = [stage.name for stage in recipe.train]
-    yield from _unique(names, "train")
+    yield from unique_names(names, "train")
     for index, name in enumerate(names):
         if name in RESERVED_STAGE_NAMES:
             taken = ", ".join(RESERVED_STAGE_NAMES)
             yield Finding(("train", index, "name"), f"got {name!r}; the run has a folder of that name", f"taken: {taken}")
-
-
-def _unique(names: list[str], kind: str) -> Iterator[Finding]:
-    first: dict[str, int] = {}
-    for index, name in enumerate(names):
-        if name.casefold() in first:
-            yield Finding((kind, index, "name"), f"got {name!r}; {kind}[{first[name.casefold()]}] has that name already")
-        first.setdefault(name.casefold(), index)
 
 
 def evaluation_window(recipe: Recipe) -> Iterator[Finding]:
@@ -176,10 +169,8 @@ def evaluation_window(recipe: Recipe) -> Iterator[Finding]:
 
 
 def source_place(source: SourceConfig, loc: Loc) -> Iterator[Finding]:
-    """A source is files or a data set on the hub."""
-    if (source.path is None) == (source.hub is None):
-        count = "neither path nor hub" if source.path is None else "both path and hub"
-        yield Finding(loc, f"has {count}; must have exactly one", "path: FILE-OR-GLOB, or hub: owner/name")
+    """A source is files or a data set on the hub, and has only what belongs to these."""
+    yield from one_place(source, loc)
     if source.path is not None and not source.path.strip():
         yield Finding((*loc, "path"), "got ''; must name a file or a glob")
     if source.path is not None and source.hub is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pellucid.recipe.check_inputs import one_place, unique_names
 from pellucid.recipe.merge import suggest
 from pellucid.recipe.problems import Finding, Loc
 from pellucid.recipe.recipe import Recipe
@@ -25,16 +26,10 @@ def text_sources(recipe: Recipe) -> Iterator[Finding]:
 
 def conversation_places(recipe: Recipe) -> Iterator[Finding]:
     """A source of conversations is files or a data set on the hub, under a name of its own."""
-    first: dict[str, int] = {}
+    yield from unique_names([source.name for source in recipe.conversations], "conversations")
     for index, source in enumerate(recipe.conversations):
         loc: Loc = ("conversations", index)
-        if (source.path is None) == (source.hub is None):
-            count = "neither path nor hub" if source.path is None else "both path and hub"
-            yield Finding(loc, f"has {count}; must have exactly one", "path: FILE-OR-GLOB, or hub: owner/name")
-        if source.name.casefold() in first:
-            taken = first[source.name.casefold()]
-            yield Finding((*loc, "name"), f"got {source.name!r}; conversations[{taken}] has that name already")
-        first.setdefault(source.name.casefold(), index)
+        yield from one_place(source, loc)
         if source.min_chosen_score is not None and source.holds_pairs is False:
             yield Finding((*loc, "min_chosen_score"), f"got {source.min_chosen_score:g}; only pairs have scores", "shape: pairs")
 

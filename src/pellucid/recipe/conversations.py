@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pellucid.recipe.section import Section
+from pellucid.recipe.section import InputSection, Section
 
 __all__ = ["TEMPLATES", "ChatConfig", "ConversationConfig"]
 
@@ -24,16 +24,9 @@ class ChatConfig(Section):
     system: str | None = Field(None, description="System prompt of conversations that have none of their own.")
 
 
-class ConversationConfig(Section):
+class ConversationConfig(InputSection):
     """One source of conversations or of preference pairs (Stable LM 2 report, Table 6)."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the folder and of the row in every table.")
-    path: str | None = Field(None, description="File, folder or glob, relative to the recipe, or a URL (s3://, hf://, https://).")
-    hub: str | None = Field(
-        None, description="Data set on the Hugging Face hub, as owner/name or owner/name:subset; or a local copy, as ./folder."
-    )
-    split: str = Field("train", min_length=1, description="Split of the data set on the hub.")
-    revision: str | None = Field(None, description="Branch, tag or commit of the data set on the hub; null is its main branch.")
     shape: Literal["auto", "messages", "sharegpt", "alpaca", "pairs"] = Field(
         "auto",
         description="How a record is laid out. messages: role and content; sharegpt: from and value; alpaca: instruction, input, "

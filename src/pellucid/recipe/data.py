@@ -6,7 +6,7 @@ from pydantic import Field
 
 from pellucid.recipe.cleaning import StepConfig
 from pellucid.recipe.documents import SelectConfig
-from pellucid.recipe.section import Section
+from pellucid.recipe.section import InputSection, Section
 
 __all__ = ["ARCADE100K_TOKENS", "CATEGORIES", "Category", "FimConfig", "ShardsConfig", "SourceConfig", "TokenizerConfig"]
 
@@ -25,16 +25,9 @@ class FimConfig(Section):
     )
 
 
-class SourceConfig(Section):
+class SourceConfig(InputSection):
     """One row of the data table: where text comes from and how often it is sampled (Stable LM 2 report, Table 1)."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the folder and of the row in every table.")
-    path: str | None = Field(None, description="File, folder or glob, relative to the recipe, or a URL (s3://, hf://, https://).")
-    hub: str | None = Field(
-        None, description="Data set on the Hugging Face hub, as owner/name or owner/name:subset; or a local copy, as ./folder."
-    )
-    split: str = Field("train", min_length=1, description="Split of the data set on the hub.")
-    revision: str | None = Field(None, description="Branch, tag or commit of the data set on the hub; null is its main branch.")
     weight: float | None = Field(
         None, ge=0, description="Share of what epochs leave open, against the other weights; with mixture.temperature a factor."
     )

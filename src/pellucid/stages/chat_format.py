@@ -22,7 +22,7 @@ TEMPLATE_FILE = "chat_template.jinja"
 
 
 def keep_template(loaded: LoadedRecipe, run: Path) -> None:
-    """Keep the recipe's chat template in the run when it is a file, so that `open_chat_format` finds it there."""
+    """Keep the recipe's chat template in the run when it is a file, so that `chat_format_of` finds it there."""
     kept = run / TEMPLATE_FILE
     kept.unlink(missing_ok=True)
     given = loaded.base / loaded.recipe.chat.template

@@ -18,6 +18,7 @@ from pellucid.tokenizer.byte_level import GPT2_PATTERN
 from pellucid.tokenizer.encoder import SPLIT_PATTERN
 from pellucid.tokenizer.from_huggingface import HuggingFaceTokenizer
 from pellucid.tokenizer.from_sentencepiece import SentencePieceTokenizer
+from pellucid.tokenizer.huggingface import BYTE_LEVEL, byte_level_json
 from pellucid.tokenizer.imported import CHAT_TEMPLATE, CONFIG, ImportedFiles
 from pellucid.tokenizer.piece_model import Piece, PieceModel, piece_model_bytes
 from pellucid.tokenizer.vocabulary import PieceKind
@@ -112,45 +113,25 @@ def _tokenizer_json(fields: Mapping[str, Any], tokens: list[tuple[str, PieceKind
     merges = fields.get("tokenizer.ggml.merges")
     if not isinstance(merges, list):
         raise DataError("tokenizer.ggml.merges: missing")
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    return orjson.dumps(
-        {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": [
-                {"id": id_, "content": token, **flags, "special": kind != "user_defined"}
-                for id_, (token, kind) in enumerate(tokens)
-                if kind in ("control", "unknown", "user_defined")
-            ],
-            "normalizer": None,
-            "pre_tokenizer": _pre_tokenizer(str(pre), byte_level),
-            "post_processor": None,
-            "decoder": byte_level,
-            "model": {
-                "type": "BPE",
-                "dropout": None,
-                "unk_token": None,
-                "continuing_subword_prefix": None,
-                "end_of_word_suffix": None,
-                "fuse_unk": False,
-                "byte_fallback": False,
-                "ignore_merges": pre in _WHOLE_FIRST,
-                "vocab": {token: id_ for id_, (token, _) in enumerate(tokens)},
-                "merges": [merge.split(" ", 1) for merge in merges],
-            },
-        }
+    return byte_level_json(
+        {token: id_ for id_, (token, _) in enumerate(tokens)},
+        [merge.split(" ", 1) for merge in merges],
+        [
+            (id_, token, kind != "user_defined")
+            for id_, (token, kind) in enumerate(tokens)
+            if kind in ("control", "unknown", "user_defined")
+        ],
+        _pre_tokenizers(str(pre)),
+        whole_first=pre in _WHOLE_FIRST,
     )
 
 
-def _pre_tokenizer(pre: str, byte_level: dict[str, Any]) -> dict[str, Any]:
+def _pre_tokenizers(pre: str) -> list[dict[str, Any]]:
     if pre in _DIGITS_FIRST:
         # As such vocabularies are published, so that they are known again.
-        steps = [{"type": "Digits", "individual_digits": True}, {**byte_level, "use_regex": True}]
-        return {"type": "Sequence", "pretokenizers": steps}
+        return [{"type": "Digits", "individual_digits": True}, {**BYTE_LEVEL, "use_regex": True}]
     splits = [{"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False} for regex in _PATTERNS[pre]]
-    return {"type": "Sequence", "pretokenizers": [*splits, byte_level]}
+    return [*splits, BYTE_LEVEL]
 
 
 def _piece_model(fields: Mapping[str, Any], tokens: list[tuple[str, PieceKind]], config: dict[str, Any]) -> bytes:

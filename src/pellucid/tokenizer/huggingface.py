@@ -4,11 +4,15 @@ One difference is theirs by design: a special token's name inside raw text becom
 `split_special_tokens=True`), because chat templates are written as text. `Tokenizer.encode` never does that.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
-__all__ = ["byte_alphabet", "merges", "tokenizer_config_json", "tokenizer_json"]
+__all__ = ["BYTE_LEVEL", "byte_alphabet", "byte_level_json", "merges", "tokenizer_config_json", "tokenizer_json"]
+
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+"""The step, of splitting and of decoding, that spells bytes as printable characters."""
 
 
 def byte_alphabet() -> dict[int, str]:
@@ -39,33 +43,49 @@ def tokenizer_json(ranks: dict[bytes, int], special: dict[str, int], pattern: st
     # `tokenizers` numbers special tokens from the end of the vocabulary, whatever id is written, so an unused id (100256 of
     # Arcade100k) needs an entry. No text gives this one: byte-level spelling has no plain space.
     vocab |= {f"<|unused {id_}|>": id_ for id_ in range(len(ranks), min(special.values()))}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
-    model = {
-        "type": "BPE",
-        "dropout": None,
-        "unk_token": None,
-        "continuing_subword_prefix": None,
-        "end_of_word_suffix": None,
-        "fuse_unk": False,
-        "byte_fallback": False,
-        # tiktoken looks a whole piece up before it merges anything.
-        "ignore_merges": True,
-        "vocab": vocab,
-        "merges": [[spelled[left], spelled[right]] for left, right in merges(ranks)],
-    }
+    spelled_merges = [[spelled[left], spelled[right]] for left, right in merges(ranks)]
+    added = [(id_, name, True) for name, id_ in special.items()]
+    # tiktoken looks a whole piece up before it merges anything.
+    return byte_level_json(vocab, spelled_merges, added, [split, BYTE_LEVEL], whole_first=True)
+
+
+def byte_level_json(
+    vocab: Mapping[str, int],
+    spelled_merges: Sequence[Sequence[str]],
+    added: Iterable[tuple[int, str, bool]],
+    pre_tokenizers: Sequence[Mapping[str, Any]],
+    *,
+    whole_first: bool,
+) -> bytes:
+    """Return the bytes of a `tokenizer.json` with a byte-level BPE: ids by spelling, and merges in their order.
+
+    `added` are id, content, and whether it is special, of the added tokens; `pre_tokenizers` the steps before merging, in order.
+    `whole_first`: a piece that is a token is taken whole before anything is merged.
+    """
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     return orjson.dumps(
         {
             "version": "1.0",
             "truncation": None,
             "padding": None,
-            "added_tokens": [{"id": id_, "content": name, **flags} for name, id_ in special.items()],
+            "added_tokens": [{"id": id_, "content": name, **flags, "special": special} for id_, name, special in added],
             "normalizer": None,
-            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": pre_tokenizers},
             "post_processor": None,
-            "decoder": byte_level,
-            "model": model,
+            "decoder": BYTE_LEVEL,
+            "model": {
+                "type": "BPE",
+                "dropout": None,
+                "unk_token": None,
+                "continuing_subword_prefix": None,
+                "end_of_word_suffix": None,
+                "fuse_unk": False,
+                "byte_fallback": False,
+                "ignore_merges": whole_first,
+                "vocab": vocab,
+                "merges": spelled_merges,
+            },
         }
     )
 

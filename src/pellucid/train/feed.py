@@ -9,15 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pellucid.batches.batch import IGNORE, Batch
+from pellucid.batches.batch import IGNORE, Batch, columns_for
 from pellucid.kernels.attention import Documents
 from pellucid.model.decoder import Decoder
 
 __all__ = ["MicroBatch", "Objective", "ObjectiveLoss", "micro_batches", "units_by_sequence"]
-
-
-COLUMNS = 64
-"""Rows that end in padding are cut to multiples of this: the blocks of queries in which a CPU computes attention."""
 
 
 _FEW_TARGETS = 0.9
@@ -69,7 +65,7 @@ def micro_batches(batch: Batch, micro_seqs: int, device: torch.device) -> Iterat
         rows = slice(start * batch.rows, (start + micro_seqs) * batch.rows)
         columns = batch.ids_BT.shape[1]
         if batch.lengths is not None:
-            columns = min(columns, -(-max(1, int(batch.lengths[rows].max())) // COLUMNS) * COLUMNS)
+            columns = columns_for(int(batch.lengths[rows].max()), columns)
         ids_BT, targets_BT, positions_BT, number_BT, language_BT = (
             None if array is None else torch.from_numpy(array[rows, :columns])
             for array in (batch.ids_BT, batch.targets_BT, batch.positions_BT, batch.documents_BT, batch.languages_BT)

@@ -70,7 +70,7 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
     """
     stage, progress, watch = task.stage, state.progress, Stopwatch()
     ahead = _read(task, progress.step, (progress.step + 1, 0))
-    targets, stop_signal = _exchange(task, hooks, ahead, np.empty((0, 4)), 0.0).agreed
+    units, stop_signal = _exchange(task, hooks, ahead, np.empty((0, 4)), 0.0).agreed
     while True:
         hooks.watch(state)
         if task.world.size == 1:
@@ -88,7 +88,7 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
         hooks.snapshot(state)
         watch.lap("other")
 
-        share, figures = ahead, _forward_backward(state, task, ahead.batch, targets)
+        share, figures = ahead, _forward_backward(state, task, ahead.batch, units)
         watch.lap("forward_backward")
         # The next step is read while the device computes; then the host waits for it, once for all figures of the step.
         ahead = _read(task, progress.step + 1, (progress.step + 1, 2))
@@ -96,7 +96,7 @@ def train(state: TrainState, task: Task, hooks: Hooks) -> None:
         *of_rows, norm = figures.values.tolist()
         rows_BK = share.rows(np.array(of_rows).reshape(len(share.units_B), -1))
         exchanged = _exchange(task, hooks, ahead, rows_BK, task.ranks.collect() if task.ranks else 0.0)
-        targets, stop_signal = exchanged.agreed
+        units, stop_signal = exchanged.agreed
         step = StepFigures.of(exchanged.rows_BK, share.batch.source_names, figures.names)
         for event in task.ranks.compare(exchanged.own_work_R) if task.ranks else ():
             hooks.event({"step": progress.step + 1, **event})
