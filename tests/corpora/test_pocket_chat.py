@@ -12,13 +12,20 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from pellucid.conversations.read import question_digest
 from pellucid.core.seeds import heldout
+from pellucid.recipe.load import load_recipe
 
 CHAT = Path(__file__).resolve().parents[2] / "corpora" / "pocket-chat"
 POCKET = CHAT.parent / "pocket"
+RECIPE = CHAT.parents[1] / "recipes" / "pocket.yaml"
 LANGUAGES = {"en", "de", "es", "fr", "it", "nl", "pt"}
 ABOUT = ["language", "kind", "licence", "origin"]
 Row = dict[str, Any]
+
+
+def user(content: str) -> dict[str, str]:
+    return {"role": "user", "content": content}
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +133,35 @@ def test_worked_sums_are_right_where_chosen_and_wrong_where_rejected(files: dict
     checked = [ends(text) for text in [*right, *(row["chosen"] for row in sums)]]
     assert sum(map(bool, checked)) > 1000
     assert all(all(found) for found in checked)
-    wrong = [found for found in (ends(row["rejected"]) for row in sums) if found]
-    assert len(wrong) > 300
+    wrong = [found for row in sums if row["score_rejected"] == 4 and (found := ends(row["rejected"]))]
+    assert len(wrong) > 100
     assert not any(all(found) for found in wrong)
+
+
+def test_a_wrong_way_of_calculating_is_calculated_right_and_has_another_result(pairs: list[Row]) -> None:
+    ways = [row for row in pairs if row["score_rejected"] == 2]
+    assert len(ways) > 300
+    for row in ways:
+        for left, right in re.findall(r"(?<![\d%)] )((?:\d+ [*+/-] )+\d+) = (\d+)(?![\d ])", row["rejected"]):
+            assert eval(left) == int(right), row["id"]  # digits and signs alone
+        assert re.findall(r"[\d.]+\d|\d", row["rejected"])[-1] != re.findall(r"[\d.]+\d|\d", row["chosen"])[-1], row["id"]
+
+
+def test_no_wrong_answer_is_right_on_the_other_side_of_the_split(pairs: list[Row]) -> None:
+    # A right answer that is learnt is learnt against its pair's wrong one; taken from there, the held-out pairs would tell of that.
+    def value(text: str) -> str:
+        return re.split(r" (?:is|means|are|has|include|produce|speaks?|borders?) (?:an? |the )?", text, maxsplit=1)[-1]
+
+    (config,) = [source for source in load_recipe(RECIPE).recipe.conversations if source.name == "preferences"]
+    held = {row["id"] for row in pairs if heldout(question_digest([user(row["prompt"])]).hex(), config.heldout_frac)}
+    assert 100 < len(held) < 250
+    told = [row for row in pairs if row["kind"] != "mathematics"]
+    for side in (True, False):
+        right = {value(row["chosen"]) for row in told if (row["id"] in held) == side}
+        here = {value(row["chosen"]) for row in told if (row["id"] in held) != side}
+        wrong = {value(row["rejected"]) for row in told if (row["id"] in held) != side}
+        assert len(wrong & here) > 20
+        assert not (wrong - here) & right
 
 
 def test_what_was_restructured_keeps_its_licence_and_no_held_out_document_was_used(rows: list[Row]) -> None:

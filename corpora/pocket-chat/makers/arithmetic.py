@@ -1,6 +1,7 @@
 """Mathematics: exercises with the steps that lead to their answers, made here from numbers that a seed draws."""
 
 import random
+import re
 from collections.abc import Iterator
 
 from makers.facts import Fact, choose
@@ -9,8 +10,8 @@ __all__ = ["LICENCE", "exercises"]
 
 LICENCE = "Apache-2.0"
 ORIGIN = "corpora/pocket-chat/makers/arithmetic.py"
-Made = tuple[str, tuple[str, ...], str, int, tuple[int, ...]]
-"""Key, phrasings, form of the answer, right value, wrong ones."""
+Made = tuple[str, tuple[str, ...], str, int, tuple[int, ...], str]
+"""Key, phrasings, form of the answer, right value, wrong ones, and what another question's way of calculating would answer."""
 
 
 def exercises(each: int, seed: int = 1) -> Iterator[Fact]:
@@ -19,11 +20,13 @@ def exercises(each: int, seed: int = 1) -> Iterator[Fact]:
         drawn = random.Random(f"{seed} {make.__name__}")
         seen: set[str] = set()
         for _ in range(each * 6):
-            key, questions, form, value, wrong = make(drawn)
+            key, questions, form, value, wrong, wrong_way = make(drawn)
             if key in seen or len(seen) == each:
                 continue
             seen.add(key)
             others = tuple(dict.fromkeys(str(one) for one in wrong if one != value and one >= 0))
+            if str(value) in re.findall(r"\d+(?:\.\d+)?", wrong_way)[-1:]:  # 2 * 2 is 2 + 2
+                wrong_way = ""
             yield Fact(
                 kind="mathematics",
                 key=f"mathematics/{make.__name__}/{key}",
@@ -34,6 +37,7 @@ def exercises(each: int, seed: int = 1) -> Iterator[Fact]:
                 licence=LICENCE,
                 origin=ORIGIN,
                 wrong=others,
+                wrong_way=wrong_way,
             )
 
 
@@ -48,7 +52,7 @@ def add(drawn: random.Random) -> Made:
     tens, ones = a // 10 * 10 + b // 10 * 10, a % 10 + b % 10
     steps = f"{a} + {b} = {tens} + {ones} = {{}}." if a > 9 and b > 9 else f"{a} + {b} = {{}}."
     asked = (f"What is {a} + {b}?", f"What is {a} plus {b}?", f"Add {a} and {b}.", f"How much is {a} + {b}?", f"{a} + {b} = ?")
-    return f"{min(a, b)} {max(a, b)}", asked, steps, a + b, near(a + b)
+    return f"{min(a, b)} {max(a, b)}", asked, steps, a + b, near(a + b), f"{max(a, b)} - {min(a, b)} = {abs(a - b)}."
 
 
 def subtract(drawn: random.Random) -> Made:
@@ -61,7 +65,7 @@ def subtract(drawn: random.Random) -> Made:
         else f"{a} - {b} = {{}}."
     )
     asked = (f"What is {a} - {b}?", f"What is {a} minus {b}?", f"Subtract {b} from {a}.", f"How much is {a} less {b}?")
-    return f"{a} {b}", asked, steps, a - b, near(a - b)
+    return f"{a} {b}", asked, steps, a - b, near(a - b), f"{a} + {b} = {a + b}."
 
 
 def multiply(drawn: random.Random) -> Made:
@@ -70,14 +74,14 @@ def multiply(drawn: random.Random) -> Made:
     parts = f"{b} * {a // 10 * 10} + {b} * {a % 10} = {b * (a // 10 * 10)} + {b * (a % 10)} = "
     steps = f"{a} * {b} = {parts if a > 10 and a % 10 else ''}{{}}."
     asked = (f"What is {a} * {b}?", f"What is {a} times {b}?", f"Multiply {a} by {b}.", f"How much is {a} times {b}?")
-    return f"{min(a, b)} {max(a, b)}", asked, steps, a * b, (a * b + b, a * b - b, *near(a * b))
+    return f"{min(a, b)} {max(a, b)}", asked, steps, a * b, (a * b + b, a * b - b, *near(a * b)), f"{a} + {b} = {a + b}."
 
 
 def divide(drawn: random.Random) -> Made:
     """A division without a rest."""
     b, q = drawn.randint(2, 12), drawn.randint(2, 20)
     asked = (f"What is {b * q} divided by {b}?", f"Divide {b * q} by {b}.", f"How often does {b} go into {b * q}?")
-    return f"{b * q} {b}", asked, f"{b * q} / {b} = {{}}, because {b} * {q} = {b * q}.", q, ()
+    return f"{b * q} {b}", asked, f"{b * q} / {b} = {{}}, because {b} * {q} = {b * q}.", q, (), f"{b * q} - {b} = {b * q - b}."
 
 
 def three(drawn: random.Random) -> Made:
@@ -90,6 +94,7 @@ def three(drawn: random.Random) -> Made:
         f"{a} + {b} = {a + b}, and {a + b} + {c} = {{}}.",
         a + b + c,
         near(a + b + c),
+        f"{a} * {b} = {a * b}, and {a * b} + {c} = {a * b + c}.",
     )
 
 
@@ -104,6 +109,7 @@ def percent(drawn: random.Random) -> Made:
         f"{share}% of {whole} is {share} * {whole} / 100 = {{}}.",
         value,
         (value * 2, value + 5, value + 10, value // 2),
+        f"{share}% of {whole} is {whole} - {share} = {whole - share}.",
     )
 
 
@@ -112,21 +118,31 @@ def rectangle(drawn: random.Random) -> Made:
     a, b, area = drawn.randint(2, 20), drawn.randint(2, 12), drawn.random() < 0.5
     name, value = ("area", a * b) if area else ("perimeter", 2 * (a + b))
     other = 2 * (a + b) if area else a * b
-    working = f"{a} * {b} = {{}}" if area else f"2 * ({a} + {b}) = {{}}"
-    unit = "square metres" if area else "metres"
+    workings, units = (f"{a} * {b} = ", f"2 * ({a} + {b}) = "), ("square metres", "metres")
     asked = (
         f"A rectangle is {a} metres long and {b} metres wide. What is its {name}?",
         f"What is the {name} of a rectangle of {a} by {b} metres?",
     )
-    return f"{name} {min(a, b)} {max(a, b)}", asked, f"Its {name} is {working} {unit}.", value, (other, value + a, value + 1)
+    right, wrong = workings if area else workings[::-1]
+    unit, wrong_unit = units if area else units[::-1]
+    return (
+        f"{name} {min(a, b)} {max(a, b)}",
+        asked,
+        f"Its {name} is {right}{{}} {unit}.",
+        value,
+        (value + a, value + 1),
+        f"Its {name} is {wrong}{other} {wrong_unit}.",
+    )
 
 
 def double(drawn: random.Random) -> Made:
     """Twice a number, or half of it."""
     a, twice = drawn.randint(3, 250), drawn.random() < 0.5
     if twice:
-        return f"twice {a}", (f"What is twice {a}?", f"Double {a}."), f"Twice {a} is {{}}.", 2 * a, (a + 2, *near(2 * a))
-    return f"half {2 * a}", (f"What is half of {2 * a}?", f"Halve {2 * a}."), f"Half of {2 * a} is {{}}.", a, near(a)
+        asked, form, value = (f"What is twice {a}?", f"Double {a}."), f"Twice {a} is {{}}.", 2 * a
+        return f"twice {a}", asked, form, value, (a + 2, *near(value)), f"Half of {a} is {a / 2:g}."
+    asked, form = (f"What is half of {2 * a}?", f"Halve {2 * a}."), f"Half of {2 * a} is {{}}."
+    return f"half {2 * a}", asked, form, a, near(a), f"Twice {2 * a} is {4 * a}."
 
 
 def next_number(drawn: random.Random) -> Made:
@@ -141,6 +157,7 @@ def next_number(drawn: random.Random) -> Made:
         f"Each number is {step} more than the one before, so the next is {{}}.",
         row[4],
         (row[4] + 1, row[4] + step, row[4] - 1),
+        f"{row[2]} + {row[3]} = {row[2] + row[3]}, so the next is {row[2] + row[3]}.",
     )
 
 
@@ -148,14 +165,14 @@ def missing(drawn: random.Random) -> Made:
     """The unknown of a sum."""
     x, b = drawn.randint(1, 60), drawn.randint(2, 40)
     asked = (f"Solve x + {b} = {x + b}.", f"If x + {b} = {x + b}, what is x?", f"What must I add to {b} to get {x + b}?")
-    return f"{x} {b}", asked, f"{x + b} - {b} = {{}}.", x, (x + 2 * b, *near(x))
+    return f"{x} {b}", asked, f"{x + b} - {b} = {{}}.", x, near(x), f"{x + b} + {b} = {x + 2 * b}."
 
 
 def larger(drawn: random.Random) -> Made:
     """The larger of two numbers."""
     a, b = drawn.sample(range(10, 1000), 2)
     asked = (f"Which is larger, {a} or {b}?", f"Which number is greater: {a} or {b}?")
-    return f"{min(a, b)} {max(a, b)}", asked, "The larger number is {}.", max(a, b), (min(a, b),)
+    return f"{min(a, b)} {max(a, b)}", asked, "The larger number is {}.", max(a, b), (min(a, b),), ""
 
 
 NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Hugo", "Ida", "Jonas", "Lena", "Marco", "Nina", "Oscar")
@@ -172,11 +189,19 @@ def story(drawn: random.Random) -> Made:
             asked,
             f"{a} + {b} = {{}}, so {who} has {{}} {what} now.",
             a + b,
-            (abs(a - b), *near(a + b)),
+            near(a + b),
+            f"{max(a, b)} - {min(a, b)} = {abs(a - b)}, so {abs(a - b)} {what} are left.",
         )
     a += b
     asked = (f"{who} has {a} {what} and gives away {b}. How many {what} are left?",)
-    return f"less {who} {what} {a} {b}", asked, f"{a} - {b} = {{}}, so {{}} {what} are left.", a - b, (a + b, *near(a - b))
+    return (
+        f"less {who} {what} {a} {b}",
+        asked,
+        f"{a} - {b} = {{}}, so {{}} {what} are left.",
+        a - b,
+        near(a - b),
+        f"{a} + {b} = {a + b}, so {who} has {a + b} {what} now.",
+    )
 
 
 CONVERSIONS: tuple[tuple[str, str, int], ...] = (
@@ -194,6 +219,7 @@ CONVERSIONS: tuple[tuple[str, str, int], ...] = (
 def units(drawn: random.Random) -> Made:
     """Units turned into smaller ones."""
     (small, large, factor), a = drawn.choice(CONVERSIONS), drawn.randint(2, 30)
+    other = choose([one for *_, one in CONVERSIONS if one != factor], small, large, a)
     asked = (f"How many {small} are {a} {large}?", f"Convert {a} {large} to {small}.")
     value = a * factor
     return (
@@ -202,4 +228,5 @@ def units(drawn: random.Random) -> Made:
         f"{a} {large} are {a} * {factor} = {{}} {small}.",
         value,
         (value + factor, value - factor, value * 10),
+        f"{a} {large} are {a} * {other} = {a * other} {small}.",
     )

@@ -21,7 +21,8 @@ class Fact:
 
     `key` is of what is asked, whatever the wording: no two conversations share one. The answer is `form` with `value` in place of
     its braces; facts of one `group` have values that fit each other's forms, so that a wrong answer can be made. `wrong` has values
-    that are wrong for certain, where the group cannot give any.
+    that are wrong for certain, where the group cannot give any, and `wrong_way` is a whole answer that does something else than
+    what was asked.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Fact:
     follow_up: tuple[str, str] | None = None
     asks_again: str = ""
     wrong: tuple[str, ...] = ()
+    wrong_way: str = ""
 
     def answer(self, value: str | None = None) -> str:
         """Return the answer, or what it would be with another value."""

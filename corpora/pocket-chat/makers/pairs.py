@@ -5,15 +5,21 @@ from collections.abc import Iterable, Iterator
 
 from makers.factbook import FUZZY
 from makers.facts import Fact, Record, choose, draw
+from pellucid.conversations.read import question_digest
+from pellucid.core.seeds import heldout
 
 __all__ = ["instructions", "is_for_pairs", "preferences"]
 
 PAIRS_FRAC = {"definition": 0.35, "fact": 0.4, "mathematics": 0.4, "function": 0.0}
 FOLLOWED_FRAC = 0.3
 
+HELDOUT_FRAC = 0.1
+"""What the recipe holds out of the pairs. Both sides of the split have wrong answers of their own: taken from the other side, they
+would be right answers there, and what was learnt of those would be learnt against the held-out pairs, or for them."""
+
 # Scores out of ten, given by a rule: a right answer has 9, or 10 where it shows how it was found; a wrong number 4, the right
-# subject with another's facts 3, an answer to another question 1.
-WRONG_NUMBER, WRONG_FACT, OFF_TOPIC = 4.0, 3.0, 1.0
+# subject with another's facts 3, another calculation than was asked for 2, an answer to another kind of question 1.
+WRONG_NUMBER, WRONG_FACT, WRONG_WAY, OFF_TOPIC = 4.0, 3.0, 2.0, 1.0
 
 
 def is_for_pairs(fact: Fact) -> bool:
@@ -47,12 +53,12 @@ def instructions(facts: Iterable[Fact]) -> Iterator[Record]:
 
 def preferences(facts: Iterable[Fact]) -> Iterator[Record]:
     """Yield a pair for each fact: its answer, and a wrong one of the same kind."""
-    groups: dict[str, list[Fact]] = defaultdict(list)
+    sides: dict[bool, list[Fact]] = defaultdict(list)
     kept = list(facts)
     for fact in kept:
-        groups[fact.group].append(fact)
+        sides[is_held_out(fact)].append(fact)
     for fact in kept:
-        rejected, score = wrong_answer(fact, groups[fact.group])
+        rejected, score = wrong_answer(fact, sides[is_held_out(fact)])
         if rejected is None or rejected == fact.answer():
             continue
         yield {
@@ -69,17 +75,23 @@ def preferences(facts: Iterable[Fact]) -> Iterator[Record]:
         }
 
 
-def wrong_answer(fact: Fact, group: list[Fact]) -> tuple[str | None, float]:
-    """Return a wrong answer of a fact's kind, and its score: a slip, another's value, or the answer to another question."""
-    if fact.wrong:
-        return fact.answer(choose(fact.wrong, fact.key, "wrong")), WRONG_NUMBER
-    others = [one for one in group if one.value != fact.value]
-    if not others or fact.kind == "mathematics":
-        return None, 0.0
-    other = choose(others, fact.key, "other")
-    if fact.group.partition("/")[2] in FUZZY or draw("off topic", fact.key) % 2:
-        return other.answer(), OFF_TOPIC
-    return fact.answer(other.value), WRONG_FACT
+def is_held_out(fact: Fact) -> bool:
+    """Tell on which side of the recipe's split a fact's pair will be."""
+    return heldout(question_digest([message("user", fact.question)]).hex(), HELDOUT_FRAC)
+
+
+def wrong_answer(fact: Fact, side: list[Fact]) -> tuple[str | None, float]:
+    """Return a wrong answer of a fact's kind, and its score: a slip, another way, another's value, or another question's answer."""
+    astray = draw("off topic", fact.key) % 2
+    if fact.kind == "mathematics":
+        if fact.wrong_way and (astray or not fact.wrong):
+            return fact.wrong_way, WRONG_WAY
+        return (fact.answer(choose(fact.wrong, fact.key, "wrong")), WRONG_NUMBER) if fact.wrong else (None, 0.0)
+    values = [one for one in side if one.group == fact.group and one.value != fact.value]
+    if values and not astray and fact.group.partition("/")[2] not in FUZZY:
+        return fact.answer(choose(values, fact.key, "other").value), WRONG_FACT
+    others = [one for one in side if one.kind == fact.kind and one.group != fact.group]
+    return (choose(others, fact.key, "other").answer(), OFF_TOPIC) if others else (None, 0.0)
 
 
 def message(role: str, content: str) -> dict[str, str]:

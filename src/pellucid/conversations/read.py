@@ -27,7 +27,18 @@ from pellucid.documents.reader import CORRUPT, mending, read_raw
 from pellucid.documents.reading import Record
 from pellucid.recipe.conversations import ConversationConfig
 
-__all__ = ["DIGEST_BYTES", "UNUSABLE", "Chunk", "Found", "Kept", "ReadTask", "find_source", "read_chunk", "read_piece"]
+__all__ = [
+    "DIGEST_BYTES",
+    "UNUSABLE",
+    "Chunk",
+    "Found",
+    "Kept",
+    "ReadTask",
+    "find_source",
+    "question_digest",
+    "read_chunk",
+    "read_piece",
+]
 
 UNUSABLE = (*CORRUPT, "not of its shape", "content is not text", "unknown role")
 """Reasons that mean a record that is not what the recipe says; when they are the majority, the source is another."""
@@ -164,7 +175,7 @@ def _examples(task: ReadTask, kept: Kept) -> Iterator[tuple[bytes, bytes, bytes,
             continue
         kept.edits.update(edits)
         said = candidate.messages if candidate.rejected is None else [candidate.messages, candidate.rejected]
-        question = _digest(_asked_first(candidate.messages))
+        question = question_digest(candidate.messages)
         yield line, _digest(said), question, heldout(question.hex(), source.heldout_frac)
 
 
@@ -205,11 +216,11 @@ def _digest(value: Any) -> bytes:
     return sha256(orjson.dumps(value)).digest()[:DIGEST_BYTES]
 
 
-def _asked_first(messages: Messages) -> str:
-    """Return the question by which an example is held out: the user's first message alone, without the system message.
+def question_digest(messages: Messages) -> bytes:
+    """Return the digest by which an example is held out: of the user's first message alone, without the system message.
 
     Folded, so that one question is on one side however it is written: compatibility forms (NFKC), case and white space are made
     equal, and punctuation and blanks at both ends are left out.
     """
     text = fold(next(one["content"] for one in messages if one["role"] == "user"))
-    return text.strip("".join(char for char in set(text) if char == " " or unicodedata.category(char).startswith("P")))
+    return _digest(text.strip("".join(char for char in set(text) if char == " " or unicodedata.category(char).startswith("P"))))
