@@ -2,11 +2,11 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,6 +18,7 @@ from pellucid.core.seeds import derive_seed
 from pellucid.generate.batched import Completer, Completion
 from pellucid.generate.sampling import Sampling
 from pellucid.recipe.tuning import SelfKnowledgeConfig
+from pellucid.tokenizer.chat import ChatFormat
 from pellucid.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["ENOUGH_ATTEMPTS", "FirstMessages", "Message", "Speech", "blocks_of", "write_first_messages"]
@@ -32,41 +33,11 @@ _SHOWN = 8
 """Examples that a base model sees before it makes up its own; which ones, and in which order, changes from sample to sample."""
 
 
-class EncodedChat(Protocol):
-    """A conversation as ids, and which of them are learnt."""
-
-    @property
-    def ids(self) -> Sequence[int]:
-        """Token ids."""
-
-    @property
-    def targets(self) -> Sequence[bool]:
-        """Whether each id is learnt as what comes next."""
-
-
-class Chat(Protocol):
-    """How conversations are written; `tokenizer.chat.ChatFormat` is one."""
-
-    stop_ids: tuple[int, ...]
-
-    @property
-    def template(self) -> str:
-        """The template's source."""
-
-    def encode(
-        self, messages: Sequence[Mapping[str, str]], *, last_only: bool = False, assistant: str = "assistant"
-    ) -> EncodedChat:
-        """Return a whole conversation; `assistant` stands in place of the assistant's name."""
-
-    def prompt(self, messages: Sequence[Mapping[str, str]], *, assistant: str = "assistant") -> list[int]:
-        """Return the ids up to where the assistant is to speak."""
-
-
 @dataclass(frozen=True)
 class Speech:
     """What turns conversations into ids and ids into text."""
 
-    chat: Chat
+    chat: ChatFormat
     tokenizer: Tokenizer
 
     def text(self, completion: Completion) -> tuple[str, str | None]:
@@ -205,7 +176,7 @@ def _line_ends(tokenizer: Tokenizer) -> frozenset[int]:
     return frozenset(ends)
 
 
-def _user_turn(chat: Chat) -> list[int]:
+def _user_turn(chat: ChatFormat) -> list[int]:
     """Return the beginning of a conversation up to where the user speaks: what conversations of different words have in common."""
     one, other = (chat.prompt([{"role": "user", "content": content}]) for content in ("Why", "3"))
     common = next(at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)

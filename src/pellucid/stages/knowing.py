@@ -17,13 +17,11 @@ from pellucid.model.decoder import Decoder
 from pellucid.recipe.load import LoadedRecipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.recipe.tuning import SelfKnowledgeConfig
-from pellucid.stages.chat_format import chat_format_of
 from pellucid.stages.examples import SELF_KNOWLEDGE_DATA
 from pellucid.stages.first_messages import Speech
 from pellucid.stages.run_folder import final_checkpoint, training_stage, weights_at
 from pellucid.stages.self_knowledge import Writers, make_self_knowledge, negative_id
 from pellucid.stages.stage import Context
-from pellucid.tokenizer.tokenizer import Tokenizer
 from pellucid.train.device import pick_device
 from pellucid.train.state import TrainState
 
@@ -46,14 +44,13 @@ def knowledge_inputs(stage: TrainStageConfig, context: Context) -> dict[str, str
     return {"facts": sha256_file(_facts(config, context)), "messages_from": weights_digest(_messages_from(config, context)[0])}
 
 
-def write_knowledge_data(stage: TrainStageConfig, context: Context, tokenizer: Tokenizer, start: Path, out: Path) -> None:
+def write_knowledge_data(stage: TrainStageConfig, context: Context, speech: Speech, start: Path, out: Path) -> None:
     """Have the models write the stage's examples into `out`; what an earlier, killed call has written is kept.
 
     `start` holds the weights that answer. One process writes; the others wait for it.
     """
     config = _config(stage)
     if context.world.is_first:
-        speech = Speech(chat_format_of(context.recipe, context.run), tokenizer)
         source, knows_chat = _messages_from(config, context)
         writers = Writers(
             first_message=_completer(source, context),
@@ -68,16 +65,16 @@ def write_knowledge_data(stage: TrainStageConfig, context: Context, tokenizer: T
 
 
 def knowledge_probe(
-    stage: TrainStageConfig, context: Context, tokenizer: Tokenizer, steps: int, out: Path
+    stage: TrainStageConfig, context: Context, speech: Speech, steps: int, out: Path
 ) -> Callable[[TrainState], None]:
     """Return what asks the model for its facts, before the first step and after the last, and notes it in `self_knowledge.json`."""
     config, known = _config(stage), _known(_config(stage), context)
-    chat = chat_format_of(context.recipe, context.run)
+    chat = speech.chat
     how = Interview(
         prompt=lambda question: chat.prompt([{"role": "user", "content": question}]),
-        decode=tokenizer.decode_after,
+        decode=speech.tokenizer.decode_after,
         stop_ids=chat.stop_ids,
-        negative_id=negative_id(config, Speech(chat, tokenizer)),
+        negative_id=negative_id(config, speech),
         answer_tokens=config.answer_tokens,
         sampling=Sampling(config.temperature, top_p=config.top_p),
     )

@@ -21,6 +21,7 @@ from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.stages.chat_format import chat_format_of, chat_sample
 from pellucid.stages.examples import example_order, heldout_orders
+from pellucid.stages.first_messages import Speech
 from pellucid.stages.knowing import knowledge_inputs, knowledge_probe, write_knowledge_data
 from pellucid.stages.other_tokens import warn_of_other_tokens
 from pellucid.stages.run_folder import data_order, final_checkpoint, shard_tokens, weights_at
@@ -85,14 +86,15 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
         order, earlier = data_order(recipe, config, context.run), partial(_orders_before, config, context)
         summary = start_from(config, recipe.model, order, *where, sample=partial(_sample, tokenizer), earlier=earlier)
     else:
+        speech = Speech(chat_format_of(recipe, context.run), tokenizer)
         if config.self_knowledge is not None:
             assert start is not None, "who is to learn what it is has learnt something before"
-            write_knowledge_data(config, context, tokenizer, start, build.path)
+            write_knowledge_data(config, context, speech, start, build.path)
         examples = example_order(recipe, config, context.run, tokenizer.eos_id)
         steps, heldout = examples.total_steps, heldout_orders(recipe, config, context.run, tokenizer.eos_id)
         _check_length(config.lasting(steps))
-        probe = knowledge_probe(config, context, tokenizer, steps, build.path) if config.self_knowledge is not None else None
-        sample = partial(chat_sample, chat_format_of(recipe, context.run), tokenizer)
+        probe = knowledge_probe(config, context, speech, steps, build.path) if config.self_knowledge is not None else None
+        sample = partial(chat_sample, speech.chat, tokenizer)
         summary = start_from(config.lasting(steps), recipe.model, examples, *where, sample=sample, heldout=heldout, probe=probe)
     build.summary.update(summary)
     return f"{summary['steps']} steps, {format_count(summary['tokens'])} tokens"
