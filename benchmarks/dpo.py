@@ -16,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pellucid.core.environment import code_version, environment
 from pellucid.core.files import sha256_file, write_json
@@ -85,18 +86,40 @@ def run(recipe: Path, stage: str, seed: int, runs: Path) -> dict[str, Any]:
     metrics = [json.loads(line) for line in (folder / stage / "metrics.jsonl").read_text().splitlines()]
     steps = [line for line in metrics if "step_tokens" in line]
     before, after = ({"loss": line["loss"], **line["figures"]} for line in (lines[0], lines[-1]))
+    first, last = answers(recipe, stage, folder, None), answers(recipe, stage, folder, folder / "exports" / "hf")
+    gains_E = (last.logp_E2 - first.logp_E2)[:, 0] > (last.logp_E2 - first.logp_E2)[:, 1]
+    by_score = {
+        f"{score:g}": {"pairs": int((first.score_E == score).sum()), "accuracy": float(gains_E[first.score_E == score].mean())}
+        for score in np.unique(first.score_E[~np.isnan(first.score_E)])
+    }
     return {
         "seed": seed,
         "pairs": {"heldout": lines[0]["examples"], "steps": len(steps), "tokens": steps[-1]["tokens"]},
-        "before": {**before, **likelier(recipe, stage, folder, None)},
-        "after": {**after, **likelier(recipe, stage, folder, folder / "exports" / "hf")},
+        "before": {**before, **first.likelier()},
+        "after": {**after, **last.likelier()},
+        "accuracy_by_score_of_rejected": by_score,
         "seconds": sum(sum(line["seconds"].values()) for line in steps),
     }
 
 
-def likelier(recipe: Path, stage: str, run: Path, weights: Path | None) -> dict[str, float]:
-    """Return how often the chosen answer is the likelier one: by the log-probabilities that were stored before training, or by
-    those of exported weights."""
+class Answers(NamedTuple):
+    """The two answers of E held-out pairs: log-probabilities, tokens, and the score of the rejected one (NaN without scores)."""
+
+    logp_E2: NDArray[np.float64]
+    targets_E2: NDArray[np.int64]
+    score_E: NDArray[np.float32]
+
+    def likelier(self) -> dict[str, float]:
+        """Return how often the chosen answer is the likelier one, as a whole and per token."""
+        per_token_E2 = self.logp_E2 / self.targets_E2
+        return {
+            "likelier": float((self.logp_E2[:, 0] > self.logp_E2[:, 1]).mean()),
+            "likelier_per_token": float((per_token_E2[:, 0] > per_token_E2[:, 1]).mean()),
+        }
+
+
+def answers(recipe: Path, stage: str, run: Path, weights: Path | None) -> Answers:
+    """Return the held-out answers by the log-probabilities that were stored before training, or by those of exported weights."""
     from pellucid.checkpoint.weights import import_weights
     from pellucid.model.decoder import Decoder
     from pellucid.stages.examples import heldout_orders
@@ -110,18 +133,17 @@ def likelier(recipe: Path, stage: str, run: Path, weights: Path | None) -> dict[
         config, state = import_weights(weights)
         model = Decoder(config)
         model.load_state_dict(state)
-    wins, wins_per_token = [], []
+    found = []
     for name, order in heldout_orders(loaded, chosen, run, 0).items():
         if weights is None:
             attach_reference(order, run / stage / f"reference.heldout.{name}.npy")
         else:
             compute_reference(model, order, run / "after.npy", chosen.micro_seqs, pick_device("fp32"), World())
-        logp_E2 = order.values["reference"].astype(np.float64)
         batch = order.batch_of(np.arange(order.examples))
         targets_E2 = (batch.targets_BT >= 0).sum(axis=1).reshape(-1, 2)
-        wins.append(logp_E2[:, 0] > logp_E2[:, 1])
-        wins_per_token.append((logp_E2 / targets_E2)[:, 0] > (logp_E2 / targets_E2)[:, 1])
-    return {"likelier": float(np.concatenate(wins).mean()), "likelier_per_token": float(np.concatenate(wins_per_token).mean())}
+        unscored_E = np.full(order.examples, np.nan, dtype=np.float32)
+        found.append((order.values["reference"].astype(np.float64), targets_E2, order.values.get("rejected_score", unscored_E)))
+    return Answers(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
 def main() -> None:
