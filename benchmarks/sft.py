@@ -322,6 +322,7 @@ def main() -> None:
     parser.add_argument("--heldout", type=int, default=64)
     parser.add_argument("--pack-tokens", type=int, default=1024, help="tokens of a pack, of ours and TRL's; about a step's worth")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first round; the next ones follow")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--contestants", nargs="+", choices=("pellucid", *PEERS), default=["pellucid", *PEERS])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -367,9 +368,10 @@ def main() -> None:
         results: dict[str, Any] = {}
         for kind in arguments.kinds:
             rounds = []
-            for seed in range(arguments.rounds):
+            for number in range(arguments.rounds):
+                seed = arguments.seed + number
                 # Each round begins with another, so that none always runs on a machine that the same one has warmed.
-                turn = seed % len(names)
+                turn = number % len(names)
                 found = {name: bench.run(name, kind, seed) for name in [*names[turn:], *names[:turn]]}
                 rounds.append({name: found[name] for name in names})
                 told = {n: f"{f['tokens_per_s']:.0f} tok/s, loss {f['heldout_loss']:.4f}" for n, f in rounds[-1].items()}
