@@ -174,7 +174,6 @@ def main() -> None:
     changes = {
         name: {"before": spread(seeds, "before", name), "after": spread(seeds, "after", name)}
         for name in ("accuracy", "margin", "loss", "likelier", "likelier_per_token")
-        if all(name in one["after"] for one in seeds)
     }
     record = {
         "what": "held-out pairs before and after one DPO stage",

@@ -17,14 +17,20 @@ from pellucid.report.sections import LANGUAGES
 ROOT = Path(__file__).parents[1]
 
 
+def stage_seconds(run: Path) -> dict[str, float]:
+    """Return the seconds that each stage of a run took, all its calls together."""
+    seconds: dict[str, float] = defaultdict(float)
+    for event in read_ledger(run / "ledger.jsonl"):
+        seconds[event["stage"]] += event.get("seconds", 0.0)
+    return {name: round(value, 1) for name, value in seconds.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, default=ROOT / "runs" / "pocket")
     run = parser.parse_args().run
     scores = read_json(run / "scores" / "heldout.json")
-    seconds: dict[str, float] = defaultdict(float)
-    for event in read_ledger(run / "ledger.jsonl"):
-        seconds[event["stage"]] += event.get("seconds", 0.0)
+    seconds = stage_seconds(run)
     steps = [record for record in read_metrics(run / "pretrain" / "metrics.jsonl") if "event" not in record]
     rates = sorted(record["tokens_per_s"] for record in steps)
     training = read_manifest(run / "pretrain")
@@ -36,7 +42,7 @@ def main() -> None:
         "bits_per_byte": scores["bits_per_byte"],
         "window": scores["window"],
         "baselines": scores["baselines"],
-        "stage_seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "stage_seconds": seconds,
         "training": {
             "tokens": steps[-1]["tokens"],
             "steps": steps[-1]["step"],

@@ -5,14 +5,13 @@ python benchmarks/tuned_run.py --run runs/smollm2-tune
 """
 
 import argparse
-import json
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from pocket_run import stage_seconds
+
 from pellucid.core.artifacts import read_manifest
 from pellucid.core.files import read_json, write_json
-from pellucid.core.ledger import read_ledger
 from pellucid.core.metrics import read_metrics
 from pellucid.recipe.load import load_recipe
 
@@ -23,16 +22,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="default: tuned_NAME.json beside this file")
     arguments = parser.parse_args()
     run = arguments.run
-    seconds: dict[str, float] = defaultdict(float)
-    for event in read_ledger(run / "ledger.jsonl"):
-        seconds[event["stage"]] += event.get("seconds", 0.0)
     stages = [stage for stage in load_recipe(run / "recipe.resolved.yaml").recipe.train if not stage.learns_from_text]
     manifest = read_manifest(run / stages[-1].name)
     result = {
         "command": f"pellucid run recipes/{run.name}.yaml && python benchmarks/tuned_run.py --run runs/{run.name}",
         "code_version": manifest.code_version,
         "environment": manifest.environment,
-        "stage_seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "stage_seconds": stage_seconds(run),
         "stages": {stage.name: figures(run / stage.name) for stage in stages},
     }
     out = arguments.out or Path(__file__).with_name(f"tuned_{run.name.replace('-', '_')}.json")
@@ -47,10 +43,10 @@ def figures(stage: Path) -> dict[str, Any]:
         "config": read_manifest(stage).config,
         "steps": len(steps),
         "tokens": steps[-1]["tokens"],
-        "heldout": [json.loads(line) for line in (stage / "heldout.jsonl").read_text(encoding="utf-8").splitlines()],
+        "heldout": list(read_metrics(stage / "heldout.jsonl")),
     }
-    if (stage / "samples.jsonl").exists():
-        told["samples"] = [json.loads(line) for line in (stage / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    if samples := list(read_metrics(stage / "samples.jsonl")):
+        told["samples"] = samples
     if (stage / "self_knowledge.json").exists():
         told["self_knowledge"] = read_json(stage / "self_knowledge.json")
     return told

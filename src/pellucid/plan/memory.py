@@ -112,7 +112,7 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
     A pair is two sequences.
     """
     parameters, adapter = count_parameters(config), stage.adapter
-    tokens = stage.micro_seqs * stage.seq_tokens * (2 if stage.learns_from_pairs else 1)
+    tokens = stage.micro_seqs * stage.seq_tokens * stage.rows_per_example
     learnt = parameters.total if adapter is None else count_adapter(config, adapter)
     weights = parameters.total * FP32 if adapter is None else _adapted_bytes(config, parameters, adapter)
     # Autocast keeps copies of what has a gradient; of frozen matrices there is one at a time, the head's the largest.

@@ -38,9 +38,9 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None)
         per_token = flops_per_token(recipe.model, stage.seq_tokens, stage.adapter)
         row["flops_per_token"] = per_token
         row["memory"] = rank_memory(recipe.model, stage, recipe.plan.devices, bf16=_bf16(stage, device))
-        rows = 2 if stage.learns_from_pairs else 1
-        row["step_s"] = rows * stage.batch_tokens * per_token["with_attention"] / rates.achieved_flops / recipe.plan.devices
-        row["tokens_per_s"] = rows * stage.batch_tokens / row["step_s"]
+        computed = stage.rows_per_example * stage.batch_tokens
+        row["step_s"] = computed * per_token["with_attention"] / rates.achieved_flops / recipe.plan.devices
+        row["tokens_per_s"] = computed / row["step_s"]
         shares = recipe.plan.devices / stage.parallel.tensor_ways
         row["accumulation_steps"] = stage.batch_seqs / (stage.micro_seqs * shares)
         for name in flops:

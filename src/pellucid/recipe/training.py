@@ -182,6 +182,11 @@ class TrainStageConfig(Section):
         """Whether one example is two sequences."""
         return self.objective in ON_PAIRS
 
+    @property
+    def rows_per_example(self) -> int:
+        """Rows of a batch that one of its `batch_seqs` is: a pair counts as one and is two."""
+        return 2 if self.learns_from_pairs else 1
+
     def lasting(self, steps: int) -> "TrainStageConfig":
         """Return the stage with this many steps, its warm-up worked out."""
         length = {"length_tokens": steps * self.batch_tokens}

@@ -28,7 +28,7 @@ def example_folders(recipe: Recipe, stage: TrainStageConfig, run: Path, split: s
         if not (root / "manifest.json").is_file():
             raise ArtifactError(f"{root} is not there or not finished; it is made by: pellucid conversations RECIPE")
         folders = {source.name: root / source.name / split for source in recipe.conversations_of(stage)}
-    wanted = 2 if stage.learns_from_pairs else 1
+    wanted = stage.rows_per_example
     opened = {name: Examples(folder) for name, folder in folders.items() if (folder / "examples.json").is_file()}
     named = stage.conversations or ()
     for name, examples in opened.items():
