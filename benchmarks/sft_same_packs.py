@@ -18,7 +18,8 @@ import torch
 from sft import KINDS, Bench
 from torch.nn.functional import cross_entropy
 
-from pellucid.adapters.lora import MODULES, add_adapters
+from pellucid.adapters.lora import add_adapters
+from pellucid.adapters.peft_format import save_peft
 from pellucid.checkpoint.weights import import_weights
 from pellucid.core.environment import code_version, environment
 from pellucid.core.files import sha256_file, write_json
@@ -27,17 +28,9 @@ from pellucid.model.decoder import Decoder
 from pellucid.recipe.load import load_recipe
 
 
-def our_name(theirs: str) -> str:
-    """Return our name of an adapter's matrix: ...layers.3.self_attn.q_proj.lora_A.default.weight is blocks.3.….lora_a."""
-    parts = theirs.split(".")
-    layer, part, kind = parts[parts.index("layers") + 1], parts[-4].removesuffix("_proj"), parts[-3].lower()
-    target = {"q": "query", "k": "key", "v": "value", "o": "output"}.get(part, part)
-    return f"blocks.{layer}.{MODULES[target]}.{kind}"
-
-
 def adapted(bench: Bench, recipe: Path, seed: int) -> Any:
     """Return the model in peft, with the adapters that our stage begins with."""
-    from peft import LoraConfig, get_peft_model
+    from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     stage = load_recipe(recipe).recipe.train[0]
@@ -45,18 +38,10 @@ def adapted(bench: Bench, recipe: Path, seed: int) -> Any:
     ours = Decoder(config)
     ours.load_state_dict(weights)
     add_adapters(ours, stage.adapter, derive_seed(seed, "adapters", stage.name))
-    first = dict(ours.named_parameters())
-    lora = KINDS["lora"]["lora"]
+    folder = bench.work / "first"
+    save_peft(ours.state_dict(), config, stage.adapter, folder)
     plain = AutoModelForCausalLM.from_pretrained(bench.model, dtype=torch.float32, attn_implementation="sdpa")
-    settings = LoraConfig(
-        r=lora["rank"], lora_alpha=lora["alpha"], lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-    theirs = get_peft_model(plain, settings)
-    with torch.no_grad():
-        for name, parameter in theirs.named_parameters():
-            if "lora_" in name:
-                parameter.copy_(first[our_name(name)])
-    return theirs
+    return PeftModel.from_pretrained(plain, folder, is_trainable=True)
 
 
 def train_theirs(model: Any, order: Any, batch_seqs: int) -> list[float]:
