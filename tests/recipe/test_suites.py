@@ -1,0 +1,14 @@
+import pytest
+from pydantic import ValidationError
+
+from pellucid.evals.suites import SUITES
+from pellucid.recipe.suites import SuitesConfig
+
+
+def test_every_suite_has_its_settings() -> None:
+    assert {suite.config for suite in SUITES.values()} == set(SuitesConfig.model_fields)
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(ValidationError, match="depth"):
+        SuitesConfig.model_validate({"needle": {"depth": 3}})
