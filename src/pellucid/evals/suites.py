@@ -13,7 +13,7 @@ from pellucid.recipe.section import Section
 __all__ = ["SUITES", "RunSuite", "Suite", "find_suite"]
 
 RunSuite = Callable[[Subject, Section, Setting, Records], Mapping[str, Any]]
-"""Score what `Records` does not hold yet; return JSON values for the result beside the tables: versions, digests of data, figures."""
+"""Score what `Records` does not hold yet; return JSON values for the result beside the tables: versions, data digests, figures."""
 
 
 @dataclass(frozen=True)
