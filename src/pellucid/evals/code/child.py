@@ -3,9 +3,9 @@
     python -s -S -P -B child.py SCRATCH REPORT_FD       (job and check arrive on stdin)
 
 Three processes take part. Pellucid's own reads the verdict. The *check's* process holds the tests and writes the verdict; it runs
-no word of the program. The *program's* process runs the program; it holds neither tests nor the verdict's pipe, cannot signal, trace
-or read the check's process, and all that comes from it are plain values. Both are locked in before the program is even compiled. Only
-the standard library is used here.
+no word of the program. The *program's* process runs the program; it holds neither tests nor the verdict's pipe, cannot signal,
+trace or read the check's process, and all that comes from it are plain values. Both are locked in before the program is even
+compiled. Only the standard library is used here.
 """
 
 import ast

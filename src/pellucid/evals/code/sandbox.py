@@ -1,8 +1,8 @@
 """Runs programs that nobody has read: no network, no files but their own, limited in all they use, judged from outside.
 
 A program's process sees an empty machine (`namespaces`), may make only the system calls of pure computation (`seccomp`), is fenced
-in by Landlock, has no rights and fixed limits. Where the kernel cannot enforce both an isolation of files and one of the network, no
-program is run. Before the first program, probes try to break out; what is in force and what they found is kept (`facts`).
+in by Landlock, has no rights and fixed limits. Where the kernel cannot enforce both an isolation of files and one of the network,
+no program is run. Before the first program, probes try to break out; what is in force and what they found is kept (`facts`).
 """
 
 import contextlib
