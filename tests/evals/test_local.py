@@ -19,23 +19,11 @@ TEXTS = [file.read_text(encoding="utf-8") for file in sorted((Path(__file__).par
 @pytest.fixture(scope="module")
 def subject() -> Iterator[LocalModel]:
     tokenizer = train_bpe(TEXTS, 512)
-    model = Decoder(
-        ModelConfig(
-            vocab_tokens=tokenizer.vocab_tokens,
-            context_tokens=48,
-            layers=2,
-            hidden=32,
-            heads=4,
-            kv_heads=2,
-            mlp_hidden=48,
-            norm="rmsnorm",
-            norm_bias=False,
-            rotary_frac=1.0,
-            qkv_bias=False,
-            tied_head=True,
-            init_std=0.3,
-        )  # fmt: skip
-    )
+    config = ModelConfig(
+        vocab_tokens=tokenizer.vocab_tokens, context_tokens=48, layers=2, hidden=32, heads=4, kv_heads=2, mlp_hidden=48,
+        norm="rmsnorm", norm_bias=False, rotary_frac=1.0, qkv_bias=False, tied_head=True, init_std=0.3,
+    )  # fmt: skip
+    model = Decoder(config)
     init_weights(model, 3)
     chat = load_chat_format("plain", tokenizer, base=Path())
     yield LocalModel(model, tokenizer, chat)

@@ -37,8 +37,8 @@ def requests_of(seed: int) -> list[Request]:
         shots = [draw.randrange(97) for _ in range(draw.choice([0, 1, 5, 40]))]
         for _ in range(draw.randint(1, 5)):
             context = shots + [draw.randrange(97) for _ in range(draw.randint(1, 30))]
-            for _ in range(draw.randint(1, 4)):
-                found.append(make_request(context, [draw.randrange(97) for _ in range(draw.randint(1, 9))], CONTEXT))
+            ends = [[draw.randrange(97) for _ in range(draw.randint(1, 9))] for _ in range(draw.randint(1, 4))]
+            found += [make_request(context, end, CONTEXT) for end in ends]
     draw.shuffle(found)
     return found
 
