@@ -1,4 +1,4 @@
-"""Scores that reports print, as data: reference rows beside our own, always marked as printed, and what their averages are made of."""
+"""Scores that reports print, as data: reference rows beside ours, always marked as printed, and what their averages are made of."""
 
 from fnmatch import fnmatchcase
 from functools import cache
