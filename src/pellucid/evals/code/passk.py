@@ -1,4 +1,7 @@
-"""pass@k: how likely one of k programs passes, estimated without bias from n programs (Chen et al. 2021, arXiv 2107.03374, eq. 1)."""
+"""pass@k: how likely one of k programs passes, estimated without bias from n programs.
+
+Chen et al. 2021, arXiv 2107.03374, equation 1.
+"""
 
 import math
 from collections.abc import Sequence

@@ -93,16 +93,20 @@ def _encode_more(value: Any, refer: Callable[[Any], int]) -> Any:
         return ["Decimal", str(value)]
     if isinstance(value, Fraction):
         return ["Fraction", encode(value.numerator, refer), encode(value.denominator, refer)]
+    if isinstance(value, type) and value in _TYPES.values():
+        return ["type", value.__name__]
     return ["reference", refer(value)]
 
 
 _SEQUENCES: dict[Any, str] = {list: "list", tuple: "tuple", set: "set", frozenset: "frozenset"}
+_TYPES = {kind.__name__: kind for kind in (bool, int, float, str, bytes, list, tuple, dict, set, frozenset, complex)}
 _MAKERS: dict[str, Callable[..., Any]] = {
     "bytes": bytes.fromhex,
     "bytearray": bytearray.fromhex,
     "complex": complex,
     "Decimal": Decimal,
     "int": lambda digits: int(digits, 16),
+    "type": _TYPES.__getitem__,
 }
 
 
