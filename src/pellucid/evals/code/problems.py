@@ -65,7 +65,7 @@ class Problem:
         """
         if style == "complete":
             return self.preamble + answer
-        blocks = _BLOCK.findall(answer) or [answer]
+        blocks: list[str] = _BLOCK.findall(answer) or [answer]
         defining = [
             block for block in blocks if re.search(rf"^\s*(def|class)\s+{re.escape(self.entry_point)}\b", block, re.MULTILINE)
         ]
@@ -173,7 +173,8 @@ def _text(row: Mapping[str, Any]) -> str:
 def _mbpp_task(row: Mapping[str, Any]) -> str:
     """Return the published wording around a task; three tests are shown."""
     tests = "\n".join(row["test_list"][:3])
-    return f"You are an expert Python programmer, and here is your task: {_text(row)} Your code should pass these tests:\n\n{tests}\n[BEGIN]\n"
+    return f"You are an expert Python programmer, and here is your task: {_text(row)} "
+        f"Your code should pass these tests:\n\n{tests}\n[BEGIN]\n"
 
 
 def _from_the_program(tests: str, code: str) -> tuple[str, ...]:

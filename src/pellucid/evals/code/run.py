@@ -56,7 +56,7 @@ def run(subject: Subject, config: CodeConfig, setting: Setting, records: Records
 
 
 def humaneval(subject: Subject, setting: Setting, records: Records) -> dict[str, Any]:
-    """Score HumanEval as other suites need it: 0-shot completion, one greedy program a problem; task `humaneval`, score `pass@1`."""
+    """Score HumanEval as other suites need it: 0-shot, one greedy completion a problem; task `humaneval`, score `pass@1`."""
     return run(subject, CodeConfig(tasks=("humaneval",), style="complete"), setting, records)
 
 
@@ -67,8 +67,8 @@ def limits_of(config: CodeConfig) -> Limits:
 
 def _what_would_be_run(config: CodeConfig, limits: Limits) -> str:
     return (
-        f"the suite code runs programs that the model writes ({', '.join(config.tasks)}), and nobody has read them. They would run on "
-        "this machine in a sandbox enforced by the kernel: no network, no files but an empty folder of "
+        f"the suite code runs programs that the model writes ({', '.join(config.tasks)}), and nobody has read them. They would run "
+        "on this machine in a sandbox enforced by the kernel: no network, no files but an empty folder of "
         f"{limits.folder_bytes >> 20} MiB, no other processes, at most {limits.cpu_s} s of CPU time and "
         f"{limits.memory_bytes >> 20} MiB of memory each. If that is what you want, say --allow-code-execution"
     )
@@ -170,9 +170,8 @@ def _run_programs(
     with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
         for (name, _, _), outcome in zip(waiting, pool.map(runs, waiting), strict=True):
             if outcome.status == "refused":
-                raise ArtifactError(
-                    f"the sandbox could not be set up for {task} {name}: {outcome.excerpt}\nWhat is scored is kept; call again to go on"
-                )
+                reason = f"the sandbox could not be set up for {task} {name}: {outcome.excerpt}"
+                raise ArtifactError(f"{reason}\nWhat is scored is kept; call again to go on")
             details = {**asdict(outcome), "output": _clean(outcome.output)[:_SHOWN_CHARS], "excerpt": _clean(outcome.excerpt)}
             records.add(Record(f"{task}.runs", name, details=details))
             bar.advance()
