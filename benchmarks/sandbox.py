@@ -2,9 +2,9 @@
 
     python benchmarks/sandbox.py
 
-The programs are those of tests/evals/code/hostile, each let loose in a world of its own (tests/evals/code/world.py), which sees every
-success. Programs marked control or forges are also run without any sandbox, to show that they do what they try there. Where too few
-measures are left, no program is run: "refused" says so.
+The programs are those of tests/evals/code/hostile, each let loose in a world of its own (tests/evals/code/world.py), which sees
+what it achieves. Programs marked control or forges are also run without any sandbox, to show that they do what they try there.
+Where too few measures are left, no program is run: "refused" says so.
 """
 
 import argparse

@@ -40,7 +40,9 @@ while os.getppid() == int(sys.argv[2]):
 
 @dataclass(frozen=True)
 class Hostile:
-    """One program. `control`: without the sandbox it does what it tries. `forges`: a judge that asks for exit status 0 passes it."""
+    """One program. `control`: without the sandbox it does what it tries. `forges`: a judge that only looks at the exit status
+    passes it.
+    """
 
     name: str
     source: str

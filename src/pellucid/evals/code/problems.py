@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import re
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -97,7 +98,9 @@ def load(task: Task, data: str | None) -> Problems:
         rows = orjson.loads(text) if path.suffix == ".json" else [orjson.loads(line) for line in text.splitlines() if line.strip()]
     except (OSError, EOFError, orjson.JSONDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}): it has to be the file as published") from error
-    problems = _made(path, rows, _humaneval) if task == "humaneval" else _mbpp(path, rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about escapes in published docstrings
+        problems = _made(path, rows, _humaneval) if task == "humaneval" else _mbpp(path, rows)
     return Problems(task, tuple(problems), str(path), hashlib.sha256(raw).hexdigest())
 
 
