@@ -72,7 +72,7 @@ class Plot:
             parts += [before, "" if not before or before[-1].isspace() else " ", sentence, " "]
             done = at
         parts.append(self._text[done:characters])
-        return self._frame.before + "".join(parts).rstrip() + self._frame.after, offset
+        return self._frame.before + "".join(parts) + self._frame.after, offset
 
     def _start_before(self, offset: float) -> int:
         """Return the beginning of a sentence that is nearest before the offset, or at it."""
