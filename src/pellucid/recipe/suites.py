@@ -42,7 +42,7 @@ class NeedleConfig(Section):
     """Needle in a haystack (Stable LM 2 report, Fig. 5)."""
 
     quick: bool = Field(
-        False, description="A small grid for a CPU: 3 lengths of up to 1000 tokens, 5 depths, 2 seeds, where they are not given."
+        False, description="A small grid for a CPU: 3 lengths of up to 600 tokens, 5 depths, 2 seeds, where they are not given."
     )
     lengths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (500, 1000, 1500, 2000, 2500, 3000, 3500, 4000), min_length=1, description="Tokens of the whole prompt."

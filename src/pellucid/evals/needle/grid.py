@@ -11,7 +11,7 @@ from pellucid.recipe.suites import NeedleConfig
 
 __all__ = ["Cell", "Grid", "choose_grid", "mean_and_deviation"]
 
-QUICK_TOKENS, QUICK_LENGTHS, QUICK_DEPTHS, QUICK_SEEDS = 1000, 3, 5, 2
+QUICK_TOKENS, QUICK_DEPTHS, QUICK_SEEDS = 600, 5, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Grid:
 
 
 def choose_grid(config: NeedleConfig, room: int | None) -> Grid:
-    """Return the grid of the settings, or the quick one: a quarter, half and all of 1000 tokens or of the `room` for a prompt.
+    """Return the grid of the settings, or the quick one: a quarter, half and all of 600 tokens or of the `room` for a prompt.
 
     What the user gave is kept in a quick grid as well.
     """
