@@ -100,8 +100,12 @@ class ReflectionConfig(Section):
 
 
 class SuitesConfig(Section):
-    """Settings of all suites."""
+    """Settings of all suites, of the endpoint that is evaluated, and of the one that judges."""
 
+    endpoint: EndpointConfig | None = Field(None, description="The model, where it is behind an endpoint; its URL is the target.")
+    judge: EndpointConfig | None = Field(
+        None, description="The judge, where it is behind an endpoint; its URL is given by --judge."
+    )
     harness: HarnessConfig = Field(HarnessConfig(), description="Suites of lm-evaluation-harness.")
     choices: ChoicesConfig = Field(ChoicesConfig(), description="Suite choices.")
     bose: BoseConfig = Field(BoseConfig(), description="Suite bose.")
