@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ class Bigrams:
     asked: list[Pair] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._pairs, self._firsts = Counter(zip(TEXT, TEXT[1:], strict=False)), Counter(TEXT)
+        self._pairs, self._firsts = Counter(pairwise(TEXT)), Counter(TEXT)
 
     def probability(self, before: str, char: str) -> float:
         return (self._pairs[before, char] + 1) / (self._firsts[before] + 256)
@@ -49,9 +50,7 @@ class Bigrams:
         befores = (context or "\n")[-1] + continuation[:-1]
         nats = -sum(math.log(self.probability(a, b)) for a, b in zip(befores, continuation, strict=True))
         chars = [chr(code) for code in range(256)]
-        greedy = all(
-            max(chars, key=lambda c: self.probability(a, c)) == b for a, b in zip(befores, continuation, strict=True)
-        )
+        greedy = all(max(chars, key=lambda c: self.probability(a, c)) == b for a, b in zip(befores, continuation, strict=True))
         return Likelihood(nats, len(continuation), greedy, dropped)
 
     def rolling(self, texts: Sequence[str], on_done: OnDone = nothing_done) -> list[Likelihood]:
