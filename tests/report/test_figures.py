@@ -20,3 +20,9 @@ def test_every_series_and_every_value_is_drawn() -> None:
     svg = bars(["German", "English"], {"Model": [1.53, 1.71], "xz": [2.11, None]}, "bits per byte")
     for text in ("German", "English", "Model", "xz", "1.53", "1.71", "2.11"):
         assert text in svg
+
+
+def test_a_band_is_shaded_around_its_line() -> None:
+    lines = {"acc": ([1.0, 2.0, 3.0], [0.2, 0.4, 0.5])}
+    plain, banded = curves(lines, "step", "acc"), curves(lines, "step", "acc", bands={"acc": [(0.1, 0.3), (0.3, 0.5), (0.4, 0.6)]})
+    assert "fill-opacity: 0.18" in banded and "fill-opacity: 0.18" not in plain

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 
 from pellucid.core.errors import MissingExtraError
@@ -52,16 +53,28 @@ def _svg(figure: Any) -> str:
 
 
 def curves(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str, *, faint: Sequence[str] = ()
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    *,
+    faint: Sequence[str] = (),
+    bands: Mapping[str, Sequence[tuple[float, float]]] = MappingProxyType({}),
 ) -> str:
-    """Draw one line per name over a common x; those in `faint` lie behind, thin (raw values under their mean)."""
+    """Draw one line per name over a common x; those in `faint` lie behind, thin (raw values under their mean).
+
+    `bands` are (low, high) at each point of a line, shaded in its colour.
+    """
     figure, axes = _canvas(7.2, 3.0)
     colours = iter(COLOURS)
     for name, (x, y) in lines.items():
         if name in faint:
             axes.plot(x, y, color="#b9c4cc", linewidth=0.7, label=name, zorder=1)
         else:
-            axes.plot(x, y, color=next(colours), linewidth=1.6, label=name, zorder=2)
+            colour = next(colours)
+            axes.plot(x, y, color=colour, linewidth=1.6, label=name, zorder=2)
+            if name in bands:
+                low, high = zip(*bands[name], strict=True)
+                axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0, zorder=1)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.margins(x=0.01)
