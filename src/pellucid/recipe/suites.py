@@ -81,7 +81,13 @@ class MTBenchConfig(Section):
     """MT-Bench: two turns, answers graded by a judge (Zheng et al. 2023, arXiv 2306.05685)."""
 
     mode: Literal["single", "pairwise"] = Field("single", description="Grade answers by themselves, or against another model's.")
-    against: str | None = Field(None, description="pairwise: folder of the other model's results of this suite.")
+    against: str | None = Field(
+        None, description="pairwise: folder of the other model's results of this suite, or a file of FastChat's model_answer."
+    )
+    answer_tokens: int = Field(1024, ge=1, description="Longest answer; a longer one is cut.")
+    judge_attempts: int = Field(3, ge=1, description="Times the judge is asked for a verdict before a turn counts as unjudged.")
+    reference: str = Field("gpt-4", min_length=1, description="Whose reference answers grade mathematics, reasoning and code.")
+    together: int = Field(8, ge=1, description="Questions in one go: what a kill loses at most.")
 
 
 class CodeConfig(Section):
