@@ -124,10 +124,33 @@ class MTBenchConfig(Section):
 class CodeConfig(Section):
     """Programs that a model writes, run against tests (HumanEval, MBPP)."""
 
-    tasks: tuple[Literal["humaneval", "mbpp"], ...] = Field(("humaneval",), description="Which problems.")
-    samples: int = Field(1, ge=1, description="Programs written for each problem.")
-    ks: tuple[int, ...] = Field((1,), description="k of pass@k, at most `samples`.")
-    temperature: float = Field(0.2, ge=0, description="Of the samples; 0 with one sample is greedy.")
+    tasks: tuple[Literal["humaneval", "mbpp", "mbpp_sanitized"], ...] = Field(
+        ("humaneval",),
+        min_length=1,
+        description="HumanEval (164 problems), MBPP (the 500 of its test part), and those of them that were edited by hand.",
+    )
+    style: Literal["auto", "complete", "chat"] = Field(
+        "auto", description="Complete the beginning of a function, or ask for one; auto completes where the model can, else asks."
+    )
+    samples: int = Field(1, ge=1, le=1000, description="Programs written for each problem.")
+    ks: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1, description="k of pass@k, each at most `samples`.")
+    temperature: float = Field(0.0, ge=0, description="0 takes the likeliest token; published: 0.2 for pass@1, 0.8 for pass@100.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Share of probability that samples are drawn from (temperature above 0).")
+    max_new_tokens: int = Field(512, ge=1, description="Longest program, in tokens.")
+    seconds: int = Field(3, ge=1, le=600, description="CPU time of one program with its tests; wall time may be five times that.")
+    memory_mib: int = Field(512, ge=128, description="Memory of one program, as address space.")
+    packages: tuple[str, ...] = Field(
+        (), description="Installed packages that a program may import, such as numpy; else only the library."
+    )
+    workers: int | None = Field(None, ge=1, description="Programs run at the same time; one a processor when not given.")
+
+    @model_validator(mode="after")
+    def _samples_are_enough_and_differ(self) -> Self:
+        if max(self.ks) > self.samples:
+            raise ValueError(f"ks holds {max(self.ks)}, but samples is {self.samples}; pass@k needs at least k programs a problem")
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(f"samples is {self.samples} and temperature 0, so all would be the same; take a temperature above 0")
+        return self
 
 
 class ReflectionConfig(Section):
