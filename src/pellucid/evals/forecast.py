@@ -44,7 +44,12 @@ class Forecast:
 
 
 def forecast(
-    x_S: Sequence[float], y_S: Sequence[float], at: float, *, bounds: tuple[float | None, float | None] = (None, None), seed: int = 1
+    x_S: Sequence[float],
+    y_S: Sequence[float],
+    at: float,
+    *,
+    bounds: tuple[float | None, float | None] = (None, None),
+    seed: int = 1,
 ) -> Forecast | None:
     """Return the forecast of y at x = `at` from S points with x > 0; None with fewer than four.
 
@@ -60,9 +65,7 @@ def forecast(
     return Forecast(float(at), len(kept), float(value), float(low), float(high), draws)
 
 
-def _draws(
-    u_S: Floats, y_S: Floats, at: float, bounds: tuple[float | None, float | None], random: np.random.Generator
-) -> Floats:
+def _draws(u_S: Floats, y_S: Floats, at: float, bounds: tuple[float | None, float | None], random: np.random.Generator) -> Floats:
     """Draw scores at `at`; u is x over the last x."""
     count = len(u_S)
     k_G, c_G = (grid.ravel() for grid in np.meshgrid(_EXPONENTS, _OFFSETS))

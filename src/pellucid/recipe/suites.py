@@ -34,8 +34,26 @@ class ChoicesConfig(Section):
 class BoseConfig(Section):
     """Base-model-oriented prompts (BOSE): light instructions in context, and the perplexity of a filled blank."""
 
-    tasks: tuple[str, ...] = Field(("arc_easy", "openbook_qa"), description="Names of tasks, or files with items.")
-    shots: int = Field(5, ge=0, description="Worked examples before each open question.")
+    tasks: tuple[str, ...] = Field(
+        ("arc_easy", "openbook_qa"), description="Multiple choice: names of tasks of the suite choices, or files with items."
+    )
+    open_tasks: tuple[str, ...] = Field(
+        (), description="Open questions: arithmetic (made by program), gsm8k, trivia_qa, nq_open, or files with questions."
+    )
+    open_variants: tuple[Literal["plain", "shots", "iclip"], ...] = Field(
+        ("plain", "shots", "iclip"),
+        min_length=1,
+        description="plain: the bare question. shots: examples before it. iclip: examples under a light instruction.",
+    )
+    shots: int = Field(5, ge=0, le=32, description="Worked examples before each open question.")
+    choice_shots: int = Field(0, ge=0, le=32, description="Worked examples before each multiple-choice question.")
+    forms: int = Field(
+        1,
+        ge=1,
+        le=3,
+        description="Wordings, and orders of choices, in which each question is asked: how much does that move a score?",
+    )
+    max_new_tokens: int = Field(128, ge=1, description="Of an answer to an open question.")
 
 
 class NeedleConfig(Section):

@@ -155,9 +155,7 @@ def _hellaswag(path: Path, text: str, prompt: Prompt) -> Iterator[Item]:
         yield item
 
 
-def _csv(
-    path: Path, text: str, shown: Callable[[str, list[str]], tuple[str, list[str]]], subject: str | None
-) -> Iterator[Item]:
+def _csv(path: Path, text: str, shown: Callable[[str, list[str]], tuple[str, list[str]]], subject: str | None) -> Iterator[Item]:
     reader = csv.reader(io.StringIO(text))
     number = 0
     for row in reader:

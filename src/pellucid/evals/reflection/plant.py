@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 from pellucid.core.seeds import derive_seed
 from pellucid.evals.reflection.quantities import in_digits
@@ -11,7 +12,7 @@ from pellucid.evals.reflection.worked import Worked
 
 __all__ = ["CannotPlantError", "Planted", "plant"]
 
-_SHORTLIST = 4
+_SHORTLIST = 8
 _OFFSETS = (1, 2, 3, 5, 10, 20)
 
 
@@ -19,7 +20,7 @@ class CannotPlantError(ValueError):
     """No step of a worked answer can take an error that changes its answer and leaves the rest sayable."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Planted:
     """A worked answer with one wrong result: `quantity`, worked out in step `step`, is said to be `wrong`."""
 
@@ -28,12 +29,12 @@ class Planted:
     quantity: str
     wrong: Fraction
 
-    @property
+    @cached_property
     def right_values(self) -> dict[str, Fraction]:
         """All quantities as they are."""
         return self.worked.values()
 
-    @property
+    @cached_property
     def carried_values(self) -> dict[str, Fraction]:
         """All quantities as they follow from the error, carried on without another."""
         return self.worked.values({self.quantity: self.wrong})
@@ -72,7 +73,7 @@ def plant(worked: Worked, seed: int) -> Planted:
         if found := list(_errors(worked, step, quantity)):
             shortlist = sorted(found, key=lambda planted: (_difference(planted), abs(planted.wrong)))
             least = _difference(shortlist[0])
-            return generator.choice([planted for planted in shortlist if _difference(planted) == least][: 2 * _SHORTLIST])
+            return generator.choice([planted for planted in shortlist if _difference(planted) == least][:_SHORTLIST])
     raise CannotPlantError("no step takes an error that changes the answer and can be carried on")
 
 

@@ -20,7 +20,7 @@ from pellucid.evals.reflection.plant import CannotPlantError, Planted, plant
 from pellucid.evals.reflection.worked import Worked
 from pellucid.evals.subject import Setting
 
-__all__ = ["Probe", "load_probe"]
+__all__ = ["Probe", "find_gsm8k", "load_probe", "read_solutions"]
 
 _GSM8K = ("gsm8k/test.jsonl", "gsm8k.jsonl", "sets/gsm8k.jsonl")
 _PLANT_SEED = 1  # the errors are part of the items: the same whatever the run's seed
@@ -85,20 +85,22 @@ def _find(task: str, data: str | None) -> Path:
         if Path(task).is_file():
             return Path(task)
         raise UsageError(f"reflection.tasks: {task!r} is neither arithmetic, nor gsm8k, nor a file with worked answers")
+    return find_gsm8k(data, "reflection.tasks")
+
+
+def find_gsm8k(data: str | None, field: str) -> Path:
+    """Return GSM8K's file in the folder of data; raise `UsageError`, naming the config's field, where it is not there."""
     tried = [Path(data) / name for name in _GSM8K] if data is not None else []
     for file in tried:
         if file.is_file():
             return file
     where = f"none of {', '.join(map(str, tried))} is there" if tried else "no folder of data is given"
-    raise UsageError(f"reflection.tasks: gsm8k needs its worked answers, and {where}; give --data-dir DIR with DIR/{_GSM8K[0]}")
+    raise UsageError(f"{field}: gsm8k needs its worked answers, and {where}; give --data-dir DIR with DIR/{_GSM8K[0]}")
 
 
 def _read(file: Path) -> tuple[list[Worked], Counter[str]]:
-    found, left_out, known = [], Counter[str](), set[str]()
-    for number, id_, fields in _lines(file):
-        if id_ in known:
-            raise DataError(f"{file}, line {number}: id {id_!r} is there twice; each worked answer needs its own")
-        known.add(id_)
+    found, left_out = [], Counter[str]()
+    for id_, fields in read_solutions(file):
         try:
             found.append(gsm8k.read_worked(id_, *fields))
         except gsm8k.UnusableError as error:
@@ -106,7 +108,9 @@ def _read(file: Path) -> tuple[list[Worked], Counter[str]]:
     return found, left_out
 
 
-def _lines(file: Path) -> Iterator[tuple[int, str, tuple[str, str, str]]]:
+def read_solutions(file: Path) -> Iterator[tuple[str, tuple[str, str, str]]]:
+    """Yield (id, (question, worked answer, final answer)) of a file; raise `DataError` for a line that has them not."""
+    known: set[str] = set()
     for number, line in enumerate(file.read_bytes().splitlines(), start=1):
         if not line.strip():
             continue
@@ -126,4 +130,8 @@ def _lines(file: Path) -> Iterator[tuple[int, str, tuple[str, str, str]]]:
                 f"{file}, line {number} is no worked answer ({type(error).__name__}: {error}); it needs question, and answer with"
                 " #### before the final answer"
             ) from error
-        yield number, str(row.get("id", number - 1)), fields
+        id_ = str(row.get("id", number - 1))
+        if id_ in known:
+            raise DataError(f"{file}, line {number}: id {id_!r} is there twice; each worked answer needs its own")
+        known.add(id_)
+        yield id_, fields
