@@ -63,8 +63,26 @@ class ChoicesConfig(Section):
 class BoseConfig(Section):
     """Base-model-oriented prompts (BOSE): light instructions in context, and the perplexity of a filled blank."""
 
-    tasks: tuple[str, ...] = Field(("arc_easy", "openbook_qa"), description="Names of tasks, or files with items.")
-    shots: int = Field(5, ge=0, description="Worked examples before each open question.")
+    tasks: tuple[str, ...] = Field(
+        ("arc_easy", "openbook_qa"), description="Multiple choice: names of tasks of the suite choices, or files with items."
+    )
+    open_tasks: tuple[str, ...] = Field(
+        (), description="Open questions: arithmetic (made by program), gsm8k, trivia_qa, nq_open, or files with questions."
+    )
+    open_variants: tuple[Literal["plain", "shots", "iclip"], ...] = Field(
+        ("plain", "shots", "iclip"),
+        min_length=1,
+        description="plain: the bare question. shots: examples before it. iclip: examples under a light instruction.",
+    )
+    shots: int = Field(5, ge=0, le=32, description="Worked examples before each open question.")
+    choice_shots: int = Field(0, ge=0, le=32, description="Worked examples before each multiple-choice question.")
+    forms: int = Field(
+        1,
+        ge=1,
+        le=3,
+        description="Wordings, and orders of choices, in which each question is asked: how much does that move a score?",
+    )
+    max_new_tokens: int = Field(128, ge=1, description="Of an answer to an open question.")
 
 
 class NeedleConfig(Section):
@@ -156,7 +174,22 @@ class CodeConfig(Section):
 class ReflectionConfig(Section):
     """Does a model recover from an error planted in a worked answer?"""
 
-    tasks: tuple[str, ...] = Field(("arithmetic",), description="Names of probes, or files with worked answers.")
+    tasks: tuple[str, ...] = Field(
+        ("arithmetic",), min_length=1, description="arithmetic (made by program), gsm8k, or files with worked answers."
+    )
+    problems: int = Field(200, ge=1, le=100_000, description="Problems that arithmetic makes; problem n is always the same.")
+    forms: tuple[Literal["likelihood", "generation"], ...] = Field(
+        ("likelihood", "generation"),
+        min_length=1,
+        description="likelihood: is the right way to go on likelier than the wrong one? Tells models apart that cannot answer yet."
+        " generation: the model goes on, and its final answer is right or not.",
+    )
+    trigger: str = Field("Wait,", min_length=1, description="What the model is made to say after the error.")
+    voice: Literal["own", "other"] = Field("own", description="Whose answer it is said to be: the model's, or another student's.")
+    carried: bool = Field(False, description="Show the answer to its wrong end instead of stopping at the step with the error.")
+    own_errors: bool = Field(False, description="Also: the model answers by itself, and is triggered where its answer is wrong.")
+    shots: int = Field(2, ge=0, le=32, description="Worked answers without error before each item.")
+    max_new_tokens: int = Field(96, ge=1, description="Of what the model writes.")
 
 
 class SuitesConfig(Section):
