@@ -99,3 +99,28 @@ def test_bad_prompts_and_a_missing_seed_are_named(model: Decoder) -> None:
         with pytest.raises(UsageError, match=message):
             generate_batch(model, prompts, max_new_tokens=2, sampling=Sampling(), seeds=seeds)
     assert generate_batch(model, [], max_new_tokens=2, sampling=Sampling(), seeds=[]) == []
+
+
+def test_a_row_ends_when_its_tokens_are_enough(model: Decoder) -> None:
+    prompts, sampling = [[1, 2], [3, 4, 5], [6]], Sampling(0.9)
+    free = generate_batch(model, prompts, max_new_tokens=9, sampling=sampling, seeds=[1, 2, 3])
+    held = generate_batch(
+        model, prompts, max_new_tokens=9, sampling=sampling, seeds=[1, 2, 3], has_ended=lambda new: len(new) == new[0] % 5 + 1
+    )
+    assert [one.ids for one in held] == [one.ids[: one.ids[0] % 5 + 1] for one in free]
+
+
+def test_a_batch_holds_no_more_tokens_than_it_may(model: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = [[1] * n for n in (9, 3, 8, 2, 2, 1)]
+    sizes = []
+    whole = Decoder.forward
+
+    def noted(self: Decoder, ids_BT: torch.Tensor, **more: object) -> torch.Tensor:
+        sizes.append(len(ids_BT))
+        return whole(self, ids_BT, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Decoder, "forward", noted)
+    settings = {"max_new_tokens": 1, "sampling": Sampling(0), "seeds": range(6)}
+    found = Completer(model, batch_tokens=9).complete(prompts, **settings)  # type: ignore[arg-type]
+    assert max(sizes) == 3
+    assert [one.ids for one in found] == [one.ids for one in Completer(model).complete(prompts, **settings)]  # type: ignore[arg-type]

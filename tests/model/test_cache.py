@@ -73,3 +73,18 @@ def test_sequences_that_are_kept_go_on_as_they_were() -> None:
         cache.keep(torch.tensor([3, 1]))
         after = model(ids_BT[[3, 1], 4:], cache=cache)
         torch.testing.assert_close(after, model(ids_BT[[3, 1]])[:, 4:])
+
+
+def test_sequences_branch_from_one_that_is_held() -> None:
+    model = model_of()
+    stem = torch.arange(7)[None]
+    ends = torch.tensor([[20, 21, 22], [30, 31, 32], [20, 31, 22]])
+    cache = KVCache(CONFIG, 1, 7)
+    with torch.no_grad():
+        model(stem, cache=cache)
+        found = model(ends, cache=cache.branch(3, 3))
+        again = model(ends[:1, :2], cache=cache.branch(1, 2))
+        whole = model(torch.cat([stem.expand(3, -1), ends], dim=1))[:, 7:]
+    torch.testing.assert_close(found, whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(again, whole[:1, :2], atol=1e-5, rtol=1e-5)
+    assert cache.length == 7 and cache.branch(2, 5).max_tokens == 12

@@ -257,3 +257,17 @@ def test_with_qk_norm_queries_and_keys_may_grow_and_attention_stays(norm: str) -
 def test_a_model_without_rotary_channels_runs() -> None:
     with torch.no_grad():
         assert built(small(rotary_frac=0.0))(torch.arange(9)[None]).isfinite().all()
+
+
+@pytest.mark.parametrize("additive", [False, True])
+def test_a_row_may_hold_two_sequences_that_begin_alike(additive: bool) -> None:
+    model = built(small())
+    # 1 2 3 then either 4 5 or 6: as a tree, with 6 at the place of 4.
+    mask = torch.ones(6, 6, dtype=torch.bool).tril()
+    mask[5, 3:5] = False
+    given = torch.zeros(6, 6).masked_fill(~mask, -torch.inf) if additive else mask
+    with torch.no_grad():
+        row = model.eval()(torch.tensor([[1, 2, 3, 4, 5, 6]]), torch.tensor([[0, 1, 2, 3, 4, 3]]), mask_B1TS=given[None, None])[0]
+        one, other = model(torch.tensor([[1, 2, 3, 4, 5]]))[0], model(torch.tensor([[1, 2, 3, 6]]))[0]
+    torch.testing.assert_close(row[:5], one, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(row[5], other[3], atol=1e-5, rtol=1e-5)

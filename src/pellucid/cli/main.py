@@ -37,7 +37,6 @@ _STAGES = {
     "shards": "turn documents into token shards",
     "conversations": "read conversations and preference pairs, filter them, count everything, write them as tokens",
     "train": "run the recipe's training stages",
-    "evaluate": "score held-out documents in bits per byte beside compression baselines",
     "export": "write the model for other runtimes and compare it there with the checkpoint",
     "report": "make the report from what the other stages left",
 }
@@ -60,6 +59,16 @@ def build_parser() -> argparse.ArgumentParser:
             stage.add_argument("--json", action="store_true", help="print the plan as JSON and write nothing")
         if name == "documents":
             _dropped_arguments(stage)
+
+    _evaluate_arguments(
+        _command(
+            commands,
+            "evaluate",
+            "evaluate",
+            "score a recipe's held-out documents in bits per byte; or run suites of benchmarks on any model",
+            "runs/pocket --suite choices --data-dir bench --limit 200",
+        )
+    )
 
     launch = _command(
         commands,
@@ -169,6 +178,34 @@ def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="recipe file (YAML)")
     _set_argument(parser)
     parser.add_argument("--runs", metavar="DIR", default="runs", help="folder that holds the runs (default: runs)")
+
+
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        help="recipe (held-out text); or, for suites, a run, a checkpoint, a Hugging Face folder, a GGUF file, or the URL of an "
+        "OpenAI-compatible endpoint",
+    )
+    parser.add_argument(
+        "--suite",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="suite to run; may be given again. Without one the suites are listed",
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="folder with the benchmarks' data, instead of packages or the hub")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N items of each task, chosen by the seed")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the choice of items, samples, bootstrap (default: 1)")
+    parser.add_argument("--out", metavar="DIR", help="folder of the results (default: RUN/evals/MODEL, else evals/MODEL)")
+    parser.add_argument("--judge", metavar="TARGET", help="the model that judges: a URL, or anything else that TARGET may be")
+    parser.add_argument("--shards", metavar="RUN", help="look the items up in this run's shards (default: the model's own run)")
+    parser.add_argument(
+        "--allow-code-execution", action="store_true", help="let suites run programs that the model writes, in a sandbox"
+    )
+    parser.add_argument("--json", action="store_true", help="with suites: print the results as JSON")
+    _set_argument(parser)
+    parser.add_argument("--runs", metavar="DIR", default="runs", help="with a recipe: folder that holds the runs (default: runs)")
 
 
 def _dropped_arguments(parser: argparse.ArgumentParser) -> None:

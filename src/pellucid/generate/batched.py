@@ -18,7 +18,10 @@ from pellucid.generate.sampling import Sampling, choose_batch
 from pellucid.model.cache import KVCache
 from pellucid.model.decoder import Decoder
 
-__all__ = ["Completer", "Completion", "generate_batch"]
+__all__ = ["Completer", "Completion", "HasEnded", "generate_batch"]
+
+HasEnded = Callable[[Sequence[int]], bool]
+"""New tokens of one row → whether they are enough: for stops that are not one token, such as a text."""
 
 
 class Completion(NamedTuple):
@@ -30,10 +33,11 @@ class Completion(NamedTuple):
 
 @dataclass(frozen=True)
 class Completer:
-    """A model that goes on after many prompts, `batch_seqs` at a time."""
+    """A model that goes on after many prompts, `batch_seqs` at a time, or fewer where their tokens would be over `batch_tokens`."""
 
     model: Decoder
     batch_seqs: int = 64
+    batch_tokens: int | None = None
 
     @property
     def context_tokens(self) -> int:
@@ -48,6 +52,7 @@ class Completer:
         sampling: Sampling,
         seeds: Sequence[int],
         stop_ids: Iterable[int] = (),
+        has_ended: HasEnded | None = None,
         on_done: Callable[[int], None] = lambda count: None,
     ) -> list[Completion]:
         """Return what comes after each prompt, in their order; `on_done` is told how many more are finished.
@@ -63,6 +68,7 @@ class Completer:
                 sampling=sampling,
                 seeds=[seeds[index] for index in batch],
                 stop_ids=stop_ids,
+                has_ended=has_ended,
             )
             found.update(zip(batch, done, strict=True))
             on_done(len(batch))
@@ -83,7 +89,9 @@ class Completer:
         """Yield the prompts' numbers, the longest first, cut into batches, of one length only if `equal`."""
         batch: list[int] = []
         for index in sorted(range(len(prompts)), key=lambda index: (-len(prompts[index]), index)):
-            if batch and (len(batch) == self.batch_seqs or (equal and len(prompts[index]) != len(prompts[batch[0]]))):
+            longest = len(prompts[batch[0]]) if batch else 0
+            full = len(batch) == self.batch_seqs or (self.batch_tokens and (len(batch) + 1) * longest > self.batch_tokens)
+            if batch and (full or (equal and len(prompts[index]) != longest)):
                 yield batch
                 batch = []
             batch.append(index)
@@ -99,17 +107,19 @@ def generate_batch(
     sampling: Sampling,
     seeds: Sequence[int],
     stop_ids: Iterable[int] = (),
+    has_ended: HasEnded | None = None,
 ) -> list[Completion]:
     """Return new tokens after each prompt: to float rounding those of `generate` with the same prompt, sampling and seed.
 
     A row's draws come from its own seed, whatever else is in the batch. Rows that have ended leave the batch when half of it has.
+    `has_ended` is asked after every token whether the row's new tokens are enough.
     Raises `UsageError` for a prompt that is empty, longer than the context or outside the vocabulary.
     """
     for prompt in prompts:
         check_prompt(model, prompt)
     if len(seeds) != len(prompts):
         raise UsageError(f"there are {len(prompts)} prompts and {len(seeds)} seeds; each prompt needs one")
-    rows = _Rows(model, prompts, max_new_tokens, sampling, seeds, frozenset(stop_ids))
+    rows = _Rows(model, prompts, max_new_tokens, sampling, seeds, frozenset(stop_ids), has_ended)
     if max_new_tokens > 0 and prompts:
         with torch.no_grad():
             rows.run()
@@ -127,8 +137,10 @@ class _Rows:
         sampling: Sampling,
         seeds: Sequence[int],
         stop_ids: frozenset[int],
+        has_ended: HasEnded | None,
     ) -> None:
         self._model, self._prompts, self._sampling, self._stop_ids = model, prompts, sampling, stop_ids
+        self._has_ended = has_ended or (lambda new: False)
         context = model.config.context_tokens
         self._room = [min(max_new_tokens, context - len(prompt)) for prompt in prompts]
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -173,7 +185,7 @@ class _Rows:
             self.stopped_by[row] = id_
             return True
         self.new[row].append(id_)
-        return len(self.new[row]) == self._room[row]
+        return len(self.new[row]) == self._room[row] or self._has_ended(self.new[row])
 
 
 def _last_logits(model: Decoder, ids_BT: Tensor, cache: KVCache | None) -> Tensor:

@@ -1,5 +1,7 @@
 """Keys and values of earlier positions, preallocated, so that a decoding step costs one position."""
 
+from copy import copy
+
 import torch
 from torch import Tensor
 
@@ -48,6 +50,18 @@ class KVCache:
     def keep(self, rows_N: Tensor) -> None:
         """Go on with these sequences only, in this order; the others' keys and values are dropped."""
         self._k_LBKTC, self._v_LBKTC = self._k_LBKTC[:, rows_N], self._v_LBKTC[:, rows_N]
+
+    def branch(self, batch_seqs: int, new_tokens: int) -> "KVCache":
+        """Return a cache in which `batch_seqs` sequences begin with the one that this cache holds, with room for more tokens."""
+        cache = copy(self)
+        cache.max_tokens = self.length + new_tokens
+        for name in ("_k_LBKTC", "_v_LBKTC"):
+            held_LKTC = getattr(self, name)[:, 0, :, : self.length]
+            layers, heads, length, channels = held_LKTC.shape
+            room_LBKTC = held_LKTC.new_empty(layers, batch_seqs, heads, cache.max_tokens, channels)
+            room_LBKTC[:, :, :, :length] = held_LKTC[:, None]
+            setattr(cache, name, room_LBKTC)
+        return cache
 
     def advance(self, tokens: int) -> None:
         """Count `tokens` positions as held, after every layer has written them."""

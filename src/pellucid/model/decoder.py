@@ -64,15 +64,18 @@ class Decoder(nn.Module):
         positions_BT: Tensor | None = None,
         documents: Documents | None = None,
         cache: KVCache | None = None,
+        mask_B1TS: Tensor | None = None,
     ) -> Tensor:
         """Return x_BTD, the hidden states after the last norm.
 
         `documents` confine attention to themselves; positions then restart with each of them unless `positions_BT` says otherwise,
         or unless they have languages, of which each document sees the others.
-        With `cache`, the ids follow the positions that it holds.
+        With `cache`, the ids follow the positions that it holds. `mask_B1TS`, True (or 0 where it is added to the scores) where a
+        query sees a key, is for rows that hold several sequences with a common beginning: `positions_BT` then says where each
+        token stands in its own.
         Raises `UsageError` for a sequence longer than the context.
         """
-        attending = self._attending(ids_BT, positions_BT, documents, cache)
+        attending = self._attending(ids_BT, positions_BT, documents, cache, mask_B1TS)
         x_BTD = self.embedding(ids_BT)
         for block in self.blocks:
             x_BTD = block(x_BTD, attending)
@@ -85,20 +88,25 @@ class Decoder(nn.Module):
         return linear(x_BTD, self.head_weight)
 
     def _attending(
-        self, ids_BT: Tensor, positions_BT: Tensor | None, documents: Documents | None, cache: KVCache | None
+        self,
+        ids_BT: Tensor,
+        positions_BT: Tensor | None,
+        documents: Documents | None,
+        cache: KVCache | None,
+        mask_B1TT: Tensor | None,
     ) -> Attending:
         tokens, past = ids_BT.shape[1], cache.length if cache is not None else 0
-        if past + tokens > self.config.context_tokens:
+        # A row of several sequences may hold more tokens than any of them has positions.
+        if mask_B1TT is None and past + tokens > self.config.context_tokens:
             raise UsageError(
                 f"the sequence has {past + tokens} tokens; the model's context_tokens is {self.config.context_tokens}: "
                 "shorten it or train a model with a longer context"
             )
-        mask_B1TT = None
         if cache is not None:
             cache.check_room(tokens)
             if documents is not None:
                 raise UsageError("documents cannot be combined with a cache: decode one document per sequence")
-            if past and tokens > 1:
+            if past and tokens > 1 and mask_B1TT is None:
                 everything = torch.ones(tokens, past + tokens, dtype=torch.bool, device=ids_BT.device)
                 mask_B1TT = everything.tril(past)[None, None]
         if documents is not None:

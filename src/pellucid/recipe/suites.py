@@ -1,8 +1,8 @@
 """Settings of the evaluation suites, one section each: `pellucid evaluate … --set needle.depths=5`."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pellucid.recipe.section import Section
 
@@ -10,12 +10,41 @@ __all__ = [
     "BoseConfig",
     "ChoicesConfig",
     "CodeConfig",
+    "EndpointConfig",
     "HarnessConfig",
     "MTBenchConfig",
     "NeedleConfig",
     "ReflectionConfig",
     "SuitesConfig",
 ]
+
+
+class EndpointConfig(Section):
+    """A server with OpenAI's interface: llama.cpp, vLLM, a hosted model…, evaluated or judging."""
+
+    url: str = Field(min_length=1, description="Address, such as http://127.0.0.1:8080 or https://api.example.com/v1.")
+    model: str | None = Field(None, description="Name of the model there; the first that the server lists when not given.")
+    key_variable: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Environment variable that holds the key; the key itself goes nowhere.",
+    )
+    usd_per_million_prompt_tokens: float | None = Field(
+        None, ge=0, description="Price of what is read; costs are counted with both."
+    )
+    usd_per_million_new_tokens: float | None = Field(None, ge=0, description="Price of what is written.")
+    context_tokens: int | None = Field(None, ge=1, description="Longest sequence; asked of the server when not given.")
+    connect_s: float = Field(10.0, gt=0, description="Seconds to reach the server.")
+    timeout_s: float = Field(600.0, gt=0, description="Seconds without a byte of the answer before asking again.")
+    attempts: int = Field(6, ge=1, description="Times that one request is sent before the suite stops.")
+    first_wait_s: float = Field(1.0, ge=0, description="Seconds before the second attempt; doubles up to 60, with jitter.")
+    parallel: int = Field(4, ge=1, description="Requests at once.")
+
+    @model_validator(mode="after")
+    def _both_prices(self) -> Self:
+        if (self.usd_per_million_prompt_tokens is None) != (self.usd_per_million_new_tokens is None):
+            raise ValueError("usd_per_million_prompt_tokens and usd_per_million_new_tokens go together: give both or neither")
+        return self
 
 
 class HarnessConfig(Section):
@@ -71,8 +100,12 @@ class ReflectionConfig(Section):
 
 
 class SuitesConfig(Section):
-    """Settings of all suites."""
+    """Settings of all suites, of the endpoint that is evaluated, and of the one that judges."""
 
+    endpoint: EndpointConfig | None = Field(None, description="The model, where it is behind an endpoint; its URL is the target.")
+    judge: EndpointConfig | None = Field(
+        None, description="The judge, where it is behind an endpoint; its URL is given by --judge."
+    )
     harness: HarnessConfig = Field(HarnessConfig(), description="Suites of lm-evaluation-harness.")
     choices: ChoicesConfig = Field(ChoicesConfig(), description="Suite choices.")
     bose: BoseConfig = Field(BoseConfig(), description="Suite bose.")
