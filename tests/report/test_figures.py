@@ -1,7 +1,7 @@
 import re
 import xml.etree.ElementTree as ET
 
-from pellucid.report.figures import HeatMap, bars, curves, heat_map, stacked_share
+from pellucid.report.figures import HeatMap, bars, curves, dots, heat_map, stacked_share
 
 
 def test_the_same_numbers_give_the_same_bytes_and_text_stays_text() -> None:
@@ -10,6 +10,7 @@ def test_the_same_numbers_give_the_same_bytes_and_text_stays_text() -> None:
         lambda: bars(["German", "English"], {"Model": [1.5, 1.7], "xz": [2.1, None]}, "bits per byte"),
         lambda: stacked_share({"Web": 0.7, "Code": 0.3}),
         lambda: heat_map([HeatMap("mean", [[0.5, None], [1.0, 0.0]], (0, 1))], ["500", "1000"], ["0", "100"], "tokens", "depth"),
+        lambda: dots(["arc", "piqa"], {"A": [(30.0, 28.0, 32.0), None], "B": [(31.0, None, None), (5.0, 1.0, 9.0)]}, "accuracy, %"),
     ):
         svg = draw()
         assert svg == draw()
@@ -55,3 +56,13 @@ def test_the_first_row_is_on_top_and_colour_goes_with_the_value_over_the_whole_r
     between = cells([[0.0], [0.5]], (0, 1))
     assert between[0] == low
     assert between[1] not in (low, high)
+
+
+def test_dots_have_a_row_for_each_name_and_an_interval_where_it_is_known() -> None:
+    series = {"A": [(30.0, 28.0, 32.0), None], "B": [(31.0, None, None), (5.0, 1.0, 9.0)]}
+    svg = dots(["arc", "piqa"], series, "accuracy, %")
+    for text in ("arc", "piqa", "A", "B", "accuracy, %"):
+        assert f">{text}<" in svg
+    # One marker a value and one in the legend for each series; each interval is a line of its own colour.
+    assert svg.count("<use") - svg.count('y="0"') >= 5
+    assert svg.count("stroke-opacity: 0.55") == 2

@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 from pellucid.core.errors import MissingExtraError
 
-__all__ = ["HeatMap", "bars", "curves", "heat_map", "stacked_share"]
+__all__ = ["HeatMap", "Spread", "bars", "curves", "dots", "heat_map", "stacked_share"]
+
+Spread = tuple[float, float | None, float | None]
+"""A value with the ends of its interval, None where there is no interval."""
 
 # Okabe and Ito's palette: told apart by readers with any colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A6D00", "#999999", "#000000")
@@ -102,6 +105,30 @@ def bars(names: Sequence[str], series: Mapping[str, Sequence[float | None]], y_l
     axes.grid(axis="x", visible=False)
     axes.margins(y=0.14)
     axes.legend(ncols=len(series), loc="upper right")
+    return _svg(figure)
+
+
+def dots(names: Sequence[str], series: Mapping[str, Sequence[Spread | None]], x_label: str) -> str:
+    """Draw a dot with its interval for each name (from top to bottom) and series, side by side; None leaves a gap."""
+    figure, axes = _canvas(7.2, 0.5 + len(names) * (0.16 * len(series) + 0.16) + 0.24)
+    step = 0.7 / len(series)
+    for index, (label, values) in enumerate(series.items()):
+        known = [(row, value) for row, value in enumerate(values) if value is not None]
+        places = [row + (index - (len(series) - 1) / 2) * step for row, _ in known]
+        middles = [value for _, (value, _, _) in known]
+        colour = COLOURS[index % len(COLOURS)]
+        for place, (_, (_, low, high)) in zip(places, known, strict=True):
+            if low is not None and high is not None:
+                axes.plot([low, high], [place, place], color=colour, linewidth=1.4, solid_capstyle="round", alpha=0.55, zorder=2)
+        axes.plot(middles, places, linestyle="none", marker="o", markersize=5, color=colour, label=label, zorder=3)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(x_label)
+    axes.grid(axis="y", visible=False)
+    for between in range(1, len(names)):
+        axes.axhline(between - 0.5, color="#e3e6e8", linewidth=0.6, zorder=0)
+    if len(series) > 1:
+        figure.legend(loc="outside upper left", ncols=2)
     return _svg(figure)
 
 
