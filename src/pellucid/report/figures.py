@@ -5,11 +5,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pellucid.core.errors import MissingExtraError
 
-__all__ = ["HeatMap", "bars", "curves", "heat_map", "stacked_share"]
+__all__ = ["HeatMap", "Spread", "bars", "curves", "dots", "heat_map", "stacked_share"]
+
+Spread = tuple[float, float | None, float | None]
+"""A value with the ends of its interval, None where there is no interval."""
 
 # Okabe and Ito's palette: told apart by readers with any colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A6D00", "#999999", "#000000")
@@ -56,16 +60,28 @@ def _svg(figure: Any) -> str:
 
 
 def curves(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str, *, faint: Sequence[str] = ()
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    *,
+    faint: Sequence[str] = (),
+    bands: Mapping[str, Sequence[tuple[float, float]]] = MappingProxyType({}),
 ) -> str:
-    """Draw one line per name over a common x; those in `faint` lie behind, thin (raw values under their mean)."""
+    """Draw one line per name over a common x; those in `faint` lie behind, thin (raw values under their mean).
+
+    `bands` are (low, high) at each point of a line, shaded in its colour.
+    """
     figure, axes = _canvas(7.2, 3.0)
     colours = iter(COLOURS)
     for name, (x, y) in lines.items():
         if name in faint:
             axes.plot(x, y, color="#b9c4cc", linewidth=0.7, label=name, zorder=1)
         else:
-            axes.plot(x, y, color=next(colours), linewidth=1.6, label=name, zorder=2)
+            colour = next(colours)
+            axes.plot(x, y, color=colour, linewidth=1.6, label=name, zorder=2)
+            if name in bands:
+                low, high = zip(*bands[name], strict=True)
+                axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0, zorder=1)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.margins(x=0.01)
@@ -89,6 +105,30 @@ def bars(names: Sequence[str], series: Mapping[str, Sequence[float | None]], y_l
     axes.grid(axis="x", visible=False)
     axes.margins(y=0.14)
     axes.legend(ncols=len(series), loc="upper right")
+    return _svg(figure)
+
+
+def dots(names: Sequence[str], series: Mapping[str, Sequence[Spread | None]], x_label: str) -> str:
+    """Draw a dot with its interval for each name (from top to bottom) and series, side by side; None leaves a gap."""
+    figure, axes = _canvas(7.2, 0.5 + len(names) * (0.16 * len(series) + 0.16) + 0.24)
+    step = 0.7 / len(series)
+    for index, (label, values) in enumerate(series.items()):
+        known = [(row, value) for row, value in enumerate(values) if value is not None]
+        places = [row + (index - (len(series) - 1) / 2) * step for row, _ in known]
+        middles = [value for _, (value, _, _) in known]
+        colour = COLOURS[index % len(COLOURS)]
+        for place, (_, (_, low, high)) in zip(places, known, strict=True):
+            if low is not None and high is not None:
+                axes.plot([low, high], [place, place], color=colour, linewidth=1.4, solid_capstyle="round", alpha=0.55, zorder=2)
+        axes.plot(middles, places, linestyle="none", marker="o", markersize=5, color=colour, label=label, zorder=3)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(x_label)
+    axes.grid(axis="y", visible=False)
+    for between in range(1, len(names)):
+        axes.axhline(between - 0.5, color="#e3e6e8", linewidth=0.6, zorder=0)
+    if len(series) > 1:
+        figure.legend(loc="outside upper left", ncols=2)
     return _svg(figure)
 
 
