@@ -173,8 +173,10 @@ def _text(row: Mapping[str, Any]) -> str:
 def _mbpp_task(row: Mapping[str, Any]) -> str:
     """Return the published wording around a task; three tests are shown."""
     tests = "\n".join(row["test_list"][:3])
-    return f"You are an expert Python programmer, and here is your task: {_text(row)} "
+    return (
+        f"You are an expert Python programmer, and here is your task: {_text(row)} "
         f"Your code should pass these tests:\n\n{tests}\n[BEGIN]\n"
+    )
 
 
 def _from_the_program(tests: str, code: str) -> tuple[str, ...]:
