@@ -25,11 +25,8 @@ class EndpointConfig(Section):
 
     url: str = Field(min_length=1, description="Address, such as http://127.0.0.1:8080 or https://api.example.com/v1.")
     model: str | None = Field(None, description="Name of the model there; the first that the server lists when not given.")
-    key_variable: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Environment variable that holds the key; the key itself goes nowhere.",
-    )
+    # What is no name is refused where it is used, without showing it: it may be the key itself.
+    key_variable: str | None = Field(None, description="Environment variable that holds the key; the key itself goes nowhere.")
     usd_per_million_prompt_tokens: float | None = Field(
         None, ge=0, description="Price of what is read; costs are counted with both."
     )
