@@ -3,10 +3,10 @@
 PELLUCID_SMOLLM2_GGUF=SmolLM2-135M-Instruct.Q4_1.gguf python benchmarks/bose.py --data ../shared/data/bench --run runs/pocket
 
 Two trajectories. The checkpoints that a run has kept of one stage, in their order. And, as few checkpoints of a model that can
-answer such questions are at hand, SmolLM2-135M weakened: each matrix becomes (1 - s) W + s std(W) N, with one N for all strengths s, from
-noise that leaves little to none. That is a stand-in for training and no training: noise forgets in another order than training
-learns. What it can show is which ways of asking see a difference between models at all, and which of them with few items. The
-verdicts are printed whichever way they fall.
+answer such questions are at hand, SmolLM2-135M weakened: each matrix W becomes (1 - s) W + s std(W) N, with one N for all strengths
+s, from noise that leaves little to none. That is a stand-in for training and no training: noise forgets in another order than
+training learns. What it can show is which ways of asking see a difference between models at all, and which of them with few items.
+The verdicts are printed whichever way they fall.
 """
 
 import argparse
@@ -35,7 +35,7 @@ COMPARED = {"blank": ("letter", "option", "option_bytes"), "iclip": ("plain", "s
 METRICS = ("acc", "p_right")
 TEXT = (
     "Plants take up water with their roots and carbon dioxide with their leaves. In the light they make sugar of both, and give off"
-    " the oxygen that is left over. At night they breathe as animals do: they burn some of the sugar and give off carbon dioxide again."
+    " the oxygen that is left over. At night they breathe as animals do: they burn some sugar and give off carbon dioxide again."
 )
 
 
