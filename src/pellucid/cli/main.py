@@ -119,6 +119,16 @@ def build_parser() -> argparse.ArgumentParser:
     chat.add_argument("--top-k", type=int, default=50, metavar="N", help="choose among the N likeliest tokens (default: 50)")
     chat.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed and prompt give the same text (default: 1)")
 
+    _compare_arguments(
+        _command(
+            commands,
+            "compare",
+            "compare",
+            "show results of evaluation suites beside each other, with paired tests on the items that models share",
+            "results/pocket results/smollm2 --printed --html compare.html",
+        )
+    )
+
     average = _command(
         commands, "average", "average", "average the weights of a stage's newest checkpoints", "runs/pocket --last 4"
     )
@@ -207,6 +217,20 @@ def _dropped_arguments(parser: argparse.ArgumentParser) -> None:
         help="then show what was dropped by source and reason, with samples; give a reason (or a part of it) to see more of one",
     )
     parser.add_argument("--json", action="store_true", help="print what was dropped as JSON")
+
+
+def _compare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "results", nargs="+", metavar="RESULTS", help="a suite's folder, a folder with several, or a run with evals/ in it"
+    )
+    parser.add_argument(
+        "--baseline", metavar="NAME", help="model that the others are compared with, by name or path (default: the first)"
+    )
+    parser.add_argument("--printed", action="store_true", help="add the rows that reports print, marked as printed")
+    parser.add_argument("--every-metric", action="store_true", help="show every metric of a task, not the first one only")
+    parser.add_argument("--html", metavar="FILE", help="write a page with tables, figures and items on which models disagree")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of bootstrap and permutation tests (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
 def _inspect_arguments(parser: argparse.ArgumentParser) -> None:

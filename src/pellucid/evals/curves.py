@@ -177,7 +177,7 @@ def _interval(taus: Sequence[float | None]) -> dict[str, float | None]:
 def _with_steps(curve: Curve, seed: int) -> dict[str, float | None]:
     """Tau of score and step, with the interval over resampled items."""
     random, count = np.random.default_rng(derive_seed(seed, "with steps")), curve.top_SN.shape[1]
-    drawn = [kendall_tau(curve.steps_S, curve.sign * curve.values(random.integers(0, count, count))) for _ in range(_DRAWS)]
+    drawn = [kendall_tau(curve.steps_S, curve.sign * curve.values(random.integers(0, count, size=(count,)))) for _ in range(_DRAWS)]
     return {"tau": kendall_tau(curve.steps_S, curve.sign * curve.values()), **_interval(drawn)}
 
 
@@ -234,8 +234,8 @@ def _forecasts(curve: Curve, seed: int, min_gain: float | None) -> dict[str, Any
         if at == half[-1]:
             result |= {**made.to_json(), **where, "inside": bool(made.low <= came <= made.high), "advice": told}
         if told["stop"] and "stop_rule" not in result:
-            missed = curve.sign * (came - float(values[at]))
-            result["stop_rule"] = {**where, "expected_gain": told["expected_gain"], "gain_that_came": missed}
+            gained = curve.sign * (came - float(values[at]))
+            result["stop_rule"] = {**where, "gain_probability": told["gain_probability"], "gain_that_came": gained}
     return result
 
 

@@ -1,11 +1,11 @@
 """Where a learning curve will end: a forecast with an interval from its first points, and a rule for stopping early.
 
-A score y after x tokens is taken to follow a power law, y = a + b·(x + c)^-k (Hestness et al. 2017, arXiv 1712.00409; Rosenfeld et
-al. 2020, arXiv 1909.12673). For given k and c that is a straight line in (x + c)^-k, so k and c are taken from a grid and a and b by
-least squares. Few points leave many shapes possible: instead of the best one, all are kept, each with the weight of its marginal
-likelihood under flat priors of a and b and unknown noise, and the forecast is drawn from the mixture. (Resampling the residuals of
-one fit, the other common way, is far too sure of itself with five points and four parameters.) The rule for stopping follows Domhan
-et al. 2015: stop when what can still be hoped for is not worth it.
+A score y after x tokens is taken to follow a power law, y = a + b·(x + c)^-k (Hestness et al. 2017, arXiv 1712.00409; Rosenfeld
+et al. 2020, arXiv 1909.12673). For given k and c that is a straight line in (x + c)^-k, so k and c are taken from a grid and a and
+b by least squares. Few points leave many shapes possible: instead of the best one, all are kept, each with the weight of its
+marginal likelihood under flat priors of a and b and unknown noise, and the forecast is drawn from the mixture. (Resampling the
+residuals of one fit, the other common way, is far too sure of itself with five points and four parameters.) The rule for stopping
+is that of Domhan et al. 2015: stop when what can still be hoped for is too unlikely.
 
 A forecast knows only the points: not that the learning rate will fall at the end, nor that the data will change.
 """
@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MIN_POINTS", "Forecast", "advice", "forecast"]
+__all__ = ["MIN_POINTS", "UNLIKELY", "Forecast", "advice", "forecast"]
 
 Floats = npt.NDArray[np.float64]
 
 MIN_POINTS = 4
+UNLIKELY = 0.05
+"""Probability below which a gain is not waited for."""
 _EXPONENTS = np.geomspace(0.05, 3.0, 20)
 _OFFSETS = np.array([0.0, 0.03, 0.1, 0.3, 1.0, 3.0])  # as multiples of the last x
 _DRAWS = 8000
@@ -97,24 +99,24 @@ def _draws(u_S: Floats, y_S: Floats, at: float, bounds: tuple[float | None, floa
     possible_R = (limit_R >= low) & (limit_R <= high)
     # A curve on its way out of bounds altogether is told as near them as they allow.
     chosen = value_R[possible_R] if possible_R.sum() >= 100 else value_R
-    return np.clip(chosen, low, high)
+    return np.asarray(np.clip(chosen, low, high), dtype=np.float64)
 
 
 def advice(
     made: Forecast, now: float, *, higher_is_better: bool, target: float | None = None, min_gain: float | None = None
 ) -> dict[str, Any]:
-    """Tell whether to stop: the best end of the interval misses the target, or the expected gain is below `min_gain`.
+    """Tell whether to stop: the best end of the interval misses `target`, or a gain of `min_gain` over `now` is unlikely (5 %).
 
-    Returns `stop`, `why`, the expected gain over `now`, and with a target the probability of reaching it.
+    Returns `stop`, `why`, the expected gain, the best case, and the probabilities of the gain and of reaching the target.
     """
     up = 1.0 if higher_is_better else -1.0
-    best, gain = (made.high if higher_is_better else made.low), up * (made.value - now)
+    best = made.high if higher_is_better else made.low
+    result: dict[str, Any] = {"expected_gain": up * (made.value - now), "best_case": best}
     why = []
-    if target is not None and up * best < up * target:
-        why.append("target")
-    if min_gain is not None and gain < min_gain:
-        why.append("gain")
-    result: dict[str, Any] = {"stop": bool(why), "why": why, "expected_gain": gain, "best_case": best}
     if target is not None:
         result["target_probability"] = float((up * made.draws >= up * target).mean())
-    return result
+        why += ["target"] if up * best < up * target else []
+    if min_gain is not None:
+        result["gain_probability"] = float((up * (made.draws - now) >= min_gain).mean())
+        why += ["gain"] if result["gain_probability"] < UNLIKELY else []
+    return {"stop": bool(why), "why": why, **result}

@@ -29,6 +29,6 @@ class CurvesConfig(Section):
     min_gain: float = Field(
         0.01,
         ge=0,
-        description="The forecasts' stop rule: advise to stop when the expected further gain is below this share of the score so "
-        "far. Training itself goes on.",
+        description="The forecasts' stop rule: advise to stop when a further gain of this share of the score so far is less likely "
+        "than one in twenty. Training itself goes on.",
     )
