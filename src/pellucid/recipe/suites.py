@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from pellucid.recipe.section import Section
 
 __all__ = [
+    "BenchmarksConfig",
     "BoseConfig",
     "ChoicesConfig",
     "CodeConfig",
@@ -24,11 +25,8 @@ class EndpointConfig(Section):
 
     url: str = Field(min_length=1, description="Address, such as http://127.0.0.1:8080 or https://api.example.com/v1.")
     model: str | None = Field(None, description="Name of the model there; the first that the server lists when not given.")
-    key_variable: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Environment variable that holds the key; the key itself goes nowhere.",
-    )
+    # What is no name is refused where it is used, without showing it: it may be the key itself.
+    key_variable: str | None = Field(None, description="Environment variable that holds the key; the key itself goes nowhere.")
     usd_per_million_prompt_tokens: float | None = Field(
         None, ge=0, description="Price of what is read; costs are counted with both."
     )
@@ -206,3 +204,29 @@ class SuitesConfig(Section):
     mt_bench: MTBenchConfig = Field(MTBenchConfig(), description="Suite mt_bench.")
     code: CodeConfig = Field(CodeConfig(), description="Suite code.")
     reflection: ReflectionConfig = Field(ReflectionConfig(), description="Suite reflection.")
+
+
+SuiteName = Literal[
+    "open_llm",
+    "tinyllama_commonsense",
+    "instruct_eval",
+    "multilingual",
+    "harness",
+    "choices",
+    "bose",
+    "needle",
+    "mt_bench",
+    "reflection",
+]
+
+
+class BenchmarksConfig(Section):
+    """Suites that run when training is done. Programs of a model are run by `pellucid evaluate --allow-code-execution` only."""
+
+    suites: tuple[SuiteName, ...] = Field(min_length=1, description="Suites, as `pellucid evaluate --suite` has them.")
+    stages: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Training stages whose models are scored; the last if null."
+    )
+    data: str | None = Field(None, description="Folder with the benchmarks' data, relative to the recipe.")
+    limit: int | None = Field(None, ge=1, description="At most so many items of each task, chosen by the seed.")
+    settings: SuitesConfig = Field(SuitesConfig(), description="Settings of the suites.")
