@@ -56,6 +56,20 @@ def test_what_a_suite_had_scored_when_it_was_cut_off_is_kept(run_copy: Path) -> 
     assert (folder / "pretrain" / "reflection" / "result.json").is_file()
 
 
+def test_files_that_settings_name_lie_beside_the_recipe_and_a_changed_one_is_scored_again(run_copy: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    (tmp_path / "items.jsonl").write_text('{"query": "Two and two make", "choices": ["four", "nine"], "gold": 0}\n')
+    recipe.write_text(f"extends: {RECIPE}\nname: {run_copy.name}\n")
+    call = ["evaluate", str(recipe), "--runs", str(run_copy.parent), "--set"]
+    benchmarks = "{suites: [choices], stages: [pretrain], settings: {choices: {tasks: [items.jsonl]}}}"
+    for count in (1, 2):
+        assert main([*call, f"evaluate.benchmarks={benchmarks}"]) == 0
+        (task,) = result_of(run_copy, "pretrain", "choices")["tasks"].values()
+        assert task["items"] == count
+        with (tmp_path / "items.jsonl").open("a") as file:
+            file.write('{"query": "Three and one make", "choices": ["four", "nine"], "gold": 0}\n')
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

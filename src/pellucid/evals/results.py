@@ -5,6 +5,7 @@ The lines are the truth. A suite that was cut off finds them when it is called a
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -147,13 +148,20 @@ def _task(name: str, records: list[Record], seed: int, is_clean: Callable[[Recor
     }
     if groups:
         table["groups"] = {
-            group: _metrics(members, derive_seed(seed, "bootstrap", name, group)) for group, members in sorted(groups.items())
+            group: _metrics(members, derive_seed(seed, "bootstrap", name, group))
+            for group, members in sorted(groups.items(), key=_by_number)
         }
     if is_clean is not None:
         known = [(record, clean) for record in records if (clean := is_clean(record)) is not None]
         unseen = [record for record, is_so in known if is_so]
         table["clean"] = {"looked_up": len(known), **_metrics(unseen, derive_seed(seed, "bootstrap", name, "clean"))}
     return table
+
+
+def _by_number(named: tuple[str, Any]) -> tuple[int, str]:
+    """Put groups that are numbers (lengths) in the order of the numbers, before those that are names."""
+    name = named[0]
+    return (int(name), "") if name.isdecimal() else (sys.maxsize, name)
 
 
 def _metrics(records: Sequence[Record], seed: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import orjson
 from pellucid.core.artifacts import Key, building, is_current
 from pellucid.core.environment import code_version, environment
 from pellucid.core.errors import ArtifactError, PellucidError
-from pellucid.core.files import read_json, write_json
+from pellucid.core.files import read_json, sha256_file, write_json
 from pellucid.core.progress import console
 from pellucid.core.units import format_duration
 from pellucid.evals.results import Record, Records, summarise
@@ -22,7 +22,7 @@ from pellucid.evals.suites import Suite
 from pellucid.recipe.section import Section
 from pellucid.recipe.suites import SuitesConfig
 
-__all__ = ["ITEMS", "RESULT", "LookUp", "Work", "listing_digest", "run_suite", "score_suite", "summary_of"]
+__all__ = ["ITEMS", "RESULT", "LookUp", "Work", "listing_digest", "named_files", "run_suite", "score_suite", "summary_of"]
 
 ITEMS, RESULT = "items.jsonl", "result.json"
 SCHEMA = 1
@@ -84,6 +84,7 @@ def _key(suite: Suite, work: Work, config: Section) -> Key:
     }
     if setting.data is not None:
         inputs["data"] = listing_digest(Path(setting.data))
+    inputs |= named_files(config)
     if work.look_up_key:
         inputs["shards"] = work.look_up_key
     return Key("suite", SCHEMA, setting.seed, settings, inputs)
@@ -94,6 +95,17 @@ def _who(subject: Subject | None) -> dict[str, Any] | None:
     if subject is None:
         return None
     return {name: value for name, value in subject.identity.items() if name not in ("device", "usd_per_million_tokens")}
+
+
+def named_files(config: Section) -> dict[str, str]:
+    """Return a digest of every file or folder that a suite's settings name: items, haystacks, another model's answers."""
+    named: dict[str, str] = {}
+    for field, value in config:
+        for text in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
+            path = Path(text) if isinstance(text, str) else None
+            if path is not None and (path.is_file() or path.is_dir()):
+                named[f"{field}: {path.name}"] = sha256_file(path) if path.is_file() else listing_digest(path)
+    return named
 
 
 def listing_digest(folder: Path) -> str:
