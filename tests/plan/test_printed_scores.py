@@ -106,11 +106,13 @@ def test_shots_are_those_of_the_reports() -> None:
     assert [column.shots for column in TABLES["instruct_eval"].columns] == [5, 3, 0, 3]
 
 
-def test_a_column_knows_its_tasks_and_the_metric_of_each() -> None:
-    mmlu, gsm = TABLES["open_llm"].columns[2], TABLES["open_llm"].columns[5]
-    assert mmlu.tasks_of("mmlu*", ("mmlu_law", "gsm8k", "mmlu_virology")) == ("mmlu_law", "mmlu_virology")
+def test_a_column_knows_the_metric_of_each_task() -> None:
+    gsm, german = TABLES["open_llm"].columns[5], TABLES["multilingual"].columns[1]
     assert gsm.metric_of(("acc", "exact_match,strict-match")) == "exact_match,strict-match"
     assert gsm.metric_of(("acc",)) is None
+    assert german.part == "de" and german.metric_of(("acc", "acc_norm")) == "acc_norm" and german.metric_of(("acc",)) == "acc"
+    assert TABLES["instruct_eval"].columns[2].suite == "code"
+    assert all(column.suite is None or column.suite in SUITES for table in printed_tables() for column in table.columns)
 
 
 @pytest.mark.parametrize("fault", [{"values": (1.0,)}, {"values": (101.0,) * 7}, {"average": None}])

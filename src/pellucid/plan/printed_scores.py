@@ -1,6 +1,6 @@
 """Scores that reports print, as data: reference rows beside ours, always marked as printed, and what their averages are made of."""
 
-from fnmatch import fnmatchcase
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,18 +21,17 @@ class PrintedColumn(Section):
     """One column: the name in print, and which of our tasks and metrics it is about."""
 
     name: str
-    tasks: tuple[str, ...] = Field(min_length=1, description="Patterns of task names; the column is the mean over patterns.")
+    tasks: tuple[str, ...] = Field(min_length=1, description="Our tasks; the column is the mean over them.")
+    part: str | None = Field(None, description="Only items of this group of a task, such as a language.")
+    suite: str | None = Field(None, description="Suite of the tasks, where it is not the table's.")
     metrics: tuple[str, ...] = Field(min_length=1, description="The first of them that a task has.")
     shots: int | None = Field(ge=0, description="Worked examples in the prompt, as the report says.")
 
-    def tasks_of(self, pattern: str, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the tasks that a pattern of this column names, whose items are pooled."""
-        return tuple(name for name in names if fnmatchcase(name, pattern))
-
-    def metric_of(self, metrics: tuple[str, ...]) -> str | None:
+    def metric_of(self, metrics: Iterable[str]) -> str | None:
         """Return which of a task's metrics this column is about. A filter after a comma does not count: `exact_match,strict`."""
+        known = tuple(metrics)
         for wanted in self.metrics:
-            for name in metrics:
+            for name in known:
                 if name.partition(",")[0] == wanted:
                     return name
         return None

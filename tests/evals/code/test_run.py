@@ -103,6 +103,7 @@ def test_every_problem_gets_its_pass_at_k_and_the_programs_can_be_read(code_data
                 assert record.details["passed"] == right
                 assert record.scores["pass@1"] == pytest.approx(right / 4)
                 assert len(record.details["programs"]) == 4
+                assert record.text == {"question": problem.question, "answer": problem.reference.removeprefix(problem.preamble)}
                 assert all(
                     problem.entry_point in one["program"] or one["outcome"] == "failed" for one in record.details["programs"]
                 )

@@ -45,6 +45,8 @@ class Problem:
     """
 
     id: str
+    question: str
+    """The problem's own text, without worked examples of others."""
     prompt: str
     request: str
     preamble: str
@@ -145,7 +147,9 @@ def _humaneval(row: Mapping[str, Any]) -> Problem:
     )
     check = Check(f"{row['test']}\n\ncheck({name})\n", (name,), setup=prompt)
     ast.parse(check.setup + "\n" + check.code)
-    return Problem(row["task_id"], prompt, request, prompt, name, prompt + row["canonical_solution"], check, _HUMANEVAL_STOP)
+    return Problem(
+        row["task_id"], prompt, prompt, request, prompt, name, prompt + row["canonical_solution"], check, _HUMANEVAL_STOP
+    )
 
 
 def _mbpp(path: Path, rows: Sequence[Any]) -> list[Problem]:
@@ -164,7 +168,17 @@ def _mbpp(path: Path, rows: Sequence[Any]) -> list[Problem]:
         )
         # A setup may use what the program defines (a tree of its nodes), so it belongs to the check.
         check = Check(f"{setup}\n{tests}\n", names)
-        return Problem(str(row["task_id"]), shown + _mbpp_task(row), request, "", names[0], row["code"], check, _MBPP_STOP)
+        return Problem(
+            str(row["task_id"]),
+            f"{_text(row)}\n{tests}",
+            shown + _mbpp_task(row),
+            request,
+            "",
+            names[0],
+            row["code"],
+            check,
+            _MBPP_STOP,
+        )
 
     return _made(path, [by_id[number] for number in _MBPP_TEST if number in by_id], make)
 
@@ -176,8 +190,10 @@ def _text(row: Mapping[str, Any]) -> str:
 def _mbpp_task(row: Mapping[str, Any]) -> str:
     """Return the published wording around a task; three tests are shown."""
     tests = "\n".join(row["test_list"][:3])
-    task = f"You are an expert Python programmer, and here is your task: {_text(row)}"
-    return f"{task} Your code should pass these tests:\n\n{tests}\n[BEGIN]\n"
+    return (
+        f"You are an expert Python programmer, and here is your task: {_text(row)} "
+        f"Your code should pass these tests:\n\n{tests}\n[BEGIN]\n"
+    )
 
 
 def _from_the_program(tests: str, code: str) -> tuple[str, ...]:

@@ -52,11 +52,11 @@ class Endpoint:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Kind, URL, model, the server's version, and prices."""
+        """Kind, URL, model (of llama.cpp's file the name alone: results do not tell where it lies), server's version, prices."""
         return {
             "kind": "endpoint",
             "url": self._client.base,
-            "model": self._server.model,
+            "model": self._server.model.rsplit("/", 1)[-1] if self._server.model.startswith("/") else self._server.model,
             "server": self._server.version,
             "context_tokens": self.context_tokens,
             "usd_per_million_tokens": _prices(self._config),
@@ -91,9 +91,9 @@ class Endpoint:
         def ask(at: int, stop: threading.Event) -> Answer:
             body = self._body(decoding, seeds[at])
             answer = self._answer("/completions", {"prompt": prompts[at]}, _text, body, stop)
-            room = (self.context_tokens or 0) - decoding.max_new_tokens
-            if answer.stopped_by != "context" or answer.new_tokens or room < 1:
+            if answer.stopped_by != "context" or answer.new_tokens or self.context_tokens is None:
                 return answer
+            room = self.context_tokens - min(decoding.max_new_tokens, self.context_tokens // 2)
             ids = tokenize(self._client, self._server.model, prompts[at], begin=True)
             if ids is None or len(ids) <= room:
                 return answer
