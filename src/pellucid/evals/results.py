@@ -27,8 +27,9 @@ class Record:
 
     `scores` are averaged over items (accuracy: 0 or 1). `ratios` are (numerator, denominator), summed over items before they are
     divided (bits per byte: bits and bytes). `group` is a part of the task (a subject, a category, a language). `prompt` is the
-    digest of what the model was shown. `details` are JSON values that let a reader check the score: answers, nats of each choice,
-    the judge's words. `dropped_tokens` counts what did not fit into the model's context.
+    digest of what the model was shown. `text` is the item itself, without examples or instructions around it, as a text or as
+    `question`, `choices` and `answer`: by it the item is looked up in training text. `details` are JSON values that let a reader
+    check the score: answers, nats of each choice, the judge's words. `dropped_tokens` counts what did not fit into the context.
     """
 
     task: str
@@ -38,6 +39,7 @@ class Record:
     prompt: str = ""
     group: str | None = None
     dropped_tokens: int = 0
+    text: str | Mapping[str, Any] = ""
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
