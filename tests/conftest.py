@@ -4,6 +4,7 @@ import fcntl
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,68 @@ def documents_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         hits = [{"source": "web", "document": f"web/{n}", "benchmark": "quiz.jsonl", "words": "<i>what</i> is"} for n in range(7)]
         write_json(build.path / "contamination.json", {"hits": hits})
     return run
+
+
+@pytest.fixture(scope="session")
+def write_result() -> Callable[..., Path]:
+    """Write a suite's result on a model of known ability, as suites leave them: `write(folder, suite, label, {task: ability})`.
+
+    Items are as hard for one model as for the other; `acc` is 0 or 1, `bits_per_byte` a ratio.
+    """
+    import random
+
+    from pellucid.core.files import write_json
+    from pellucid.evals.results import Record, Records, prompt_digest, summarise
+
+    def write(
+        folder: Path, suite: str, label: str, abilities: Mapping[str, float], *,
+        items: int = 200, metric: str = "acc", parts: Sequence[str] = (), prompts: str = "", dirty: int = 0, **told: Any,
+    ) -> Path:  # fmt: skip
+        path = folder / suite
+        with Records(path / "items.jsonl") as records:
+            for task, ability in abilities.items():
+                hard, own = random.Random(task), random.Random(f"{label} {task}")
+                for number in range(items):
+                    right = hard.random() * 0.8 + own.random() * 0.2 < ability
+                    details = {
+                        "text": f"Question {number} of {task}: which <b>letter</b> follows A? B",
+                        "answer": "B" if right else "C",
+                    }
+                    records.add(
+                        Record(
+                            task, str(number), {metric: float(right)}, {"bits_per_byte": (30 - 10 * right + own.random(), 20.0)},
+                            prompt=prompt_digest(prompts, task, str(number)), group=parts[number % len(parts)] if parts else None,
+                            details=details,
+                        )
+                    )  # fmt: skip
+            looked = {"is_clean": lambda record: int(record.item) >= dirty} if dirty else {}
+            tasks = summarise(records, 1, **looked)
+        result = {
+            "schema": 1,
+            "suite": suite,
+            "subject": {
+                "label": label,
+                "kind": "run",
+                "path": f"runs/{label}",
+                "digest": f"{label}-digest",
+                "parameters": 12_345_678,
+            },
+            "complete": True,
+            "stopped_by": None,
+            "settings": {},
+            "setting": {"limit": None, "seed": 1, "data": None},
+            "versions": {"pellucid": "0.1.0"},
+            "seconds": 1.5,
+            "usage": {},
+            "judge": None,
+            "tasks": tasks,
+            "facts": {},
+            "contamination": None,
+        }
+        if dirty:
+            by_task = {task: {"looked_up": items, "contaminated": dirty, "cannot_be_told": 0} for task in abilities}
+            result["contamination"] = {"by_task": by_task, "items": {}}
+        write_json(path / "result.json", result | told)
+        return path
+
+    return write

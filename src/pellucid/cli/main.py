@@ -37,7 +37,6 @@ _STAGES = {
     "shards": "turn documents into token shards",
     "conversations": "read conversations and preference pairs, filter them, count everything, write them as tokens",
     "train": "run the recipe's training stages",
-    "evaluate": "score held-out documents in bits per byte beside compression baselines",
     "export": "write the model for other runtimes and compare it there with the checkpoint",
     "report": "make the report from what the other stages left",
 }
@@ -60,6 +59,16 @@ def build_parser() -> argparse.ArgumentParser:
             stage.add_argument("--json", action="store_true", help="print the plan as JSON and write nothing")
         if name == "documents":
             _dropped_arguments(stage)
+
+    _evaluate_arguments(
+        _command(
+            commands,
+            "evaluate",
+            "evaluate",
+            "score a recipe's held-out documents in bits per byte; or run suites of benchmarks on any model",
+            "runs/pocket --suite choices --data-dir bench --limit 200",
+        )
+    )
 
     launch = _command(
         commands,
@@ -109,6 +118,16 @@ def build_parser() -> argparse.ArgumentParser:
     chat.add_argument("--temperature", type=float, default=0.8, metavar="X", help="0 takes the likeliest token (default: 0.8)")
     chat.add_argument("--top-k", type=int, default=50, metavar="N", help="choose among the N likeliest tokens (default: 50)")
     chat.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed and prompt give the same text (default: 1)")
+
+    _compare_arguments(
+        _command(
+            commands,
+            "compare",
+            "compare",
+            "show results of evaluation suites beside each other, with paired tests on the items that models share",
+            "results/pocket results/smollm2 --printed --html compare.html",
+        )
+    )
 
     average = _command(
         commands, "average", "average", "average the weights of a stage's newest checkpoints", "runs/pocket --last 4"
@@ -161,6 +180,34 @@ def _recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", metavar="DIR", default="runs", help="folder that holds the runs (default: runs)")
 
 
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        help="recipe (held-out text); or, for suites, a run, a checkpoint, a Hugging Face folder, a GGUF file, or the URL of an "
+        "OpenAI-compatible endpoint",
+    )
+    parser.add_argument(
+        "--suite",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="suite to run; may be given again. Without one the suites are listed",
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="folder with the benchmarks' data, instead of packages or the hub")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N items of each task, chosen by the seed")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the choice of items, samples, bootstrap (default: 1)")
+    parser.add_argument("--out", metavar="DIR", help="folder of the results (default: RUN/evals/MODEL, else evals/MODEL)")
+    parser.add_argument("--judge", metavar="TARGET", help="the model that judges: a URL, or anything else that TARGET may be")
+    parser.add_argument("--shards", metavar="RUN", help="look the items up in this run's shards (default: the model's own run)")
+    parser.add_argument(
+        "--allow-code-execution", action="store_true", help="let suites run programs that the model writes, in a sandbox"
+    )
+    parser.add_argument("--json", action="store_true", help="with suites: print the results as JSON")
+    _set_argument(parser)
+    parser.add_argument("--runs", metavar="DIR", default="runs", help="with a recipe: folder that holds the runs (default: runs)")
+
+
 def _dropped_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show-dropped",
@@ -170,6 +217,20 @@ def _dropped_arguments(parser: argparse.ArgumentParser) -> None:
         help="then show what was dropped by source and reason, with samples; give a reason (or a part of it) to see more of one",
     )
     parser.add_argument("--json", action="store_true", help="print what was dropped as JSON")
+
+
+def _compare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "results", nargs="+", metavar="RESULTS", help="a suite's folder, a folder with several, or a run with evals/ in it"
+    )
+    parser.add_argument(
+        "--baseline", metavar="NAME", help="model that the others are compared with, by name or path (default: the first)"
+    )
+    parser.add_argument("--printed", action="store_true", help="add the rows that reports print, marked as printed")
+    parser.add_argument("--every-metric", action="store_true", help="show every metric of a task, not the first one only")
+    parser.add_argument("--html", metavar="FILE", help="write a page with tables, figures and items on which models disagree")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of bootstrap and permutation tests (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
 def _inspect_arguments(parser: argparse.ArgumentParser) -> None:

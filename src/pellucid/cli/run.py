@@ -14,12 +14,12 @@ from pellucid.recipe.load import load_recipe
 from pellucid.stages.flow import run_all, run_one
 from pellucid.stages.plan import plan_json, plan_text
 
-__all__ = ["command"]
+__all__ = ["command", "stop_at_signal"]
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Run all stages of a recipe, or one."""
-    with signals_handled(_stop, signal.SIGTERM):
+    with signals_handled(stop_at_signal, signal.SIGTERM):
         return _run(arguments)
 
 
@@ -41,6 +41,6 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _stop(number: int, _: FrameType | None) -> None:
+def stop_at_signal(number: int, _: FrameType | None) -> None:
     """Outside training, which saves first, SIGTERM ends the stage where it is; the next call goes on from there."""
     raise StoppedError(number, "Stopped. What was finished is kept; give the same command again to continue.")

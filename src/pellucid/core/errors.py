@@ -8,6 +8,7 @@ __all__ = [
     "ArtifactError",
     "DataError",
     "DiskFullError",
+    "EndpointError",
     "MissingExtraError",
     "PellucidError",
     "PellucidWarning",
@@ -93,6 +94,10 @@ class TrainingError(PellucidError):
 
 class DiskFullError(PellucidError):
     """The file system has no room. What was already finished is intact."""
+
+
+class EndpointError(PellucidError):
+    """A server that was asked does not answer, or not with what its interface promises. What it answered before is intact."""
 
 
 class MissingExtraError(PellucidError):

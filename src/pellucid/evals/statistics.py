@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["bootstrap_ratio", "kendall_tau", "mcnemar", "paired_difference"]
+__all__ = ["Floats", "bootstrap_ratio", "kendall_tau", "mcnemar", "paired_difference", "resampled", "sign_flips"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,7 +25,7 @@ def bootstrap_ratio(top_N: Floats, bottom_N: Floats, seed: int, resamples: int =
     result: dict[str, Any] = {"value": value, "stderr": None, "low": None, "high": None, "items": count}
     if value is None or count < 2:
         return result
-    drawn = _resampled(top_N, bottom_N, seed, resamples)
+    drawn = resampled(top_N, bottom_N, seed, resamples)
     drawn = drawn[np.isfinite(drawn)]
     low, high = np.quantile(drawn, [0.025, 0.975])
     result.update(stderr=float(drawn.std(ddof=1)), low=float(low), high=float(high))
@@ -36,7 +36,7 @@ def _ratio(top: float, bottom: float) -> float | None:
     return float(top / bottom) if bottom else None
 
 
-def _resampled(top_N: Floats, bottom_N: Floats, seed: int, resamples: int) -> Floats:
+def resampled(top_N: Floats, bottom_N: Floats, seed: int, resamples: int = RESAMPLES) -> Floats:
     """Return the ratio of each resample, [R]."""
     count, generator, parts = len(top_N), np.random.default_rng(seed), []
     rows = max(1, _AT_ONCE // count)
@@ -55,11 +55,12 @@ def paired_difference(a_N: Floats, b_N: Floats, seed: int, resamples: int = RESA
     """
     difference_N = np.asarray(a_N, dtype=np.float64) - np.asarray(b_N, dtype=np.float64)
     result = bootstrap_ratio(difference_N, np.ones_like(difference_N), seed, resamples)
-    result["p"] = _sign_flips(difference_N, seed) if len(difference_N) else None
+    result["p"] = sign_flips(difference_N, seed) if len(difference_N) else None
     return result
 
 
-def _sign_flips(difference_N: Floats, seed: int, draws: int = 10_000) -> float:
+def sign_flips(difference_N: Floats, seed: int, draws: int = 10_000) -> float:
+    """Return the share of random assignments of signs whose sum is at least as far from 0 as the one observed, itself counted."""
     kept_M = difference_N[difference_N != 0]  # a sign does not change a zero
     if not len(kept_M):
         return 1.0

@@ -1,0 +1,3 @@
+"""A model behind an OpenAI-compatible endpoint: the client that keeps asking, and the subject that suites see."""
+
+__all__: list[str] = []

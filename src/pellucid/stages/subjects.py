@@ -1,0 +1,162 @@
+"""What `pellucid evaluate` is pointed at → a `Subject`: a run, a checkpoint, a published model's folder or file, an endpoint."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from pellucid.checkpoint.models import load_model
+from pellucid.checkpoint.weights import import_weights, is_checkpoint, weights_digest
+from pellucid.core.errors import PellucidError, UsageError
+from pellucid.evals.likelihood.score import Budget
+from pellucid.evals.local import LocalModel
+from pellucid.model.decoder import Decoder
+from pellucid.recipe.like import is_gguf_file
+from pellucid.recipe.vocabulary import vocabulary_file
+from pellucid.stages.chat_format import answers_at, chat_format_of
+from pellucid.stages.run_folder import RECIPE_FILE, newest_checkpoint, open_recipe, weights_at
+from pellucid.tokenizer.chat import ChatFormat, load_chat_format
+from pellucid.tokenizer.from_gguf import import_gguf
+from pellucid.tokenizer.from_huggingface import import_huggingface
+from pellucid.tokenizer.from_sentencepiece import import_sentencepiece
+from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
+from pellucid.train.device import pick_device
+
+__all__ = ["Target", "find_target", "is_url", "open_model"]
+
+_KINDS = "a recipe, a run, a checkpoint, a Hugging Face folder, a GGUF file or the URL of an endpoint"
+
+
+def is_url(target: str) -> bool:
+    """Tell whether a target is an endpoint."""
+    return target.startswith(("http://", "https://"))
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model on disk: where its weights lie, and the run that they belong to, if they do. `label` names it in tables."""
+
+    weights: Path
+    run: Path | None
+    label: str
+
+    @property
+    def results(self) -> Path:
+        """Where results of this model go unless told otherwise."""
+        return (self.run / "evals" if self.run is not None else Path("evals")) / self.label
+
+
+def find_target(path: Path) -> Target:
+    """Return what lies at a path: the newest checkpoint of a run, the last one of a stage, a checkpoint, or another's weights.
+
+    Raises `UsageError` when it is nothing of that, `ArtifactError` for a run without a checkpoint.
+    """
+    if (path / RECIPE_FILE).is_file():
+        return _in_run(newest_checkpoint(path, open_recipe(path)), path)
+    run = next((parent for parent in path.resolve().parents if (parent / RECIPE_FILE).is_file()), None)
+    if run is not None and path.is_dir() and (is_checkpoint(weights_at(path)) or (path / "checkpoints").is_dir()):
+        return _in_run(weights_at(path).resolve(), run)
+    if path.is_dir() and not (path / "config.json").is_file():
+        files = sorted(path.glob("*.gguf"))
+        if len(files) == 1:
+            path = files[0]
+    try:
+        is_gguf_file(path)
+    except PellucidError as error:
+        raise UsageError(
+            f"{path} {'is nothing that can be evaluated' if path.exists() else 'does not exist'}; give {_KINDS}"
+        ) from error
+    # An export lies in its run as EXPORTS/KIND; others' weights are known by their own name.
+    name = path.stem if path.is_file() else path.resolve().name
+    return Target(path, run, f"export-{path.parent.name if path.is_file() else name}" if run is not None else name)
+
+
+def _in_run(checkpoint: Path, run: Path) -> Target:
+    """Name a checkpoint by its place: RUN/STAGE/checkpoints/step-N, or RUN/averages/STAGE/NAME."""
+    parts = [part for part in checkpoint.resolve().relative_to(run.resolve()).parts if part != "checkpoints"]
+    return Target(checkpoint, run, "-".join(parts))
+
+
+def open_model(target: Target) -> LocalModel:
+    """Load the model of a target on the device that there is, with its vocabulary and the chat format that it has learnt."""
+    device = pick_device("auto")
+    if is_checkpoint(target.weights):
+        model, tokenizer, chat = _of_run(target)
+        kind, step = "checkpoint", load_step(target.weights)
+    else:
+        model, tokenizer, chat = _of_others(target.weights)
+        kind, step = ("gguf" if target.weights.is_file() else "huggingface"), None
+    if tokenizer.vocab_tokens > model.config.vocab_tokens:
+        raise UsageError(
+            f"{target.weights}: the vocabulary beside it has {tokenizer.vocab_tokens} tokens, the model "
+            f"{model.config.vocab_tokens}: they do not belong together"
+        )
+    model.to(device.device).eval()
+    run = target.run.resolve().name if target.run is not None else None
+    return LocalModel(
+        model,
+        tokenizer,
+        chat,
+        label=f"{run} {target.label}" if run else target.label,
+        identity={
+            "kind": kind,
+            "path": str(target.weights.relative_to(target.run))
+            if target.run is not None and step is not None
+            else target.weights.name,
+            "run": run,
+            "step": step,
+            "digest": weights_digest(target.weights),
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "vocab_tokens": tokenizer.vocab_tokens,
+            "context_tokens": model.config.context_tokens,
+            "chats": chat is not None,
+            "device": str(device.device),
+            "precision": device.precision,
+        },
+        budget=_budget(device.device),
+        autocast=device.autocast,
+    )
+
+
+def load_step(checkpoint: Path) -> int | None:
+    """Return the step of a checkpoint folder by its name; None for an average."""
+    name = checkpoint.resolve().name
+    return int(name.removeprefix("step-")) if name.startswith("step-") and name[5:].isdigit() else None
+
+
+def _budget(device: torch.device) -> Budget:
+    """A GPU wants more at once; a CPU's caches want less."""
+    return Budget(batch_tokens=32_768, row_tokens=2048) if device.type == "cuda" else Budget()
+
+
+def _of_run(target: Target) -> tuple[Decoder, Tokenizer, ChatFormat | None]:
+    if target.run is None:
+        raise UsageError(f"{target.weights} is a checkpoint outside of its run, whose vocabulary it needs: give it inside the run")
+    recipe = open_recipe(target.run)
+    model, _ = load_model(target.weights)
+    chats = recipe.is_chat and answers_at(recipe, target.weights)
+    return model, load_tokenizer(target.run / "tokenizer"), chat_format_of(recipe, target.run) if chats else None
+
+
+def _of_others(path: Path) -> tuple[Decoder, Tokenizer, ChatFormat | None]:
+    config, weights = import_weights(path)
+    model = Decoder(config)
+    model.load_state_dict(weights)
+    tokenizer: Tokenizer
+    if is_gguf_file(path):
+        tokenizer = import_gguf(path, None)
+    elif vocabulary_file("huggingface", path) is not None:
+        tokenizer = import_huggingface(path, None)
+    elif vocabulary_file("sentencepiece", path) is not None:
+        tokenizer = import_sentencepiece(path, None)
+    else:
+        raise UsageError(f"{path} holds no vocabulary: neither tokenizer.json nor tokenizer.model lies beside its weights")
+    with TemporaryDirectory() as folder:
+        # The files of an imported vocabulary bring the chat template along, if there is one.
+        tokenizer.save(Path(folder))
+        try:
+            chat = load_chat_format("tokenizer", tokenizer, base=Path(folder), folder=Path(folder))
+        except UsageError:
+            chat = None
+    return model, tokenizer, chat

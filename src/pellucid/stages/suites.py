@@ -1,0 +1,199 @@
+"""Suites of one model → an artifact each: `items.jsonl`, a line for every item, and `result.json`, the tables made of them."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pellucid.core.artifacts import Key, building, is_current
+from pellucid.core.environment import code_version, environment
+from pellucid.core.errors import ArtifactError, PellucidError
+from pellucid.core.files import read_json, sha256_file, write_json
+from pellucid.core.progress import console
+from pellucid.core.units import format_duration
+from pellucid.evals.results import Record, Records, summarise
+from pellucid.evals.subject import Setting, Subject, Usage
+from pellucid.evals.suites import Suite
+from pellucid.recipe.section import Section
+from pellucid.recipe.suites import SuitesConfig
+
+__all__ = ["ITEMS", "RESULT", "LookUp", "Work", "listing_digest", "named_files", "run_suite", "score_suite", "summary_of"]
+
+ITEMS, RESULT = "items.jsonl", "result.json"
+SCHEMA = 1
+
+LookUp = Callable[[Records], tuple[Callable[[Record], bool | None], Mapping[str, Any]]]
+"""Records → whether an item is in no training text (None: not looked up), and JSON values for the result: contamination."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A model, the folder of its results, and what all suites have in common."""
+
+    subject: Subject
+    out: Path
+    settings: SuitesConfig
+    setting: Setting
+    look_up: LookUp | None = None
+    look_up_key: str = ""
+    """A digest of what is looked up in: other shards, another result."""
+
+
+def run_suite(suite: Suite, work: Work) -> Path:
+    """Run one suite unless its result is current, and return the folder of its artifact.
+
+    Items that an interrupted call has scored are kept and not asked for again. When a suite ends with an error, the tables of what
+    is scored so far are written with `complete: false`, and the error goes on.
+    """
+    folder, config = work.out / suite.name, getattr(work.settings, suite.config)
+    key = _key(suite, work, config)
+    if is_current(folder, key):
+        console.print(f"[dim]{suite.name:<22}unchanged[/dim]", soft_wrap=True)
+        return folder
+    started = time.monotonic()
+    with building(folder, key, in_place=True) as build:
+        result = score_suite(suite, work, build.path)
+        build.summary.update(summary_of(result))
+    console.print(f"{suite.name:<22}{format_duration(time.monotonic() - started):>12}", soft_wrap=True)
+    return folder
+
+
+def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a manifest says of a result: items by task."""
+    return {"items": {name: table["items"] for name, table in result["tasks"].items()}}
+
+
+def _key(suite: Suite, work: Work, config: Section) -> Key:
+    setting = work.setting
+    identity = dict(work.subject.identity)
+    settings: dict[str, Any] = {
+        "suite": suite.name,
+        "settings": config.model_dump(mode="json"),
+        "limit": setting.limit,
+        "code": setting.allow_code_execution,
+        "judge": _who(setting.judge),
+        "subject": _who(work.subject),
+    }
+    inputs = {
+        "subject": str(identity.get("digest") or sha256(orjson.dumps(_who(work.subject), option=orjson.OPT_SORT_KEYS)).hexdigest())
+    }
+    if setting.data is not None:
+        inputs["data"] = listing_digest(Path(setting.data))
+    inputs |= named_files(config)
+    if work.look_up_key:
+        inputs["shards"] = work.look_up_key
+    return Key("suite", SCHEMA, setting.seed, settings, inputs)
+
+
+def _who(subject: Subject | None) -> dict[str, Any] | None:
+    """What makes a model the same model: not the machine that it runs on."""
+    if subject is None:
+        return None
+    return {name: value for name, value in subject.identity.items() if name not in ("device", "usd_per_million_tokens")}
+
+
+def named_files(config: Section) -> dict[str, str]:
+    """Return a digest of every file or folder that a suite's settings name: items, haystacks, another model's answers."""
+    named: dict[str, str] = {}
+    for field, value in config:
+        for text in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
+            path = Path(text) if isinstance(text, str) else None
+            if path is not None and (path.is_file() or path.is_dir()):
+                named[f"{field}: {path.name}"] = sha256_file(path) if path.is_file() else listing_digest(path)
+    return named
+
+
+def listing_digest(folder: Path) -> str:
+    """Return a digest of the names and sizes of a folder's files: enough to see that other data were given."""
+    if not folder.is_dir():
+        raise ArtifactError(f"--data-dir {folder} is not there, or is no folder")
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return sha256(orjson.dumps([[str(file.relative_to(folder)), file.stat().st_size] for file in files])).hexdigest()
+
+
+def score_suite(suite: Suite, work: Work, folder: Path) -> dict[str, Any]:
+    """Run a suite into a folder and return its result. What is scored is kept whatever happens."""
+    config = getattr(work.settings, suite.config)
+    facts: Mapping[str, Any] = {}
+    stopped_by: str | None = None
+    spent = _Spent(work, folder / RESULT)
+    with Records(folder / ITEMS) as records:
+        try:
+            facts = suite.run(work.subject, config, work.setting, records)
+        except BaseException as error:
+            stopped_by = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if isinstance(error, PellucidError) and len(records):
+                error.args = (f"{error}\n{len(records)} items are scored and kept; give the same command again to go on",)
+            raise
+        finally:
+            looked_up = work.look_up(records) if work.look_up is not None and stopped_by is None else (None, None)
+            tasks = summarise(records, work.setting.seed, looked_up[0])
+            result = {
+                "schema": SCHEMA,
+                "suite": suite.name,
+                "subject": _described(work.subject),
+                "judge": _described(work.setting.judge),
+                "complete": stopped_by is None,
+                "stopped_by": stopped_by,
+                "settings": config.model_dump(mode="json"),
+                "setting": {"limit": work.setting.limit, "seed": work.setting.seed, "data": _name(work.setting.data)},
+                "versions": _versions(),
+                **spent.so_far(),
+                "tasks": tasks,
+                "facts": dict(facts),
+                "contamination": looked_up[1],
+            }
+            write_json(folder / RESULT, result)
+    return result
+
+
+def _described(subject: Subject | None) -> dict[str, Any] | None:
+    return None if subject is None else {"label": subject.label, **subject.identity}
+
+
+class _Spent:
+    """Seconds, tokens and money of one suite, with those of calls that were interrupted and could still write a result."""
+
+    def __init__(self, work: Work, result: Path) -> None:
+        self._started = time.monotonic()
+        self._subjects = {"subject": work.subject, "judge": work.setting.judge}
+        self._before = {name: None if one is None else replace(one.usage) for name, one in self._subjects.items()}
+        self._earlier = read_json(result) if result.is_file() else {}
+
+    def so_far(self) -> dict[str, Any]:
+        """Return `seconds`, and `usage` of the subject and of the judge."""
+        earlier = self._earlier.get("usage") or {}
+        usage = {
+            name: None if one is None or before is None else _grown(one.usage, before, earlier.get(name) or {})
+            for (name, one), before in zip(self._subjects.items(), self._before.values(), strict=True)
+        }
+        return {"seconds": round(time.monotonic() - self._started + self._earlier.get("seconds", 0), 3), "usage": usage}
+
+
+def _grown(usage: Usage, before: Usage, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was used since `before`, and `earlier`; None where the one now is not known."""
+    then = asdict(before)
+    return {
+        name: None if now is None else round(now - (then[name] or 0) + (earlier.get(name) or 0), 6)
+        for name, now in asdict(usage).items()
+    }
+
+
+def _name(data: str | None) -> str | None:
+    """The folder's name alone: results are not to tell where on a machine things lie."""
+    return None if data is None else Path(data).resolve().name
+
+
+def _versions() -> dict[str, Any]:
+    packages = {"pellucid": code_version(), "python": environment().get("python")}
+    for package in ("torch", "numpy", "lm_eval", "httpx"):
+        try:
+            packages[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return packages

@@ -1,0 +1,36 @@
+import pytest
+
+from pellucid.core.scores import format_difference, format_p, format_value, lower_is_better, unit_of
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "unit", "lower"),
+    [
+        ("acc_norm", [0.25, 0.3, None], "percent", False),
+        ("exact_match,strict-match", [0.0, 1.0], "percent", False),
+        ("bits_per_byte", [0.9], "number", True),
+        ("word_perplexity", [0.99], "number", True),
+        ("grade", [1.0], "number", False),
+        ("score", [6.5, 0.5], "number", False),
+        ("pass@1", [], "percent", False),
+    ],
+)
+def test_shares_are_percent_and_surprise_is_better_low(metric: str, values: list[float], unit: str, lower: bool) -> None:
+    assert unit_of(metric, values) == unit and lower_is_better(metric) is lower
+
+
+def test_values_have_their_error_where_it_is_known() -> None:
+    assert format_value({"value": 0.4332, "stderr": 0.01448}, "percent") == "43.3 ± 1.4"
+    assert format_value({"value": 0.4332, "stderr": 0.01448}, "percent", error=False) == "43.3"
+    assert format_value({"value": 0.9121, "stderr": None}, "number") == "0.912"
+    assert format_value(None, "number") == format_value({"value": None}, "percent") == "–"
+
+
+def test_differences_show_signs_and_intervals() -> None:
+    assert format_difference({"value": 0.012, "low": -0.003, "high": 0.027}, "percent") == "+1.2 [−0.3, +2.7]"
+    assert format_difference({"value": -0.00001, "low": None, "high": None}, "percent") == "0.0"
+    assert format_difference(None, "percent") == "–"
+
+
+def test_p_is_short_and_never_nought() -> None:
+    assert [format_p(p) for p in (None, 0.00004, 0.0123, 0.456, 1.0)] == ["–", "< 0.001", "0.012", "0.46", "1.00"]

@@ -1,0 +1,106 @@
+"""The page of a comparison: self-contained, printed rows apart and marked, and no text of an item comes alive."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pellucid.evals.comparing import compare, group_models
+from pellucid.evals.stored import open_results
+from pellucid.report.compare import class_rows, printed_classes, write_comparison
+
+Write = Callable[..., Path]
+
+
+def page_of(tmp_path: Path, *, printed: bool) -> str:
+    models = group_models({name: open_results(tmp_path / name) for name in ("weak", "strong")})
+    write_comparison(compare(models, 1), tmp_path / "page.html", printed=printed)
+    return (tmp_path / "page.html").read_text()
+
+
+@pytest.fixture
+def two(write_result: Write, tmp_path: Path) -> Path:
+    for label, shift in (("weak", 0.0), ("strong", 0.15)):
+        tasks = {"arc_challenge": 0.3 + shift, "hellaswag": 0.4}
+        write_result(tmp_path / label, "open_llm", label, tasks, metric="acc_norm", dirty=9, complete=label == "weak")
+        write_result(tmp_path / label, "choices", label, {"<script>alert(1)</script>": 0.4 + shift})
+    return tmp_path
+
+
+class Outline(HTMLParser):
+    """Rows of every table with their classes, and the tags that are open at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[tuple[str, str]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "br", "img", "input", "path", "use", "rect", "line"):
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append((dict(attrs).get("class") or "", ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.open:
+            while self.open and self.open.pop() != tag:
+                pass
+
+    def handle_data(self, data: str) -> None:
+        if self.rows and "td" in self.open:
+            self.rows[-1] = (self.rows[-1][0], f"{self.rows[-1][1]} {data}".strip())
+
+
+def outline(page: str) -> Outline:
+    read = Outline()
+    read.feed(page)
+    return read
+
+
+def test_printed_rows_are_apart_and_marked_and_ours_never_are(two: Path) -> None:
+    rows = outline(page_of(two, printed=True)).rows
+    printed = [(name, text) for name, text in rows if "†" in text]
+    assert len(printed) == 11 and all(name.startswith("printed") for name, _ in printed)
+    assert [name for name, _ in printed].count("printed first") == 1
+    assert all("†" in text for name, text in rows if name.startswith("printed"))
+    assert not any("±" in text for _, text in printed), "the print has no errors"
+    assert "†" not in page_of(two, printed=False)
+
+
+def test_the_page_has_tables_figures_tests_and_disagreements(two: Path) -> None:
+    page = page_of(two, printed=True)
+    assert page.count("<svg") == 2 and page.count("</html>") == 1
+    for text in (
+        "strong compared with weak",
+        "cannot be told apart",
+        "Only one right",
+        "clean items",
+        "In training text",
+        "arXiv 2402.17834",
+    ):
+        assert text in page
+    assert "strong (incomplete)" in page and "Items on which they disagree" in page
+    assert re.search(r'<tr class="told"><td>arc_challenge</td>.*?better</td></tr>', page)
+
+
+def test_nothing_is_loaded_and_no_text_comes_alive(two: Path) -> None:
+    page = page_of(two, printed=True)
+    assert "<script" not in page and "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "which <b>letter" not in page and "which &lt;b&gt;letter" in page
+    assert not re.search(r'(src|href)="(?!#)', page) and "@import" not in page and "url(" not in page.replace("url(#", "")
+    assert outline(page).open == []
+
+
+def test_the_same_comparison_gives_the_same_page(two: Path) -> None:
+    assert page_of(two, printed=True) == page_of(two, printed=True)
+
+
+def test_classes_go_to_the_rows_that_they_are_for() -> None:
+    html = "<table><tr><th>x</th></tr><tbody><tr><td>0</td></tr><tr><td>1</td></tr><tr><td>2</td></tr></tbody></table>"
+    assert class_rows(html, printed_classes(1, 3)) == (
+        '<table><tr><th>x</th></tr><tbody><tr><td>0</td></tr><tr class="printed first"><td>1</td></tr>'
+        '<tr class="printed"><td>2</td></tr></tbody></table>'
+    )
+    assert class_rows(html, {}) == html

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from pellucid.core.errors import ArtifactError
+from pellucid.documents.store import iter_split
+from pellucid.evals.results import Record, Records
+from pellucid.stages.contamination import open_look_up
+from pellucid.stages.run_folder import open_recipe
+
+
+def test_items_out_of_the_training_text_are_found_and_others_are_not(finished_run: Path, tmp_path: Path) -> None:
+    source = open_recipe(finished_run).sources[0].name
+    document = next(one for one in iter_split(finished_run / "documents", source, "train") if len(one.text.split()) > 60)
+    seen = " ".join(document.text.split()[20:50])
+    unseen = "Purple umbrellas negotiate quietly with seventeen reluctant marmots about the price of borrowed thunder on weekdays"
+    opened = open_look_up(finished_run, needed=True)
+    assert opened is not None
+    with Records(tmp_path / "items.jsonl") as records:
+        records.add(Record("t", "seen", {"acc": 1}, text=seen.upper()))
+        records.add(Record("t", "unseen", {"acc": 1}, text=unseen))
+        records.add(Record("t", "silent", {"acc": 1}))
+        is_clean, about = opened[0](records)
+    verdicts = {record.item: is_clean(record) for record in records}
+    assert verdicts == {"seen": False, "unseen": True, "silent": None}
+    assert about["items"]["t"]["seen"]["sources"] == {source: about["items"]["t"]["seen"]["documents"]}
+
+
+def test_a_folder_without_shards_is_only_an_error_when_it_was_asked_for(tmp_path: Path) -> None:
+    assert open_look_up(tmp_path, needed=False) is None
+    with pytest.raises(ArtifactError, match="shards"):
+        open_look_up(tmp_path, needed=True)

@@ -1,0 +1,77 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pellucid.core.errors import ArtifactError, UsageError
+from pellucid.evals.subject import Decoding, Pair
+from pellucid.stages.subjects import find_target, is_url, load_step, open_model
+
+PAIRS = [Pair("The right to", " education"), Pair("The right to", " work"), Pair("", "Die Würde")]
+
+
+def test_a_run_is_its_newest_checkpoint_and_its_results_lie_in_it(finished_run: Path) -> None:
+    target = find_target(finished_run)
+    assert target.run == finished_run
+    assert target.label.startswith("self_knowledge-step-")
+    assert target.results == finished_run / "evals" / target.label
+
+
+def test_a_stage_and_a_checkpoint_are_found_inside_their_run(finished_run: Path) -> None:
+    by_stage, by_checkpoint = (
+        find_target(path) for path in (finished_run / "pretrain", finished_run / "pretrain/checkpoints/step-00000030")
+    )
+    assert by_stage.label == by_checkpoint.label == "pretrain-step-00000030"
+    assert by_stage.weights.resolve() == by_checkpoint.weights.resolve()
+    assert by_checkpoint.run is not None and by_checkpoint.run.resolve() == finished_run.resolve()
+
+
+def test_a_base_model_has_no_chat_format_and_a_tuned_one_has(finished_run: Path) -> None:
+    base, tuned = open_model(find_target(finished_run / "pretrain")), open_model(find_target(finished_run))
+    assert base.chat_format is None and tuned.chat_format is not None
+    assert base.identity["step"] == 30 and base.identity["chats"] is False
+    assert base.label == f"{finished_run.name} pretrain-step-00000030"
+    (answer,) = tuned.chat([[{"role": "user", "content": "Hello"}]], Decoding(max_new_tokens=3), [1])
+    assert answer.new_tokens <= 3
+
+
+@pytest.mark.parametrize("kind", ["hf", "gguf"])
+def test_an_export_scores_as_the_checkpoint_that_it_came_from(finished_run: Path, kind: str) -> None:
+    checkpoint = open_model(find_target(finished_run))
+    target = find_target(finished_run / "exports" / kind)
+    assert target.label == f"export-{kind}"
+    export = open_model(target)
+    assert export.identity["kind"] == {"hf": "huggingface", "gguf": "gguf"}[kind]
+    assert export.chat_format is not None
+    # The GGUF file holds 16 bits of every weight.
+    for ours, theirs in zip(checkpoint.loglikelihoods(PAIRS), export.loglikelihoods(PAIRS), strict=True):
+        assert theirs.nats == pytest.approx(ours.nats, abs=1e-4 if kind == "hf" else 2e-2)
+        assert theirs.tokens == ours.tokens
+
+
+def test_a_model_outside_of_a_run_is_known_by_its_folder(finished_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished_run / "exports" / "hf", tmp_path / "my-model")
+    target = find_target(tmp_path / "my-model")
+    assert (target.run, target.label) == (None, "my-model")
+    (tmp_path / "my-model" / "tokenizer.json").unlink()
+    with pytest.raises(UsageError, match=r"tokenizer\.json"):
+        open_model(target)
+
+
+def test_what_cannot_be_evaluated_is_said(finished_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing that can be evaluated"):
+        find_target(tmp_path)
+    with pytest.raises(UsageError, match="does not exist"):
+        find_target(tmp_path / "no-such-file.gguf")
+    shutil.copytree(finished_run / "pretrain/checkpoints/step-00000030", tmp_path / "step-00000030")
+    with pytest.raises(UsageError, match="nothing that can be evaluated"):
+        find_target(tmp_path / "step-00000030")
+    (tmp_path / "recipe.resolved.yaml").write_bytes((finished_run / "recipe.resolved.yaml").read_bytes())
+    with pytest.raises(ArtifactError, match="no checkpoint"):
+        find_target(tmp_path)
+
+
+def test_names() -> None:
+    assert is_url("http://127.0.0.1:1") and is_url("https://a.b/v1") and not is_url("runs/pocket")
+    assert load_step(Path("a/step-00000120")) == 120
+    assert load_step(Path("a/last-2")) is None
