@@ -30,7 +30,11 @@ def test_an_average_needs_every_column_whole() -> None:
     assert average(group, columns)["average"] == pytest.approx(0.3)
     assert average(group, {**columns, "two": {"value": 0.4, "parts_missing": 1}})["average"] is None
     assert average(group, {"one": columns["one"]})["average"] is None
-    assert average(Group("g", "a table", (ONE, TWO), {"three": "code"}), columns)["average"] is None
+    delegated = Group("g", "a table", (ONE, TWO), {"three": "pass@1"})
+    assert average(delegated, columns)["average"] is None
+    assert average(delegated, {**columns, "three": {"value": 0.0, "parts_missing": 0}})["average"] == pytest.approx(0.2)
+    beside = Group("g", "a table", (ONE, TWO, Benchmark("three", "", (), "acc", averaged=False)))
+    assert average(beside, columns) == {"average": pytest.approx(0.3), "over": ["one", "two"]}
 
 
 def test_a_table_of_languages_averages_them() -> None:

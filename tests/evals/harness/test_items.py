@@ -13,6 +13,8 @@ from pellucid.evals.harness.items import Place, check_labels, documents, metric_
 from pellucid.evals.harness.model import Requests
 from pellucid.evals.harness.tasks import HarnessTask, TaskSource
 
+THINGS = ("mill", "bell", "rope", "lamp")
+
 
 def load(folder: Path, place: str, name: str, fewshot: int = 0) -> HarnessTask:
     return TaskSource([folder]).load(configurations(place, name)[0], fewshot)
@@ -66,6 +68,25 @@ def test_a_record_holds_what_checks_its_score(stablelm: Any, bench: Path) -> Non
     letters = [len(choice) for choice in documents(loaded)[0]["choices"]["text"]]
     best = min(range(4), key=lambda n: nats[n] / letters[n])
     assert first.scores["acc_norm"] == float(best == 0)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "text"),
+    [
+        ("arc", "arc_easy", {"question": "Question: What is a mill?\nAnswer:", "choices": [f"it is a {n}" for n in THINGS]}),
+        ("mmlu/default", "mmlu_anatomy", {
+            "question": "What, in anatomy, is a mill?", "choices": ["one", "two, or so", "three", "four"]}),
+        ("truthfulqa", "truthfulqa_mc2", {
+            "question": "Does a mill fly?", "choices": ["It does not", "No", "Yes", "It does", "At night"]}),
+        ("gsm8k", "gsm8k", {"question": "A mill and 0 more?", "answer": "1 + 0 = 1\n#### 1"}),
+    ],
+)  # fmt: skip
+def test_a_record_holds_the_item_without_examples_and_instructions(
+    stablelm: Any, bench: Path, place: str, name: str, text: dict[str, Any]
+) -> None:
+    (question,) = questions(load(bench, place, name, 2 * (name == "mmlu_anatomy")), [0])
+    (record,) = score([(question, Place(name, "0", None))], Requests(stablelm.ours, 1))
+    assert record.text == text
 
 
 def test_filters_are_named_as_the_harness_prints_them() -> None:

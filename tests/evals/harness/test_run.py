@@ -173,11 +173,23 @@ def both(bench: Path, copies: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.skipif(not (REAL / "humaneval").is_dir(), reason="needs HumanEval's problems on this machine")
+def test_humaneval_is_run_by_the_suite_code_where_that_is_allowed(stablelm: Any, tmp_path: Path) -> None:
+    facts, records = suite(
+        "instruct_eval", stablelm.ours, REAL, tmp_path / "r", tasks=("humaneval",), allow_code_execution=True, limit=1
+    )
+    if facts["skipped"]:
+        pytest.skip(facts["skipped"][0]["why"])
+    column = facts["printed"]["humaneval"]
+    assert (column["metric"], column["value"], column["items"]) == ("pass@1", 0.0, 1)
+    assert facts["code"]["sandbox"] and "humaneval" in {record.task for record in records}
+
+
 def test_languages_are_parts(stablelm: Any, copies: Path, tmp_path: Path) -> None:
     facts, records = suite("multilingual", stablelm.ours, copies, tmp_path / "r", tasks=("arc_multilingual",))
     assert facts["skipped"][0]["parts"] == ["en", "es", "fr", "it", "nl", "pt"]
     assert {record.group for record in records} == {"de"} and records[0].item == "de/0"
-    assert facts["table"]["parts"] == {"de": None}  # one of five columns
+    assert facts["table"]["parts"] == {"de": None}  # one of four columns
 
 
 def test_figures_that_are_no_mean_are_the_harness_own(stablelm: Any, bench: Path, tmp_path: Path) -> None:

@@ -40,19 +40,20 @@ def average(group: Group, columns: Mapping[str, Mapping[str, Any]]) -> dict[str,
 
     None where a column or a part of one is missing: an average of fewer is another figure.
     """
-    names = [benchmark.name for benchmark in group.benchmarks]
+    averaged = [benchmark for benchmark in group.benchmarks if benchmark.averaged]
+    names = [benchmark.name for benchmark in averaged] + list(group.delegated)
     values = [columns[name]["value"] if name in columns and not columns[name]["parts_missing"] else None for name in names]
-    whole = not group.delegated and all(value is not None for value in values)
     if not group.by_part:
-        return {"average": fmean(value for value in values if value is not None) if whole else None, "over": names}
-    parts = sorted({part for column in columns.values() for part in column.get("parts", {})})
+        known = [value for value in values if value is not None]
+        return {"average": fmean(known) if len(known) == len(names) else None, "over": names}
+    parts = sorted({part for name in names if name in columns for part in columns[name].get("parts", {})})
     means: dict[str, float | None] = {}
     for part in parts:
         of_part = [columns[name].get("parts", {}).get(part) if name in columns else None for name in names]
         known = [value for value in of_part if value is not None]
         means[part] = fmean(known) if len(known) == len(names) else None
     complete = [mean for mean in means.values() if mean is not None]
-    wanted = {member.part for benchmark in group.benchmarks for member in benchmark.members}
+    wanted = {member.part for benchmark in averaged for member in benchmark.members}
     return {"average": fmean(complete) if len(complete) == len(wanted) else None, "parts": means, "over": names}
 
 

@@ -41,11 +41,13 @@ class Benchmark:
     fewshot_split: str | None = None
     rule: str = "mean over items"
     note: str | None = None
+    averaged: bool = True
+    """Part of the table's average; LAMBADA is reported beside the translated four."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """A table of a report. `delegated` are columns that another suite fills: {column: suite}.
+    """A table of a report. `delegated` are columns that another suite fills, with their metric: {column: metric}.
 
     The average is of the columns; `by_part`: of the parts (languages), each of which is the mean of its columns.
     """
@@ -67,10 +69,13 @@ def _mmlu() -> Benchmark:
     return Benchmark("mmlu", "mmlu/default", members, "acc", fewshot=5, rule=rule)
 
 
-def _languages(name: str, folder: str, pattern: str, metric: str, english: Member | None = None) -> Benchmark:
+def _languages(
+    name: str, folder: str, pattern: str, metric: str, english: Member | None = None, averaged: bool = True
+) -> Benchmark:
     first = english or Member(pattern.format("en"), "en")
     members = (first, *(Member(pattern.format(language), language) for language in LANGUAGES))
-    return Benchmark(name, folder, members, metric, rule="mean over items; the table prints the mean of each language's benchmarks")
+    rule = "mean over items; the table prints the mean of each language's benchmarks"
+    return Benchmark(name, folder, members, metric, rule=rule, averaged=averaged)
 
 
 _OPEN_LLM = Group(
@@ -115,7 +120,7 @@ _INSTRUCT = Group(
         ),
         Benchmark("drop", "drop", (Member("drop"),), "em", fewshot=3, note=_OWN_PROMPTS),
     ),
-    {"humaneval": "code"},
+    {"humaneval": "pass@1"},
 )
 _OKAPI, _LAMBADA = "okapi/{}_multilingual", "lambada_multilingual_stablelm"
 _MULTILINGUAL = Group(
@@ -138,7 +143,7 @@ _MULTILINGUAL = Group(
             Member("truthfulqa_mc2", "en", "truthfulqa"),
         ),
         _languages("mmlu_multilingual", _OKAPI.format("mmlu"), "m_mmlu_{}", "acc"),
-        _languages("lambada_multilingual", _LAMBADA, "lambada_openai_mt_stablelm_{}", "acc"),
+        _languages("lambada_multilingual", _LAMBADA, "lambada_openai_mt_stablelm_{}", "acc", averaged=False),
     ),
     by_part=True,
 )

@@ -172,8 +172,33 @@ def _record(question: Question, answers: Sequence[Any], place: Place) -> Record:
         prompt=prompt_digest(*(str(part) for instance in instances for part in instance.args)),
         group=place.group,
         dropped_tokens=max((answer.dropped_tokens for answer in answers), default=0),
+        text=_text(task, question.document),
         details={**_details(task, question.document, answers), **({RAW: raw} if raw else {})},
     )
+
+
+def _text(task: Any, document: Any) -> str | dict[str, Any]:
+    """Return the item itself: what the harness' task names for decontamination, its field `question`, or else its prompt."""
+    if task.OUTPUT_TYPE == "loglikelihood_rolling":
+        return str(task.doc_to_target(document))
+    text = {"question": _asked(task, document)}
+    if task.OUTPUT_TYPE != "multiple_choice":
+        return {**text, "answer": str(task.doc_to_target(document))}
+    if getattr(task, "multiple_input", 0):
+        return text
+    choices = task.doc_to_choice(document)
+    if all(len(choice) <= 1 for choice in choices) and isinstance(document.get("choices"), list):
+        choices = document["choices"]  # behind the letters
+    return {**text, "choices": list(choices)}
+
+
+def _asked(task: Any, document: Any) -> str:
+    from lm_eval.utils import apply_template
+
+    query = getattr(task.config, "doc_to_decontamination_query", None)
+    if isinstance(query, str):
+        return str(document[query] if query in document else apply_template(query, document))
+    return str(document["question"] if isinstance(document.get("question"), str) else task.doc_to_text(document))
 
 
 def _ratio(name: str, aggregation: str, value: Any) -> dict[str, tuple[float, float]]:

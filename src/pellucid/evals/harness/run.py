@@ -12,6 +12,7 @@ from typing import Any
 from pellucid.core.errors import DataError, UsageError
 from pellucid.core.progress import ProgressBar, progress
 from pellucid.core.seeds import derive_seed
+from pellucid.evals.code.run import humaneval
 from pellucid.evals.harness.catalogue import configurations, look_up
 from pellucid.evals.harness.figures import aggregated, average, printed
 from pellucid.evals.harness.groups import GROUPS, Benchmark, Group, Member
@@ -21,8 +22,7 @@ from pellucid.evals.harness.model import Requests, need_lm_eval
 from pellucid.evals.harness.tasks import FEWSHOT_SEED, HarnessTask, TaskSource
 from pellucid.evals.results import Records
 from pellucid.evals.subject import Setting, Subject
-from pellucid.evals.suites import find_suite
-from pellucid.recipe.suites import CodeConfig, HarnessConfig
+from pellucid.recipe.suites import HarnessConfig
 
 __all__ = ["harness", "instruct_eval", "multilingual", "open_llm", "tinyllama_commonsense"]
 
@@ -71,16 +71,16 @@ def _run_group(group: Group, subject: Subject, config: HarnessConfig, setting: S
         raise UsageError(f"{group.name} has no task {', '.join(unknown)}; it has {', '.join(names)}")
     need_lm_eval()
     benchmarks = {benchmark.name: (benchmark, _members(benchmark)) for benchmark in group.benchmarks if benchmark.name in wanted}
-    delegated = {name: suite for name, suite in group.delegated.items() if name in wanted}
-    facts = _run(benchmarks, subject, setting, records, may_be_empty=bool(delegated)) if benchmarks else {"skipped": []}
-    for name, suite in delegated.items():
-        if setting.allow_code_execution:
-            greedy = CodeConfig.model_validate({"tasks": [name], "samples": 1, "ks": [1], "temperature": 0.0})
-            facts[suite] = dict(find_suite(suite).run(subject, greedy, setting, records))
+    delegated = {name: metric for name, metric in group.delegated.items() if name in wanted}
+    facts = _run(benchmarks, subject, setting, records, may_be_empty=bool(delegated))
+    for name, metric in delegated.items():
+        try:
+            facts["code"] = humaneval(subject, setting, records)
+        except UsageError as error:  # not allowed, no sandbox here, or no data
+            facts["skipped"].append({"task": name, "why": str(error)})
         else:
-            why = f"{name} runs programs that the model writes (suite {suite}): allow it with --allow-code-execution"
-            facts["skipped"].append({"task": name, "why": why})
-    return {"group": group.name, "source": group.source, **facts, "table": average(group, facts.get("printed", {}))}
+            facts["printed"][name] = {**printed(Benchmark(name, "", (), metric), records), "parts_missing": 0}
+    return {"group": group.name, "source": group.source, **facts, "table": average(group, facts["printed"])}
 
 
 def _members(benchmark: Benchmark) -> list[tuple[Member, dict[str, Any]]]:
