@@ -27,7 +27,8 @@ def verify_run(run: Path) -> Verification:
     A stage's folder without a manifest is a fault, unless the stage is still being built there.
     """
     checked, faults = [], []
-    for manifest in sorted([*run.glob("*/manifest.json"), *run.glob("averages/*/*/manifest.json")]):
+    made = ("*/manifest.json", "averages/*/*/manifest.json", "evals/**/manifest.json")
+    for manifest in sorted(file for pattern in made for file in run.glob(pattern)):
         checked.append(str(manifest.parent.relative_to(run)))
         try:
             faults += find_faults(manifest.parent)
