@@ -1,6 +1,7 @@
+import re
 import xml.etree.ElementTree as ET
 
-from pellucid.report.figures import bars, curves, dots, stacked_share
+from pellucid.report.figures import HeatMap, bars, curves, dots, heat_map, stacked_share
 
 
 def test_the_same_numbers_give_the_same_bytes_and_text_stays_text() -> None:
@@ -8,6 +9,7 @@ def test_the_same_numbers_give_the_same_bytes_and_text_stays_text() -> None:
         lambda: curves({"raw": ([1, 2, 3], [3, 2, 1]), "mean": ([1, 2, 3], [3, 2.5, 2])}, "tokens", "loss", faint=("raw",)),
         lambda: bars(["German", "English"], {"Model": [1.5, 1.7], "xz": [2.1, None]}, "bits per byte"),
         lambda: stacked_share({"Web": 0.7, "Code": 0.3}),
+        lambda: heat_map([HeatMap("mean", [[0.5, None], [1.0, 0.0]], (0, 1))], ["500", "1000"], ["0", "100"], "tokens", "depth"),
         lambda: dots(["arc", "piqa"], {"A": [(30.0, 28.0, 32.0), None], "B": [(31.0, None, None), (5.0, 1.0, 9.0)]}, "accuracy, %"),
     ):
         svg = draw()
@@ -21,6 +23,39 @@ def test_every_series_and_every_value_is_drawn() -> None:
     svg = bars(["German", "English"], {"Model": [1.53, 1.71], "xz": [2.11, None]}, "bits per byte")
     for text in ("German", "English", "Model", "xz", "1.53", "1.71", "2.11"):
         assert text in svg
+
+
+def test_a_band_is_shaded_around_its_line() -> None:
+    lines = {"acc": ([1.0, 2.0, 3.0], [0.2, 0.4, 0.5])}
+    plain, banded = curves(lines, "step", "acc"), curves(lines, "step", "acc", bands={"acc": [(0.1, 0.3), (0.3, 0.5), (0.4, 0.6)]})
+    assert "fill-opacity: 0.18" in banded and "fill-opacity: 0.18" not in plain
+
+
+def test_a_heat_map_writes_few_values_and_names_some_of_many_rows() -> None:
+    few = heat_map([HeatMap("mean", [[0.25, None], [1.0, 0.5]], (0, 1))], ["500", "1000"], ["top", "end"], "tokens", "depth")
+    for text in ("0.25", "0.5", "top", "end", "500", "1000", "tokens", "depth", "mean"):
+        assert f">{text}</text>" in few
+    many = [[value / 280 for value in range(row * 8, row * 8 + 8)] for row in range(35)]
+    svg = heat_map([HeatMap("mean", many, (0, 1))] * 2, [str(500 * n) for n in range(1, 9)], [f"d{n}" for n in range(35)], "x", "y")
+    named = [n for n in range(35) if f">d{n}</text>" in svg]
+    assert len(named) == 9
+    assert (named[0], named[-1]) == (0, 34)
+    assert ">0.01</text>" not in svg
+    assert "<image" not in svg
+
+
+def test_the_first_row_is_on_top_and_colour_goes_with_the_value_over_the_whole_range() -> None:
+    def cells(values: list[list[float | None]], limits: tuple[float, float]) -> list[str]:
+        svg = heat_map([HeatMap("m", values, limits)], ["a"], ["b"] * len(values), "x", "y")
+        mesh = svg[svg.index('id="QuadMesh_1"') :]
+        return re.findall(r"fill: (#[0-9a-f]{6})", mesh[: mesh.index("</g>")])
+
+    low, high = cells([[0.0], [1.0]], (0, 1))
+    assert cells([[1.0], [10.0]], (1, 10)) == [low, high]
+    assert cells([[0.0], [None]], (0, 1))[0] == low != high
+    between = cells([[0.0], [0.5]], (0, 1))
+    assert between[0] == low
+    assert between[1] not in (low, high)
 
 
 def test_dots_have_a_row_for_each_name_and_an_interval_where_it_is_known() -> None:

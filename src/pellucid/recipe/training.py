@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from pellucid.recipe.curves import CurvesConfig
 from pellucid.recipe.section import Section
 from pellucid.recipe.tuning import AdapterConfig, HeldoutConfig, PreferenceConfig, SelfKnowledgeConfig
 
@@ -168,6 +169,7 @@ class TrainStageConfig(Section):
     checkpoint: CheckpointConfig = Field(CheckpointConfig(), description="When training state is saved.")
     samples: SamplesConfig = Field(SamplesConfig(), description="Text generated on the way.")
     heldout: HeldoutConfig = Field(HeldoutConfig(), description="Held-out conversations or pairs, scored on the way.")
+    curves: CurvesConfig | None = Field(None, description="Small tasks scored on the way: capabilities over training.")
     adapter: AdapterConfig | None = Field(None, description="Train low-rank adapters instead of the weights themselves.")
     preference: PreferenceConfig = Field(PreferenceConfig(), description="dpo, ipo and orpo: how pairs become a loss.")
     self_knowledge: SelfKnowledgeConfig | None = Field(None, description="self_knowledge only: how its data are made.")

@@ -3,18 +3,23 @@
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 from pellucid.core.errors import MissingExtraError
 
-__all__ = ["Spread", "bars", "curves", "dots", "stacked_share"]
+__all__ = ["HeatMap", "Spread", "bars", "curves", "dots", "heat_map", "stacked_share"]
 
 Spread = tuple[float, float | None, float | None]
 """A value with the ends of its interval, None where there is no interval."""
 
 # Okabe and Ito's palette: told apart by readers with any colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A6D00", "#999999", "#000000")
+_FEW_CELLS = 60  # of a heat map that have room for their value
+_CHARACTERS_WIDE = 56  # of names that stand beside each other under one map
+_NAMED = 9  # rows or columns of a heat map that have room for their name
 _STYLE: dict[str, Any] = {
     "svg.hashsalt": "pellucid",
     "svg.fonttype": "none",
@@ -55,16 +60,28 @@ def _svg(figure: Any) -> str:
 
 
 def curves(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, y_label: str, *, faint: Sequence[str] = ()
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    x_label: str,
+    y_label: str,
+    *,
+    faint: Sequence[str] = (),
+    bands: Mapping[str, Sequence[tuple[float, float]]] = MappingProxyType({}),
 ) -> str:
-    """Draw one line per name over a common x; those in `faint` lie behind, thin (raw values under their mean)."""
+    """Draw one line per name over a common x; those in `faint` lie behind, thin (raw values under their mean).
+
+    `bands` are (low, high) at each point of a line, shaded in its colour.
+    """
     figure, axes = _canvas(7.2, 3.0)
     colours = iter(COLOURS)
     for name, (x, y) in lines.items():
         if name in faint:
             axes.plot(x, y, color="#b9c4cc", linewidth=0.7, label=name, zorder=1)
         else:
-            axes.plot(x, y, color=next(colours), linewidth=1.6, label=name, zorder=2)
+            colour = next(colours)
+            axes.plot(x, y, color=colour, linewidth=1.6, label=name, zorder=2)
+            if name in bands:
+                low, high = zip(*bands[name], strict=True)
+                axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0, zorder=1)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.margins(x=0.01)
@@ -125,3 +142,71 @@ def stacked_share(shares: Mapping[str, float]) -> str:
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.1)
     return _svg(figure)
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """One panel: values by row and column, None where there is none, and the least and the greatest value that colours stand for.
+
+    `colours` is a sequential map of matplotlib whose lightness alone tells the values: cividis, or greys from white.
+    """
+
+    title: str
+    values: Sequence[Sequence[float | None]]
+    limits: tuple[float, float]
+    colours: Literal["cividis", "Greys"] = "cividis"
+
+
+def heat_map(maps: Sequence[HeatMap], x_names: Sequence[str], y_names: Sequence[str], x_label: str, y_label: str) -> str:
+    """Draw maps of the same rows and columns side by side, the first row on top, each with its scale.
+
+    Few cells have their value written in them; of many rows or columns only some are named. A cell without a value is hatched.
+    """
+    figure, _ = _canvas(7.2, 1.4 + 0.24 * min(len(y_names), 12))
+    figure.clear()
+    panels = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
+    x_named, y_named = _some(len(x_names)), _some(len(y_names))
+    is_tight = sum(len(x_names[at]) for at in x_named) > _CHARACTERS_WIDE / len(maps)
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_tight else {}
+    for panel, one in zip(panels, maps, strict=True):
+        _draw_map(figure, panel, one)
+        panel.set_xticks([at + 0.5 for at in x_named], [x_names[at] for at in x_named], **turned)
+        panel.set_yticks([at + 0.5 for at in y_named], [y_names[at] for at in y_named])
+        panel.tick_params(length=0)
+        panel.grid(visible=False)
+        panel.set_xlabel(x_label)
+    panels[0].set_ylabel(y_label)
+    panels[0].invert_yaxis()
+    return _svg(figure)
+
+
+def _draw_map(figure: Any, panel: Any, one: HeatMap) -> None:
+    """Draw the cells of one panel, its title and its scale."""
+    low, high = one.limits
+    # A patch of its own: those of the axes become invisible with the figure's background.
+    panel.axhspan(0, len(one.values), facecolor="#f2f5f7", edgecolor="#b9c4cc", hatch="////", linewidth=0, zorder=0)
+    known = [[float("nan") if value is None else value for value in row] for row in one.values]
+    colours = import_module("matplotlib").colormaps[one.colours].resampled(64)
+    mesh = panel.pcolormesh(known, cmap=colours, vmin=low, vmax=high, edgecolors="#e3e6e8", linewidth=0.4)
+    if sum(map(len, one.values)) <= _FEW_CELLS:
+        _write_values(panel, mesh, one)
+    bar = figure.colorbar(mesh, ax=panel, ticks=[low + step * (high - low) / 4 for step in range(5)], format="%.3g", fraction=0.06)
+    bar.solids.set(rasterized=False, edgecolor="face", linewidth=0.4)  # no image in the figure, and no seams between colours
+    bar.outline.set_visible(False)
+    panel.set_title(one.title, fontsize=9, color="#33383d")
+
+
+def _write_values(panel: Any, mesh: Any, one: HeatMap) -> None:
+    for y, row in enumerate(one.values):
+        for x, value in enumerate(row):
+            if value is not None:
+                red, green, blue, _ = mesh.to_rgba(value)
+                dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5
+                text = f"{value:.2f}".rstrip("0").rstrip(".")
+                panel.text(x + 0.5, y + 0.5, text, ha="center", va="center", fontsize=7, color="#ffffff" if dark else "#1d2226")
+
+
+def _some(count: int) -> list[int]:
+    """Return at most nine places, evenly from the first to the last."""
+    steps = min(count, _NAMED) - 1
+    return [round(step * (count - 1) / steps) for step in range(steps + 1)] if steps else [0]

@@ -12,6 +12,7 @@ from pellucid.core.units import format_duration
 from pellucid.recipe.load import LoadedRecipe
 from pellucid.stages.chat_format import keep_template
 from pellucid.stages.conversations import CONVERSATIONS
+from pellucid.stages.curves import check_curves
 from pellucid.stages.documents import DOCUMENTS
 from pellucid.stages.evaluate import EVALUATE
 from pellucid.stages.export import EXPORT
@@ -69,6 +70,7 @@ def _open(loaded: LoadedRecipe, run: Path, world: World = World()) -> Context:  
         write_bytes(run / RECIPE_FILE, dump_recipe(loaded).encode())
         keep_template(loaded, run)
         check_facts(loaded)
+        check_curves(loaded)
     return Context(loaded, run, world)
 
 

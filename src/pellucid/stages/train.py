@@ -20,6 +20,7 @@ from pellucid.plan.mixing import mix_of
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.stages.chat_format import chat_format_of, chat_sample
+from pellucid.stages.curves import curves_of, watching
 from pellucid.stages.examples import example_order, heldout_orders
 from pellucid.stages.first_messages import Speech
 from pellucid.stages.knowing import knowledge_inputs, knowledge_probe, write_knowledge_data
@@ -84,7 +85,9 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
     start_from = partial(run_stage, init_from=start, adapter_from=_first_adapter(config, context), world=context.world)
     if config.learns_from_text:
         order, earlier = data_order(recipe, config, context.run), partial(_orders_before, config, context)
-        summary = start_from(config, recipe.model, order, *where, sample=partial(_sample, tokenizer), earlier=earlier)
+        measured = curves_of(config, context, tokenizer, config.total_steps, build.path)
+        sample, probe = partial(_sample, tokenizer), watching(measured)
+        summary = start_from(config, recipe.model, order, *where, sample=sample, earlier=earlier, probe=probe)
     else:
         speech = Speech(chat_format_of(recipe, context.run), tokenizer)
         if config.self_knowledge is not None:
@@ -93,10 +96,13 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
         examples = example_order(recipe, config, context.run, tokenizer.eos_id)
         steps, heldout = examples.total_steps, heldout_orders(recipe, config, context.run, tokenizer.eos_id)
         _check_length(config.lasting(steps))
-        probe = knowledge_probe(config, context, speech, steps, build.path) if config.self_knowledge is not None else None
-        sample = partial(chat_sample, speech.chat, tokenizer)
+        measured = curves_of(config, context, tokenizer, steps, build.path)
+        knowing = knowledge_probe(config, context, speech, steps, build.path) if config.self_knowledge is not None else None
+        sample, probe = partial(chat_sample, speech.chat, tokenizer), watching(measured, knowing)
         summary = start_from(config.lasting(steps), recipe.model, examples, *where, sample=sample, heldout=heldout, probe=probe)
     build.summary.update(summary)
+    if measured is not None and context.world.is_first:
+        build.summary["curves"] = measured.finish()
     return f"{summary['steps']} steps, {format_count(summary['tokens'])} tokens"
 
 

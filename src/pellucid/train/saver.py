@@ -24,7 +24,9 @@ from pellucid.train.world import World
 
 __all__ = ["FREE_TO_CHANGE", "Saver", "what_is_computed"]
 
-FREE_TO_CHANGE = frozenset({"activation_checkpointing", "checkpoint", "init_from", "max_bad_steps", "parallel", "samples"})
+FREE_TO_CHANGE = frozenset(
+    {"activation_checkpointing", "checkpoint", "curves", "init_from", "max_bad_steps", "parallel", "samples"}
+)
 """Fields of a stage that may change before it is continued: they decide what is kept, shown and dealt out, not what is computed.
 
 `init_from` names a place; whoever knows the weights in it knows them by their digest. So does an adapter's `init_from`.

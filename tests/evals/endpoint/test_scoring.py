@@ -8,6 +8,7 @@ import torch
 from pellucid.core.errors import EndpointError, UsageError
 from pellucid.evals.endpoint.client import Client
 from pellucid.evals.endpoint.scoring import EchoScorer
+from pellucid.evals.local import LocalModel
 from pellucid.evals.subject import Pair
 from pellucid.recipe.suites import EndpointConfig
 
@@ -46,6 +47,16 @@ def test_llama_cpp_gives_the_log_likelihoods_that_torch_gives(llama, open_at, ti
         assert found.greedy == greedy
 
 
+def test_llama_cpp_says_what_a_model_in_process_says(llama, open_at, tiny):
+    local, endpoint = LocalModel(tiny.model, tiny.tokenizer), open_at(llama)
+    for here, there in (
+        (local.loglikelihoods(PAIRS), endpoint.loglikelihoods(PAIRS)),
+        (local.rolling(["The river runs", "x"]), endpoint.rolling(["The river runs", "x"])),
+    ):
+        assert [(one.tokens, one.greedy) for one in here] == [(one.tokens, one.greedy) for one in there]
+        assert [one.nats for one in there] == pytest.approx([one.nats for one in here], abs=1e-3)
+
+
 def test_what_the_model_would_say_is_greedy(llama, open_at, tiny):
     encode, decode = tiny.tokenizer.encode, tiny.tokenizer.decode
     likely = {
@@ -65,7 +76,7 @@ def test_llama_cpp_reads_long_texts_in_windows_and_cuts_long_contexts(llama, ope
     nats = 0.0
     for start in range(1, len(ids), 15):
         end = min(start + 15, len(ids))
-        nats += by_torch(tiny, ids[max(0, end - 16) : end], end - start)[0]
+        nats += by_torch(tiny, ids[max(0, end - 16) : end], end - start)[0]  # llama.cpp reads 15 of 16 tokens, and scores 15
     found = endpoint.rolling([text])[0]
     assert found.tokens == len(ids) - 1
     assert found.nats == pytest.approx(nats, abs=1e-3)

@@ -91,9 +91,9 @@ class Endpoint:
         def ask(at: int, stop: threading.Event) -> Answer:
             body = self._body(decoding, seeds[at])
             answer = self._answer("/completions", {"prompt": prompts[at]}, _text, body, stop)
-            room = (self.context_tokens or 0) - decoding.max_new_tokens
-            if answer.stopped_by != "context" or answer.new_tokens or room < 1:
+            if answer.stopped_by != "context" or answer.new_tokens or self.context_tokens is None:
                 return answer
+            room = self.context_tokens - min(decoding.max_new_tokens, self.context_tokens // 2)
             ids = tokenize(self._client, self._server.model, prompts[at], begin=True)
             if ids is None or len(ids) <= room:
                 return answer

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from pellucid.core.errors import ArtifactError, EndpointError, UsageError
 from pellucid.evals.endpoint.client import Client, Refusal, Reply
 from pellucid.evals.endpoint.server import Server, tokenize
+from pellucid.evals.likelihood.requests import Request, encode_pair, encode_rolling, make_request
 from pellucid.evals.subject import Likelihood, Pair
 
 __all__ = ["Count", "EchoScorer", "LlamaCppScorer", "Scorer", "find_scorer"]
@@ -65,6 +66,7 @@ class EchoScorer:
     def pair(self, pair: Pair, stop: threading.Event) -> Likelihood:
         """Return how likely a continuation is. A token that begins in the context and ends in the continuation counts to it."""
         text = pair.context + pair.continuation
+        scored = text[len(pair.context.rstrip()) :]  # blanks that end the context, as everywhere
         try:
             echoed, dropped = self.echoed(text, stop), 0
         except Refusal as refusal:
@@ -76,7 +78,7 @@ class EchoScorer:
                 ) from refusal
             dropped = len(ids) - room
             echoed = self.echoed(ids[dropped:], stop)
-        return self._sum(echoed, pair.continuation, dropped)
+        return self._sum(echoed, scored, dropped)
 
     def text(self, text: str, stop: threading.Event) -> Likelihood:
         """Return how likely a whole text is. Raises `UsageError` for one that is longer than the context."""
@@ -138,44 +140,35 @@ class EchoScorer:
 class LlamaCppScorer:
     """Asks llama.cpp for the next token's probability, over and over. The sampler is forced; the probabilities come before it.
 
-    Tokens are those of lm-evaluation-harness: spaces at the end of a context belong to the continuation, and nothing is put before
-    a text except where there is no context: then its beginning token, or else its end of text.
+    Tokens are those of a model in process and of lm-evaluation-harness. Before a text without context stands its beginning token,
+    or else its end of text. llama.cpp reads one token less than its context, so a text that fills it is cut by one token more.
     """
 
     def __init__(self, client: Client, server: Server, context_tokens: int, count: Count) -> None:
-        self._client, self._server, self._context_tokens, self._count = client, server, context_tokens, count
-        self._prefix = self._beginning()
+        self._client, self._server, self._count = client, server, count
+        self._read_tokens = context_tokens - 1
+        self._first_id = self._beginning()
 
     def pair(self, pair: Pair, stop: threading.Event) -> Likelihood:
         """Return how likely a continuation is; context and continuation keep their last `context_tokens` tokens."""
-        spaces = len(pair.context) - len(pair.context.rstrip())
-        context = pair.context[: len(pair.context) - spaces]
-        before = self._ids(context) or self._prefix
-        after = self._ids(pair.context + pair.continuation)[len(before) if context else 0 :]
-        ids = before + after
-        dropped = max(0, len(ids) - self._context_tokens)
-        return self._score(ids[dropped:], len(after), stop, dropped)
+        context, wanted = encode_pair(pair, self._ids, self._first_id)
+        return self._score([make_request(context, wanted, self._read_tokens)], stop)
 
     def text(self, text: str, stop: threading.Event) -> Likelihood:
-        """Return how likely a whole text is, read in windows of `context_tokens`, every token scored once.
+        """Return how likely a whole text is, read in windows, every token scored once."""
+        return self._score(encode_rolling(self._ids(text), self._first_id, self._read_tokens), stop)
 
-        Windows after the first begin with the token before their own; the last one is filled up with what comes before it.
-        """
-        ids = self._prefix + self._ids(text)
-        step, parts = self._context_tokens - 1, []
-        for start in range(1, len(ids), step):
-            end = min(start + step, len(ids))
-            parts.append(self._score(ids[max(0, end - self._context_tokens) : end], end - start, stop, 0))
-        nats, tokens = math.fsum(part.nats for part in parts), sum(part.tokens for part in parts)
-        return Likelihood(nats, tokens, all(part.greedy for part in parts))
+    def _score(self, requests: Sequence[Request], stop: threading.Event) -> Likelihood:
+        found = []
+        for request in requests:
+            before = len(request.inputs) - len(request.targets) + 1
+            found += [self._next(request.inputs[: before + at], id_, stop) for at, id_ in enumerate(request.targets)]
+        nats = -math.fsum(value for value, _ in found)
+        return Likelihood(nats, len(found), all(first for _, first in found), sum(request.dropped for request in requests))
 
-    def _score(self, ids: list[int], count: int, stop: threading.Event, dropped: int) -> Likelihood:
-        found = [self._next(ids[:at], ids[at], stop) for at in range(max(1, len(ids) - count), len(ids))]
-        return Likelihood(-math.fsum(value for value, _ in found), len(found), all(first for _, first in found), dropped)
-
-    def _next(self, before: list[int], id_: int, stop: threading.Event) -> tuple[float, bool]:
+    def _next(self, before: Sequence[int], id_: int, stop: threading.Event) -> tuple[float, bool]:
         """Return the log-probability of `id_` after `before`, and whether it is the likeliest."""
-        body: dict[str, Any] = {"prompt": before, "n_predict": 1, "temperature": 0, "cache_prompt": True}
+        body: dict[str, Any] = {"prompt": list(before), "n_predict": 1, "temperature": 0, "cache_prompt": True}
         shown = self._ask({**body, "n_probs": 1, "logit_bias": [[id_, _FORCED]]}, stop)
         if not shown or shown[0]["id"] != id_:
             # It shows probabilities only beside text: not for an end of text, nor for half a character. So another token is chosen,
@@ -206,11 +199,11 @@ class LlamaCppScorer:
         ids: list[int] = self._client.post(f"{self._client.root}/tokenize", body, lambda raw: list(raw["tokens"])).body
         return ids
 
-    def _beginning(self) -> list[int]:
+    def _beginning(self) -> int:
         props = self._client.get(f"{self._client.root}/props").body
         for name in ("bos_token", "eos_token"):
             if props.get(name) and len(ids := self._ids(props[name], special=True)) == 1:
-                return ids
+                return ids[0]
         raise UsageError(
             f"{self._client.root}: the model has neither a beginning nor an end of text, after which a text could be scored"
         )

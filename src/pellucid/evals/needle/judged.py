@@ -1,0 +1,74 @@
+"""Ratings of the answers by a judge, from 1 to 10, each answer to a needle rated once. They are records of a task of their own.
+
+So a judge that dies takes no answer with it, and answers that are there already can be rated later.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pellucid.core.progress import progress
+from pellucid.core.seeds import derive_seed
+from pellucid.evals.judging import Verdict, ask_judge, spent
+from pellucid.evals.needle.needles import Needle
+from pellucid.evals.needle.prompts import judge_conversation, rating
+from pellucid.evals.results import Record, Records, prompt_digest
+from pellucid.evals.subject import Setting
+
+__all__ = ["JUDGED", "judge_answers", "judge_facts"]
+
+JUDGED = "needle_judge"
+_AT_ONCE = 32
+
+
+def judge_answers(setting: Setting, attempts: int, answered: Sequence[Record], records: Records) -> None:
+    """Add a record with the score `judge` for each answer that has none; one without scores where no attempt gave a rating."""
+    if setting.judge is None:
+        return
+    same: dict[tuple[str, str], list[Record]] = {}
+    for record in answered:
+        if not records.has(JUDGED, record.item):
+            same.setdefault((record.details["needle"], record.details["answer"].strip()), []).append(record)
+    groups = list(same.values())
+    with progress("needle: ratings", total=len(groups), unit="ratings") as bar:
+        for begin in range(0, len(groups), _AT_ONCE):
+            chunk = groups[begin : begin + _AT_ONCE]
+            asked = [judge_conversation(_needle(group[0]), group[0].details["answer"]) for group in chunk]
+            seeds = [derive_seed(setting.seed, "needle judge", *key) for key in list(same)[begin : begin + _AT_ONCE]]
+            verdicts = ask_judge(setting.judge, asked, rating, attempts, seeds, bar.advance)
+            for conversation, group, verdict in zip(asked, chunk, verdicts, strict=True):
+                for number, record in enumerate(group):
+                    records.add(_record(record, verdict, conversation[0]["content"], first=number == 0))
+
+
+def _needle(record: Record) -> Needle:
+    return Needle(record.details["needle"], record.details["question"], tuple(record.details["facts"]))
+
+
+def _record(answered: Record, verdict: Verdict, prompt: str, *, first: bool) -> Record:
+    """Return the record of a rating; tokens count for the first of the items that share it."""
+    return Record(
+        task=JUDGED,
+        item=answered.item,
+        scores={} if verdict.value is None else {"judge": verdict.value},
+        prompt=prompt_digest(prompt),
+        group=answered.group,
+        details={
+            "words": verdict.words,
+            "asked": verdict.asked,
+            "prompt_tokens": verdict.prompt_tokens if first else 0,
+            "new_tokens": verdict.new_tokens if first else 0,
+        },
+    )
+
+
+def judge_facts(setting: Setting, answered: Sequence[Record], judged: Sequence[Record]) -> dict[str, Any] | None:
+    """Return which judge it was, what was left without a rating, and what it used; None without a judge."""
+    if setting.judge is None:
+        return None
+    used = (sum(record.details[name] for record in judged) for name in ("prompt_tokens", "new_tokens"))
+    return {
+        "label": setting.judge.label,
+        "identity": dict(setting.judge.identity),
+        "unjudged": len(answered) - sum(bool(record.scores) for record in judged),
+        **spent(setting.judge, *used),
+    }

@@ -1,0 +1,1 @@
+"""Does a model recover from an error planted in a worked answer?"""
