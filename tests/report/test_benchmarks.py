@@ -91,3 +91,11 @@ def test_the_report_is_made_again_when_a_suite_was_run(
     write_result(run_copy / "evals" / "pocket", "choices", "pocket", {"piqa": 0.5}, items=20)
     assert main(call) == 0
     assert '<section id="benchmarks">' in (run_copy / "report" / "index.html").read_text()
+
+
+def test_the_needle_has_its_heat_map(run: Path, write_result: Write) -> None:
+    table = {"limits": [0, 1], "mean": [[0.25, 1.0]], "deviation": [[0.0, 0.0]], "count": [[4, 4]]}
+    facts = {"lengths": [500], "depths_percent": [0.0, 100.0], "seeds": 4, "tables": {"exact": table}}
+    write_result(run / "evals" / "pretrain", "needle", "pocket", {"needle": 0.5}, metric="exact", items=8, facts=facts)
+    page = benchmarks(Facts(run), open_recipe(run))
+    assert "exact match, mean (0 to 1)" in page and "evals/pretrain/needle/result.json#/facts/tables" in page

@@ -11,7 +11,8 @@ from pellucid.plan.printed_scores import PrintedColumn, PrintedTable, table_of
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.compare import class_rows, footnote, printed_classes, printed_rows
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.markup import Cell, paragraph, section, table
+from pellucid.report.markup import Cell, figure, paragraph, section, table
+from pellucid.report.needle import needle_figure
 
 __all__ = ["benchmarks", "find_benchmarks", "left_out"]
 
@@ -42,6 +43,11 @@ def benchmarks(facts: Facts, recipe: Recipe) -> str:
         if printed is not None:
             parts.append(_as_printed(facts, file, printed))
         parts.append(_tasks(facts, file, printed))
+        if result["suite"] == "needle" and "tables" in (result.get("facts") or {}):
+            drawn = needle_figure(result["facts"])
+            parts.append(
+                figure(drawn, "Needle in a haystack, by length of the prompt and depth of the needle.", file, "/facts/tables")
+            )
     text = (
         "Standard errors are by bootstrap of items. Clean items are those that no text that the model was trained on holds. Rows "
         "with † are printed in reports and were not measured here."
@@ -79,27 +85,29 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
 def _tasks(facts: Facts, file: str, printed: PrintedTable | None) -> str:
     """Return a row for each task and metric; of a report's tasks the metric that it prints."""
     tasks = facts.document(file)["tasks"]
+    some_clean = any((one.get("clean") or {}).get("metrics") for one in tasks.values())
     rows: list[list[Cell]] = []
     for task in list(tasks)[:_MOST_TASKS]:
         metrics = list(tasks[task]["metrics"])
         column = next((one for one in printed.columns if task in one.tasks), None) if printed is not None else None
         chosen = column.metric_of(metrics) if column is not None else None
-        for metric in [chosen] if chosen is not None else metrics:
-            cell, clean = tasks[task]["metrics"][metric], (tasks[task].get("clean") or {}).get("metrics", {})
-            unit = unit_of(metric, [cell["value"]])
-            at = ("tasks", task)
+        for number, metric in enumerate([chosen] if chosen is not None else metrics):
+            unit = unit_of(metric, [tasks[task]["metrics"][metric]["value"]])
             name = metric + (", %" if unit == "percent" else "") + (" ↓" if lower_is_better(metric) else "")
-            row: list[Cell] = [task, name]
-            row += [_number(facts, unit, file, *at, "metrics", metric, key) for key in ("value", "stderr")]
-            row.append(facts.get(file, *at, "metrics", metric, "items"))
-            row.append(_number(facts, unit, file, *at, "clean", "metrics", metric, "value") if metric in clean else None)
-            row.append(facts.get(file, *at, "clean", "metrics", metric, "items") if metric in clean else None)
+            row: list[Cell] = [task if number == 0 else "", name, *_measured(facts, unit, file, "tasks", task, "metrics", metric)]
+            if some_clean:
+                known = metric in (tasks[task].get("clean") or {}).get("metrics", {})
+                row += _measured(facts, unit, file, "tasks", task, "clean", "metrics", metric) if known else [None] * 3
             rows.append(row)
-    columns = ("Task", "Metric", "Value", "± stderr", "Items", "Clean items only", "Clean items")
+    columns = ["Task", "Metric", "Value", "± stderr", "Items"] + (["Clean only", "± stderr", "Items"] if some_clean else [])
     caption = "↓ marks metrics of which less is better."
     if len(tasks) > _MOST_TASKS:
         caption += f" The first {_MOST_TASKS} of {len(tasks)} tasks; all are in {file}."
     return table(columns, rows, caption=caption, numbers_from=2)
+
+
+def _measured(facts: Facts, unit: Unit, file: str, *at: str) -> list[Cell]:
+    return [_number(facts, unit, file, *at, "value"), _number(facts, unit, file, *at, "stderr"), facts.get(file, *at, "items")]
 
 
 def _as_printed(facts: Facts, file: str, printed: PrintedTable) -> str:
