@@ -16,18 +16,20 @@ from pellucid.core.metrics import read_metrics
 from pellucid.evals.choices.score import HIGHER_IS_BETTER
 from pellucid.evals.curves import read_curves
 from pellucid.evals.forecast import MIN_POINTS, forecast
+from pellucid.stages.run_folder import open_recipe, training_stage
 
 ROOT = Path(__file__).parents[1]
 
 
 def shares(run: Path, stages: list[str]) -> dict[str, Any]:
-    """Return the seconds spent measuring, beside those of the stages that measured and of the whole run, as the ledger has them."""
-    ledger = read_ledger(run / "ledger.jsonl")
+    """Return the seconds spent on curves, beside those of their stages and of the whole run, as the ledger has them."""
+    ledger = list(read_ledger(run / "ledger.jsonl"))
     of_run = sum(event.get("seconds", 0.0) for event in ledger)
     of_stages = sum(event.get("seconds", 0.0) for event in ledger if event["stage"] in stages)
-    spent = [line["seconds"] for stage in stages for line in read_metrics(run / stage / "curves.jsonl")]
+    lines = [line["seconds"] for stage in stages for line in read_metrics(run / stage / "curves.jsonl")]
+    spent = [*lines, *(read_json(run / stage / "curves.json")["seconds_around"] for stage in stages)]
     return {
-        "times_measured": len(spent),
+        "times_measured": len(lines),
         "seconds": round(sum(spent), 2),
         "seconds_of_stages": round(of_stages, 1),
         "seconds_of_run": round(of_run, 1),
@@ -41,9 +43,8 @@ def rolling_coverage(run: Path, stage: str) -> dict[str, Any]:
 
     `before_cooldown` leaves out points after the learning rate began to fall, which no forecast from before can know of.
     """
-    config = read_manifest(run / stage).config["stage"]
-    steps = -(-config["length_tokens"] // config["batch_tokens"])
-    falls = steps - config["schedule"]["cooldown_steps"]
+    config = training_stage(open_recipe(run), stage)
+    falls = config.total_steps - config.schedule.cooldown_steps
     curves = read_curves(read_metrics(run / stage / "curves.jsonl"), read_json(run / stage / "curves.items.json"))
     found: dict[str, Any] = {}
     for name, by_metric in curves.items():
@@ -72,6 +73,12 @@ def rolling_coverage(run: Path, stage: str) -> dict[str, Any]:
     return found
 
 
+def given_curves(run: Path, stage: str) -> dict[str, Any] | None:
+    """Return what the recipe asks to be measured."""
+    curves = training_stage(open_recipe(run), stage).curves
+    return curves.model_dump(mode="json") if curves is not None else None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, default=ROOT / "runs" / "pocket")
@@ -91,7 +98,7 @@ def main() -> None:
     for stage in stages:
         summary = read_json(run / stage / "curves.json")
         result[stage] = {
-            "curves": read_manifest(run / stage).config["stage"].get("curves"),
+            "curves": given_curves(run, stage),
             "between_tasks": summary["between_tasks"],
             "coverage_of_forecasts": rolling_coverage(run, stage),
             "tasks": {

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,39 @@ def test_a_wrong_call_is_told_before_anything_is_scored(
     assert main(["evaluate", *call, "--out", str(tmp_path / "out")]) in (1, 2)
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+ITEMS = [
+    {"query": "The capital of Italy is", "choices": [" Rome.", " Oslo."], "gold": 0},
+    {"query": "Two and two make", "choices": [" nine.", " four."], "gold": 1},
+    {"query": "Water is", "choices": [" wet.", " triangular."], "gold": 0},
+]
+
+
+def test_a_model_is_scored_on_items_of_the_users_own(run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(item) + "\n" for item in ITEMS))
+    call = ["evaluate", str(run_copy), "--suite", "choices", "--set", f"choices.tasks=[{tmp_path / 'mine.jsonl'}]"]
+    assert main(call) == 0
+    shown = capsys.readouterr().out
+    assert "acc_norm" in shown and "mine" in shown
+    (result,) = (run_copy / "evals").glob("*/choices/result.json")
+    found = json.loads(result.read_text())
+    (task,) = found["tasks"].values()
+    assert task["items"] == 3
+    assert found["contamination"]["looked_up"] == 3
+    assert main(["verify", str(run_copy)]) == 0
+    capsys.readouterr()
+    assert main([*call, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [found]
+    line = result.with_name("items.jsonl")
+    line.write_bytes(line.read_bytes().replace(b'"acc":1', b'"acc":0').replace(b'"acc":0', b'"acc":1', 1))
+    assert main(["verify", str(run_copy)]) == 1
+
+
+def test_a_task_without_data_is_told_with_where_it_was_looked_for(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["evaluate", str(finished_run), "--suite", "choices", "--data-dir", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main([*call, "--set", "choices.tasks=[arc_easy]"]) in (1, 2)
+    said = capsys.readouterr().err
+    assert "arc_easy" in said and str(tmp_path) in said

@@ -203,9 +203,9 @@ def test_the_account_says_what_was_searched_and_scores_have_clean_ones(planted: 
 
 def test_texts_come_from_the_records_that_have_one() -> None:
     records = [
-        Record("t", "0", details={"text": QUESTION}),
+        Record("t", "0", text=QUESTION),
         Record("t", "1"),
-        Record("t", "2", details={"text": {"question": SHORT}}),
+        Record("t", "2", text={"question": SHORT}),
     ]
     assert texts_of(records) == {("t", "0"): QUESTION, ("t", "2"): {"question": SHORT}}
 

@@ -71,3 +71,9 @@ def test_clean_items_are_scored_beside_all(tmp_path: Path) -> None:
 def test_digests_tell_prompts_apart() -> None:
     assert prompt_digest("a", "b") != prompt_digest("ab")
     assert prompt_digest("\ud800") == prompt_digest("\ud800")
+
+
+def test_groups_that_are_numbers_stand_in_their_order() -> None:
+    groups = ["1000", "500", "all", "50"]
+    table = summarise([Record("t", group, {"acc": 1.0}, group=group) for group in groups], 1)["t"]
+    assert list(table["groups"]) == ["50", "500", "1000", "all"]

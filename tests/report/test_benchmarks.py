@@ -23,7 +23,8 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "pocket-smoke.yaml"
 def run(finished_run: Path, tmp_path: Path, write_result: Write) -> Path:
     """What the page reads of a finished run, with results of two suites."""
     run = tmp_path / "runs" / finished_run.name
-    shutil.copytree(finished_run, run, ignore=shutil.ignore_patterns("checkpoints", "*.bin", "*.gguf", "*.safetensors"))
+    unread = ("checkpoints", "*.bin", "*.gguf", "*.safetensors", "benchmarks", "evals")
+    shutil.copytree(finished_run, run, ignore=shutil.ignore_patterns(*unread))
     tasks = {"arc_challenge": 0.3, "hellaswag": 0.4}
     write_result(run / "evals" / "pretrain", "open_llm", "pocket", tasks, metric="acc_norm", dirty=9, items=60)
     write_result(run / "evals" / "pretrain", "choices", "pocket", {"piqa": 0.5}, items=60, complete=False, stopped_by="NaN logits")
@@ -62,11 +63,21 @@ def test_the_page_has_the_section_and_says_what_was_not_looked_up(run: Path, tmp
     assert "No benchmark beyond" not in page
 
 
-def test_without_results_there_is_no_section_and_that_is_said(finished_run: Path) -> None:
-    facts = Facts(finished_run)
-    assert benchmarks(facts, open_recipe(finished_run)) == "" and find_benchmarks(finished_run) == []
+def test_without_results_there_is_no_section_and_that_is_said(run: Path, tmp_path: Path) -> None:
+    shutil.rmtree(run / "evals")
+    facts = Facts(run)
+    assert benchmarks(facts, open_recipe(run)) == "" and find_benchmarks(run) == []
     assert left_out(facts) == ["No benchmark beyond held-out text and conversations was run on this model."]
-    assert left_out(facts)[0] in (finished_run / "report" / "index.html").read_text()
+    write_page(run, open_recipe(run), tmp_path / "out")
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert left_out(facts)[0] in page and 'id="benchmarks"' not in page
+
+
+def test_what_the_recipe_asked_for_is_in_the_report_of_the_run(finished_run: Path) -> None:
+    files = find_benchmarks(finished_run)
+    assert files and all(file.startswith("benchmarks/") for file in files)
+    page = (finished_run / "report" / "index.html").read_text()
+    assert '<section id="benchmarks">' in page and all(f'href="../{file}"' in page for file in files)
 
 
 def test_results_of_another_version_are_refused(run: Path) -> None:

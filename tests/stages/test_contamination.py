@@ -19,8 +19,8 @@ def test_items_out_of_the_training_text_are_found_and_others_are_not(finished_ru
     opened = open_look_up(finished_run, needed=True)
     assert opened is not None
     with Records(tmp_path / "items.jsonl") as records:
-        records.add(Record("t", "seen", {"acc": 1}, details={"text": seen.upper()}))
-        records.add(Record("t", "unseen", {"acc": 1}, details={"text": unseen}))
+        records.add(Record("t", "seen", {"acc": 1}, text=seen.upper()))
+        records.add(Record("t", "unseen", {"acc": 1}, text=unseen))
         records.add(Record("t", "silent", {"acc": 1}))
         is_clean, about = opened[0](records)
     verdicts = {record.item: is_clean(record) for record in records}
@@ -39,7 +39,7 @@ def test_items_out_of_the_conversations_are_found_too(finished_run: Path, tmp_pa
     opened = open_look_up(finished_run, needed=True)
     assert opened is not None
     with Records(tmp_path / "items.jsonl") as records:
-        records.add(Record("t", "said", {"acc": 1}, details={"text": said}))
+        records.add(Record("t", "said", {"acc": 1}, text=said))
         _, about = opened[0](records)
     assert source in about["items"]["t"]["said"]["sources"] and source in about["training"]["other_texts"]
 

@@ -121,8 +121,8 @@ def open_training_text(run: Path) -> TrainingText:
 
 
 def texts_of(records: Iterable[Record]) -> dict[Key, ItemText]:
-    """Return the texts that records keep of their items, in `details["text"]`; items without are left out."""
-    return {(record.task, record.item): record.details["text"] for record in records if record.details.get("text")}
+    """Return the texts that records keep of their items; items without one are left out."""
+    return {(record.task, record.item): record.text for record in records if record.text}
 
 
 def lookup(

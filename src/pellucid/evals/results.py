@@ -5,6 +5,7 @@ The lines are the truth. A suite that was cut off finds them when it is called a
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,8 +28,9 @@ class Record:
 
     `scores` are averaged over items (accuracy: 0 or 1). `ratios` are (numerator, denominator), summed over items before they are
     divided (bits per byte: bits and bytes). `group` is a part of the task (a subject, a category, a language). `prompt` is the
-    digest of what the model was shown. `details` are JSON values that let a reader check the score: answers, nats of each choice,
-    the judge's words. `dropped_tokens` counts what did not fit into the model's context.
+    digest of what the model was shown. `text` is the item itself, without examples or instructions around it, as a text or as
+    `question`, `choices` and `answer`: by it the item is looked up in training text. `details` are JSON values that let a reader
+    check the score: answers, nats of each choice, the judge's words. `dropped_tokens` counts what did not fit into the context.
     """
 
     task: str
@@ -38,6 +40,7 @@ class Record:
     prompt: str = ""
     group: str | None = None
     dropped_tokens: int = 0
+    text: str | Mapping[str, Any] = ""
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -145,13 +148,20 @@ def _task(name: str, records: list[Record], seed: int, is_clean: Callable[[Recor
     }
     if groups:
         table["groups"] = {
-            group: _metrics(members, derive_seed(seed, "bootstrap", name, group)) for group, members in sorted(groups.items())
+            group: _metrics(members, derive_seed(seed, "bootstrap", name, group))
+            for group, members in sorted(groups.items(), key=_by_number)
         }
     if is_clean is not None:
         known = [(record, clean) for record in records if (clean := is_clean(record)) is not None]
         unseen = [record for record, is_so in known if is_so]
         table["clean"] = {"looked_up": len(known), **_metrics(unseen, derive_seed(seed, "bootstrap", name, "clean"))}
     return table
+
+
+def _by_number(named: tuple[str, Any]) -> tuple[int, str]:
+    """Put groups that are numbers (lengths) in the order of the numbers, before those that are names."""
+    name = named[0]
+    return (int(name), "") if name.isdecimal() else (sys.maxsize, name)
 
 
 def _metrics(records: Sequence[Record], seed: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from pellucid.recipe.section import Section
+from pellucid.recipe.suites import BenchmarksConfig
 
 __all__ = ["EvaluateConfig", "ExportConfig", "PlanConfig"]
 
@@ -19,6 +20,7 @@ class EvaluateConfig(Section):
     baselines: tuple[Literal["xz", "ngram"], ...] = Field(
         ("xz", "ngram"), description="Compressors whose bits per byte stand beside the model's."
     )
+    benchmarks: BenchmarksConfig | None = Field(None, description="Suites of benchmarks to run when training is done.")
 
 
 class ExportConfig(Section):

@@ -32,6 +32,8 @@ RESERVED_STAGE_NAMES = (
     "exports",
     "report",
     "launch",
+    "benchmarks",
+    "evals",
 )
 
 T = TypeVar("T")
@@ -167,6 +169,24 @@ def evaluation_window(recipe: Recipe) -> Iterator[Finding]:
         yield Finding(
             ("evaluate", "stride_tokens"), f"got {stride}; must be at most seq_tokens = {window}", "a longer stride skips tokens"
         )
+
+
+def benchmark_stages(recipe: Recipe) -> Iterator[Finding]:
+    """Models that are scored are those of training stages; a judge is needed where one is asked for."""
+    benchmarks = recipe.evaluate.benchmarks
+    if benchmarks is None:
+        return
+    names = [stage.name for stage in recipe.train]
+    for index, name in enumerate(benchmarks.stages or ()):
+        if name not in names:
+            there = f"there are: {', '.join(names)}"
+            yield Finding(("evaluate", "benchmarks", "stages", index), f"got {name!r}; there is no such training stage", there)
+    if benchmarks.settings.endpoint is not None:
+        loc = ("evaluate", "benchmarks", "settings", "endpoint")
+        yield Finding(loc, "is for models behind an endpoint; a recipe scores its own", "leave it out")
+    if "mt_bench" in benchmarks.suites and benchmarks.settings.judge is None:
+        loc = ("evaluate", "benchmarks", "settings", "judge")
+        yield Finding(loc, "missing; mt_bench is graded by a judge", "judge: {url: http://127.0.0.1:8080}")
 
 
 def source_place(source: SourceConfig, loc: Loc) -> Iterator[Finding]:
@@ -309,6 +329,7 @@ RULES: tuple[Rule, ...] = (
     source_amount,
     stage_names,
     evaluation_window,
+    benchmark_stages,
     document_sizes,
     near_dedup_bands,
     source_folders,

@@ -125,6 +125,9 @@ def _rebase_paths(tree: dict[str, Node], folder: Path, base: Path) -> None:
     chat = tree.get("chat")
     if isinstance(chat, dict) and isinstance(template := chat.get("template"), Leaf) and template.value not in TEMPLATES:
         chat["template"] = _moved("path", template, folder, base)
+    evaluate = tree.get("evaluate")
+    if isinstance(evaluate, dict) and isinstance(benchmarks := evaluate.get("benchmarks"), dict):
+        _move(benchmarks, ("data",), folder, base)
     for stage in _items(tree.get("train")):
         _move(stage, ("init_from",), folder, base)
         for name, key in (("adapter", "init_from"), ("self_knowledge", "facts")):

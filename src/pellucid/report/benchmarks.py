@@ -1,4 +1,4 @@
-"""The section about benchmarks: what suites left in the run's `evals/`, and beside it, marked as printed, what reports print."""
+"""The section about benchmarks: what suites left in the run, and beside it, marked as printed, what reports print."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -19,11 +19,13 @@ __all__ = ["benchmarks", "find_benchmarks", "left_out"]
 _SCHEMA = 1
 _NOT_RUN = "No benchmark beyond held-out text and conversations was run on this model."
 _MOST_TASKS = 40
+_FOLDERS = ("benchmarks", "evals")
+"""Results of the recipe's own stage, and of `pellucid evaluate RUN`."""
 
 
 def find_benchmarks(run: Path) -> list[str]:
-    """Return the results under the run's `evals/`, as files of the run, in order; none that are being made or were set aside."""
-    files = (file.relative_to(run) for file in (run / "evals").rglob("result.json"))
+    """Return the results below the run's `benchmarks/` and `evals/`, as files of the run; none that are being made or set aside."""
+    files = (file.relative_to(run) for folder in _FOLDERS for file in (run / folder).rglob("result.json"))
     return sorted(str(file) for file in files if not any(part.startswith(".") or ".superseded-" in part for part in file.parts))
 
 

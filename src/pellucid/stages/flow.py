@@ -10,6 +10,7 @@ from pellucid.core.lock import run_lock
 from pellucid.core.progress import console
 from pellucid.core.units import format_duration
 from pellucid.recipe.load import LoadedRecipe
+from pellucid.stages.benchmarks import BENCHMARKS
 from pellucid.stages.chat_format import keep_template
 from pellucid.stages.conversations import CONVERSATIONS
 from pellucid.stages.curves import check_curves
@@ -35,7 +36,8 @@ def stages_of(loaded: LoadedRecipe) -> list[Stage]:
     text = recipe.sources != ()
     before = [PLAN, *([DOCUMENTS] if text else []), TOKENIZER, *([SHARDS] if text else [])]
     talk = [CONVERSATIONS] if recipe.conversations else []
-    after = [*([EVALUATE] if recipe.text_stages else []), EXPORT, REPORT]
+    scores = [*([EVALUATE] if recipe.text_stages else []), *([BENCHMARKS] if recipe.evaluate.benchmarks else [])]
+    after = [*scores, EXPORT, REPORT]
     return [*before, *talk, *train_stages(recipe), *after]
 
 
@@ -51,10 +53,14 @@ def run_all(loaded: LoadedRecipe, runs: Path) -> None:
 
 
 def run_one(name: str, loaded: LoadedRecipe, runs: Path) -> None:
-    """Run one stage by its name; `train` stands for all training stages, which several processes may share."""
+    """Run one stage by its name.
+
+    `train` stands for all training stages, which several processes may share, `evaluate` for the recipe's benchmarks as well.
+    """
     run = runs / loaded.recipe.name
     training = {stage.name for stage in train_stages(loaded.recipe)}
-    chosen = [stage for stage in stages_of(loaded) if stage.name == name or (name == "train" and stage.name in training)]
+    meant = {"train": training, "evaluate": {EVALUATE.name, BENCHMARKS.name}}.get(name, {name})
+    chosen = [stage for stage in stages_of(loaded) if stage.name in meant]
     if not chosen:
         raise UsageError(f"there is no stage {name!r}; the recipe has {', '.join(stage.name for stage in stages_of(loaded))}")
     if not all(stage.name in training for stage in chosen):

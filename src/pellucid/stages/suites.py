@@ -10,10 +10,10 @@ from typing import Any
 
 import orjson
 
-from pellucid.core.artifacts import Build, Key, building, is_current
+from pellucid.core.artifacts import Key, building, is_current
 from pellucid.core.environment import code_version, environment
 from pellucid.core.errors import ArtifactError, PellucidError
-from pellucid.core.files import read_json, write_json
+from pellucid.core.files import read_json, sha256_file, write_json
 from pellucid.core.progress import console
 from pellucid.core.units import format_duration
 from pellucid.evals.results import Record, Records, summarise
@@ -22,7 +22,7 @@ from pellucid.evals.suites import Suite
 from pellucid.recipe.section import Section
 from pellucid.recipe.suites import SuitesConfig
 
-__all__ = ["ITEMS", "RESULT", "LookUp", "Work", "run_suite"]
+__all__ = ["ITEMS", "RESULT", "LookUp", "Work", "listing_digest", "named_files", "run_suite", "score_suite", "summary_of"]
 
 ITEMS, RESULT = "items.jsonl", "result.json"
 SCHEMA = 1
@@ -57,9 +57,15 @@ def run_suite(suite: Suite, work: Work) -> Path:
         return folder
     started = time.monotonic()
     with building(folder, key, in_place=True) as build:
-        items = _score(suite, work, config, build)
-    console.print(f"{suite.name:<22}{format_duration(time.monotonic() - started):>12}   {items} items", soft_wrap=True)
+        result = score_suite(suite, work, build.path)
+        build.summary.update(summary_of(result))
+    console.print(f"{suite.name:<22}{format_duration(time.monotonic() - started):>12}", soft_wrap=True)
     return folder
+
+
+def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a manifest says of a result: items by task."""
+    return {"items": {name: table["items"] for name, table in result["tasks"].items()}}
 
 
 def _key(suite: Suite, work: Work, config: Section) -> Key:
@@ -77,7 +83,8 @@ def _key(suite: Suite, work: Work, config: Section) -> Key:
         "subject": str(identity.get("digest") or sha256(orjson.dumps(_who(work.subject), option=orjson.OPT_SORT_KEYS)).hexdigest())
     }
     if setting.data is not None:
-        inputs["data"] = _listing_digest(Path(setting.data))
+        inputs["data"] = listing_digest(Path(setting.data))
+    inputs |= named_files(config)
     if work.look_up_key:
         inputs["shards"] = work.look_up_key
     return Key("suite", SCHEMA, setting.seed, settings, inputs)
@@ -90,7 +97,18 @@ def _who(subject: Subject | None) -> dict[str, Any] | None:
     return {name: value for name, value in subject.identity.items() if name not in ("device", "usd_per_million_tokens")}
 
 
-def _listing_digest(folder: Path) -> str:
+def named_files(config: Section) -> dict[str, str]:
+    """Return a digest of every file or folder that a suite's settings name: items, haystacks, another model's answers."""
+    named: dict[str, str] = {}
+    for field, value in config:
+        for text in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
+            path = Path(text) if isinstance(text, str) else None
+            if path is not None and (path.is_file() or path.is_dir()):
+                named[f"{field}: {path.name}"] = sha256_file(path) if path.is_file() else listing_digest(path)
+    return named
+
+
+def listing_digest(folder: Path) -> str:
     """Return a digest of the names and sizes of a folder's files: enough to see that other data were given."""
     if not folder.is_dir():
         raise ArtifactError(f"--data-dir {folder} is not there, or is no folder")
@@ -98,12 +116,13 @@ def _listing_digest(folder: Path) -> str:
     return sha256(orjson.dumps([[str(file.relative_to(folder)), file.stat().st_size] for file in files])).hexdigest()
 
 
-def _score(suite: Suite, work: Work, config: Section, build: Build) -> int:
-    """Run a suite into its folder; return how many items it has. What is scored is kept whatever happens."""
+def score_suite(suite: Suite, work: Work, folder: Path) -> dict[str, Any]:
+    """Run a suite into a folder and return its result. What is scored is kept whatever happens."""
+    config = getattr(work.settings, suite.config)
     facts: Mapping[str, Any] = {}
     stopped_by: str | None = None
-    spent = _Spent(work, build.path / RESULT)
-    with Records(build.path / ITEMS) as records:
+    spent = _Spent(work, folder / RESULT)
+    with Records(folder / ITEMS) as records:
         try:
             facts = suite.run(work.subject, config, work.setting, records)
         except BaseException as error:
@@ -129,9 +148,8 @@ def _score(suite: Suite, work: Work, config: Section, build: Build) -> int:
                 "facts": dict(facts),
                 "contamination": looked_up[1],
             }
-            write_json(build.path / RESULT, result)
-        build.summary.update(items=len(records), tasks=sorted(tasks))
-        return len(records)
+            write_json(folder / RESULT, result)
+    return result
 
 
 def _described(subject: Subject | None) -> dict[str, Any] | None:

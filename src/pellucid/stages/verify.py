@@ -9,6 +9,9 @@ from pellucid.core.ledger import read_ledger
 
 __all__ = ["Verification", "verify_run"]
 
+# Where artifacts lie in a run: stages', averages of checkpoints, suites run by hand.
+_ARTIFACTS = ("*", "averages/*/*", "evals/*/*")
+
 # The stages whose folders have another name than they.
 _FOLDERS = {"evaluate": "scores", "export": "exports"}
 
@@ -27,8 +30,7 @@ def verify_run(run: Path) -> Verification:
     A stage's folder without a manifest is a fault, unless the stage is still being built there.
     """
     checked, faults = [], []
-    made = ("*/manifest.json", "averages/*/*/manifest.json", "evals/**/manifest.json")
-    for manifest in sorted(file for pattern in made for file in run.glob(pattern)):
+    for manifest in sorted(found for places in _ARTIFACTS for found in run.glob(f"{places}/{MANIFEST}")):
         checked.append(str(manifest.parent.relative_to(run)))
         try:
             faults += find_faults(manifest.parent)

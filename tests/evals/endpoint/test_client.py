@@ -116,3 +116,9 @@ def test_a_key_that_is_missing_or_none_names_its_variable_only(monkeypatch):
     with pytest.raises(UsageError, match="SOME_KEY holds characters that no key has") as caught:
         client("http://127.0.0.1:9", key_variable="SOME_KEY")
     assert "hidden" not in str(caught.value)
+
+
+def test_a_key_given_in_place_of_its_variable_is_not_shown():
+    with pytest.raises(UsageError, match="give the name, never the key itself") as caught:
+        client("http://127.0.0.1:9", key_variable="sk-hidden")
+    assert "hidden" not in str(caught.value)

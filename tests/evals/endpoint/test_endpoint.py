@@ -17,7 +17,7 @@ def test_a_real_server_chats_and_tells_what_it_is(llama, open_at, tiny):
     assert answers[0].prompt_tokens == len(tiny.tokenizer.encode("[user|hello][assistant|"))
     assert answers[1].prompt_tokens > answers[0].prompt_tokens
     assert sum(done) == 2
-    assert endpoint.identity["model"] == str(tiny.path)
+    assert endpoint.identity["model"] == "tiny.gguf"
     assert endpoint.identity["server"].startswith("llama.cpp")
     assert (endpoint.label, endpoint.context_tokens) == ("tiny", CONTEXT_TOKENS)
     usage = endpoint.usage

@@ -92,6 +92,7 @@ def _choice_records(
             prompt=digest,
             group=question.group,
             dropped_tokens=max(one.dropped_tokens for found in by_form for one in found),
+            text={"question": question.text, "answer": question.choices[question.label]},
             details={
                 "label": question.label,
                 "right_by_form": right,
@@ -124,6 +125,7 @@ def _score_open(subject: Subject, config: BoseConfig, where: tuple[Setting, Reco
                         prompt=prompt_digest(*prompts[number * config.forms : (number + 1) * config.forms]),
                         group=question.group,
                         dropped_tokens=max(answer.dropped_tokens for answer in by_form),
+                        text={"question": question.text, "answer": question.answers[0]},
                         details={
                             "right_by_form": right,
                             "text": by_form[0].text,

@@ -36,6 +36,12 @@ class Item:
         return utf8_bytes(self.pairs[self.label].continuation)
 
     @property
+    def text(self) -> str | dict[str, str]:
+        """The question as it is shown and its right answer, or the whole text."""
+        context, continuation = self.pairs[self.label]
+        return {"question": context, "answer": continuation.strip()} if self.kind == "choice" else context + continuation
+
+    @property
     def prompt(self) -> str:
         """Digest of everything that the model is shown."""
         return prompt_digest(*(part for pair in self.pairs for part in pair))

@@ -109,6 +109,7 @@ def record_of(task: str, item: Item, scored: Scored) -> Record:
         prompt=item.prompt,
         group=item.group,
         dropped_tokens=scored.dropped_tokens,
+        text=item.text,
         details=details,
     )
 

@@ -102,7 +102,12 @@ class _Writer:
             }
             prompt = prompt_digest(style, problem.prompt if style == "complete" else problem.request)
             yield Record(
-                f"{task}.samples", _name(problem, number), prompt=prompt, dropped_tokens=answer.dropped_tokens, details=details
+                f"{task}.samples",
+                _name(problem, number),
+                prompt=prompt,
+                dropped_tokens=answer.dropped_tokens,
+                text={"question": problem.prompt, "answer": problem.reference},
+                details=details,
             )
 
     def _answers(self, problems: Sequence[Problem], seeds: Sequence[int]) -> list[Answer]:
@@ -203,6 +208,7 @@ def _finish(task: str, problem: str, config: CodeConfig, records: Records) -> No
             scores,
             prompt=samples[0].prompt,
             dropped_tokens=dropped,
+            text=samples[0].text,
             details={"passed": passed, "programs": programs},
         )
     )

@@ -169,6 +169,8 @@ def _base_url(url: str) -> tuple[str, str]:
 def _key(variable: str | None) -> str | None:
     if variable is None:
         return None
+    if not variable.isidentifier():
+        raise UsageError("the endpoint's key_variable is no name of an environment variable: give the name, never the key itself")
     key = os.environ.get(variable, "").strip()
     if not key:
         raise UsageError(f"environment variable {variable}, which is to hold the endpoint's key, is not set or empty")

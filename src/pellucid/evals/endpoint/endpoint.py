@@ -52,11 +52,11 @@ class Endpoint:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Kind, URL, model, the server's version, and prices."""
+        """Kind, URL, model (of llama.cpp's file the name alone: results do not tell where it lies), server's version, prices."""
         return {
             "kind": "endpoint",
             "url": self._client.base,
-            "model": self._server.model,
+            "model": self._server.model.rsplit("/", 1)[-1] if self._server.model.startswith("/") else self._server.model,
             "server": self._server.version,
             "context_tokens": self.context_tokens,
             "usd_per_million_tokens": _prices(self._config),

@@ -107,7 +107,8 @@ def _judge(
                 details: dict[str, Any] = {"judge": name, "judge_prompts": bench.prompts.digest, "turns": turns}
                 details["with_reference"] = question.references is not None
                 shown = prompt_digest(*question.turns, *(question.references or ()), bench.prompts.digest)
-                bench.records.add(Record(task, question.id, scores, ratios, shown, question.category, details=details))
+                text = "\n".join(question.turns)
+                bench.records.add(Record(task, question.id, scores, ratios, shown, question.category, text=text, details=details))
                 bar.advance()
 
 

@@ -11,7 +11,8 @@ from pellucid.recipe.suites import NeedleConfig
 
 __all__ = ["Cell", "Grid", "choose_grid", "mean_and_deviation"]
 
-QUICK_TOKENS, QUICK_LENGTHS, QUICK_DEPTHS, QUICK_SEEDS = 1000, 3, 5, 2
+REPORT_LENGTHS, REPORT_DEPTHS, REPORT_SEEDS = tuple(range(500, 4001, 500)), 35, 10
+QUICK_TOKENS, QUICK_DEPTHS, QUICK_SEEDS = 600, 5, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +58,17 @@ class Grid:
 
 
 def choose_grid(config: NeedleConfig, room: int | None) -> Grid:
-    """Return the grid of the settings, or the quick one: a quarter, half and all of 1000 tokens or of the `room` for a prompt.
+    """Return the grid of the report, or the quick one: a quarter, half and all of 600 tokens or of the `room` for a prompt.
 
     What the user gave is kept in a quick grid as well.
     """
-    lengths, depths, seeds = config.lengths, config.depths, config.seeds
+    lengths, depths, seeds = REPORT_LENGTHS, REPORT_DEPTHS, REPORT_SEEDS
     if config.quick:
-        given = config.model_fields_set
         most = QUICK_TOKENS if room is None else min(QUICK_TOKENS, max(room, 1))
         most = most // 40 * 40 or most  # so that its parts are round
-        quarters = (most // 4, most // 2, most)
-        lengths = lengths if "lengths" in given else tuple(length for length in quarters if length)
-        depths = depths if "depths" in given else QUICK_DEPTHS
-        seeds = seeds if "seeds" in given else QUICK_SEEDS
-    return Grid(tuple(sorted(lengths)), percents(depths), seeds)
+        lengths = tuple(length for length in (most // 4, most // 2, most) if length)
+        depths, seeds = QUICK_DEPTHS, QUICK_SEEDS
+    return Grid(tuple(sorted(config.lengths or lengths)), percents(config.depths or depths), config.seeds or seeds)
 
 
 def percents(count: int) -> tuple[float, ...]:

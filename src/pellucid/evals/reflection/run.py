@@ -157,6 +157,7 @@ class _Scoring:
                 prompt=shown,
                 group=planted.worked.group,
                 dropped_tokens=item.dropped_tokens,
+                text=planted.worked.question,
                 details={**about, **item.details},
             )
         )
