@@ -13,6 +13,7 @@ import builtins
 import importlib
 import os
 import platform
+import re
 import resource
 import signal
 import sys
@@ -98,11 +99,20 @@ def _hide(job: dict[str, Any], scratch: str, limits: Limits) -> dict[str, Any]:
             os.setgroups([])
             os.setresgid(*[namespaces.NOBODY] * 3)
             os.setresuid(*[namespaces.NOBODY] * 3)
-    # Since Linux 5.14 a user namespace counts its own processes; elsewhere all of the user's would count.
-    release = tuple(int(part) for part in platform.release().split(".")[:2])
-    measures["threads"] = limits.threads if measures["namespaces"] and release >= (5, 14) else 0
+    measures["threads"] = limits.threads if measures["namespaces"] and _processes_are_counted() else 0
+    if not measures["seccomp"] and not measures["threads"]:
+        raise Refused("neither seccomp nor a limit that the kernel keeps would stop a program from starting processes")
     kernel.prctl(_PR_SET_DUMPABLE, 0)
     return measures
+
+
+def _processes_are_counted() -> bool:
+    """Tell whether RLIMIT_NPROC limits this user namespace.
+
+    Since Linux 5.14 it counts the namespace's own processes, elsewhere all of the user's would count; root is exempt from it.
+    """
+    release = tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
+    return release >= (5, 14) and os.geteuid() != 0
 
 
 def lock_in(measures: dict[str, Any], limits: Limits, pids: tuple[int, ...], *, threads: bool, memory_bytes: int) -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import re
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -44,6 +45,8 @@ class Problem:
     """
 
     id: str
+    question: str
+    """The problem's own text, without worked examples of others."""
     prompt: str
     request: str
     preamble: str
@@ -97,7 +100,9 @@ def load(task: Task, data: str | None) -> Problems:
         rows = orjson.loads(text) if path.suffix == ".json" else [orjson.loads(line) for line in text.splitlines() if line.strip()]
     except (OSError, EOFError, orjson.JSONDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}): it has to be the file as published") from error
-    problems = _made(path, rows, _humaneval) if task == "humaneval" else _mbpp(path, rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about escapes in published docstrings
+        problems = _made(path, rows, _humaneval) if task == "humaneval" else _mbpp(path, rows)
     return Problems(task, tuple(problems), str(path), hashlib.sha256(raw).hexdigest())
 
 
@@ -142,7 +147,9 @@ def _humaneval(row: Mapping[str, Any]) -> Problem:
     )
     check = Check(f"{row['test']}\n\ncheck({name})\n", (name,), setup=prompt)
     ast.parse(check.setup + "\n" + check.code)
-    return Problem(row["task_id"], prompt, request, prompt, name, prompt + row["canonical_solution"], check, _HUMANEVAL_STOP)
+    return Problem(
+        row["task_id"], prompt, prompt, request, prompt, name, prompt + row["canonical_solution"], check, _HUMANEVAL_STOP
+    )
 
 
 def _mbpp(path: Path, rows: Sequence[Any]) -> list[Problem]:
@@ -161,7 +168,17 @@ def _mbpp(path: Path, rows: Sequence[Any]) -> list[Problem]:
         )
         # A setup may use what the program defines (a tree of its nodes), so it belongs to the check.
         check = Check(f"{setup}\n{tests}\n", names)
-        return Problem(str(row["task_id"]), shown + _mbpp_task(row), request, "", names[0], row["code"], check, _MBPP_STOP)
+        return Problem(
+            str(row["task_id"]),
+            f"{_text(row)}\n{tests}",
+            shown + _mbpp_task(row),
+            request,
+            "",
+            names[0],
+            row["code"],
+            check,
+            _MBPP_STOP,
+        )
 
     return _made(path, [by_id[number] for number in _MBPP_TEST if number in by_id], make)
 

@@ -106,7 +106,6 @@ class _Writer:
                 _name(problem, number),
                 prompt=prompt,
                 dropped_tokens=answer.dropped_tokens,
-                text={"question": problem.prompt, "answer": problem.reference},
                 details=details,
             )
 
@@ -147,7 +146,7 @@ def _score(problems: Problems, chosen: Sequence[Problem], writer: _Writer, sandb
                 for record in writer.write(task, unwritten):
                     records.add(record)
             _run_programs(task, part, sandbox, records, bar, config.workers)
-            for problem in dict.fromkeys(problem.id for problem, _ in part):
+            for problem in {problem.id: problem for problem, _ in part}.values():
                 _finish(task, problem, config, records)
 
 
@@ -182,9 +181,9 @@ def _run_programs(
             bar.advance()
 
 
-def _finish(task: str, problem: str, config: CodeConfig, records: Records) -> None:
+def _finish(task: str, problem: Problem, config: CodeConfig, records: Records) -> None:
     """Add a problem's record once all its programs have been run."""
-    names = [f"{problem}#{number}" for number in range(config.samples)]
+    names = [_name(problem, number) for number in range(config.samples)]
     samples = [record for name in names if (record := records.get(f"{task}.samples", name)) is not None]
     runs = [record for name in names if (record := records.get(f"{task}.runs", name)) is not None]
     if len(runs) < len(names) or len(samples) < len(names):
@@ -204,11 +203,11 @@ def _finish(task: str, problem: str, config: CodeConfig, records: Records) -> No
     records.add(
         Record(
             task,
-            problem,
+            problem.id,
             scores,
             prompt=samples[0].prompt,
             dropped_tokens=dropped,
-            text=samples[0].text,
+            text={"question": problem.question, "answer": problem.reference.removeprefix(problem.preamble)},
             details={"passed": passed, "programs": programs},
         )
     )

@@ -6,6 +6,7 @@ no program is run. Before the first program, probes try to break out; what is in
 """
 
 import contextlib
+import json
 import os
 import selectors
 import shutil
@@ -22,8 +23,6 @@ from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from pellucid.core.errors import UsageError
 from pellucid.evals.code import probes
@@ -153,7 +152,7 @@ def _may_be_passed(path: str) -> bool:
 
 
 def _frame(message: Any) -> bytes:
-    data = orjson.dumps(message)
+    data = json.dumps(message).encode()
     return struct.pack(">I", len(data)) + data
 
 
@@ -257,7 +256,7 @@ class _Child:
         if len(self._received) < 4 + length:
             return None
         message, self._received = self._received[4 : 4 + length], self._received[4 + length :]
-        return orjson.loads(message)
+        return json.loads(message)
 
     def _keep(self, data: bytes) -> bool:
         """Keep the beginning of the output; tell whether it is still within the limit."""

@@ -1,0 +1,5 @@
+"""Computes for ever."""
+# sandbox only
+
+while True:
+    pass

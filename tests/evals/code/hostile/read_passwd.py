@@ -1,0 +1,4 @@
+"""Reads the machine's user names."""
+# control
+
+print(open("/etc/passwd").read())
