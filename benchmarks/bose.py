@@ -47,7 +47,7 @@ def weakened(model: torch.nn.Module, strengths: list[float], seed: int) -> Itera
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if name in own:
-                    noise = torch.randn(parameter.shape, generator=generator) * own[name].std()
+                    noise = torch.randn(parameter.shape, generator=generator).to(parameter) * own[name].std()
                     parameter.copy_((1 - strength) * own[name] + strength * noise)
         yield strength
 
@@ -127,8 +127,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with benchmarks, as for pellucid evaluate --data-dir")
     parser.add_argument("--run", type=Path, help="a run that keeps three or more checkpoints")
     parser.add_argument("--stage", default="pretrain")
-    parser.add_argument("--items", type=int, default=50, help="of each multiple-choice task")
-    parser.add_argument("--open-items", type=int, default=16, help="of arithmetic; 0 leaves open questions out")
+    parser.add_argument("--items", type=int, default=40, help="of each multiple-choice task")
+    parser.add_argument("--open-items", type=int, default=8, help="of arithmetic; 0 leaves open questions out")
     parser.add_argument("--forms", type=int, default=1)
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.22, 0.17, 0.13, 0.1, 0.07, 0.0])
     parser.add_argument("--seed", type=int, default=1)

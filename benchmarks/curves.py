@@ -22,13 +22,14 @@ ROOT = Path(__file__).parents[1]
 
 
 def shares(run: Path, stages: list[str]) -> dict[str, Any]:
-    """Return the seconds spent measuring, beside those of the stages that measured and of the whole run, as the ledger has them."""
+    """Return the seconds spent on curves, beside those of their stages and of the whole run, as the ledger has them."""
     ledger = list(read_ledger(run / "ledger.jsonl"))
     of_run = sum(event.get("seconds", 0.0) for event in ledger)
     of_stages = sum(event.get("seconds", 0.0) for event in ledger if event["stage"] in stages)
-    spent = [line["seconds"] for stage in stages for line in read_metrics(run / stage / "curves.jsonl")]
+    lines = [line["seconds"] for stage in stages for line in read_metrics(run / stage / "curves.jsonl")]
+    spent = [*lines, *(read_json(run / stage / "curves.json")["seconds_around"] for stage in stages)]
     return {
-        "times_measured": len(spent),
+        "times_measured": len(lines),
         "seconds": round(sum(spent), 2),
         "seconds_of_stages": round(of_stages, 1),
         "seconds_of_run": round(of_run, 1),

@@ -155,15 +155,12 @@ def write_result() -> Callable[..., Path]:
                 hard, own = random.Random(task), random.Random(f"{label} {task}")
                 for number in range(items):
                     right = hard.random() * 0.8 + own.random() * 0.2 < ability
-                    details = {
-                        "text": f"Question {number} of {task}: which <b>letter</b> follows A? B",
-                        "answer": "B" if right else "C",
-                    }
+                    text = f"Question {number} of {task}: which <b>letter</b> follows A? B"
                     records.add(
                         Record(
                             task, str(number), {metric: float(right)}, {"bits_per_byte": (30 - 10 * right + own.random(), 20.0)},
                             prompt=prompt_digest(prompts, task, str(number)), group=parts[number % len(parts)] if parts else None,
-                            details=details,
+                            text=text, details={"answer": "B" if right else "C"},
                         )
                     )  # fmt: skip
             looked = {"is_clean": lambda record: int(record.item) >= dirty} if dirty else {}

@@ -20,7 +20,7 @@ def test_items_of_which_one_model_is_right_are_shown_with_texts_and_answers(
         for example in found[side]:
             item = example["item"]
             assert (mine[item].scores["acc"], theirs[item].scores["acc"]) == expected
-            assert example["text"] == mine[item].details["text"] and example["mine"] == {"answer": "B" if expected[0] else "C"}
+            assert example["text"] == mine[item].text and example["mine"] == {"answer": "B" if expected[0] else "C"}
     assert compare(models, 1)["suites"][0]["disagreements"] == [found]
     assert compare(models, 2)["suites"][0]["disagreements"] != [found], "drawn by the seed"
 

@@ -60,6 +60,14 @@ def test_ratios_over_the_same_bytes_are_compared_and_others_not() -> None:
     assert other["value"] is None and "different units" in other["reason"]
 
 
+def test_a_few_items_with_a_missing_turn_are_left_out() -> None:
+    a, b = [(12.0, 2.0)] * 20, [(10.0, 2.0)] * 19 + [(6.0, 1.0)]
+    found = compare_items(ratios(a), ratios(b), "bpb", 1)
+    assert found["items"] == 19 and found["value"] == 1.0
+    b[:2] = [(6.0, 1.0)] * 2
+    assert compare_items(ratios(a), ratios(b), "bpb", 1)["value"] is None
+
+
 def test_only_items_that_were_shown_alike_are_compared() -> None:
     a, b = dict(items([1.0, 0.0, 1.0, 1.0])), dict(items([0.0, 0.0, 1.0, 0.0]))
     b["3"] = Record("t", "3", {"acc": 0.0}, prompt="another")

@@ -28,6 +28,8 @@ def test_a_suite_a_folder_of_suites_and_a_run_are_all_found(results: Path, tmp_p
     shutil.copytree(results, run / "evals" / "step-100")
     shutil.copytree(results / "bose", run / "elsewhere" / "bose")
     assert find_results(run) == [run / "evals" / "step-100" / name for name in ("bose", "choices")]
+    shutil.copytree(results / "bose", run / "benchmarks" / "pretrain" / "bose")
+    assert find_results(run)[0] == run / "benchmarks" / "pretrain" / "bose" and len(find_results(run)) == 3
 
 
 def test_what_is_being_made_or_was_set_aside_is_passed_over(results: Path) -> None:

@@ -104,3 +104,12 @@ def test_classes_go_to_the_rows_that_they_are_for() -> None:
         '<tr class="printed"><td>2</td></tr></tbody></table>'
     )
     assert class_rows(html, {}) == html
+
+
+def test_needle_in_a_haystack_has_a_heat_map_for_each_model(write_result: Write, tmp_path: Path) -> None:
+    table = {"limits": [0, 1], "mean": [[0.25, 1.0]], "deviation": [[0.0, 0.0]], "count": [[4, 4]]}
+    facts = {"lengths": [500], "depths_percent": [0.0, 100.0], "seeds": 4, "tables": {"exact": table}}
+    for label in ("weak", "strong"):
+        write_result(tmp_path / label, "needle", label, {"needle": 0.5}, metric="exact", items=8, facts=facts)
+    page = page_of(tmp_path, printed=False)
+    assert "weak: needle in a haystack" in page and "strong: needle in a haystack" in page and "exact match, mean (0 to 1)" in page

@@ -1,6 +1,8 @@
+from collections.abc import Callable
 from pathlib import Path
 
 from pellucid.cli.main import main
+from pellucid.core.artifacts import Key, seal
 from pellucid.stages.verify import verify_run
 
 
@@ -8,7 +10,7 @@ def test_a_finished_run_holds_also_after_it_was_copied(run_copy: Path) -> None:
     result = verify_run(run_copy)
     assert result.faults == []
     assert "ledger.jsonl" in result.checked
-    assert len(result.checked) == 13
+    assert len(result.checked) == 14
 
 
 def test_a_missing_file_and_a_missing_ledger_are_named(run_copy: Path) -> None:
@@ -31,3 +33,11 @@ def test_averages_are_checked_as_well(run_copy: Path) -> None:
     result = verify_run(run_copy)
     assert result.faults == []
     assert "averages/pretrain-last-2/step-00000030" in result.checked
+
+
+def test_results_of_suites_are_checked_as_well(run_copy: Path, write_result: Callable[..., Path]) -> None:
+    folder = write_result(run_copy / "evals" / "pretrain", "choices", "pocket", {"piqa": 0.5}, items=9)
+    seal(folder, Key("suite", 1, 1, {}), summary={}, started=0.0)
+    assert "evals/pretrain/choices" in verify_run(run_copy).checked and verify_run(run_copy).faults == []
+    (folder / "items.jsonl").write_bytes((folder / "items.jsonl").read_bytes().replace(b"1.0", b"0.0", 1))
+    assert [fault.split(":")[0] for fault in verify_run(run_copy).faults] == [f"{folder / 'items.jsonl'} was altered"]

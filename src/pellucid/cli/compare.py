@@ -59,10 +59,13 @@ def _print(found: Mapping[str, Any], *, printed: bool, every_metric: bool) -> No
     names = [model["name"] for model in found["models"]]
     tested = False
     for number, suite in enumerate(found["suites"]):
-        print_text(("\n\n" if number else "") + suite["suite"])
+        print_rich(Text(("\n\n" if number else "") + suite["suite"], style="bold"))
         for note in suite["notes"]:
             print_text(f"  {note}")
         rows = [row for row in suite["rows"] if row["main"] or every_metric]
+        if not rows:
+            print_text("  no item is scored yet")
+            continue
         print_text("")
         _print_values(rows, names, suite)
         for model, name in enumerate(names):
@@ -125,8 +128,8 @@ def _print_tests(rows: Sequence[Mapping[str, Any]], suite: Mapping[str, Any], mo
         lines.append((name, test["items"], difference, format_p(test["p_holm"]), words))
     if not lines:
         return False
-    print_text("")
-    print_table(("", "items", "difference [95 %]", "p", ""), lines, title, right=(1, 2, 3))
+    print_rich(Text(f"\n{title}", style="italic"))
+    print_table(("", "items", "difference [95 %]", "p", ""), lines, right=(1, 2, 3))
     if different:
         print_text(f"{different} items that the two were shown with different prompts are left out")
     return any(row[3] != "–" for row in lines)
@@ -146,8 +149,8 @@ def _print_columns(suite: Mapping[str, Any], names: Sequence[str], table: Printe
         lines.append([Text(text, style="dim") for text in (row.title, *map(table.show, values))])
     shots = [f"\n{column.shots}-shot" if column.shots is not None else "" for column in table.columns] + [""]
     titles = ("", *(f"{head}{shot}" for head, shot in zip(heads, shots, strict=False)))
-    print_text("")
-    print_table(titles, lines, f"as in {table.place}", right=range(1, 1 + len(heads)))
+    print_rich(Text(f"\nas in {table.place}", style="italic"))
+    print_table(titles, lines, right=range(1, 1 + len(heads)))
     for line in no_averages(suite, names):
         print_text(line)
     for note in table.footnotes if printed else ():

@@ -220,9 +220,7 @@ def _dropped_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _compare_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "results", nargs="+", metavar="RESULTS", help="a suite's folder, a folder with several, or a run with evals/ in it"
-    )
+    parser.add_argument("results", nargs="+", metavar="RESULTS", help="a suite's folder, a folder with several, or a run")
     parser.add_argument(
         "--baseline", metavar="NAME", help="model that the others are compared with, by name or path (default: the first)"
     )

@@ -1,5 +1,6 @@
 """How scores of benchmarks are read and written: shares as percent, lower or higher is better, value ± standard error."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -11,13 +12,13 @@ Cell = Mapping[str, Any]
 
 MINUS = "\u2212"
 
-_LOWER = ("bits_per_byte", "bits_per", "perplexity", "ppl", "loss", "nats", "error", "bpb", "brier", "calibration")
+_LOWER = re.compile(r"(bits_per_|bpb\b|nats(_per|\b)|loss\b|brier|ppl\b)|.*perplexity\b")
 _NUMBERS = ("grade", "rating", "judge", "tokens", "words", "turn")
 
 
 def lower_is_better(metric: str) -> bool:
     """Tell whether less of a metric is better: surprise and errors, by the metric's name."""
-    return any(part in metric.lower() for part in _LOWER)
+    return _LOWER.match(metric.lower()) is not None
 
 
 def unit_of(metric: str, values: Iterable[float | None]) -> Unit:

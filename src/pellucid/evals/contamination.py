@@ -121,7 +121,7 @@ def open_training_text(run: Path) -> TrainingText:
 
 
 def texts_of(records: Iterable[Record]) -> dict[Key, ItemText]:
-    """Return the texts that records keep of their items, ; those without are left out."""
+    """Return the texts that records keep of their items; items without one are left out."""
     return {(record.task, record.item): record.text for record in records if record.text}
 
 

@@ -49,14 +49,14 @@ def _example(mine: Record, theirs: Record) -> dict[str, Any]:
     return {
         "item": mine.item,
         "group": mine.group,
-        "text": _short(mine.details.get("text") or theirs.details.get("text")),
+        "text": _short(mine.text or theirs.text),
         "mine": _said(mine),
         "theirs": _said(theirs),
     }
 
 
 def _said(record: Record) -> dict[str, Any]:
-    return {name: _short(value) for name, value in record.details.items() if name != "text"}
+    return {name: _short(value) for name, value in record.details.items()}
 
 
 def _short(value: Any) -> Any:

@@ -18,6 +18,9 @@ Items = Mapping[str, Record]
 LEVEL = 0.05
 """Two models are told apart where the corrected p is below this."""
 
+_UNITS_MAY_DIFFER = 0.1
+"""Share of items whose denominators may differ (a turn without a verdict); they are left out. Above it nothing is compared."""
+
 _DIFFERENT_UNITS = "the models are counted in different units (denominators differ), so their ratios are not of the same thing"
 
 
@@ -52,11 +55,13 @@ def compare_items(a: Items, b: Items, metric: str, seed: int) -> dict[str, Any]:
     if not pairs:
         table["reason"] = f"all {different} common items were shown with different prompts" if different else "no item in common"
         return table
-    values_N4 = np.array(pairs, dtype=np.float64)
-    top_a, bottom_a, top_b, bottom_b = values_N4.T
-    if not np.array_equal(bottom_a, bottom_b):
+    pairs = _same_units(pairs)
+    if not pairs:
         table["reason"] = _DIFFERENT_UNITS
         return table
+    table["items"] = len(pairs)
+    values_N4 = np.array(pairs, dtype=np.float64)
+    top_a, bottom_a, top_b, _ = values_N4.T
     if (bottom_a == 1).all():
         table.update({key: value for key, value in paired_difference(top_a, top_b, seed).items() if key in table})
         table["test"] = "signs"
@@ -82,6 +87,12 @@ def _pairs(a: Items, b: Items, metric: str) -> tuple[list[tuple[float, float, fl
         else:
             pairs.append((*one, *two))
     return pairs, different
+
+
+def _same_units(pairs: list[tuple[float, float, float, float]]) -> list[tuple[float, float, float, float]]:
+    """Return the pairs with one denominator, or none of them where too many have two."""
+    same = [pair for pair in pairs if pair[1] == pair[3]]
+    return same if len(pairs) - len(same) <= _UNITS_MAY_DIFFER * len(pairs) else []
 
 
 def mean_of_strata(strata: Sequence[Stratum], seed: int) -> dict[str, Any]:
@@ -111,13 +122,11 @@ def compare_strata(a: Sequence[tuple[Items, str, float]], b: Sequence[tuple[Item
     for (items_a, metric_a, weight), (items_b, metric_b, _) in zip(a, b, strict=True):
         pairs, different = _pairs(items_a, items_b, metric_a) if metric_a == metric_b else ([], 0)
         table["different_prompts"] += different
-        if not pairs:
-            table["reason"] = "a part of the average has no item that both were shown alike"
+        alike = _same_units(pairs)
+        if not alike:
+            table["reason"] = _DIFFERENT_UNITS if pairs else "a part of the average has no item that both were shown alike"
             return table
-        top_a, bottom_a, top_b, bottom_b = np.array(pairs, dtype=np.float64).T
-        if not np.array_equal(bottom_a, bottom_b):
-            table["reason"] = _DIFFERENT_UNITS
-            return table
+        top_a, bottom_a, top_b, _ = np.array(alike, dtype=np.float64).T
         strata.append(Stratum(top_a - top_b, bottom_a, weight))
         shares.append(weight * (top_a - top_b) / bottom_a.sum())
     table.update(mean_of_strata(strata, seed))

@@ -15,6 +15,9 @@ __all__ = ["ITEMS", "RESULT", "SCHEMA", "StoredResult", "find_results", "open_re
 
 RESULT, ITEMS = "result.json", "items.jsonl"
 SCHEMA = 1
+_OF_RUN = ("benchmarks", "evals")
+"""Where a run has results: of its recipe's own stage, and of `pellucid evaluate RUN`."""
+
 _NEEDED = {"suite": str, "subject": dict, "complete": bool, "tasks": dict}
 
 
@@ -84,17 +87,17 @@ def open_result(folder: Path) -> StoredResult:
 
 
 def find_results(path: Path) -> list[Path]:
-    """Return the folders of results under a path: a suite's folder, a folder of several, or a run with `evals/` in it.
+    """Return the folders of results under a path: a suite's folder, a folder of several, or a run.
 
     Raises `UsageError` when there is none.
     """
     if path.name == RESULT and path.is_file():
         path = path.parent
     if not path.is_dir():
-        raise UsageError(f"{path} is not a folder; give a folder with results (SUITE/{RESULT}), or a run with evals/ in it")
+        raise UsageError(f"{path} is not a folder; give a folder with results (SUITE/{RESULT}), or a run that has some")
     if (path / RESULT).is_file():
         return [path]
-    roots = [path / "evals"] if (path / "evals").is_dir() else [path]
+    roots = [path / name for name in _OF_RUN if (path / name).is_dir()] or [path]
     # What is hidden is being made, or being replaced.
     found = [file.parent for root in roots for file in root.rglob(RESULT) if not _hidden(file, path)]
     if not found:

@@ -42,7 +42,9 @@ _ALL = (
         "tinyllama_commonsense", "the seven zero-shot tasks of TinyLlama's Table 2", "harness.run:tinyllama_commonsense", "harness"
     ),
     Suite("instruct_eval", "MMLU 5-shot, BBH 3, DROP 3, HumanEval 0 (TinyLlama's Table 3)", "harness.run:instruct_eval", "harness"),
-    Suite("multilingual", "ARC, HellaSwag, TruthfulQA, MMLU, LAMBADA in six languages", "harness.run:multilingual", "harness"),
+    Suite(
+        "multilingual", "ARC, HellaSwag, TruthfulQA, MMLU, LAMBADA in English and six more", "harness.run:multilingual", "harness"
+    ),
     Suite("harness", f"any tasks of {_HARNESS}: --set harness.tasks=[…]", "harness.run:harness", "harness"),
     Suite("choices", "multiple choice and perplexity by the runner that training uses", "choices.run", "choices"),
     Suite("bose", "prompts for base models: light instructions, Blank-ppl, and the stability they buy", "bose.run", "bose"),

@@ -48,8 +48,15 @@ class EndpointConfig(Section):
 class HarnessConfig(Section):
     """Tasks of lm-evaluation-harness, with its prompts and its metrics."""
 
-    tasks: tuple[str, ...] | None = Field(None, description="Tasks by the harness' names, for the suite `harness`.")
-    fewshot: int | None = Field(None, ge=0, description="Examples before each question; the task's own number when not given.")
+    tasks: tuple[str, ...] | None = Field(
+        None,
+        description="Suite `harness`: its tasks, groups or tags by name. Other suites: the columns to score; null is all.",
+    )
+    fewshot: int | None = Field(
+        None,
+        ge=0,
+        description="Suite `harness`: examples before each question; null is each task's own number. Groups have theirs.",
+    )
 
 
 class ChoicesConfig(Section):

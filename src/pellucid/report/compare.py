@@ -17,6 +17,7 @@ from pellucid.core.units import format_count
 from pellucid.plan.printed_scores import PrintedTable, table_of
 from pellucid.report.figures import Spread, dots
 from pellucid.report.markup import Cell, paragraph, section, table
+from pellucid.report.needle import needle_figure
 
 __all__ = ["class_rows", "footnote", "no_averages", "printed_classes", "printed_rows", "write_comparison"]
 
@@ -78,6 +79,7 @@ def _suite(suite: Mapping[str, Any], found: Mapping[str, Any], names: Sequence[s
     others = [row for row in suite["rows"] if not row["main"]]
     if others:
         parts.append(f"<details><summary>Other metrics</summary>{_values(others, names, suite)}</details>")
+    parts.append(_heat_maps(suite, names))
     parts.append(_contamination(suite, names))
     parts.append(_disagreements(suite, names, names[found["baseline"]]))
     return section(suite["suite"], suite["suite"], *parts)
@@ -144,6 +146,10 @@ def _figure(rows: Sequence[Mapping[str, Any]], names: Sequence[str], unit: str) 
     label = "%" if unit == "percent" else " / ".join(dict.fromkeys(row["metric"] for row in shown))
     caption = f"Values with 95 % intervals, {len(shown)} tasks."
     svg = dots([row["task"] for row in shown], series, label)
+    return _drawn(svg, caption)
+
+
+def _drawn(svg: str, caption: str) -> str:
     return f'<figure role="img" aria-label="{escape(caption)}">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
@@ -193,6 +199,17 @@ def _tests(rows: Sequence[Mapping[str, Any]], model: int, title: str) -> str:
         caption += f" {different} items that the two were shown with different prompts are left out."
     html = table(("Task", "Items", "Only one right", "Difference [95 %]", "p", "In words"), lines, caption=caption, numbers_from=1)
     return f"<h3>{escape(title)}</h3>{class_rows(html, told)}"
+
+
+def _heat_maps(suite: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return needle in a haystack of each model that has it, in colours that mean the same."""
+    parts = []
+    for name, result in zip(names, suite["results"], strict=True):
+        facts = (result or {}).get("facts") or {}
+        if suite["suite"] == "needle" and "tables" in facts:
+            caption = f"{name}: needle in a haystack, by length of the prompt and depth of the needle."
+            parts.append(_drawn(needle_figure(facts), caption))
+    return "".join(parts)
 
 
 def _contamination(suite: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -50,9 +50,11 @@ def _stage(facts: Facts, stage: str) -> list[str]:
 
 
 def _cost(facts: Facts, file: str, found: dict[str, Any]) -> str:
-    rows: list[Row] = [["seconds", facts.get(file, "seconds", show=decimals(1))]]
-    if found["share_of_training"] is not None:
-        rows.append(["share of the stage's time", facts.get(file, "share_of_training", show=percent)])
+    rows: list[Row] = [
+        ["seconds", facts.get(file, "seconds", show=decimals(1))],
+        ["seconds for the items before, and this summary after", facts.get(file, "seconds_around", show=decimals(1))],
+        ["share of the stage's time", facts.get(file, "share_of_training", show=percent)],
+    ]
     if found["failed"]:
         rows.append(["scores that were no numbers", str(len(found["failed"]))])
     if found["of_other_items"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pellucid.core.files import write_bytes
 from pellucid.recipe.recipe import Recipe
-from pellucid.report import curves, sections, tuning
+from pellucid.report import benchmarks, curves, sections, tuning
 from pellucid.report.card import CARD
 from pellucid.report.croissant import CROISSANT
 from pellucid.report.facts import Facts
@@ -21,6 +21,7 @@ _SECTIONS = (
     ("training", "Training", sections.training),
     ("curves", "Capabilities over training", curves.over_training),
     ("heldout", "Held-out scores", sections.heldout),
+    ("benchmarks", "Benchmarks", benchmarks.benchmarks),
     ("tuning", "From base model to assistant", tuning.tuning),
     ("samples", "Samples", sections.samples),
     ("exports", "Exports", sections.exports),

@@ -5,6 +5,7 @@ from typing import Any
 
 from pellucid.core.units import format_bytes, format_count, format_duration
 from pellucid.recipe.recipe import Recipe
+from pellucid.report import benchmarks
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.figures import bars, curves, stacked_share
 from pellucid.report.markup import figure, paragraph, section, table
@@ -278,7 +279,7 @@ def omissions(facts: Facts, recipe: Recipe) -> str:
     duplicates = "Exact duplicates were dropped" if recipe.documents.exact_dedup else "Exact duplicates were kept, as asked"
     left_out = [
         "Energy and carbon are forecast in plan/plan.json; they were not measured.",
-        "No benchmark beyond held-out text and conversations was run on this model.",
+        *benchmarks.left_out(facts),
         f"{duplicates}; near-duplicates between held-out and training text were not looked for in this run.",
         "Held-out and training documents come from the same sources.",
     ]

@@ -75,8 +75,13 @@ def curve_tasks(curves: CurvesConfig, context: Context) -> list[LoadedTask]:
 
 def curves_of(stage: TrainStageConfig, context: Context, tokenizer: Tokenizer, steps: int, out: Path) -> "CurvesLog | None":
     """Return what measures a stage of so many steps into `out`; None when it wants nothing measured, or there is nothing to ask."""
+    started = time.monotonic()
     tasks = curve_tasks(stage.curves, context) if stage.curves is not None else []
-    return CurvesLog(stage, tasks, tokenizer, context, steps=steps, out=out) if tasks else None
+    if not tasks:
+        return None
+    log = CurvesLog(stage, tasks, tokenizer, context, steps=steps, out=out)
+    log.around_s = time.monotonic() - started
+    return log
 
 
 def watching(measured: "CurvesLog | None", *others: Probe | None) -> Probe:
@@ -104,6 +109,8 @@ class CurvesLog:
         self._seed, self._is_first, self._steps, self._out = context.recipe.seed, context.world.is_first, steps, out
         self._log: MetricsLog | None = None
         self._last = -1
+        self.around_s = 0.0
+        """Seconds spent on it by this call before training began."""
 
     def watch(self, state: TrainState) -> None:
         """Measure when it is due. Lines of later steps, which a kill or a loss spike has made void, are forgotten."""
@@ -145,13 +152,19 @@ class CurvesLog:
             self._log.close()
 
     def finish(self) -> dict[str, Any]:
-        """Write `curves.json` and return what the stage's summary says of it; on the first rank, after the last step."""
+        """Write `curves.json` and return what the stage's summary says of it; on the first rank, after the last step.
+
+        `seconds` are those of measuring, `seconds_around` of making the items and this summary, in the call that ended the stage.
+        """
         self.close()
+        started = time.monotonic()
         lines = list(read_metrics(self._out / LINES))
         summary = summarise_curves(lines, read_json(self._out / ITEMS), self._seed, self._curves.min_gain)
-        steps = [line["seconds"] for line in read_metrics(self._out / "metrics.jsonl") if "loss" in line]
+        laps = [line["seconds"] for line in read_metrics(self._out / "metrics.jsonl") if "loss" in line]
+        around_s = self.around_s + time.monotonic() - started
+        spent = summary["seconds"] + around_s
         # What is measured after the last step belongs to no step.
-        trained = sum(sum(laps.values()) for laps in steps) + (lines[-1]["seconds"] if lines else 0.0)
-        summary["share_of_training"] = summary["seconds"] / trained if trained else None
-        write_json(self._out / SUMMARY, summary)
-        return {"measured": len(lines), "seconds": summary["seconds"], "share_of_training": summary["share_of_training"]}
+        whole = sum(sum(of_step.values()) for of_step in laps) + (lines[-1]["seconds"] if lines else 0.0) + around_s
+        cost = {"seconds": summary["seconds"], "seconds_around": round(around_s, 3), "share_of_training": spent / whole}
+        write_json(self._out / SUMMARY, {**summary, **cost})
+        return {"measured": len(lines), **cost}

@@ -2,6 +2,7 @@
 
 from pellucid.core.artifacts import Build, Key
 from pellucid.core.files import sha256_file
+from pellucid.report.benchmarks import find_benchmarks
 from pellucid.report.card import write_card
 from pellucid.report.croissant import write_croissant
 from pellucid.report.page import write_page
@@ -18,7 +19,9 @@ def _key(context: Context) -> Key:
     talk = ("conversations",) if recipe.conversations else ()
     scores = ("scores",) if recipe.text_stages else ()
     folders = [context.folder(name) for name in ("plan", "tokenizer", *text, *talk, *stages, *scores, "exports")]
-    return Key("report", 2, 0, {"name": context.recipe.name}, {f.name: sha256_file(f / "manifest.json") for f in folders})
+    inputs = {folder.name: sha256_file(folder / "manifest.json") for folder in folders}
+    inputs |= {name: sha256_file(context.run / name) for name in find_benchmarks(context.run)}
+    return Key("report", 2, 0, {"name": context.recipe.name}, inputs)
 
 
 def _build(context: Context, build: Build) -> str:

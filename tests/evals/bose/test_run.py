@@ -149,6 +149,8 @@ def test_a_real_model_is_scored_too(questions: Path, tmp_path: Path) -> None:
         blanks = [record for record in records if record.task == "colours:blank"]
         for record in blanks:
             (choice,) = subject.loglikelihoods([Pair(f"Question: Which colour has thing {record.item}? The answer is", " blue.")])
+            colour = COLOURS[int(record.item) % 4]
+            assert record.text == {"question": f"Which colour has thing {record.item}?", "answer": colour}
             assert record.details["nats"][2] == pytest.approx(choice.nats, abs=1e-4)
             cost = [nats / tokens for nats, tokens in zip(record.details["nats"], record.details["tokens"], strict=True)]
             assert record.scores["acc"] == float(cost.index(min(cost)) == record.details["label"])

@@ -159,6 +159,7 @@ def test_a_real_model_is_scored_too(tmp_path: Path) -> None:
                     details["wrong_nats_error"] - details["right_nats_error"]
                 )
                 assert details["right_nats_error"] > 0 and record.dropped_tokens == 0
+                assert record.text == problem(int(record.item[-5:])).question
     cut = scored(subject, tmp_path / "cut", ReflectionConfig(problems=4, max_new_tokens=8, shots=8))
     with Records(tmp_path / "cut" / "items.jsonl") as records:
         assert all(record.dropped_tokens > 0 for record in records) and len(cut[1]["arithmetic"]) == 20

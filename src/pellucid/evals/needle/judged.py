@@ -11,7 +11,7 @@ from pellucid.core.seeds import derive_seed
 from pellucid.evals.judging import Verdict, ask_judge, spent
 from pellucid.evals.needle.needles import Needle
 from pellucid.evals.needle.prompts import judge_conversation, rating
-from pellucid.evals.results import Record, Records, prompt_digest
+from pellucid.evals.results import Record, Records
 from pellucid.evals.subject import Setting
 
 __all__ = ["JUDGED", "judge_answers", "judge_facts"]
@@ -35,22 +35,22 @@ def judge_answers(setting: Setting, attempts: int, answered: Sequence[Record], r
             asked = [judge_conversation(_needle(group[0]), group[0].details["answer"]) for group in chunk]
             seeds = [derive_seed(setting.seed, "needle judge", *key) for key in list(same)[begin : begin + _AT_ONCE]]
             verdicts = ask_judge(setting.judge, asked, rating, attempts, seeds, bar.advance)
-            for conversation, group, verdict in zip(asked, chunk, verdicts, strict=True):
+            for group, verdict in zip(chunk, verdicts, strict=True):
                 for number, record in enumerate(group):
-                    records.add(_record(record, verdict, conversation[0]["content"], first=number == 0))
+                    records.add(_record(record, verdict, first=number == 0))
 
 
 def _needle(record: Record) -> Needle:
     return Needle(record.details["needle"], record.details["question"], tuple(record.details["facts"]))
 
 
-def _record(answered: Record, verdict: Verdict, prompt: str, *, first: bool) -> Record:
-    """Return the record of a rating; tokens count for the first of the items that share it."""
+def _record(answered: Record, verdict: Verdict, *, first: bool) -> Record:
+    """Return the record of a rating, by the prompt that was answered; tokens count for the first of the items that share it."""
     return Record(
         task=JUDGED,
         item=answered.item,
         scores={} if verdict.value is None else {"judge": verdict.value},
-        prompt=prompt_digest(prompt),
+        prompt=answered.prompt,
         group=answered.group,
         details={
             "words": verdict.words,

@@ -1,0 +1,202 @@
+"""The suites of lm-evaluation-harness: the reports' groups of tasks, or any tasks by name, scored item by item.
+
+Scores are the harness' own: its prompts, its `process_results`, its draws of examples (seed 1234, as in a complete run). What it
+does not have is that every item is a record as soon as it is scored, so that a run can be cut off and taken up again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from pellucid.core.errors import DataError, UsageError
+from pellucid.core.progress import ProgressBar, progress
+from pellucid.core.seeds import derive_seed
+from pellucid.evals.code.run import humaneval
+from pellucid.evals.harness.catalogue import configurations, look_up
+from pellucid.evals.harness.figures import aggregated, average, printed
+from pellucid.evals.harness.groups import GROUPS, Benchmark, Group, Member
+from pellucid.evals.harness.items import Place, Question, check_labels, documents, questions, score
+from pellucid.evals.harness.local_data import data_folder, package_folder
+from pellucid.evals.harness.model import Requests, need_lm_eval
+from pellucid.evals.harness.tasks import FEWSHOT_SEED, HarnessTask, TaskSource
+from pellucid.evals.results import Records
+from pellucid.evals.subject import Setting, Subject
+from pellucid.recipe.suites import HarnessConfig
+
+__all__ = ["harness", "instruct_eval", "multilingual", "open_llm", "tinyllama_commonsense"]
+
+_CHUNK = 64  # items asked at once: enough to share beginnings, few enough to lose when a run is cut off
+
+
+def open_llm(subject: Subject, config: HarnessConfig, setting: Setting, records: Records) -> Mapping[str, Any]:
+    """Score the Open LLM leaderboard's six tasks with its numbers of examples (Stable LM 2, Table 4)."""
+    return _run_group(GROUPS["open_llm"], subject, config, setting, records)
+
+
+def tinyllama_commonsense(subject: Subject, config: HarnessConfig, setting: Setting, records: Records) -> Mapping[str, Any]:
+    """Score the seven zero-shot tasks of TinyLlama's Table 2."""
+    return _run_group(GROUPS["tinyllama_commonsense"], subject, config, setting, records)
+
+
+def instruct_eval(subject: Subject, config: HarnessConfig, setting: Setting, records: Records) -> Mapping[str, Any]:
+    """Score MMLU, BBH and DROP, and HumanEval by the suite `code` where running programs is allowed (TinyLlama, Table 3)."""
+    return _run_group(GROUPS["instruct_eval"], subject, config, setting, records)
+
+
+def multilingual(subject: Subject, config: HarnessConfig, setting: Setting, records: Records) -> Mapping[str, Any]:
+    """Score ARC, HellaSwag, TruthfulQA, MMLU and LAMBADA in seven languages, zero-shot (Stable LM 2, Table 5)."""
+    return _run_group(GROUPS["multilingual"], subject, config, setting, records)
+
+
+def harness(subject: Subject, config: HarnessConfig, setting: Setting, records: Records) -> Mapping[str, Any]:
+    """Score any tasks, groups or tags of the harness: `config.tasks`, with `config.fewshot` examples or each task's own number."""
+    if not config.tasks:
+        raise UsageError("the suite harness needs names of tasks: --set 'harness.tasks=[arc_easy, hellaswag]'")
+    need_lm_eval()
+    found = look_up(config.tasks)
+    benchmarks = {}
+    for name, configs in found.items():
+        members = tuple(Member(one["task"], one["task"] if len(configs) > 1 else None) for one in configs)
+        benchmarks[name] = Benchmark(name, "", members, None, config.fewshot), list(zip(members, configs, strict=True))
+    return _run(benchmarks, subject, setting, records)
+
+
+def _run_group(group: Group, subject: Subject, config: HarnessConfig, setting: Setting, records: Records) -> dict[str, Any]:
+    if config.fewshot is not None:
+        raise UsageError(f"{group.name} has the report's numbers of examples; harness.fewshot is for the suite harness")
+    names = [benchmark.name for benchmark in group.benchmarks] + list(group.delegated)
+    wanted = config.tasks or tuple(names)
+    if unknown := [name for name in wanted if name not in names]:
+        raise UsageError(f"{group.name} has no task {', '.join(unknown)}; it has {', '.join(names)}")
+    need_lm_eval()
+    benchmarks = {benchmark.name: (benchmark, _members(benchmark)) for benchmark in group.benchmarks if benchmark.name in wanted}
+    delegated = {name: metric for name, metric in group.delegated.items() if name in wanted}
+    facts = _run(benchmarks, subject, setting, records, may_be_empty=bool(delegated))
+    for name, metric in delegated.items():
+        try:
+            facts["code"] = humaneval(subject, setting, records)
+        except UsageError as error:  # not allowed, no sandbox here, or no data
+            facts["skipped"].append({"task": name, "why": str(error)})
+        else:
+            facts["printed"][name] = {**printed(Benchmark(name, "", (), metric), records), "parts_missing": 0}
+    return {"group": group.name, "source": group.source, **facts, "table": average(group, facts["printed"])}
+
+
+def _members(benchmark: Benchmark) -> list[tuple[Member, dict[str, Any]]]:
+    """Return the harness' configurations of a benchmark; a member that is a pattern becomes one for each task."""
+    found = []
+    for member in benchmark.members:
+        for config in configurations(member.folder or benchmark.folder, member.task):
+            part = str(config.get("dataset_name")) if member.part == "" else member.part
+            found.append((replace(member, task=config["task"], part=part), config))
+    return found
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One task of the harness as a part of a benchmark, with the items of it that are chosen."""
+
+    benchmark: str
+    part: str | None
+    loaded: HarnessTask
+    numbers: tuple[int, ...] = ()
+
+    def place(self, number: int) -> Place:
+        return Place(self.benchmark, f"{self.part}/{number}" if self.part else str(number), self.part)
+
+
+_Benchmarks = Mapping[str, tuple[Benchmark, list[tuple[Member, dict[str, Any]]]]]
+
+
+def _run(
+    benchmarks: _Benchmarks, subject: Subject, setting: Setting, records: Records, may_be_empty: bool = False
+) -> dict[str, Any]:
+    """Score the benchmarks one after another; what has no data, or what this model cannot be asked, is skipped and listed."""
+    folder = data_folder(setting.data)
+    source = TaskSource([folder] if folder else [], package_folder(), use_hub=folder is None)
+    facts: dict[str, Any] = {"lm_eval": need_lm_eval(), "fewshot_seed": FEWSHOT_SEED, "tasks": {}, "printed": {}, "figures": {}}
+    skipped: list[dict[str, Any]] = []
+    for name, (benchmark, members) in benchmarks.items():
+        parts, missing = _load(benchmark, members, source)
+        if missing:
+            skipped.append(missing)
+        if not parts:
+            continue
+        chosen = _choose(parts, setting)
+        try:
+            _score(chosen, subject, setting, records)
+        except UsageError as error:  # an endpoint without log-probabilities can still answer other tasks
+            skipped.append({"task": name, "why": str(error)})
+            continue
+        own = [record for record in records if record.task == name]
+        facts["tasks"][name] = [_facts(part) for part in chosen]
+        facts["printed"][name] = {**printed(benchmark, own), "parts_missing": len(members) - len(parts)}
+        if figures := aggregated([part.loaded.task for part in parts], own):
+            facts["figures"][name] = figures
+    if skipped and not facts["tasks"] and not may_be_empty:
+        raise DataError("no task could be scored:\n" + "\n".join(f"  {each['why']}" for each in skipped[:5]))
+    return {**facts, "skipped": skipped}
+
+
+def _load(
+    benchmark: Benchmark, members: Sequence[tuple[Member, dict[str, Any]]], source: TaskSource
+) -> tuple[list[_Part], dict[str, Any]]:
+    """Return the parts that have data, and, when some have none, which and why (of the first)."""
+    parts: list[_Part] = []
+    missing: dict[str, str] = {}
+    with progress(f"{benchmark.name}: data", total=len(members), unit="tasks") as bar:
+        for member, config in members:
+            try:
+                loaded = source.load(config, benchmark.fewshot, benchmark.fewshot_split)
+                parts.append(_Part(benchmark.name, member.part, loaded))
+            except DataError as error:
+                missing[member.part or ""] = str(error)
+            bar.advance()
+    if not missing:
+        return parts, {}
+    named = {"parts": list(missing)} if len(members) > 1 else {}
+    return parts, {"task": benchmark.name, **named, "why": next(iter(missing.values()))}
+
+
+def _choose(parts: Sequence[_Part], setting: Setting) -> list[_Part]:
+    """Return the parts with their chosen items: all, or `limit` of the whole benchmark by the seed, whatever their order."""
+    everything = [(part, number) for part in parts for number in range(len(documents(part.loaded)))]
+    if setting.limit is not None:
+        everything.sort(key=lambda item: derive_seed(setting.seed, "harness", *item[0].place(item[1])[:2]))
+        everything = everything[: setting.limit]
+    chosen: dict[str, list[int]] = {}
+    for part, number in everything:
+        chosen.setdefault(part.loaded.name, []).append(number)
+    return [replace(part, numbers=tuple(sorted(chosen.get(part.loaded.name, ())))) for part in parts]
+
+
+def _score(parts: Sequence[_Part], subject: Subject, setting: Setting, records: Records) -> None:
+    """Score the chosen items that have no record yet, in chunks, each recorded before the next is asked."""
+    open_parts = []
+    for part in parts:
+        numbers = tuple(number for number in part.numbers if not records.has(*part.place(number)[:2]))
+        check_labels(part.loaded, numbers)
+        open_parts.append(replace(part, numbers=numbers))
+    total = sum(len(part.numbers) for part in open_parts)
+    if not total:
+        return
+    requests = Requests(subject, setting.seed)
+    asked = ((question, part.place(question.number)) for part in open_parts for question in questions(part.loaded, part.numbers))
+    with progress(parts[0].benchmark, total=total, unit="items") as bar:
+        while chunk := list(islice(asked, _CHUNK)):
+            for record in score(chunk, requests, _as_items(bar, chunk)):
+                records.add(record)
+
+
+def _as_items(bar: ProgressBar, chunk: Sequence[tuple[Question, Place]]) -> Any:
+    """Return what turns finished requests into finished items of a chunk."""
+    share = len(chunk) / max(1, sum(question.requests for question, _ in chunk))
+    return lambda count: bar.advance(count * share)
+
+
+def _facts(part: _Part) -> dict[str, Any]:
+    loaded = part.loaded
+    named = {"task": loaded.name, **({"part": part.part} if part.part else {})}
+    counts = {"fewshot": loaded.fewshot, "items": len(part.numbers), "of": len(documents(loaded))}
+    return {**named, **counts, **loaded.facts}
