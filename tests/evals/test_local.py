@@ -56,6 +56,13 @@ def test_a_long_context_loses_its_beginning(subject: LocalModel) -> None:
     assert whole.nats == pytest.approx(cut.nats, abs=1e-4)
 
 
+def test_a_continuation_longer_than_the_context_is_scored_whole(subject: LocalModel) -> None:
+    text = " " + "one two three four five six seven eight nine ten " * 5
+    (found,), (rolling,) = subject.loglikelihoods([Pair("to", text)]), subject.rolling([text])
+    assert found.tokens == rolling.tokens == len(subject.tokenizer.encode(text)) > 48
+    assert found.nats != rolling.nats and found.nats == pytest.approx(rolling.nats, rel=0.05)
+
+
 def test_the_windows_of_a_text_add_up_to_it(subject: LocalModel) -> None:
     ids = subject.tokenizer.encode(TEXTS[0][:150])
     assert 48 < len(ids) <= 96

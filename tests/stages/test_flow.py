@@ -12,7 +12,18 @@ LOADED = load_recipe(Path(__file__).parents[2] / "recipes" / "pocket-smoke.yaml"
 def test_stages_come_in_the_order_of_the_design() -> None:
     names = [stage.name for stage in stages_of(LOADED)]
     text = ["plan", "documents", "tokenizer", "shards"]
-    assert names == [*text, "conversations", "pretrain", "sft", "dpo", "self_knowledge", "evaluate", "benchmarks", "export", "report"]
+    assert names == [
+        *text,
+        "conversations",
+        "pretrain",
+        "sft",
+        "dpo",
+        "self_knowledge",
+        "evaluate",
+        "benchmarks",
+        "export",
+        "report",
+    ]
 
 
 def test_a_recipe_without_text_has_no_stages_of_text() -> None:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 
 from pellucid.core.errors import UsageError
-from pellucid.evals.likelihood.requests import Request, encode_pair, encode_rolling, make_request
-from pellucid.evals.likelihood.score import Budget, score_requests
+from pellucid.evals.likelihood.requests import Request, encode_pair, encode_rolling, make_requests
+from pellucid.evals.likelihood.score import Budget, Scored, score_requests
 from pellucid.evals.subject import Answer, Decoding, Likelihood, Message, OnDone, Pair, Usage, nothing_done
 from pellucid.generate.batched import Completer, Completion
 from pellucid.generate.sampling import Sampling
@@ -50,31 +50,22 @@ class LocalModel:
         return len(self.tokenizer.encode(text))
 
     def loglikelihoods(self, pairs: Sequence[Pair], on_done: OnDone = nothing_done) -> list[Likelihood]:
-        """Return how likely each continuation is after its context; see `Subject`. Long pairs are cut as `make_request` says."""
-        first, context_tokens = self.tokenizer.eos_id, self.context_tokens
-        encoded = [encode_pair(pair, self.tokenizer.encode, first) for pair in pairs]
-        return self._score([make_request(context, wanted, context_tokens) for context, wanted in encoded], on_done)
+        """Return how likely each continuation is after its context; see `Subject`. Long pairs are cut as `make_requests` says."""
+        encoded = [encode_pair(pair, self.tokenizer.encode, self.tokenizer.eos_id) for pair in pairs]
+        return self._score([make_requests(*one, self.context_tokens) for one in encoded], on_done)
 
     def rolling(self, texts: Sequence[str], on_done: OnDone = nothing_done) -> list[Likelihood]:
         """Return how likely each whole text is; see `Subject`. An empty text has no tokens."""
-        first, context_tokens = self.tokenizer.eos_id, self.context_tokens
-        windows = [encode_rolling(self.tokenizer.encode(text), first, context_tokens) for text in texts]
-        scored = iter(self._score([request for of_text in windows for request in of_text], on_done))
-        sums = []
-        for of_text in windows:
-            parts = [next(scored) for _ in of_text]
-            nats, tokens = sum(part.nats for part in parts), sum(part.tokens for part in parts)
-            sums.append(Likelihood(nats, tokens, all(part.greedy for part in parts)))
-        return sums
+        encoded = [self.tokenizer.encode(text) for text in texts]
+        return self._score([encode_rolling(ids, self.tokenizer.eos_id, self.context_tokens) for ids in encoded], on_done)
 
-    def _score(self, requests: Sequence[Request], on_done: OnDone) -> list[Likelihood]:
-        with self._asking(len(requests)):
-            found = score_requests(self.model, requests, self.budget, on_done)
-        self.usage.prompt_tokens += sum(len(request.inputs) for request in requests)
-        return [
-            Likelihood(one.nats, len(request.targets), one.greedy, request.dropped)
-            for one, request in zip(found, requests, strict=True)
-        ]
+    def _score(self, asked: Sequence[Sequence[Request]], on_done: OnDone) -> list[Likelihood]:
+        """Score requests; those that stand together make one likelihood."""
+        flat = [request for together in asked for request in together]
+        with self._asking(len(asked)):
+            found = iter(score_requests(self.model, flat, self.budget, on_done))
+        self.usage.prompt_tokens += sum(len(request.inputs) for request in flat)
+        return [_sum(together, [next(found) for _ in together]) for together in asked]
 
     def complete(
         self, prompts: Sequence[str], decoding: Decoding, seeds: Sequence[int], on_done: OnDone = nothing_done
@@ -153,3 +144,9 @@ class LocalModel:
             self.model.train(was_training)
             self.usage.requests += requests
             self.usage.seconds += time.monotonic() - started
+
+
+def _sum(requests: Sequence[Request], scores: Sequence[Scored]) -> Likelihood:
+    """Return what several windows say together."""
+    tokens, dropped = sum(len(one.targets) for one in requests), sum(one.dropped for one in requests)
+    return Likelihood(sum(one.nats for one in scores), tokens, all(one.greedy for one in scores), dropped)

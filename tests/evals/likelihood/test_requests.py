@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.core.errors import DataError, UsageError
-from pellucid.evals.likelihood.requests import encode_pair, encode_rolling, make_request
+from pellucid.evals.likelihood.requests import encode_pair, encode_rolling, make_requests
 from pellucid.evals.subject import Pair
 
 
@@ -41,19 +41,20 @@ def test_an_empty_continuation_is_refused() -> None:
 
 
 def test_what_does_not_fit_is_cut_off_at_the_beginning_and_counted() -> None:
-    request = make_request([1, 2, 3, 4], [5, 6], 4)
+    (request,) = make_requests([1, 2, 3, 4], [5, 6], 4)
     assert request.inputs == (2, 3, 4, 5)
     assert request.targets == (5, 6)
     assert request.dropped == 1
-    assert make_request([1, 2, 3], [4, 5], 4).dropped == 0
-    assert make_request([1], [2, 3, 4, 5], 4).inputs == (1, 2, 3, 4)
+    assert make_requests([1, 2, 3], [4, 5], 4)[0].dropped == 0
+    assert make_requests([1], [2, 3, 4, 5], 4)[0].inputs == (1, 2, 3, 4)
 
 
-def test_a_continuation_longer_than_the_context_is_refused() -> None:
-    with pytest.raises(UsageError, match="has 5 tokens; the context holds 4"):
-        make_request([1], [2, 3, 4, 5, 6], 4)
+def test_a_continuation_longer_than_the_context_is_read_in_windows_after_its_contexts_last_token() -> None:
+    first, second = make_requests([7, 8, 1], [2, 3, 4, 5, 6], 4)
+    assert (first.inputs, first.targets, first.dropped) == ((1, 2, 3, 4), (2, 3, 4, 5), 2)
+    assert (second.inputs, second.targets, second.dropped) == ((2, 3, 4, 5), (6,), 0)
     with pytest.raises(UsageError, match="at least one"):
-        make_request([], [1], 4)
+        make_requests([], [1], 4)
 
 
 @given(st.integers(1, 40), st.integers(1, 12))

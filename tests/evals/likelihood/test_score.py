@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pellucid.core.errors import ArtifactError
-from pellucid.evals.likelihood.requests import Request, make_request
+from pellucid.evals.likelihood.requests import Request, make_requests
 from pellucid.evals.likelihood.score import Budget, score_requests
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
@@ -38,7 +38,7 @@ def requests_of(seed: int) -> list[Request]:
         for _ in range(draw.randint(1, 5)):
             context = shots + [draw.randrange(97) for _ in range(draw.randint(1, 30))]
             ends = [[draw.randrange(97) for _ in range(draw.randint(1, 9))] for _ in range(draw.randint(1, 4))]
-            found += [make_request(context, end, CONTEXT) for end in ends]
+            found += [request for end in ends for request in make_requests(context, end, CONTEXT)]
     draw.shuffle(found)
     return found
 
@@ -71,7 +71,8 @@ def test_a_greedy_continuation_is_told() -> None:
     with torch.no_grad():
         for _ in range(4):
             ids.append(int(model.logits(model(torch.tensor([ids])))[0, -1].argmax()))
-    right, wrong = make_request(ids[:3], ids[3:], CONTEXT), make_request(ids[:3], [*ids[3:6], (ids[6] + 1) % 97], CONTEXT)
+    ends = ids[3:], [*ids[3:6], (ids[6] + 1) % 97]
+    right, wrong = (make_requests(ids[:3], end, CONTEXT)[0] for end in ends)
     assert [score.greedy for score in score_requests(model, [right, wrong])] == [True, False]
 
 
@@ -85,11 +86,11 @@ def test_the_model_computes_shared_tokens_once(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Decoder, "forward", counted)
     shots = list(range(40))
-    score_requests(model, [make_request(shots, [k, k + 1, k + 2], CONTEXT) for k in range(4)])
+    score_requests(model, [make_requests(shots, [k, k + 1, k + 2], CONTEXT)[0] for k in range(4)])
     assert sum(computed) == 40 + 4 * 2
     computed.clear()
     # Four choices of one token after the same question: one sequence. Several questions behind the same examples: one stem.
-    questions = [make_request([*shots, 50 + q, 51 + q, 52], [choice], CONTEXT) for q in range(10) for choice in range(4)]
+    questions = [make_requests([*shots, 50 + q, 51 + q, 52], [choice], CONTEXT)[0] for q in range(10) for choice in range(4)]
     score_requests(model, questions, Budget(2048, 50))
     assert sum(computed) <= 40 + 10 * 3 + 8
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from pellucid.core.errors import ArtifactError, EndpointError, UsageError
 from pellucid.evals.endpoint.client import Client, Refusal, Reply
 from pellucid.evals.endpoint.server import Server, tokenize
-from pellucid.evals.likelihood.requests import Request, encode_pair, encode_rolling, make_request
+from pellucid.evals.likelihood.requests import Request, encode_pair, encode_rolling, make_requests
 from pellucid.evals.subject import Likelihood, Pair
 
 __all__ = ["Count", "EchoScorer", "LlamaCppScorer", "Scorer", "find_scorer"]
@@ -152,7 +152,7 @@ class LlamaCppScorer:
     def pair(self, pair: Pair, stop: threading.Event) -> Likelihood:
         """Return how likely a continuation is; context and continuation keep their last `context_tokens` tokens."""
         context, wanted = encode_pair(pair, self._ids, self._first_id)
-        return self._score([make_request(context, wanted, self._read_tokens)], stop)
+        return self._score(make_requests(context, wanted, self._read_tokens), stop)
 
     def text(self, text: str, stop: threading.Event) -> Likelihood:
         """Return how likely a whole text is, read in windows, every token scored once."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pellucid.core.errors import DataError, UsageError
 from pellucid.evals.subject import Pair
 
-__all__ = ["Request", "encode_pair", "encode_rolling", "make_request"]
+__all__ = ["Request", "encode_pair", "encode_rolling", "make_requests"]
 
 
 class Request(NamedTuple):
@@ -41,21 +41,20 @@ def encode_pair(pair: Pair, encode: Callable[[str], list[int]], first_id: int) -
     return context_ids, whole[len(context_ids) :] or encode(continuation)
 
 
-def make_request(context_ids: Sequence[int], continuation_ids: Sequence[int], context_tokens: int) -> Request:
-    """Return the request that scores a continuation, its context's beginning cut off so that no more than the context is read.
+def make_requests(context_ids: Sequence[int], continuation_ids: Sequence[int], context_tokens: int) -> list[Request]:
+    """Return what scores a continuation: one request, its context's beginning cut off so that no more than the context is read.
 
-    The model reads all but the last token, so `context_tokens + 1` tokens fit. Raises `UsageError` for a continuation that does not
-    fit by itself, and for a context without tokens.
+    The model reads all but the last token, so `context_tokens + 1` tokens fit. A continuation that does not fit by itself is read
+    in windows, as a whole text is, after the last token of its context. Raises `UsageError` where either has no tokens.
     """
     if not context_ids or not continuation_ids:
         raise UsageError("a request needs at least one token of context and one of continuation")
     if len(continuation_ids) > context_tokens:
-        raise UsageError(
-            f"a continuation has {len(continuation_ids)} tokens; the context holds {context_tokens}: score it with `rolling`"
-        )
+        first, *others = encode_rolling(continuation_ids, context_ids[-1], context_tokens)
+        return [first._replace(dropped=len(context_ids) - 1), *others]
     tokens = [*context_ids, *continuation_ids]
     dropped = max(0, len(tokens) - 1 - context_tokens)
-    return Request(tuple(tokens[dropped:-1]), tuple(continuation_ids), dropped)
+    return [Request(tuple(tokens[dropped:-1]), tuple(continuation_ids), dropped)]
 
 
 def encode_rolling(ids: Sequence[int], first_id: int, context_tokens: int) -> list[Request]:

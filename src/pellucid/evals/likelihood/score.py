@@ -72,10 +72,15 @@ def _read(model: Decoder, ids: Sequence[int]) -> KVCache:
 
 
 def _batches(rows: Sequence[Row], batch_tokens: int) -> Iterator[list[Row]]:
-    """Yield the rows, the longest first, in batches that, padded to their longest, hold at most `batch_tokens` tokens."""
+    """Yield the rows, the longest first, in batches that, padded to their longest, hold at most `batch_tokens` tokens.
+
+    A batch of a quarter of that is enough: it takes no row that would be filled up by more than a tenth.
+    """
     batch: list[Row] = []
     for row in sorted(rows, key=lambda row: -row.tokens):
-        if batch and (len(batch) + 1) * batch[0].tokens > batch_tokens:
+        longest = batch[0].tokens if batch else 0
+        padded = len(batch) * longest >= batch_tokens // 4 and row.tokens < 0.9 * longest
+        if batch and (padded or (len(batch) + 1) * longest > batch_tokens):
             yield batch
             batch = []
         batch.append(row)
