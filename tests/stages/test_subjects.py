@@ -16,7 +16,7 @@ def test_a_run_is_its_newest_checkpoint_and_its_results_lie_in_it(finished_run: 
     target = find_target(finished_run)
     assert target.run == finished_run
     assert target.label.startswith("self_knowledge-step-")
-    assert target.results == finished_run / "evals" / target.label
+    assert target.results("0") == finished_run / "evals" / target.label
 
 
 def test_a_stage_and_a_checkpoint_are_found_inside_their_run(finished_run: Path) -> None:
@@ -57,6 +57,7 @@ def test_a_model_outside_of_a_run_is_known_by_its_folder(finished_run: Path, tmp
     shutil.copytree(finished_run / "exports" / "hf", tmp_path / "my-model")
     target = find_target(tmp_path / "my-model")
     assert (target.run, target.label) == (None, "my-model")
+    assert target.results("0123456789ab") == Path("evals/my-model-01234567")
     (tmp_path / "my-model" / "tokenizer.json").unlink()
     with pytest.raises(UsageError, match=r"tokenizer\.json"):
         open_model(target)

@@ -45,10 +45,9 @@ class Target:
     run: Path | None
     label: str
 
-    @property
-    def results(self) -> Path:
-        """Where results of this model go unless told otherwise."""
-        return (self.run / "evals" if self.run is not None else Path("evals")) / self.label
+    def results(self, digest: str) -> Path:
+        """Return where results go unless told otherwise; outside of a run the weights' digest tells models of one name apart."""
+        return self.run / "evals" / self.label if self.run is not None else Path("evals") / f"{self.label}-{digest[:8]}"
 
 
 def find_target(path: Path) -> Target:
