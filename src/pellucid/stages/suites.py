@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import orjson
 from pellucid.core.artifacts import Key, building, fingerprint, is_current
 from pellucid.core.environment import code_version, environment
 from pellucid.core.errors import ArtifactError, PellucidError
-from pellucid.core.files import read_json, sha256_file, write_json
+from pellucid.core.files import read_json, sha256_file, write_bytes, write_json
 from pellucid.core.lock import run_lock
 from pellucid.core.progress import console
 from pellucid.core.units import format_duration
@@ -22,6 +23,7 @@ from pellucid.evals.subject import Setting, Subject, Usage
 from pellucid.evals.suites import Suite
 from pellucid.recipe.section import Section
 from pellucid.recipe.suites import SuitesConfig
+from pellucid.report.needle import needle_figure
 from pellucid.stages.run_folder import RECIPE_FILE
 
 __all__ = [
@@ -40,6 +42,8 @@ __all__ = [
 
 ITEMS, RESULT = "items.jsonl", "result.json"
 SCHEMA = 1
+
+_FIGURES = {"needle": needle_figure}
 
 # Settings that may name files.
 PATH_FIELDS = ("tasks", "open_tasks", "haystack", "against")
@@ -199,11 +203,18 @@ def score_suite(suite: Suite, work: Work, folder: Path) -> dict[str, Any]:
                 "contamination": None,
             }
             write_json(folder / RESULT, result)
+        _draw(suite.name, result["facts"], folder)
         if work.look_up is not None:
             is_clean, found = work.look_up(records)
             result |= {"tasks": summarise(records, work.setting.seed, is_clean), "contamination": found}
             write_json(folder / RESULT, result)
     return result
+
+
+def _draw(name: str, facts: Mapping[str, Any], folder: Path) -> None:
+    """Draw a suite's figure into its folder, where it has one and there is something to draw with."""
+    if name in _FIGURES and "tables" in facts and find_spec("matplotlib") is not None:
+        write_bytes(folder / f"{name}.svg", _FIGURES[name](facts).encode())
 
 
 def _described(subject: Subject | None) -> dict[str, Any] | None:
