@@ -71,12 +71,3 @@ def test_a_task_without_data_is_told_with_where_it_was_looked_for(
     assert main([*call, "--set", "choices.tasks=[arc_easy]"]) in (1, 2)
     said = capsys.readouterr().err
     assert "arc_easy" in said and str(tmp_path) in said
-
-
-def test_a_heat_map_lies_beside_the_needles(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    grid = "needle={lengths: [100], depths: 2, seeds: 1, max_new_tokens: 4}"
-    assert main(["evaluate", str(run_copy / "pretrain"), "--suite", "needle", "--set", grid]) == 0
-    assert "exact" in capsys.readouterr().out
-    (drawn,) = (run_copy / "evals").glob("*/needle/needle.svg")
-    assert drawn.read_text().startswith("<svg")
-    assert main(["verify", str(run_copy)]) == 0

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class Likely(Suite):
     """A suite of five items: is one ending likelier than another. It can be told to fail before one of them."""
 
     fails_at: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=lambda: {"texts": len(TEXTS)})
 
     @property
     def run(self) -> RunSuite:
@@ -36,7 +37,7 @@ class Likely(Suite):
                     first, second = subject.loglikelihoods([Pair(text, " work"), Pair(text, " qxz")])
                     nats = [first.nats, second.nats]
                     records.add(Record("likely", str(number), {"acc": nats[0] < nats[1]}, details={"nats": nats, "text": text}))
-            return {"texts": len(TEXTS)}
+            return self.facts
 
         return score
 
@@ -149,6 +150,22 @@ def test_files_are_known_by_their_bytes_wherever_they_are_named(tmp_path: Path) 
     (tmp_path / "a.jsonl").write_text("2")
     assert named_files("choices", settings.choices) != before
     assert named_files("needle", settings.needle) == {}
+
+
+def test_a_heat_map_lies_beside_the_needles(work: Work) -> None:
+    table = {"limits": [0, 1], "mean": [[0.5, 1.0]], "deviation": [[0.0, 0.0]]}
+    facts = {"tables": {"exact": table}, "seeds": 1, "lengths": [500], "depths_percent": [0.0, 100.0]}
+    folder = run_suite(replace(SUITE, name="needle", config="needle", facts=facts), work)
+    assert (folder / "needle.svg").read_text().startswith("<svg")
+    assert not find_faults(folder)
+
+
+def test_a_result_without_all_its_tasks_is_not_taken_for_whole(work: Work) -> None:
+    unfinished = replace(SUITE, facts={"unfinished": True, "skipped": [{"task": "x", "why": "no data"}]})
+    run_suite(unfinished, work)
+    assert not result_of(work)["complete"]
+    run_suite(SUITE, work)
+    assert result_of(work)["complete"] and not list(work.out.glob("*.superseded-*"))
 
 
 def test_scores_of_clean_items_stand_beside_all(work: Work) -> None:
