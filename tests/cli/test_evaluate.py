@@ -20,6 +20,8 @@ def test_without_a_suite_those_that_there_are_are_listed(finished_run: Path, cap
         (["RUN", "--suite", "choices", "--limit", "0"], "--limit 0: must be at least 1"),
         (["RUN", "--suite", "needle", "--set", "needle.depth=3"], "did you mean depths?"),
         (["recipes/pocket-smoke.yaml", "--suite", "choices"], "--suite is for a model"),
+        (["recipes/pocket-smoke.yaml", "--limit", "3", "--json"], "for suites of a model"),
+        (["RUN", "--suite", "needle", "--set", "judge.url=http://127.0.0.1:9"], "name it with --judge"),
         (["no-such-run", "--suite", "choices"], "no-such-run does not exist"),
         (["RUN", "--suite", "mt_bench", "--judge", "no-such-judge"], "no-such-judge does not exist"),
         (["RUN", "--suite", "choices", "--shards", "/nowhere"], "/nowhere/shards"),
@@ -69,3 +71,12 @@ def test_a_task_without_data_is_told_with_where_it_was_looked_for(
     assert main([*call, "--set", "choices.tasks=[arc_easy]"]) in (1, 2)
     said = capsys.readouterr().err
     assert "arc_easy" in said and str(tmp_path) in said
+
+
+def test_a_heat_map_lies_beside_the_needles(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = "needle={lengths: [100], depths: 2, seeds: 1, max_new_tokens: 4}"
+    assert main(["evaluate", str(run_copy / "pretrain"), "--suite", "needle", "--set", grid]) == 0
+    assert "exact" in capsys.readouterr().out
+    (drawn,) = (run_copy / "evals").glob("*/needle/needle.svg")
+    assert drawn.read_text().startswith("<svg")
+    assert main(["verify", str(run_copy)]) == 0
