@@ -6,6 +6,7 @@ from typing import Any
 
 __all__ = [
     "ArtifactError",
+    "CannotDoError",
     "DataError",
     "DiskFullError",
     "EndpointError",
@@ -56,6 +57,10 @@ class UsageError(PellucidError):
     """The call is wrong: an argument, a folder that is no run, a step that does not exist."""
 
     exit_status = 2
+
+
+class CannotDoError(UsageError):
+    """This kind of model cannot do what is asked: an endpoint without log-probabilities, a base model that is to chat."""
 
 
 class RecipeError(PellucidError):

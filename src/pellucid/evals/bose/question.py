@@ -56,7 +56,10 @@ def load_choice_task(name: str, shots: int, setting: Setting) -> ChoiceTask:
     examples, rest = ranked[:shots], {question.id for question in ranked[shots:]}
     left = [(item, question) for item, question in zip(items, questions, strict=True) if question.id in rest]
     chosen = {item.id for item in pick([item for item, _ in left], setting.limit, setting.seed, name)}
-    about = {**loaded.origin, "prompt": "see variants", "chosen": len(chosen), "examples": [example.id for example in examples]}
+    origin = {key: value for key, value in loaded.origin.items() if key != "path"}  # where it lies is nobody else's business
+    if "path" in loaded.origin:
+        origin["file"] = Path(str(loaded.origin["path"])).name
+    about = {**origin, "prompt": "see variants", "chosen": len(chosen), "examples": [example.id for example in examples]}
     return ChoiceTask(
         Path(name).stem if Path(name).is_file() else name,
         tuple(question for _, question in left if question.id in chosen),

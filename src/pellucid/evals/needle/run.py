@@ -9,6 +9,7 @@ from typing import Any
 from pellucid.core.errors import DataError, UsageError
 from pellucid.core.progress import ProgressBar, progress
 from pellucid.core.seeds import derive_seed
+from pellucid.evals.endpoint.parallel import at_once
 from pellucid.evals.needle.gauge import Gauge, ask, gauge
 from pellucid.evals.needle.grid import Cell, Grid, choose_grid, mean_and_deviation
 from pellucid.evals.needle.haystack import Haystack, load_haystack
@@ -43,7 +44,7 @@ def run(subject: Subject, config: NeedleConfig, setting: Setting, records: Recor
                 records.add(record)
     answered = [found for cell in cells if (found := records.get(TASK, cell.item)) is not None]
     if setting.judge is not None:
-        judge_answers(setting, config.judge_attempts, answered, records)
+        judge_answers(setting, config, answered, records)
     return trial.facts(answered, records)
 
 
@@ -96,13 +97,14 @@ class _Trial:
         same: dict[str, list[tuple[Cell, Buried]]] = {}
         guess: dict[int, int] = {}
         for cell in cells:
-            buried = self._bury(plot, cell, guess.get(cell.length))
+            buried = self._bury(plot, cell, guess.get(cell.length) or self.gauge.guess(cell.length))
             guess[cell.length] = buried.characters
             same.setdefault(buried.prompt, []).append((cell, buried))
         prompts = sorted(same)
         how = decoding(self.gauge.style, self.config.max_new_tokens)
-        for begin in range(0, len(prompts), _AT_ONCE):
-            asked = prompts[begin : begin + _AT_ONCE]
+        step = at_once(self.gauge.subject, _AT_ONCE)
+        for begin in range(0, len(prompts), step):
+            asked = prompts[begin : begin + step]
             answers = ask(self.gauge.subject, self.gauge.style, asked, how)
             for prompt, answer in zip(asked, answers, strict=True):
                 for cell, buried in same[prompt]:
@@ -187,6 +189,8 @@ class _Trial:
             prompt=prompt_digest(self.gauge.style, buried.prompt),
             group=str(cell.length),
             dropped_tokens=answer.dropped_tokens,
+            # A needle that is drawn was made for this test: what of it stands in training text is a frame, and tells nothing.
+            text={"question": needle.question, "answer": needle.sentence} if self._own() is not None else "",
             details=details,
         )
 
