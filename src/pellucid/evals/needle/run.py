@@ -25,6 +25,8 @@ __all__ = ["TASK", "run"]
 
 TASK = "needle"
 _AT_ONCE = 32  # prompts asked before their records are written
+_LOOKED_UP = "needle and question"
+_NOT_LOOKED_UP = "nothing: needles are drawn for this test, so that only their frame could stand in training text"
 _CHARACTERS_PER_TOKEN = 16  # more text than this is not looked at for a prompt
 
 
@@ -136,6 +138,7 @@ class _Trial:
             "cut_answers": sum(record.details["stopped_by"] != "stop" for record in answered),
             "haystack": self.haystack.facts,
             "haystack_holds_answer": self._holds_answer(),
+            "looked_up_in_training_text": _LOOKED_UP if self._own() else _NOT_LOOKED_UP,
             "judge": judge_facts(self.setting, answered, judged),
         }
 
@@ -189,7 +192,6 @@ class _Trial:
             prompt=prompt_digest(self.gauge.style, buried.prompt),
             group=str(cell.length),
             dropped_tokens=answer.dropped_tokens,
-            # A needle that is drawn was made for this test: what of it stands in training text is a frame, and tells nothing.
             text={"question": needle.question, "answer": needle.sentence} if self._own() is not None else "",
             details=details,
         )
