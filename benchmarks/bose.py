@@ -32,7 +32,7 @@ from pellucid.recipe.suites import BoseConfig
 from pellucid.stages.subjects import find_target, load_step, open_model
 
 COMPARED = {"blank": ("letter", "option", "option_bytes"), "iclip": ("plain", "shots")}
-METRICS = ("acc", "p_right")
+METRICS = ("acc", "softmax_right")
 TEXT = (
     "Plants take up water with their roots and carbon dioxide with their leaves. In the light they make sugar of both, and give off"
     " the oxygen that is left over. At night they breathe as animals do: they burn some sugar and give off carbon dioxide again."

@@ -39,7 +39,7 @@ def test_all_ways_of_a_task_are_compared(script: ModuleType, capsys: pytest.Capt
     ways = ("letter", "option", "option_bytes", "blank")
 
     def moment(number: int) -> Moment:
-        scores = {"acc": float(number > 1), "p_right": 0.1 * number}
+        scores = {"acc": float(number > 1), "softmax_right": 0.1 * number}
         return Moment(number, [Record(f"t:{way}", str(item), scores) for way in ways for item in range(5)])
 
     found: dict[str, Any] = script.table([moment(number) for number in range(4)])

@@ -146,6 +146,8 @@ def _finding(error: Mapping[str, Any], loc: Loc, root: type[Section]) -> Finding
     description = (section.model_fields[str(loc[-1])].description or "") if section is not None and described else ""
     if kind == "missing":
         return Finding(loc, "missing", description)
+    if kind == "not_shown":  # the value may be a secret
+        return Finding(loc, error["msg"])
     got = f"got {show_value(value)}; "
     if kind in _LIMITS:
         name, limit = _LIMITS[kind]

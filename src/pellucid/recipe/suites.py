@@ -1,8 +1,10 @@
 """Settings of the evaluation suites, one section each: `pellucid evaluate … --set needle.depths=5`."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from pellucid.recipe.section import Section
 
@@ -20,13 +22,19 @@ __all__ = [
 ]
 
 
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
 class EndpointConfig(Section):
     """A server with OpenAI's interface: llama.cpp, vLLM, a hosted model…, evaluated or judging."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     url: str = Field(min_length=1, description="Address, such as http://127.0.0.1:8080 or https://api.example.com/v1.")
     model: str | None = Field(None, description="Name of the model there; the first that the server lists when not given.")
-    # What is no name is refused where it is used, without showing it: it may be the key itself.
-    key_variable: str | None = Field(None, description="Environment variable that holds the key; the key itself goes nowhere.")
+    key_variable: str | None = Field(
+        None, description="Environment variable that holds the key, in capitals such as MY_KEY; the key itself goes nowhere."
+    )
     usd_per_million_prompt_tokens: float | None = Field(
         None, ge=0, description="Price of what is read; costs are counted with both."
     )
@@ -34,9 +42,19 @@ class EndpointConfig(Section):
     context_tokens: int | None = Field(None, ge=1, description="Longest sequence; asked of the server when not given.")
     connect_s: float = Field(10.0, gt=0, description="Seconds to reach the server.")
     timeout_s: float = Field(600.0, gt=0, description="Seconds without a byte of the answer before asking again.")
-    attempts: int = Field(6, ge=1, description="Times that one request is sent before the suite stops.")
+    attempts: int = Field(
+        8, ge=1, description="Times that one request is sent before the suite stops. 8 outlast a limit by the minute."
+    )
     first_wait_s: float = Field(1.0, ge=0, description="Seconds before the second attempt; doubles up to 60, with jitter.")
     parallel: int = Field(4, ge=1, description="Requests at once.")
+
+    @field_validator("key_variable", mode="before")
+    @classmethod
+    def _is_a_name(cls, value: object) -> object:
+        # Without the value: it may be the key itself.
+        if value is not None and not (isinstance(value, str) and _VARIABLE.fullmatch(value)):
+            raise PydanticCustomError("not_shown", "no name of an environment variable (capitals, digits, _); never the key itself")
+        return value
 
     @model_validator(mode="after")
     def _both_prices(self) -> Self:
@@ -121,6 +139,7 @@ class NeedleConfig(Section):
     distractors: int = Field(0, ge=0, le=20, description="Sentences like the needle, about other places, hidden beside it.")
     max_new_tokens: int = Field(48, ge=1, description="The longest answer. Length and answer together must fit into the context.")
     judge_attempts: int = Field(3, ge=1, description="How often a judge is asked until its answer holds a rating.")
+    judge_tokens: int = Field(2048, ge=1, description="The longest answer of a judge, with what it thinks aloud before.")
 
     @model_validator(mode="after")
     def _own_needle_is_whole(self) -> "NeedleConfig":
@@ -144,7 +163,10 @@ class MTBenchConfig(Section):
     )
     answer_tokens: int = Field(1024, ge=1, description="Longest answer; a longer one is cut.")
     judge_attempts: int = Field(3, ge=1, description="Times the judge is asked for a verdict before a turn counts as unjudged.")
-    reference: str = Field("gpt-4", min_length=1, description="Whose reference answers grade mathematics, reasoning and code.")
+    judge_tokens: int = Field(2048, ge=1, description="The longest answer of the judge, with what it thinks aloud before.")
+    reference: str = Field(
+        "gpt-4", min_length=1, description="Whose reference answers grade mathematics, reasoning and code; none: grade without."
+    )
     together: int = Field(8, ge=1, description="Questions in one go: what a kill loses at most.")
 
 

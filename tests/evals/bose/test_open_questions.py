@@ -75,7 +75,8 @@ def test_ones_own_questions_are_read(tmp_path: Path) -> None:
     rows = [{"question": "Capital of France?", "answer": "Paris"}, {"id": "b", "question": "Of Spain?", "answers": ["Madrid"]}]
     path.write_text("\n".join(map(json.dumps, rows)) + "\n")
     task = load_open_task(str(path), 1, Setting())
-    assert task.kind == "text" and task.name == "mine"
+    assert task.kind == "text" and task.name == "mine" and task.about["file"] == "mine.jsonl"
+    assert str(tmp_path) not in str(task.about)
     assert {task.questions[0].id, task.examples[0].id} == {"0", "b"}
     with pytest.raises(DataError, match="2 questions; 2 examples"):
         load_open_task(str(path), 2, Setting())
@@ -89,6 +90,7 @@ def test_ones_own_questions_are_read(tmp_path: Path) -> None:
         ('{"question": "?", "answers": []}', "a list of texts"),
         ('{"question": "?", "answers": "no"}', "a list of texts"),
         ('{"id": "0", "question": "?", "answer": "a"}', "id '0' is there twice"),
+        ('{"question": "?", "answer": "a", "worked": 5}', "worked, how one gets to the answer, is a text"),
     ],
 )
 def test_a_line_that_is_none_is_named(tmp_path: Path, line: str, message: str) -> None:

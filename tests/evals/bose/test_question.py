@@ -16,6 +16,7 @@ def test_questions_have_no_prompt_around_them(questions: Path) -> None:
     first = task.questions[0]
     assert first.text == "Which colour has thing 0?" and first.choices[1] == "green as grass" and first.label == 0
     assert len(task.about["sha256"]["colours.jsonl"]) == 64
+    assert task.about["file"] == "colours.jsonl" and "path" not in task.about
 
 
 def test_examples_are_none_of_the_questions_and_the_seed_chooses_the_rest(questions: Path) -> None:

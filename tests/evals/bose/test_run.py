@@ -43,7 +43,7 @@ def test_who_knows_is_right_however_it_is_asked(make_rule: Callable[..., Any], q
     facts, values = scored(make_rule(None, nats), tmp_path, BoseConfig(tasks=(str(questions),), forms=3, choice_shots=2))
     assert set(values) == {"colours:letter", "colours:option", "colours:option_bytes", "colours:blank"}
     for one in values.values():
-        assert one["acc"] == one["acc_forms"] == 1 and one["form_decides"] == 0 and one["p_right"] > 0.5
+        assert one["acc"] == one["acc_forms"] == 1 and one["form_decides"] == 0 and one["softmax_right"] > 0.5
     assert facts["tasks"]["colours"]["forms"]["letter"] == {"acc_by_form": [1.0, 1.0, 1.0], "stdev": 0.0}
     assert facts["tasks"]["colours"]["chosen"] == 38
 

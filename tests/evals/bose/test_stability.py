@@ -1,12 +1,14 @@
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats  # type: ignore[import-untyped]
 
 from pellucid.core.errors import UsageError
-from pellucid.evals.bose.stability import Moment, compare, stability
-from pellucid.evals.results import Record
+from pellucid.evals.bose.stability import Moment, compare, stability, stability_of_results
+from pellucid.evals.results import Record, Records, summarise
 
 
 def moments(rate_of: dict[str, list[float]], items: int = 200, seed: int = 0) -> list[Moment]:
@@ -104,3 +106,34 @@ def test_positions_must_rise() -> None:
     for order in list(itertools.permutations(three))[1:]:
         with pytest.raises(UsageError, match="in the order of training"):
             stability(order)
+
+
+def write_result(folder: Path, moment: Moment, **subject: object) -> None:
+    folder.mkdir(parents=True)
+    with Records(folder / "items.jsonl") as records:
+        for record in moment.records:
+            records.add(record)
+        tables = summarise(records, 1)
+    who = {"label": folder.parent.name, "run": "r", "step": int(moment.position), **subject}
+    raw = {"schema": 1, "suite": "bose", "subject": who, "complete": True, "tasks": tables}
+    (folder / "result.json").write_text(json.dumps(raw))
+
+
+def test_stored_results_are_ranked_by_step_and_each_way_told_against_the_plain_one(tmp_path: Path) -> None:
+    rising, falling = [0.2, 0.35, 0.5, 0.65], [0.5, 0.45, 0.4, 0.35]
+    made = moments({"t:letter": falling, "t:blank": rising, "u:iclip": rising})
+    for number in (2, 0, 3, 1):
+        write_result(tmp_path / f"c{9 - number}" / "bose", made[number])
+    found = stability_of_results([tmp_path])
+    assert found["steps"] == [1000, 2000, 3000, 4000] and found["subjects"] == ["c9", "c8", "c7", "c6"]
+    assert found["tasks"] == stability(made)
+    assert found["against_plain"] == {"t": {"blank": compare(made, "t:letter", "t:blank")}}
+    assert found["against_plain"]["t"]["blank"]["verdict"] == "more stable"
+    folders = [tmp_path / name for name in ("c6", "c7", "c9")]
+    assert stability_of_results(folders)["steps"] == [1000, 3000, 4000]
+    write_result(tmp_path / "other" / "bose", made[1], run="s")
+    with pytest.raises(UsageError, match=r"several runs \(r, s\)"):
+        stability_of_results([tmp_path])
+    write_result(tmp_path / "hub" / "bose", made[1], step=None)
+    with pytest.raises(UsageError, match="hub, which has no step"):
+        stability_of_results([tmp_path])

@@ -2,9 +2,11 @@ import email.utils
 import time
 
 import pytest
+from pydantic import ValidationError
 
-from pellucid.core.errors import EndpointError, UsageError
+from pellucid.core.errors import EndpointError, RecipeError, UsageError
 from pellucid.evals.endpoint.client import Client, Refusal
+from pellucid.recipe.suite_settings import load_suite_settings
 from pellucid.recipe.suites import EndpointConfig
 
 
@@ -110,15 +112,25 @@ def test_what_is_no_address_or_holds_a_secret_is_refused_without_showing_it():
 
 def test_a_key_that_is_missing_or_none_names_its_variable_only(monkeypatch):
     monkeypatch.delenv("SOME_KEY", raising=False)
-    with pytest.raises(UsageError, match="SOME_KEY, which is to hold the endpoint's key, is not set or empty"):
+    with pytest.raises(UsageError, match="that the endpoint's key_variable names is not set or empty") as caught:
         client("http://127.0.0.1:9", key_variable="SOME_KEY")
+    assert "SOME_KEY" not in str(caught.value)  # it may be a key in capitals
     monkeypatch.setenv("SOME_KEY", "hidden\nX-Other: 1")
     with pytest.raises(UsageError, match="SOME_KEY holds characters that no key has") as caught:
         client("http://127.0.0.1:9", key_variable="SOME_KEY")
     assert "hidden" not in str(caught.value)
 
 
-def test_a_key_given_in_place_of_its_variable_is_not_shown():
-    with pytest.raises(UsageError, match="give the name, never the key itself") as caught:
-        client("http://127.0.0.1:9", key_variable="sk-hidden")
-    assert "hidden" not in str(caught.value)
+@pytest.mark.parametrize("key", ["sk-hidden", "hf_hidden", "gsk_hidden", "hidden", ""])
+def test_a_key_given_in_place_of_its_variable_is_not_shown(key):
+    with pytest.raises(ValidationError, match="never the key itself") as caught:
+        EndpointConfig(url="http://127.0.0.1:9", key_variable=key)
+    with pytest.raises(RecipeError, match="never the key itself") as again:
+        load_suite_settings(["judge.url=http://127.0.0.1:9", f"judge.key_variable='{key}'"])
+    assert "hidden" not in f"{caught.value} {again.value} {again.value.problems}"
+
+
+def test_the_wait_by_default_outlasts_a_limit_by_the_minute():
+    config = EndpointConfig(url="http://127.0.0.1:9")
+    waits = [min(config.first_wait_s * 2**at, 60) / 2 for at in range(config.attempts - 1)]  # the least that jitter leaves
+    assert sum(waits) > 60

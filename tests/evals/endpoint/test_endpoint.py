@@ -98,6 +98,54 @@ def test_a_server_that_wants_the_newer_name_of_the_limit_gets_it(between, open_a
     assert len(server.seen) == 3
 
 
+@pytest.mark.parametrize("named", [("seed",), ("seed", "temperature")])
+def test_a_field_that_a_server_refuses_is_left_out_from_then_on_and_noted(between, open_at, named):
+    def strict(path, body):
+        if listed := _models(path):
+            return listed
+        if wrong := next((name for name in named if name in body), None):
+            return 400, {"error": {"message": f"Unsupported value: '{wrong}' is not supported", "param": wrong}}
+        return 200, _chat(" ".join(sorted(body)))
+
+    server = between(strict)
+    endpoint = open_at(server.url)
+    assert "unsupported" not in endpoint.identity
+    texts = [endpoint.chat([HELLO], Decoding(9), [1])[0].text for _ in range(2)]
+    left = sorted({"max_tokens", "messages", "model", "temperature", "seed"} - set(named))
+    assert texts == [" ".join(left)] * 2  # top_p 1 is not sent at all
+    assert len(server.seen) == 2 + len(named)
+    assert endpoint.identity["unsupported"] == sorted(named)
+    assert endpoint.chat([HELLO], Decoding(9, top_p=0.5), [1])[0].text == " ".join(sorted([*left, "top_p"]))
+
+
+def test_a_refusal_for_another_reason_stays_one(between, open_at):
+    server = between(lambda path, body: _models(path) or (400, {"error": "no"}))
+    with pytest.raises(UsageError, match="refuses: status 400"):
+        open_at(server.url).chat([HELLO], Decoding(9), [1])
+    assert len(server.seen) == 1
+
+
+def test_a_count_of_tokens_that_fails_once_is_an_error_and_no_lack(between, open_at):
+    def counts(path, body):
+        return _models(path) or (200, {"tokens": [1, 2]})
+
+    server = between(counts)
+    endpoint = open_at(server.url, attempts=1)
+    assert endpoint.count_tokens("a b") == 2
+    for fault in ("503", "422", "404"):
+        server.faults = [fault]
+        with pytest.raises((EndpointError, UsageError), match="tokenize"):
+            endpoint.count_tokens("a b")
+    assert endpoint.count_tokens("a b") == 2
+    server.faults = ["403"]
+    closed = open_at(server.url)
+    assert closed.count_tokens("a b") is None
+    assert closed.count_tokens("a b") is None
+    server.faults = ["401"]
+    with pytest.raises(UsageError, match="401"):
+        open_at(server.url).count_tokens("a b")
+
+
 def test_a_real_answer_that_takes_too_long_is_given_up(llama, open_at):
     endpoint = open_at(llama, timeout_s=0.2, attempts=2)
     with pytest.raises(EndpointError, match=r"chat/completions: no answer after 2 attempts; the last met: ReadTimeout"):

@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from pellucid.evals.endpoint.parallel import in_parallel
+from pellucid.evals.endpoint.parallel import at_once, in_parallel
+from pellucid.evals.local import LocalModel
 
 
 def test_order_is_kept_and_no_more_run_at_once_than_allowed():
@@ -43,3 +44,9 @@ def test_after_an_error_nothing_new_is_begun_and_waits_end():
 
 def test_nothing_asked_is_nothing_answered():
     assert in_parallel(lambda item, stop: item, [], 4) == []
+
+
+def test_an_endpoint_is_asked_for_a_few_rounds_at_once_and_a_model_in_this_process_for_all(between, open_at, tiny):
+    endpoint = open_at(between(lambda path, body: (200, {"data": [{"id": "m"}]})).url, parallel=3)
+    assert (at_once(endpoint, 32), at_once(endpoint, 4)) == (6, 4)
+    assert at_once(LocalModel(tiny.model, tiny.tokenizer), 32) == 32

@@ -5,8 +5,8 @@ import threading
 import pytest
 import torch
 
-from pellucid.core.errors import EndpointError, UsageError
-from pellucid.evals.endpoint.client import Client
+from pellucid.core.errors import CannotDoError, EndpointError, UsageError
+from pellucid.evals.endpoint.client import Client, Refusal
 from pellucid.evals.endpoint.scoring import EchoScorer
 from pellucid.evals.local import LocalModel
 from pellucid.evals.subject import Pair
@@ -87,15 +87,16 @@ def test_llama_cpp_reads_long_texts_in_windows_and_cuts_long_contexts(llama, ope
     assert cut.nats == pytest.approx(by_torch(tiny, whole[-16:], count)[0], abs=1e-3)
 
 
-@pytest.fixture(params=[0, 1], ids=["writes nothing", "writes at least one token"])
+@pytest.fixture(params=[(0, False), (1, False), (0, True), (1, True)], ids=["none", "one", "none, offsets", "one, offsets"])
 def echoing(request, between, tiny):
     """A real server over a real model that echoes as OpenAI's completions did, and as vLLM's do; some refuse to write nothing."""
-    tokenizer, least = tiny.tokenizer, request.param
+    tokenizer, (least, tells_offsets) = tiny.tokenizer, request.param
 
     def answer(path, body):
         if path.endswith("/models"):
             return 200, {"data": [{"id": "tiny", "max_model_len": 64}]}
         if path == "/tokenize":
+            assert not tells_offsets or len(body["prompt"]) > 64
             return 200, {"tokens": tokenizer.encode(body["prompt"])}
         ids = tokenizer.encode(body["prompt"]) if isinstance(body["prompt"], str) else body["prompt"]
         if len(ids) + body["max_tokens"] > 64:
@@ -109,26 +110,29 @@ def echoing(request, between, tiny):
         tokens = [tokenizer.decode([id_]) for id_ in shown]
         usage = {"prompt_tokens": len(ids), "completion_tokens": body["max_tokens"]}
         logprobs = {"tokens": tokens, "token_logprobs": own, "top_logprobs": top}
-        return 200, {"choices": [{"text": "".join(tokens), "logprobs": logprobs}], "usage": usage}
+        if tells_offsets:  # where the characters begin that a token has a part of, as OpenAI tells them
+            begun = [tokenizer.decode(shown[: at + 1]) for at in range(len(shown))]
+            logprobs["text_offset"] = [0, *(len(text.rstrip("�")) for text in begun[:-1])]
+        return 200, {"choices": [{"text": tokenizer.decode(shown), "logprobs": logprobs}], "usage": usage}
 
     return between(answer).url
 
 
 def test_an_echoed_prompt_gives_the_log_likelihoods_that_torch_gives(echoing, open_at, tiny):
-    pairs = [PAIRS[0], PAIRS[1], Pair("word " * 70, "runs to the sea")]
+    pairs = [*PAIRS[:3], Pair("word " * 70, "runs to the sea")]
     found = open_at(echoing).loglikelihoods(pairs)
-    for pair, one in zip(pairs[:2], found, strict=False):
+    for pair, one in zip(pairs[:3], found, strict=False):
         ids, count = harness_ids(tiny, pair)
         nats, greedy = by_torch(tiny, ids, count)
         assert (one.tokens, one.greedy) == (count, greedy)
         assert one.nats == pytest.approx(nats, abs=1e-4)
-    assert found[2].dropped_tokens > 0
+    assert found[3].dropped_tokens > 0
 
 
 def test_a_server_that_puts_nothing_before_a_text_cannot_score_its_first_token(echoing, open_at):
-    with pytest.raises(UsageError, match="scores no token at the beginning of a text"):
+    with pytest.raises(CannotDoError, match="scores no token at the beginning of a text"):
         open_at(echoing).rolling(["The river"])
-    with pytest.raises(UsageError, match="does not fit into the server's context"):
+    with pytest.raises(CannotDoError, match="does not fit into the server's context"):
         open_at(echoing).rolling(["The river " * 100])
 
 
@@ -137,14 +141,40 @@ def test_a_server_without_log_probabilities_is_refused_and_told_what_goes_withou
         return (200, {"data": [{"id": "m"}]}) if path.endswith("/models") else (404, {"error": "no such route"})
 
     endpoint = open_at(between(chat_only).url)
-    with pytest.raises(UsageError, match=r"no log-probabilities of a prompt.*Without them go: needle, mt_bench, code"):
+    with pytest.raises(CannotDoError, match=r"no log-probabilities of a prompt.*Without them go: needle, mt_bench, code"):
         endpoint.loglikelihoods([PAIRS[0]])
     assert endpoint.count_tokens("text") is None
 
 
+def test_a_server_that_answers_without_log_probabilities_cannot_and_one_that_fails_has_only_failed(between, open_at):
+    def plain(path, body):
+        if path.endswith("/models"):
+            return 200, {"data": [{"id": "m"}]}
+        return 200, {"choices": [{"text": "one", "logprobs": None}]}
+
+    server = between(plain)
+    with pytest.raises(CannotDoError, match="no log-probabilities"):
+        open_at(server.url).loglikelihoods([PAIRS[0]])
+    assert len(server.seen) == 2  # nothing is asked again that was answered
+    for status in ("401", "402", "403", "503"):
+        server.faults = [status] * 4
+        with pytest.raises((EndpointError, UsageError), match=status) as caught:
+            open_at(server.url).loglikelihoods([PAIRS[0]])
+        assert not isinstance(caught.value, CannotDoError)
+
+
+def test_only_what_is_too_long_is_said_to_be(between):
+    server = between(lambda path, body: (400, {"error": "bad luck"}))
+    scorer = EchoScorer(Client(EndpointConfig(url=server.url, attempts=1)), "m", 64, 0, lambda *_: None)
+    for ask in (lambda: scorer.pair(PAIRS[0], threading.Event()), lambda: scorer.text("The river", threading.Event())):
+        with pytest.raises(Refusal, match="bad luck"):
+            ask()
+
+
 def test_echoed_tokens_that_do_not_spell_the_text_are_an_error(between):
     logprobs = {"tokens": ["a", "b"], "token_logprobs": [None, -1.0], "top_logprobs": [None, {"b": -1.0}]}
-    url = between(lambda path, body: (200, {"choices": [{"logprobs": logprobs}], "usage": {"completion_tokens": 0}})).url
+    answer = {"choices": [{"logprobs": logprobs}], "usage": {"completion_tokens": 0}}
+    url = between(lambda path, body: (404, {}) if path == "/tokenize" else (200, answer)).url
     client = Client(EndpointConfig(url=url, attempts=1))
     scorer = EchoScorer(client, "m", None, 0, lambda *_: None)
     with pytest.raises(EndpointError, match="do not spell the text"):

@@ -1,6 +1,6 @@
 import pytest
 
-from pellucid.core.errors import UsageError
+from pellucid.core.errors import EndpointError, UsageError
 from pellucid.evals.endpoint.client import Client, Refusal
 from pellucid.evals.endpoint.server import ask_server, tokenize
 from pellucid.recipe.suites import EndpointConfig
@@ -25,6 +25,15 @@ def test_another_server_tells_its_longest_sequence_by_the_model_asked_for(betwee
     assert (server.model, server.software, server.context_tokens) == ("b", "other", 16)
     assert ask_server(client(url), None).model == "a"
     assert tokenize(client(url), "b", "text", begin=False) is None
+
+
+def test_a_failure_to_count_is_no_lack_of_the_route(between):
+    server = between(lambda path, body: (401, {"error": "who are you"}))
+    with pytest.raises(Refusal, match="who are you"):
+        tokenize(client(server.url), "b", "text", begin=False)
+    server.faults = ["503"] * 2
+    with pytest.raises(EndpointError, match="no answer after 2 attempts"):
+        tokenize(client(server.url), "b", "text", begin=False)
 
 
 def test_a_server_that_lists_no_models_needs_a_name(between):

@@ -13,6 +13,7 @@ def test_a_conversation_that_outgrows_the_context_is_kept_and_says_so(llama, ope
         assert [turn["stopped_by"] for turn in turns] == ["length", "context"]
         assert turns[1]["text"] == ""
         assert turns[1]["prompt_tokens"] > 2048
+        assert records.get("mt_bench.answers", "2").text == "only one turn"
         assert len(answer_texts(records, questions[1])) == 1
 
 

@@ -30,6 +30,12 @@ def test_the_older_questions_beside_them_are_not_taken_for_them(bench_data):
     assert len(load(bench_data).questions) == 5
 
 
+def test_references_that_are_not_there_are_asked_for_by_what_there_is(bench_data):
+    with pytest.raises(UsageError, match=r"mt_bench.reference is 'gpt-5'.*it holds those of gpt-4\. Name one of them, or none"):
+        load(bench_data, "gpt-5")
+    assert load(bench_data, "none").questions[1].references is None
+
+
 def test_temperatures_are_those_of_the_paper():
     heats = {
         "writing": 0.7,
@@ -79,6 +85,10 @@ def test_answers_of_another_model_are_read_in_fastchats_layout_too(tmp_path):
     rows = [{"question_id": 81, "model_id": "other", "choices": [{"turns": ["a", "b"]}]}]
     (tmp_path / "other.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert stored_answers(tmp_path) == ("other", {"81": ("a", "b")})
+    for passed_over in ("mt_bench.superseded-1", ".mt_bench"):
+        (tmp_path / passed_over).mkdir()
+        (tmp_path / passed_over / "items.jsonl").write_text(json.dumps(rows[0] | {"model_id": "older"}) + "\n")
+    assert stored_answers(tmp_path)[0] == "other"
     (tmp_path / "third.jsonl").write_text(json.dumps(rows[0] | {"model_id": "third"}) + "\n")
     with pytest.raises(UsageError, match=r"answers of 2 models \(other, third\)"):
         stored_answers(tmp_path)

@@ -46,3 +46,18 @@ def test_verdicts_by_other_prompts_are_not_mixed_in(make_judge, tmp_path):
         judge_single(bench(judge, records), [QUESTION], ANSWERS, "t")
         with pytest.raises(UsageError, match="judge prompts 0000000000000000, but the t that are already there are by"):
             judge_single(bench(judge, records, other), [QUESTION], ANSWERS, "t")
+
+
+def test_verdicts_do_not_depend_on_what_is_asked_with_them(make_judge, tmp_path):
+    questions = [Question(str(number), "writing", (f"number {number}?", "again?"), 0.7) for number in range(3)]
+    answers = {question.id: ["a", "b"] for question in questions}
+    seeds = []
+    for together in (1, 3):
+        judge, server = make_judge(lambda prompt, body: "[[4]]")
+        with Records(tmp_path / f"{together}.jsonl") as records:
+            config = MTBenchConfig(judge_attempts=1, together=together, judge_tokens=77)
+            judge_single(Bench(judge, load_prompts(None), config, 1, records), questions, answers, "t")
+        assert {body["max_tokens"] for _, _, body in server.seen} == {77}
+        seeds.append({body["messages"][-1]["content"]: body["seed"] for _, _, body in server.seen})
+    assert len(set(seeds[0].values())) == 6
+    assert seeds[0] == seeds[1]

@@ -129,6 +129,13 @@ def test_nonsense_is_asked_for_again_and_then_counted_not_averaged(llama, open_a
     assert len(server.seen) == 14  # what stays unjudged is not asked for ever
 
 
+def test_a_judge_without_room_gives_no_verdicts_and_is_not_asked_again(llama, open_at, make_judge, bench_data, tmp_path):
+    judge, server = make_judge()
+    server.behind = lambda path, body: (400, {"error": "maximum context length is 5 tokens"})
+    facts, _ = graded(tmp_path / "a.jsonl", open_at(llama), judge, bench_data)
+    assert (facts["unjudged_turns"], facts["no_verdict"], len(server.seen)) == (10, {"too long": 10}, 10)
+
+
 def test_a_real_model_that_knows_nothing_is_a_judge_without_verdicts(llama, open_at, bench_data, tmp_path):
     small = MTBenchConfig(answer_tokens=8, judge_attempts=1)
     facts, records = graded(tmp_path / "a.jsonl", open_at(llama), open_at(llama), bench_data, small, limit=1)

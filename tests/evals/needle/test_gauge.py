@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from pellucid.core.errors import UsageError
+from pellucid.core.errors import EndpointError, UsageError
 from pellucid.evals.needle.gauge import ask, gauge
 from pellucid.evals.subject import Decoding
 
@@ -24,6 +24,15 @@ def test_tokens_are_counted_by_the_model_with_those_of_its_format_beside(searche
     assert measured.around_tokens == 11
     assert measured.count(SAMPLE) == subject.count_tokens(SAMPLE)
     assert gauge(searcher(), "auto", SAMPLE).around_tokens == 0
+
+
+def test_a_count_that_stops_is_an_error_and_never_an_estimate(searcher: Callable[..., Any]) -> None:
+    subject = searcher()
+    measured = gauge(subject, "auto", SAMPLE)
+    assert measured.guess(subject.count_tokens(SAMPLE)) == pytest.approx(len(SAMPLE), rel=0.01)
+    subject.tells_tokens = False
+    with pytest.raises(EndpointError, match="no longer tells"):
+        measured.count("a")
 
 
 def test_a_model_that_does_not_count_is_measured_by_what_it_says_it_read(searcher: Callable[..., Any]) -> None:

@@ -52,6 +52,21 @@ def test_distractors_stand_in_the_text_once_as_well(tokens: int, depth: float, s
     assert all(buried.prompt.count(sentence) == 1 for sentence in [NEEDLE, *(sentence for _, sentence in others)])
 
 
+def test_a_good_guess_needs_few_counts() -> None:
+    asked: list[int] = []
+
+    def count(text: str) -> int:
+        asked.append(len(text))
+        return len(text.split())
+
+    plot = Plot(TEXT, FRAME, NEEDLE)
+    first = plot.bury(500, 0.5, count)
+    assert first is not None
+    asked.clear()
+    again = plot.bury(500, 0.5, count, first.characters)
+    assert again == first and len(asked) == 1
+
+
 def test_a_text_that_is_too_short_gives_nothing_and_a_length_without_room_is_an_error() -> None:
     plot = Plot(TEXT[:3000], FRAME, NEEDLE)
     assert plot.bury(2000, 0.5, COUNTERS["words"]) is None

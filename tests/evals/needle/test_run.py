@@ -164,6 +164,8 @@ def test_an_own_needle_is_hidden_in_own_text(tmp_path: Path, searcher: Make) -> 
     assert facts["tables"]["exact"]["value"] == 1
     assert facts["haystack"]["source"] == "own.txt"
     assert {record.details["needle"] for record in records} == {own["needle"]}
+    assert all(record.text == {"question": own["question"], "answer": own["needle"]} for record in records)
+    assert facts["looked_up_in_training_text"] == "needle and question"
     assert not facts["haystack_holds_answer"]
     text.write_text(text.read_text() + "A sandwich in Dolores Park.")
     assert trial(tmp_path, searcher(), name="two", **settings)[0]["haystack_holds_answer"]

@@ -35,6 +35,7 @@ def test_examples_are_never_items(file: Path) -> None:
     items, examples = {item.worked.id for item in probe.items}, {one.id for one in probe.examples}
     assert probe.task == "mine" and len(items) == 17 and len(examples) == 3 and not items & examples
     assert probe.about["left_out"] == {"no calculation": 1} and len(probe.about["sha256"]) == 64
+    assert probe.about["file"] == "mine.jsonl"
     made = load_probe("arithmetic", 100, 3, Setting())
     assert not {item.worked.id for item in made.items} & set(made.about["examples"])
 

@@ -106,7 +106,7 @@ def load_open_task(name: str, shots: int, setting: Setting) -> OpenTask:
         about: dict[str, Any] = {"version": arithmetic.VERSION}
     else:
         read, file = _source(name, setting.data)
-        questions, about = list(read), {"path": str(file), "sha256": sha256_file(file)}
+        questions, about = list(read), {"file": file.name, "sha256": sha256_file(file)}
     ranked = sorted(questions, key=lambda one: derive_seed(_EXAMPLE_SEED, "example", name, one.id))
     if len(ranked) <= shots:
         raise DataError(f"{name} has {len(ranked)} questions; {shots} examples and at least one question are needed")
@@ -176,6 +176,8 @@ def _lines(file: Path) -> Iterator[OpenQuestion]:
             question = OpenQuestion(str(row.get("id", number - 1)), row["question"], tuple(map(str, answers)), row.get("worked"))
             if not isinstance(question.text, str) or not answers or isinstance(answers, str):
                 raise TypeError("question is a text, answers are a list of texts")
+            if not isinstance(question.worked, str | None):
+                raise TypeError("worked, how one gets to the answer, is a text")
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{file}, line {number} is no question ({type(error).__name__}: {error}); it needs question, and answer or answers"

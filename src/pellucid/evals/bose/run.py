@@ -19,6 +19,7 @@ from pellucid.evals.bose.open_questions import OpenTask, load_open_task
 from pellucid.evals.bose.open_questions import score as score_open
 from pellucid.evals.bose.question import ChoiceTask, Question, load_choice_task
 from pellucid.evals.bose.variants import COSTS, VARIANTS, Variant, ask
+from pellucid.evals.endpoint.parallel import at_once
 from pellucid.evals.results import Record, Records, prompt_digest
 from pellucid.evals.subject import Decoding, Likelihood, Setting, Subject
 from pellucid.recipe.suites import BoseConfig
@@ -65,7 +66,7 @@ def _score_choices(subject: Subject, config: BoseConfig, records: Records, task:
     waiting = [one for one in task.questions if not all(records.has(name, one.id) for name in names)]
     with progress(f"bose {task.name}:{variant}", total=work, unit="choices") as bar:
         bar.resume_at(work - config.forms * sum(len(question.choices) for question in waiting))
-        for chunk in _chunks(waiting):
+        for chunk in _chunks(waiting, subject, config.forms * len(task.questions[0].choices)):
             pairs = [[ask(question, variant, form, task.examples) for form in range(config.forms)] for question in chunk]
             found = iter(subject.loglikelihoods([pair for one in pairs for form in one for pair in form], bar.advance))
             for question, asked in zip(chunk, pairs, strict=True):
@@ -79,7 +80,12 @@ def _score_choices(subject: Subject, config: BoseConfig, records: Records, task:
 def _choice_records(
     task: str, variant: Variant, question: Question, by_form: Sequence[Sequence[Likelihood]], digest: str
 ) -> Iterator[Record]:
-    """Yield a record for each cost that a variant's likelihoods give. Of equal costs the first wins."""
+    """Yield a record for each cost that a variant's likelihoods give. Of equal costs the first wins.
+
+    `softmax_right` is the right choice's share of exp(−cost) over all choices: how clearly it wins. Only where costs are the nats
+    of the whole choice (`letter`, `option`) it is a probability, that of the right choice if it is one of these; where they are
+    means by byte or token (`option_bytes`, `blank`) it is none.
+    """
     for name, cost in COSTS[variant].items():
         costs = [cost(found, question.choices) for found in by_form]
         right = [float(min(range(len(one)), key=one.__getitem__) == question.label) for one in costs]
@@ -88,7 +94,7 @@ def _choice_records(
         yield Record(
             task=f"{task}:{name}",
             item=question.id,
-            scores={"acc": right[0], "p_right": weights[question.label] / sum(weights), **_over_forms(right)},
+            scores={"acc": right[0], "softmax_right": weights[question.label] / sum(weights), **_over_forms(right)},
             prompt=digest,
             group=question.group,
             dropped_tokens=max(one.dropped_tokens for found in by_form for one in found),
@@ -109,9 +115,9 @@ def _score_open(subject: Subject, config: BoseConfig, where: tuple[Setting, Reco
     decoding = Decoding(max_new_tokens=config.max_new_tokens, stop=_STOP[task.kind])
     with progress(f"bose {name}", total=config.forms * len(task.questions), unit="answers") as bar:
         bar.resume_at(config.forms * (len(task.questions) - len(waiting)))
-        for chunk in _chunks(waiting):
+        for chunk in _chunks(waiting, subject, config.forms):
             prompts = [open_prompt(task, question, variant, form) for question in chunk for form in range(config.forms)]
-            seeds = [derive_seed(setting.seed, "bose", number) for number in range(len(prompts))]
+            seeds = [derive_seed(setting.seed, "bose", name, one.id, form) for one in chunk for form in range(config.forms)]
             answers = iter(subject.complete(prompts, decoding, seeds, bar.advance))
             for number, question in enumerate(chunk):
                 by_form = [next(answers) for _ in range(config.forms)]
@@ -154,6 +160,8 @@ def _forms(records: Records, task: str, variants: Sequence[str]) -> dict[str, An
     return found
 
 
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for begin in range(0, len(items), _CHUNK):
-        yield items[begin : begin + _CHUNK]
+def _chunks(items: Sequence[T], subject: Subject, requests: int) -> Iterator[Sequence[T]]:
+    """Yield the items of one call each; each item takes about so many requests."""
+    size = max(1, at_once(subject, _CHUNK * requests) // requests)
+    for begin in range(0, len(items), size):
+        yield items[begin : begin + size]

@@ -9,6 +9,7 @@ A resample is noisier than the sample, so the interval of a tau near 1 lies most
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from pellucid.core.errors import UsageError
 from pellucid.core.seeds import derive_seed
 from pellucid.evals.results import Record
 from pellucid.evals.statistics import kendall_tau
+from pellucid.evals.stored import open_results
 
-__all__ = ["Moment", "compare", "stability"]
+__all__ = ["Moment", "compare", "stability", "stability_of_results"]
 
 Floats = npt.NDArray[np.float64]
 
+_PLAIN = ("letter", "plain")
 _HALVES = 200
 _RESAMPLES = 1000
 
@@ -85,6 +88,41 @@ def compare(moments: Sequence[Moment], plain: str, other: str, metric: str = "ac
     low, high = (float(x) for x in np.quantile(difference_R, [0.025, 0.975]))
     verdict = "more stable" if low > 0 else "less stable" if high < 0 else "no difference shown"
     return {"plain": plain, "other": other, "difference": taus[1] - taus[0], "low": low, "high": high, "verdict": verdict}
+
+
+def stability_of_results(folders: Sequence[Path], metric: str = "acc", seed: int = 1) -> dict[str, Any]:
+    """Return how stable each way of asking is over the checkpoints whose results lie under `folders`, by their step.
+
+    `subjects` and `steps` name the checkpoints in their order, `tasks` is the table of `stability`, and `against_plain` holds, by
+    task and then by way of asking, what `compare` says of it against the plain way: `letter` of multiple choice, `plain` of open
+    questions. Results of other suites are passed over. Raises `UsageError` where a result of the suite is of no checkpoint, is not
+    complete, or is of another run than the others, for two of one step, and for fewer than three.
+    """
+    found = [result for folder in folders for result in open_results(folder) if result.suite == "bose"]
+    for result in found:
+        if not isinstance(result.raw["subject"].get("step"), int):
+            raise UsageError(f"{result.folder} is of {result.label}, which has no step: a ranking over training is of checkpoints")
+        if not result.complete:
+            raise UsageError(f"{result.folder} is not complete; give the command that made it again to finish it")
+    runs = sorted({str(result.raw["subject"].get("run")) for result in found})
+    if len(runs) > 1:
+        raise UsageError(
+            f"the results are of several runs ({', '.join(runs)}); a ranking over training is of the checkpoints of one"
+        )
+    found.sort(key=lambda result: int(result.raw["subject"]["step"]))
+    steps = [int(result.raw["subject"]["step"]) for result in found]
+    moments = [
+        Moment(float(step), [record for task in result.records.values() for record in task.values()])
+        for step, result in zip(steps, found, strict=True)
+    ]
+    table = stability(moments, metric, seed)
+    against: dict[str, dict[str, Any]] = {}
+    for task in table:
+        name, _, way = task.rpartition(":")
+        plain = next((f"{name}:{one}" for one in _PLAIN if f"{name}:{one}" in table), None)
+        if plain is not None and plain != task:
+            against.setdefault(name, {})[way] = compare(moments, plain, task, metric, seed)
+    return {"subjects": [result.label for result in found], "steps": steps, "tasks": table, "against_plain": against}
 
 
 def _positions(moments: Sequence[Moment]) -> Floats:

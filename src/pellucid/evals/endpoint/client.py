@@ -7,6 +7,7 @@ import email.utils
 import ipaddress
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ _TRY_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529}
 _LONGEST_WAIT_S = 60.0
 _LONGEST_ASKED_WAIT_S = 600.0
 _EXCERPT = 300
+# How llama.cpp, vLLM, OpenAI and others say that prompt and answer together are too long.
+_TOO_LONG = re.compile(r"context.?(size|length|window)|maximum model length|prompt is too long", re.IGNORECASE)
 _SHORTEST_SECRET = 8  # a placeholder such as "none" is no secret, and a word that answers may hold
 
 
@@ -42,6 +45,11 @@ class Refusal(UsageError):  # noqa: N818 it is an answer as much as an error: th
     def __init__(self, message: str, status: int, body: str) -> None:
         super().__init__(message)
         self.status, self.body = status, body
+
+    @property
+    def is_too_long(self) -> bool:
+        """Tell whether it is refused because the prompt, or prompt and answer together, do not fit into the context."""
+        return self.status in (400, 413, 422) and _TOO_LONG.search(self.body) is not None
 
 
 class Client:
@@ -169,11 +177,12 @@ def _base_url(url: str) -> tuple[str, str]:
 def _key(variable: str | None) -> str | None:
     if variable is None:
         return None
-    if not variable.isidentifier():
-        raise UsageError("the endpoint's key_variable is no name of an environment variable: give the name, never the key itself")
     key = os.environ.get(variable, "").strip()
-    if not key:
-        raise UsageError(f"environment variable {variable}, which is to hold the endpoint's key, is not set or empty")
+    if not key:  # what is not set may be the key itself, so it is not shown
+        raise UsageError(
+            "the environment variable that the endpoint's key_variable names is not set or empty: give the name of the one that "
+            "holds the key, never the key itself"
+        )
     if not key.isascii() or not key.isprintable():
         raise UsageError(f"environment variable {variable} holds characters that no key has (line breaks or letters beyond ASCII)")
     return key

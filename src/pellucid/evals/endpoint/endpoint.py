@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
+from pellucid.core.errors import EndpointError
 from pellucid.evals.endpoint.client import Client, Refusal, Reply
 from pellucid.evals.endpoint.parallel import in_parallel
 from pellucid.evals.endpoint.scoring import Scorer, find_scorer
@@ -17,9 +18,10 @@ __all__ = ["Endpoint", "open_endpoint"]
 
 S = TypeVar("S")
 T = TypeVar("T")
-# How llama.cpp, vLLM and OpenAI say that prompt and answer together are too long, and the numbers in it where there are any.
-_TOO_LONG = re.compile(r"context.?(size|length|window)|maximum model length", re.IGNORECASE)
+# The numbers in what llama.cpp, vLLM and OpenAI say of prompts that are too long, where there are any.
 _LIMIT = re.compile(r"maximum context length (?:is|of) (\d+)")
+# Some servers take one of these only as it is, or not at all. In the order in which they can be missed.
+_OPTIONAL = ("seed", "top_p", "temperature")
 _PROMPT = re.compile(r"has (?:at least )?(\d+) input tokens|\((\d+) in the (?:messages|prompt)|\"n_prompt_tokens\":(\d+)")
 
 
@@ -43,7 +45,8 @@ class Endpoint:
         self._lock = threading.Lock()
         self._length_field = "max_tokens"
         self._scorer: Scorer | None = None
-        self._has_tokenize = True
+        self._has_tokenize: bool | None = None
+        self._unsupported: set[str] = set()
 
     @property
     def label(self) -> str:
@@ -52,7 +55,11 @@ class Endpoint:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Kind, URL, model (of llama.cpp's file the name alone: results do not tell where it lies), server's version, prices."""
+        """Kind, URL, model (of llama.cpp's file the name alone: results do not tell where it lies), server's version, prices.
+
+        `unsupported` are fields of a request that the server was met to refuse, so that answers are written without them.
+        """
+        unsupported = {"unsupported": sorted(self._unsupported)} if self._unsupported else {}
         return {
             "kind": "endpoint",
             "url": self._client.base,
@@ -60,12 +67,18 @@ class Endpoint:
             "server": self._server.version,
             "context_tokens": self.context_tokens,
             "usd_per_million_tokens": _prices(self._config),
+            **unsupported,
         }
 
     @property
     def context_tokens(self) -> int | None:
         """As given, else as the server says."""
         return self._config.context_tokens or self._server.context_tokens
+
+    @property
+    def requests_at_once(self) -> int:
+        """How many requests to make in one call: see `parallel.at_once`."""
+        return 2 * self._config.parallel
 
     @property
     def usage(self) -> Usage:
@@ -103,7 +116,7 @@ class Endpoint:
         return self._each(ask, range(len(prompts)), on_done)
 
     def loglikelihoods(self, pairs: Sequence[Pair], on_done: OnDone = nothing_done) -> list[Likelihood]:
-        """Return how likely continuations are. Raises `UsageError` where the server gives no log-probabilities of a prompt."""
+        """Return how likely continuations are. Raises `CannotDoError` where the server gives no log-probabilities of a prompt."""
         scorer = self._find_scorer()
         return self._each(lambda pair, stop: scorer.pair(pair, stop), pairs, on_done)
 
@@ -113,8 +126,20 @@ class Endpoint:
         return self._each(lambda text, stop: scorer.text(text, stop), texts, on_done)
 
     def count_tokens(self, text: str) -> int | None:
-        """Return how many tokens the server makes of a text; None where it has no route `/tokenize`."""
-        ids = tokenize(self._client, self._server.model, text, begin=False) if self._has_tokenize else None
+        """Return how many tokens the server makes of a text; None where it has no route `/tokenize`.
+
+        Whether it has one is found out by the first text; after that a failure is an error, so that tokens are counted in one way.
+        """
+        if self._has_tokenize is False:
+            return None
+        try:
+            ids = tokenize(self._client, self._server.model, text, begin=False)
+        except Refusal as refusal:
+            if self._has_tokenize or refusal.status not in (400, 403, 422):
+                raise
+            ids = None  # a route of that name that is closed to us, or wants something else
+        if ids is None and self._has_tokenize:
+            raise EndpointError(f"{self._client.root}/tokenize is gone: it counted tokens before; run the same command again")
         self._has_tokenize = ids is not None
         return None if ids is None else len(ids)
 
@@ -131,8 +156,11 @@ class Endpoint:
             self._usage.seconds += time.monotonic() - began
 
     def _body(self, decoding: Decoding, seed: int) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self._server.model, "temperature": decoding.temperature, "top_p": decoding.top_p}
+        body: dict[str, Any] = {"model": self._server.model, "temperature": decoding.temperature}
         body |= {self._length_field: decoding.max_new_tokens, "seed": seed % (2**31 - 1)}
+        if decoding.top_p < 1 or self._server.software == "llama.cpp":
+            body["top_p"] = decoding.top_p
+        body = {name: value for name, value in body.items() if name not in self._unsupported}
         if decoding.stop:
             body["stop"] = list(decoding.stop)
         if decoding.top_k is not None:
@@ -164,8 +192,14 @@ class Endpoint:
                 self._length_field = "max_completion_tokens"
                 renamed = {("max_completion_tokens" if name == "max_tokens" else name): value for name, value in body.items()}
                 return self._answer(path, asked, text_of, renamed, stop)
-            if not _TOO_LONG.search(refusal.body):
-                raise
+            if not refusal.is_too_long:
+                named = next((name for name in _OPTIONAL if name in body and re.search(rf"\b{name}\b", refusal.body)), None)
+                if named is None:
+                    raise
+                less = {name: value for name, value in body.items() if name != named}
+                answer = self._answer(path, asked, text_of, less, stop)
+                self._unsupported.add(named)
+                return answer
             prompt_tokens, room = self._room(refusal.body)
             if room is None or not 0 < room < limit:
                 return Answer("", "context", prompt_tokens, 0)

@@ -5,12 +5,22 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from pellucid.evals.subject import OnDone, nothing_done
+from pellucid.evals.subject import OnDone, Subject, nothing_done
 
-__all__ = ["in_parallel"]
+__all__ = ["at_once", "in_parallel"]
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+def at_once(subject: Subject, most: int) -> int:
+    """Return how many requests a suite should make of a subject in one call, at most `most`.
+
+    What is finished of a call that fails is lost, and an endpoint fails more often than a model in this process: so it is asked for
+    two rounds of its parallel requests (`Endpoint.requests_at_once`), which still leaves none of them idle for long.
+    """
+    told = getattr(subject, "requests_at_once", None)
+    return most if told is None else max(1, min(most, told))
 
 
 def in_parallel(ask: Callable[[S, threading.Event], T], items: Sequence[S], width: int, on_done: OnDone = nothing_done) -> list[T]:

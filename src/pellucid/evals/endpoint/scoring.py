@@ -7,24 +7,38 @@ sampler is then made to choose: exact as well, one request a token.
 
 import math
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pellucid.core.errors import ArtifactError, EndpointError, UsageError
+from pellucid.core.errors import ArtifactError, CannotDoError, EndpointError
 from pellucid.evals.endpoint.client import Client, Refusal, Reply
 from pellucid.evals.endpoint.server import Server, tokenize
 from pellucid.evals.likelihood.requests import Request, encode_pair, encode_rolling, make_requests
 from pellucid.evals.subject import Likelihood, Pair
 
-__all__ = ["Count", "EchoScorer", "LlamaCppScorer", "Scorer", "find_scorer"]
+__all__ = ["Count", "EchoScorer", "Echoed", "LlamaCppScorer", "Scorer", "find_scorer"]
 
 Count = Callable[[Reply, int, int], None]
 """Told of every reply, with the tokens that it read and wrote."""
 
-_Echoed = tuple[list[str], list[float | None], list[float | None]]
-"""The tokens of a prompt, the log-probability of each, and that of the likeliest token in its place."""
-
 _FORCED = 1e6
+_CANNOT = (400, 404, 405, 422)
+
+
+@dataclass(frozen=True, slots=True)
+class Echoed:
+    """A prompt as a server gives it back: its tokens, the log-probability of each, and that of the likeliest in its place.
+
+    `text` is the whole prompt, None where it is not told; `offsets` are where its tokens begin in it, none where they are not told.
+    """
+
+    tokens: Sequence[str]
+    own: Sequence[float | None]
+    best: Sequence[float | None]
+    text: str | None = None
+    offsets: Sequence[int] = ()
 
 
 class Scorer(Protocol):
@@ -38,18 +52,23 @@ class Scorer(Protocol):
 
 
 def find_scorer(client: Client, server: Server, context_tokens: int | None, count: Count) -> Scorer:
-    """Return what this server can do. Raises `UsageError` naming the suites that work without when it can do nothing of it."""
+    """Return what this server can do. Raises `CannotDoError` naming the suites that work without when it can do nothing of it.
+
+    What only fails (a dead server, a key that is not accepted) is raised as it is: it says nothing about what the server can do.
+    """
     if server.software == "llama.cpp" and context_tokens is not None:
         return LlamaCppScorer(client, server, context_tokens, count)
     for new_tokens in (0, 1):  # some servers write at least one
         scorer = EchoScorer(client, server.model, context_tokens, new_tokens, count)
         try:
-            tokens, _, _ = scorer.echoed("one two three", threading.Event())
-        except (Refusal, EndpointError):
+            found = scorer.probe("one two three")
+        except Refusal as refusal:
+            if refusal.status not in _CANNOT:
+                raise
             continue
-        if "".join(tokens).endswith("one two three"):
+        if found is not None and "".join(found.tokens).endswith("one two three"):
             return scorer
-    raise UsageError(
+    raise CannotDoError(
         f"{client.base}: this server gives no log-probabilities of a prompt (/completions with echo and logprobs), which multiple "
         "choice and perplexity need. Without them go: needle, mt_bench, code, reflection, and tasks of the harness that generate. "
         "For the others evaluate the checkpoint or an export, or serve it with vLLM or llama.cpp"
@@ -65,33 +84,56 @@ class EchoScorer:
 
     def pair(self, pair: Pair, stop: threading.Event) -> Likelihood:
         """Return how likely a continuation is. A token that begins in the context and ends in the continuation counts to it."""
-        text = pair.context + pair.continuation
-        scored = text[len(pair.context.rstrip()) :]  # blanks that end the context, as everywhere
+        text, context = pair.context + pair.continuation, pair.context.rstrip()  # blanks that end the context, as everywhere
         try:
             echoed, dropped = self.echoed(text, stop), 0
         except Refusal as refusal:
+            if not refusal.is_too_long:
+                raise
             ids = tokenize(self._client, self._model, text, begin=True)
             room = (self._context_tokens or 0) - self._new_tokens
             if ids is None or not 0 < room < len(ids):
-                raise UsageError(
+                raise CannotDoError(
                     f"a text of {len(text)} characters does not fit, and this server does not cut it: {refusal}"
                 ) from refusal
             dropped = len(ids) - room
             echoed = self.echoed(ids[dropped:], stop)
-        return self._sum(echoed, scored, dropped)
+        return self._sum(echoed, self._first(echoed, context, text), dropped)
 
     def text(self, text: str, stop: threading.Event) -> Likelihood:
-        """Return how likely a whole text is. Raises `UsageError` for one that is longer than the context."""
+        """Return how likely a whole text is. Raises `CannotDoError` for one that is longer than the context."""
         try:
-            return self._sum(self.echoed(text, stop), text, 0)
+            echoed = self.echoed(text, stop)
         except Refusal as refusal:
-            raise UsageError(
+            if not refusal.is_too_long:
+                raise
+            raise CannotDoError(
                 f"a text of {len(text)} characters does not fit into the server's context; whole texts are read in windows only "
                 f"from a checkpoint, an export or llama.cpp: {refusal}"
             ) from refusal
+        return self._sum(echoed, self._first(echoed, "", text), 0)
 
-    def echoed(self, prompt: str | Sequence[int], stop: threading.Event) -> _Echoed:
-        """Return the prompt's tokens as texts, with their log-probabilities; None where the server gives none (the first)."""
+    def probe(self, prompt: str) -> Echoed | None:
+        """Return the prompt's tokens with their log-probabilities, or None for an answer without them."""
+
+        def read(raw: Any) -> tuple[Echoed | None, int, int]:
+            raw["choices"][0]  # something else is no answer at all, and may pass
+            try:
+                return self._read(raw)
+            except (LookupError, TypeError, ValueError):
+                return None, 0, 0
+
+        return self._ask(prompt, read, threading.Event())
+
+    def echoed(self, prompt: str | Sequence[int], stop: threading.Event) -> Echoed:
+        """Return the prompt's tokens with their log-probabilities; None where the server gives none (the first)."""
+        found = self._ask(prompt, self._read, stop)
+        assert found is not None
+        return found
+
+    def _ask(
+        self, prompt: str | Sequence[int], read: Callable[[Any], tuple[Echoed | None, int, int]], stop: threading.Event
+    ) -> Echoed | None:
         body = {
             "model": self._model,
             "prompt": prompt,
@@ -100,41 +142,83 @@ class EchoScorer:
             "logprobs": 1,
             "temperature": 0,
         }
-        reply = self._client.post(f"{self._client.base}/completions", body, self._read, stop)
-        tokens, own, best, read_tokens, new_tokens = reply.body
+        reply = self._client.post(f"{self._client.base}/completions", body, read, stop)
+        echoed: Echoed | None
+        echoed, read_tokens, new_tokens = reply.body
         self._count(reply, read_tokens, new_tokens)
-        return tokens, own, best
+        return echoed
 
-    def _read(self, raw: Any) -> tuple[list[str], list[float | None], list[float | None], int, int]:
-        found, usage = raw["choices"][0]["logprobs"], raw.get("usage") or {}
+    def _read(self, raw: Any) -> tuple[Echoed, int, int]:
+        choice, usage = raw["choices"][0], raw.get("usage") or {}
+        found = choice["logprobs"]
         new_tokens = int(usage.get("completion_tokens", self._new_tokens))
         end = len(found["tokens"]) - new_tokens
         tokens, own = [str(token) for token in found["tokens"][:end]], list(found["token_logprobs"][:end])
         best = [max(top.values()) if top else None for top in found["top_logprobs"][:end]]
         if not len(tokens) == len(own) == len(best) > 0:
             raise ValueError("tokens, token_logprobs and top_logprobs are not of one length")
-        return tokens, own, best, int(usage.get("prompt_tokens", 0)), new_tokens
+        text, offsets = choice.get("text"), [int(offset) for offset in found.get("text_offset") or ()]
+        if isinstance(text, str) and len(offsets) == len(found["tokens"]):
+            text = text[: offsets[end]] if new_tokens else text
+        else:
+            text, offsets = None, []
+        return Echoed(tokens, own, best, text, offsets[:end]), int(usage.get("prompt_tokens", 0)), new_tokens
 
-    def _sum(self, echoed: _Echoed, scored: str, dropped: int) -> Likelihood:
-        tokens, own, best = echoed
-        first, characters = len(tokens), 0
+    def _first(self, echoed: Echoed, context: str, text: str) -> int:
+        """Return the place of the first token that is scored: the one in which the context ends.
+
+        Found by what the tokens spell; where some are bytes that are no characters by themselves, by their offsets, or else by the
+        ids of text and context.
+        """
+        scored = text[len(context) :]
+        first, characters = len(echoed.tokens), 0
         while first > 0 and characters < len(scored):
             first -= 1
-            characters += len(tokens[first])
-        if not "".join(tokens[first:]).endswith(scored):
+            characters += len(echoed.tokens[first])
+        if "".join(echoed.tokens[first:]).endswith(scored):
+            return first
+        if (by_offset := _by_offset(echoed, scored)) is not None:
+            return by_offset
+        whole = tokenize(self._client, self._model, text, begin=False)
+        before = tokenize(self._client, self._model, context, begin=False) if context and whole is not None else []
+        if whole is None or before is None:
             raise EndpointError(
-                f"{self._client.base}: the echoed tokens {tokens[first:][:8]} do not spell the text that was sent "
-                f"({scored[:40]!r}…), so that it is not known which of them are to be scored"
+                f"{self._client.base}: the echoed tokens {list(echoed.tokens[-8:])} do not spell the text that was sent "
+                f"({scored[:40]!r}…), and the server tells neither their offsets nor, at /tokenize, their ids, so that it is not "
+                "known which of them are to be scored"
             )
-        values = own[first:]
+        common = next((at for at, (a, b) in enumerate(zip(whole, before, strict=False)) if a != b), min(len(whole), len(before)))
+        first = len(echoed.tokens) - (len(whole) - common)
+        if first < 0:
+            raise EndpointError(
+                f"{self._client.base}: {len(echoed.tokens)} tokens are echoed, /tokenize makes {len(whole)} of them"
+            )
+        return first
+
+    def _sum(self, echoed: Echoed, first: int, dropped: int) -> Likelihood:
+        values = echoed.own[first:]
         if any(value is None for value in values):
-            raise UsageError(
+            raise CannotDoError(
                 f"{self._client.base} scores no token at the beginning of a text, because it puts none before it; texts without a "
                 "context need a checkpoint, an export or llama.cpp"
             )
         numbers = [float(value) for value in values if value is not None]
-        greedy = all(value >= top for value, top in zip(numbers, best[first:], strict=True) if top is not None)
+        greedy = all(value >= top for value, top in zip(numbers, echoed.best[first:], strict=True) if top is not None)
         return Likelihood(-math.fsum(numbers), len(numbers), greedy, dropped)
+
+
+def _by_offset(echoed: Echoed, scored: str) -> int | None:
+    """Return the first token of `scored` by the offsets, or None where there are none or they do not fit the text."""
+    text, offsets = echoed.text, echoed.offsets
+    if text is None or not offsets or not text.endswith(scored):
+        return None
+    if not all(
+        token in ("", text[at : at + len(token)]) for at, token in zip(offsets, echoed.tokens, strict=True) if "�" not in token
+    ):
+        return None
+    boundary = len(text) - len(scored)
+    first = bisect_left(offsets, boundary)
+    return first if first < len(offsets) and offsets[first] == boundary else max(first - 1, 0)
 
 
 class LlamaCppScorer:
@@ -204,6 +288,6 @@ class LlamaCppScorer:
         for name in ("bos_token", "eos_token"):
             if props.get(name) and len(ids := self._ids(props[name], special=True)) == 1:
                 return ids[0]
-        raise UsageError(
+        raise CannotDoError(
             f"{self._client.root}: the model has neither a beginning nor an end of text, after which a text could be scored"
         )

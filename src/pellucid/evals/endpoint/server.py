@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pellucid.core.errors import EndpointError, UsageError
+from pellucid.core.errors import UsageError
 from pellucid.evals.endpoint.client import Client, Refusal
 
 __all__ = ["Server", "ask_server", "tokenize"]
+
+
+_NO_ROUTE = (404, 405, 501)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,18 @@ def ask_server(client: Client, model: str | None) -> Server:
 
 
 def tokenize(client: Client, model: str, text: str, *, begin: bool) -> list[int] | None:
-    """Return a server's ids of a text, with what it puts at a text's beginning when `begin`; None where it has no such route."""
+    """Return a server's ids of a text, with what it puts at a text's beginning when `begin`; None where it has no such route.
+
+    Other refusals, and an endpoint that does not answer, are raised: they say nothing about the route.
+    """
     # llama.cpp reads the first two, vLLM the others.
     body = {"content": text, "add_special": begin, "model": model, "prompt": text, "add_special_tokens": begin}
     try:
         ids: list[int] = client.post(f"{client.root}/tokenize", body, lambda raw: [int(id_) for id_ in raw["tokens"]]).body
-    except (Refusal, EndpointError):
-        return None
+    except Refusal as refusal:
+        if refusal.status in _NO_ROUTE:
+            return None
+        raise
     return ids
 
 

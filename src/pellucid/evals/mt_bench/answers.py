@@ -5,6 +5,7 @@ from typing import Any
 
 from pellucid.core.progress import progress
 from pellucid.core.seeds import derive_seed
+from pellucid.evals.endpoint.parallel import at_once
 from pellucid.evals.mt_bench.data import Question
 from pellucid.evals.results import Record, Records, prompt_digest
 from pellucid.evals.subject import Answer, Decoding, Message, Setting, Subject
@@ -25,7 +26,8 @@ def write_answers(
     with progress("MT-Bench answers", total=len(questions), unit="questions") as bar:
         bar.resume_at(len(questions) - len(todo))
         while todo:
-            chunk = [question for question in todo[: config.together] if question.temperature == todo[0].temperature]
+            together = at_once(subject, config.together)
+            chunk = [question for question in todo[:together] if question.temperature == todo[0].temperature]
             todo = todo[len(chunk) :]
             for question, answers in zip(chunk, _converse(subject, chunk, config, setting), strict=True):
                 records.add(_record(subject, question, answers))
@@ -68,6 +70,7 @@ def _record(subject: Subject, question: Question, answers: Sequence[Answer]) -> 
         ANSWERS,
         question.id,
         prompt=prompt_digest(*question.turns),
+        text="\n".join(question.turns),
         dropped_tokens=sum(answer.dropped_tokens for answer in answers),
         details={"model": subject.label, "category": question.category, "temperature": question.temperature, "turns": turns},
     )

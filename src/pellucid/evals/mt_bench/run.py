@@ -1,7 +1,7 @@
 """The suite mt_bench: the model answers, the judge grades, each keeps what is done."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ def run(subject: Subject, config: MTBenchConfig, setting: Setting, records: Reco
     ids = {question.id for question in questions}
     judged = [record for record in records if record.task == task and record.item in ids]
     written = [record for record in records if record.task == ANSWERS and record.item in ids]
+    asked = [one for record in judged for turn in record.details["turns"] for one in turn.get("orders", [turn])]
     return {
         **_data(loaded, questions),
         "mode": config.mode,
@@ -53,13 +54,12 @@ def run(subject: Subject, config: MTBenchConfig, setting: Setting, records: Reco
         "not_answered_by_the_other": len(questions) - len(compared),
         "mean": _means(judged),
         "unjudged_turns": sum(_unjudged(turn) for record in judged for turn in record.details["turns"]),
+        "no_verdict": dict(Counter(one["unjudged"] for one in asked if one.get("unjudged") is not None)),
         **(_preferences(judged) if against is not None else {}),
         "answers_stopped_by": dict(Counter(turn["stopped_by"] for record in written for turn in record.details["turns"])),
         "spent": {
-            "model": _spent(subject, [turn for record in written for turn in record.details["turns"]]),
-            "judge": _spent(
-                judge, [one for record in judged for turn in record.details["turns"] for one in turn.get("orders", [turn])]
-            ),
+            "model": spent(subject, [turn for record in written for turn in record.details["turns"]]),
+            "judge": spent(judge, asked),
         },
     }
 
@@ -107,8 +107,3 @@ def _preferences(judged: Sequence[Record]) -> dict[str, Any]:
         "preferred_what_came_first": places[1.0],
         "preferred_what_came_second": places[-1.0],
     }
-
-
-def _spent(subject: Subject, parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    parts = list(parts)
-    return spent(subject, sum(part["prompt_tokens"] for part in parts), sum(part["new_tokens"] for part in parts))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pellucid.core.errors import UsageError
+from pellucid.core.errors import EndpointError, UsageError
 from pellucid.evals.needle.prompts import Style
 from pellucid.evals.subject import Answer, Decoding, Subject
 
@@ -26,11 +26,20 @@ class Gauge:
     style: Style
     around_tokens: int
     characters_per_token: float | None
+    sample_characters_per_token: float = _ASSUMED_CHARACTERS_PER_TOKEN
 
     def count(self, text: str) -> int:
         """Return how many tokens a text has, estimated from its characters where the model does not tell."""
-        tokens = self.subject.count_tokens(text) if self.characters_per_token is None else None
-        return tokens if tokens is not None else math.ceil(len(text) / (self.characters_per_token or _ASSUMED_CHARACTERS_PER_TOKEN))
+        if self.characters_per_token is not None:
+            return math.ceil(len(text) / self.characters_per_token)
+        tokens = self.subject.count_tokens(text)
+        if tokens is None:  # counted and estimated lengths must not be mixed
+            raise EndpointError(f"{self.subject.label} no longer tells how many tokens a text has; run the same command again")
+        return tokens
+
+    def guess(self, tokens: int) -> int:
+        """Return about how many characters so many tokens have: a first guess, which saves counting."""
+        return max(1, round(tokens * self.sample_characters_per_token))
 
 
 def gauge(subject: Subject, style: Literal["auto", "complete", "chat"], sample: str) -> Gauge:
@@ -42,9 +51,12 @@ def gauge(subject: Subject, style: Literal["auto", "complete", "chat"], sample: 
     text = "Hello." if counts else sample[:_SAMPLE_CHARACTERS]
     chosen, answer = _try(subject, style, text)
     if counts:
-        return Gauge(subject, chosen, max(answer.prompt_tokens - (subject.count_tokens(text) or 0), 0), None)
+        sample = sample[:_SAMPLE_CHARACTERS]
+        per_token = len(sample) / max(subject.count_tokens(sample) or 0, 1) if sample else _ASSUMED_CHARACTERS_PER_TOKEN
+        return Gauge(subject, chosen, max(answer.prompt_tokens - (subject.count_tokens(text) or 0), 0), None, per_token)
     told = answer.prompt_tokens > 0 and not answer.dropped_tokens
-    return Gauge(subject, chosen, 0, len(text) / answer.prompt_tokens if told else _ASSUMED_CHARACTERS_PER_TOKEN)
+    per_token = len(text) / answer.prompt_tokens if told else _ASSUMED_CHARACTERS_PER_TOKEN
+    return Gauge(subject, chosen, 0, per_token, per_token)
 
 
 def _try(subject: Subject, style: Literal["auto", "complete", "chat"], text: str) -> tuple[Style, Answer]:

@@ -3,16 +3,19 @@
 So a judge that dies takes no answer with it, and answers that are there already can be rated later.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from pellucid.core.progress import progress
 from pellucid.core.seeds import derive_seed
-from pellucid.evals.judging import Verdict, ask_judge, spent
+from pellucid.evals.endpoint.parallel import at_once
+from pellucid.evals.judging import Rule, Verdict, ask_judge, spent
 from pellucid.evals.needle.needles import Needle
 from pellucid.evals.needle.prompts import judge_conversation, rating
 from pellucid.evals.results import Record, Records
 from pellucid.evals.subject import Setting
+from pellucid.recipe.suites import NeedleConfig
 
 __all__ = ["JUDGED", "judge_answers", "judge_facts"]
 
@@ -20,7 +23,7 @@ JUDGED = "needle_judge"
 _AT_ONCE = 32
 
 
-def judge_answers(setting: Setting, attempts: int, answered: Sequence[Record], records: Records) -> None:
+def judge_answers(setting: Setting, config: NeedleConfig, answered: Sequence[Record], records: Records) -> None:
     """Add a record with the score `judge` for each answer that has none; one without scores where no attempt gave a rating."""
     if setting.judge is None:
         return
@@ -30,33 +33,39 @@ def judge_answers(setting: Setting, attempts: int, answered: Sequence[Record], r
             same.setdefault((record.details["needle"], record.details["answer"].strip()), []).append(record)
     groups = list(same.values())
     with progress("needle: ratings", total=len(groups), unit="ratings") as bar:
-        for begin in range(0, len(groups), _AT_ONCE):
-            chunk = groups[begin : begin + _AT_ONCE]
+        step = at_once(setting.judge, _AT_ONCE)
+        rule = Rule(rating, config.judge_attempts, config.judge_tokens)
+        for begin in range(0, len(groups), step):
+            chunk = groups[begin : begin + step]
             asked = [judge_conversation(_needle(group[0]), group[0].details["answer"]) for group in chunk]
-            seeds = [derive_seed(setting.seed, "needle judge", *key) for key in list(same)[begin : begin + _AT_ONCE]]
-            verdicts = ask_judge(setting.judge, asked, rating, attempts, seeds, bar.advance)
+            seeds = [derive_seed(setting.seed, "needle judge", *key) for key in list(same)[begin : begin + step]]
+            verdicts = ask_judge(setting.judge, asked, rule, seeds, bar.advance)
             for group, verdict in zip(chunk, verdicts, strict=True):
-                for number, record in enumerate(group):
-                    records.add(_record(record, verdict, first=number == 0))
+                for record in group:
+                    records.add(_record(record, verdict, group[0].item))
 
 
 def _needle(record: Record) -> Needle:
     return Needle(record.details["needle"], record.details["question"], tuple(record.details["facts"]))
 
 
-def _record(answered: Record, verdict: Verdict, *, first: bool) -> Record:
+def _record(answered: Record, verdict: Verdict, first: str) -> Record:
     """Return the record of a rating, by the prompt that was answered; tokens count for the first of the items that share it."""
+    is_first = answered.item == first
     return Record(
         task=JUDGED,
         item=answered.item,
         scores={} if verdict.value is None else {"judge": verdict.value},
         prompt=answered.prompt,
         group=answered.group,
+        text=answered.text,
         details={
             "words": verdict.words,
             "asked": verdict.asked,
-            "prompt_tokens": verdict.prompt_tokens if first else 0,
-            "new_tokens": verdict.new_tokens if first else 0,
+            "prompt_tokens": verdict.prompt_tokens if is_first else 0,
+            "new_tokens": verdict.new_tokens if is_first else 0,
+            "unjudged": verdict.unjudged,
+            **({} if is_first else {"same_as": first}),
         },
     )
 
@@ -65,10 +74,11 @@ def judge_facts(setting: Setting, answered: Sequence[Record], judged: Sequence[R
     """Return which judge it was, what was left without a rating, and what it used; None without a judge."""
     if setting.judge is None:
         return None
-    used = (sum(record.details[name] for record in judged) for name in ("prompt_tokens", "new_tokens"))
+    asked = [record.details for record in judged if "same_as" not in record.details]
     return {
         "label": setting.judge.label,
         "identity": dict(setting.judge.identity),
         "unjudged": len(answered) - sum(bool(record.scores) for record in judged),
-        **spent(setting.judge, *used),
+        "no_verdict": dict(Counter(one["unjudged"] for one in asked if one.get("unjudged") is not None)),
+        **spent(setting.judge, asked),
     }

@@ -38,6 +38,7 @@ class Plot:
         """Hide `needle`, and each distractor at its share of the haystack."""
         self._text, self._frame, self._needle, self._distractors = text, frame, needle, tuple(distractors)
         self._starts = sentence_starts(text)
+        self._least: int | None = None
 
     def bury(self, tokens: int, depth: float, count: Callable[[str], int], guess: int | None = None) -> Buried | None:
         """Return the prompt of `tokens` tokens with the needle at `depth` (0 to 1), or None where the text is too short for it.
@@ -46,7 +47,7 @@ class Plot:
         `guess` is how many characters a similar prompt has of the haystack. Raises `ValueError` when the rest alone has too many.
         """
         cut = fit(
-            lambda characters: count(self._prompt(characters, depth)[0]),
+            lambda characters: count(self._prompt(characters, depth)[0]) if characters else self.least(count),
             tokens,
             guess or _CHARACTERS_PER_TOKEN * tokens,
             len(self._text),
@@ -58,8 +59,10 @@ class Plot:
         return Buried(prompt, offset / characters if characters else 0.0, real, characters)
 
     def least(self, count: Callable[[str], int]) -> int:
-        """Return how many tokens the prompt has without any haystack."""
-        return count(self._prompt(0, 0)[0])
+        """Return how many tokens the prompt has without any haystack: the same at each depth, so counted once."""
+        if self._least is None:
+            self._least = count(self._prompt(0, 0)[0])
+        return self._least
 
     def _prompt(self, characters: int, depth: float) -> tuple[str, int]:
         """Return the prompt over this much of the text, and the needle's offset in the text."""

@@ -1,9 +1,9 @@
 """What a model and a judge are shown. The wording is ours; what a judge's points mean follows Kamradt's test (2023)."""
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
+from pellucid.evals.judging import rating_in
 from pellucid.evals.needle.needles import Needle
 from pellucid.evals.needle.placing import Frame
 from pellucid.evals.subject import Decoding, Message
@@ -40,7 +40,6 @@ The hidden fact: {fact}
 The answer to grade: {answer}
 
 Explain in one sentence. Then end with a line "Rating: N", where N is a whole number from 1 to 10."""
-_RATING = re.compile(r"rating\W{0,6}(\d{1,2}(?:\.\d+)?)(?![\d.]*\d)", re.IGNORECASE)
 
 
 def frame(style: Style, question: str) -> Frame:
@@ -61,8 +60,8 @@ def judge_conversation(needle: Needle, answer: str) -> Sequence[Message]:
     return ({"role": "user", "content": _JUDGE.format(question=needle.question, fact=needle.sentence, answer=shown)},)
 
 
-def rating(words: str) -> float | None:
-    """Return the last rating in a judge's words, or None where there is none from 1 to 10."""
-    found = _RATING.findall(words)
-    value = float(found[-1]) if found else None
+def rating(words: str, is_cut: bool = False) -> float | None:
+    """Return the last rating in a judge's words (`judging.rating_in`), or None where there is none from 1 to 10."""
+    found = rating_in(words, is_cut)
+    value = found[-1] if found else None
     return value if value is not None and RATING[0] <= value <= RATING[1] else None

@@ -9,6 +9,7 @@ from typing import Any
 from pellucid.core.errors import DataError, UsageError
 from pellucid.core.progress import ProgressBar, progress
 from pellucid.core.seeds import derive_seed
+from pellucid.evals.endpoint.parallel import at_once
 from pellucid.evals.needle.gauge import Gauge, ask, gauge
 from pellucid.evals.needle.grid import Cell, Grid, choose_grid, mean_and_deviation
 from pellucid.evals.needle.haystack import Haystack, load_haystack
@@ -24,6 +25,8 @@ __all__ = ["TASK", "run"]
 
 TASK = "needle"
 _AT_ONCE = 32  # prompts asked before their records are written
+_LOOKED_UP = "needle and question"
+_NOT_LOOKED_UP = "nothing: needles are drawn for this test, so that only their frame could stand in training text"
 _CHARACTERS_PER_TOKEN = 16  # more text than this is not looked at for a prompt
 
 
@@ -43,7 +46,7 @@ def run(subject: Subject, config: NeedleConfig, setting: Setting, records: Recor
                 records.add(record)
     answered = [found for cell in cells if (found := records.get(TASK, cell.item)) is not None]
     if setting.judge is not None:
-        judge_answers(setting, config.judge_attempts, answered, records)
+        judge_answers(setting, config, answered, records)
     return trial.facts(answered, records)
 
 
@@ -96,13 +99,14 @@ class _Trial:
         same: dict[str, list[tuple[Cell, Buried]]] = {}
         guess: dict[int, int] = {}
         for cell in cells:
-            buried = self._bury(plot, cell, guess.get(cell.length))
+            buried = self._bury(plot, cell, guess.get(cell.length) or self.gauge.guess(cell.length))
             guess[cell.length] = buried.characters
             same.setdefault(buried.prompt, []).append((cell, buried))
         prompts = sorted(same)
         how = decoding(self.gauge.style, self.config.max_new_tokens)
-        for begin in range(0, len(prompts), _AT_ONCE):
-            asked = prompts[begin : begin + _AT_ONCE]
+        step = at_once(self.gauge.subject, _AT_ONCE)
+        for begin in range(0, len(prompts), step):
+            asked = prompts[begin : begin + step]
             answers = ask(self.gauge.subject, self.gauge.style, asked, how)
             for prompt, answer in zip(asked, answers, strict=True):
                 for cell, buried in same[prompt]:
@@ -134,6 +138,7 @@ class _Trial:
             "cut_answers": sum(record.details["stopped_by"] != "stop" for record in answered),
             "haystack": self.haystack.facts,
             "haystack_holds_answer": self._holds_answer(),
+            "looked_up_in_training_text": _LOOKED_UP if self._own() else _NOT_LOOKED_UP,
             "judge": judge_facts(self.setting, answered, judged),
         }
 
@@ -187,6 +192,7 @@ class _Trial:
             prompt=prompt_digest(self.gauge.style, buried.prompt),
             group=str(cell.length),
             dropped_tokens=answer.dropped_tokens,
+            text={"question": needle.question, "answer": needle.sentence} if self._own() is not None else "",
             details=details,
         )
 

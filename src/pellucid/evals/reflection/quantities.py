@@ -18,7 +18,10 @@ _DIGITS = r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+"
 _WORD = "|".join([*_VALUES, *_SCALES])
 # "one hundred and five", "twenty-three": an "and" only between words of a number.
 _WORDS = rf"\b(?:{_WORD})(?:(?:[ -]|\s+and\s+)(?:{_WORD}))*\b"
-_NUMBER = re.compile(rf"(?P<digits>{_DIGITS})|(?P<words>{_WORDS})", re.IGNORECASE)
+# "2 thousand", "1.5 million"
+_SCALED = rf"(?P<digits>{_DIGITS})(?:[ -](?P<scale>hundred|thousand|million|billion)\b)?"
+_NUMBER = re.compile(rf"{_SCALED}|(?P<words>{_WORDS})", re.IGNORECASE)
+_BY_SCALE = {**_SCALES, "million": 10**6, "billion": 10**9}
 _MARKED = re.compile(r"answer is\b[^\d\n]{0,3}?", re.IGNORECASE)
 _MAX_DECIMALS = 4
 
@@ -109,15 +112,20 @@ def read_words(text: str) -> Fraction:
 def final_answer(text: str) -> Fraction | None:
     """Return the number that a text ends up with, in digits or in words; None where it has none.
 
-    That is the first number after the last "answer is"; where that does not occur, the last number of the text, as GSM8K's lenient
-    scoring takes it.
+    That is the first number after the last "answer is"; where that does not occur, the last number in digits, as GSM8K's lenient
+    scoring takes it; where there are none, the last in words, but not "one" by itself, which is seldom a number ("the last one").
     """
     marks = list(_MARKED.finditer(text))
     if marks and (found := _NUMBER.search(text, marks[-1].end())):
         return _read(found)
     numbers = list(_NUMBER.finditer(text))
-    return _read(numbers[-1]) if numbers else None
+    digits = [found for found in numbers if found["digits"]]
+    words = [found for found in numbers if found["words"] and found["words"].lower() != "one"]
+    found_last = (digits or words)[-1:]
+    return _read(found_last[0]) if found_last else None
 
 
 def _read(found: re.Match[str]) -> Fraction:
-    return read_digits(found["digits"]) if found["digits"] else read_words(found["words"])
+    if not found["digits"]:
+        return read_words(found["words"])
+    return read_digits(found["digits"]) * (_BY_SCALE[found["scale"].lower()] if found["scale"] else 1)

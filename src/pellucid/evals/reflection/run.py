@@ -12,6 +12,7 @@ from typing import Any
 from pellucid.core.errors import UsageError
 from pellucid.core.progress import ProgressBar, progress
 from pellucid.core.seeds import derive_seed
+from pellucid.evals.endpoint.parallel import at_once
 from pellucid.evals.reflection.plant import Planted
 from pellucid.evals.reflection.prompts import CONDITIONS, Condition, Frame
 from pellucid.evals.reflection.quantities import final_answer
@@ -96,8 +97,9 @@ class _Scoring:
         """Yield what is not scored yet, a chunk at a time. `work` is how many requests an item takes."""
         waiting = [planted for planted in self.probe.items if not self.records.has(task, planted.worked.id)]
         bar.resume_at(work * (len(self.probe.items) - len(waiting)))
-        for begin in range(0, len(waiting), _CHUNK):
-            yield [_Item(planted) for planted in waiting[begin : begin + _CHUNK]]
+        step = max(1, at_once(self.subject, _CHUNK * work) // work)
+        for begin in range(0, len(waiting), step):
+            yield [_Item(planted) for planted in waiting[begin : begin + step]]
 
     def _likelihoods(self, asked: Sequence[tuple[_Item, Condition]], bar: ProgressBar) -> None:
         frame = self.frame

@@ -57,7 +57,7 @@ def load_probe(task: str, problems: int, shots: int, setting: Setting) -> Probe:
         examples, worked = worked[:shots], worked[shots:]
         items, no_place = _planted(worked)
         left_out += no_place
-        about = {"file": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        about = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     if not items:
         raise DataError(f"{task}: no worked answer takes an error ({dict(left_out)})")
     chosen = sorted(items, key=lambda item: derive_seed(setting.seed, "item", task, item.worked.id))[: setting.limit]
