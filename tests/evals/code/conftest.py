@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from pellucid.evals.code import landlock
 from pellucid.evals.code.remote import Caller, serve
 from pellucid.evals.code.sandbox import Sandbox
 from pellucid.evals.code.values import Wire
@@ -58,6 +59,18 @@ def sandbox() -> Sandbox:
     if sys.platform != "linux":
         pytest.skip("the sandbox needs Linux")
     sandbox = Sandbox(_world_module().LIMITS)
+    sandbox.test()
+    return sandbox
+
+
+@pytest.fixture(scope="session")
+def fallback() -> Sandbox:
+    """The sandbox of a machine without namespaces, tested once."""
+    if sys.platform != "linux":
+        pytest.skip("the sandbox needs Linux")
+    if landlock.version() < 3:
+        pytest.skip("no Landlock from version 3 on")
+    sandbox = Sandbox(_world_module().LIMITS, without=("namespaces",))
     sandbox.test()
     return sandbox
 

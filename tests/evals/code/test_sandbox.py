@@ -1,10 +1,12 @@
 import ast
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -39,12 +41,18 @@ def test_a_hostile_program_achieves_nothing(hostile: Any, world: Any, sandbox: S
     assert not world.escapes(outcome), (hostile.about, outcome)
 
 
+def test_nor_does_it_where_there_are_no_namespaces(hostile: Any, world: Any, fallback: Sandbox) -> None:
+    outcome = fallback.run(world.program(hostile), world.check())
+    assert outcome.status not in ("passed", "refused"), outcome
+    assert not world.escapes(outcome), (hostile.about, outcome)
+
+
 def test_without_the_sandbox_the_same_program_is_seen_to_achieve_it(control: Any, world: Any) -> None:
     outcome = world.run_without_sandbox(control)
     assert world.escapes(outcome), (control.about, outcome)
 
 
-@pytest.mark.parametrize("without", [("namespaces",), ("seccomp",), ("landlock",)])
+@pytest.mark.parametrize("without", [("seccomp",), ("landlock",)])
 def test_each_half_of_the_defence_holds_by_itself(without: tuple[Any, ...], world: Any, hostiles: dict[str, Any]) -> None:
     sandbox = Sandbox(LIMITS, without=without)
     sandbox.test()
@@ -60,6 +68,136 @@ def test_the_filter_is_what_stops_calls_that_a_namespace_alone_would_let_through
     for name in ("kernel_interfaces", "machine_code", "raw_sockets", "fork_bomb"):
         outcome = sandbox.run(world.program(hostiles[name]), world.check())
         assert f"FORBIDDEN{world.nonce}" in outcome.output, (name, outcome)
+
+
+def test_the_folder_of_the_fallback_holds_files_that_can_all_be_counted(fallback: Sandbox) -> None:
+    program = """
+import os
+def tried(act):
+    try:
+        act()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+def f():
+    open("file", "w").write("text")
+    open("file", "a").write("more")
+    return [open("file").read()] + [tried(act) for act in (
+        lambda: os.mkdir("folder"),
+        lambda: os.unlink("file"),
+        lambda: os.rename("file", "other"),
+        lambda: os.open(".", os.O_TMPFILE | os.O_RDWR),
+        lambda: os.open("file", os.O_RDONLY),
+    )]
+"""
+    outcome = fallback.run(program, Check("assert f() == ['textmore', *['PermissionError'] * 4, 'done'], f()", ("f",)))
+    assert outcome.passed, outcome
+    parts = "for n in range(9):\n    open(str(n), 'wb').write(bytes(16 << 20))\nimport time\ntime.sleep(60)\n"
+    many = "for n in range(2000):\n    open(str(n), 'w')\nimport time\ntime.sleep(60)\n"
+    for program in (parts, many):
+        outcome = fallback.run(program, Check("", ()))
+        assert (outcome.status, "wrote more than" in outcome.excerpt) == ("failed", True), outcome
+
+
+DEEP = """
+import os
+try:
+    while True:
+        os.mkdir("a")
+        os.chdir("a")
+finally:
+    os.mkdir("b", 0o300)
+"""
+
+
+def test_no_tree_of_folders_ends_the_suite(sandbox: Sandbox, fallback: Sandbox) -> None:
+    for one in (sandbox, fallback):
+        assert one.run(DEEP, Check("", ())).status == "failed"
+        assert one.run("def f(): return 1", Check("assert f() == 1", ("f",))).passed
+
+
+@pytest.mark.parametrize("program", ["while True: pass", "import time\ntime.sleep(600)"])
+@pytest.mark.parametrize("without", [(), ("namespaces",)])
+def test_when_pellucid_is_killed_nothing_of_it_is_left(program: str, without: tuple[Any, ...], tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    lines = f"""
+import tempfile
+from pellucid.evals.code.job import Check, Limits
+from pellucid.evals.code.sandbox import Sandbox
+tempfile.tempdir = {str(tmp_path)!r}
+sandbox = Sandbox(Limits(cpu_s=60, wall_s=60.0), without={without!r})
+sandbox.test()
+print("tested", flush=True)
+sandbox.run({program!r}, Check("", ()))
+"""
+
+    def left() -> list[str]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if f"{tmp_path}/pellucid-sandbox".encode() in path.read_bytes():
+                    found.append(path.parent.name)
+        return found
+
+    with subprocess.Popen([sys.executable, "-c", lines], stdout=subprocess.PIPE) as pellucid:
+        assert pellucid.stdout is not None
+        assert pellucid.stdout.readline() == b"tested\n"
+        until = time.monotonic() + 20
+        while len(left()) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        assert len(left()) == 2, "the check's process and the program's"
+        pellucid.kill()
+        pellucid.wait()
+        until = time.monotonic() + 2
+        while left() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert left() == []
+
+
+REFUSE = """
+import platform, struct
+from pellucid.evals.code import kernel, seccomp
+from pellucid.evals.code.job import Check, Limits
+from pellucid.evals.code.sandbox import Sandbox
+def refuse_unshare(flags):
+    number = {"x86_64": 272, "aarch64": 97}[platform.machine()]
+    rules = [(0x20, 0, 0, 0), (0x15, 0, 3, number), (0x20, 0, 0, 16), (0x45, 0, 1, flags)]
+    rules += [(6, 0, 0, 0x50001), (6, 0, 0, 0x7FFF0000)]
+    kernel.no_new_privileges()
+    seccomp.install(b"".join(struct.pack("=HBBI", *rule) for rule in rules))
+sandbox = Sandbox(Limits(cpu_s=2, wall_s=10.0))
+check = Check("assert f() == 1", ("f",))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="any other user needs user namespaces")
+def test_root_needs_no_user_namespaces(alone: Callable[..., str]) -> None:
+    shown = alone(
+        REFUSE + "refuse_unshare(0x10000000)\nsandbox.test()\nprint(sandbox.run('def f(): return 1', check).status)\n"
+        "print(*(sandbox.measures[name] for name in ('namespaces', 'users', 'threads', 'user', 'seccomp')))\n"
+    )
+    assert shown.splitlines() == ["passed", "True False 0 65534 True"]
+
+
+def test_where_nothing_can_be_unshared_the_fallback_is_taken_and_said(alone: Callable[..., str]) -> None:
+    shown = alone(
+        REFUSE + "refuse_unshare(0xFFFFFFFF)\nsandbox.test()\nprint(sandbox.run('def f(): return 1', check).status)\n"
+        "print(sandbox.measures['namespaces'], sandbox.facts['measures']['no_namespaces'])\n"
+    )
+    assert shown.startswith("passed\nFalse PermissionError")
+
+
+def test_a_sandbox_that_was_tested_with_namespaces_runs_nothing_without_them(alone: Callable[..., str]) -> None:
+    shown = alone(
+        REFUSE + "sandbox.test()\nprint(sandbox.measures['namespaces'])\nrefuse_unshare(0xFFFFFFFF)\n"
+        "print(sandbox.run('def f(): return 1', check))\n"
+    )
+    assert shown.startswith("True\nOutcome(status='refused'"), shown
+    shown = alone(
+        REFUSE + "sandbox.test()\nsandbox.measures['landlock'] += 1\nprint(sandbox.run('def f(): return 1', check).excerpt)\n"
+    )
+    assert shown == "not in force as in the sandbox's test: landlock\n"
 
 
 @pytest.mark.parametrize(
@@ -143,6 +281,11 @@ def test_what_a_program_used_and_printed_is_told_within_bounds(sandbox: Sandbox)
 )
 def test_each_end_has_its_name(program: str, status: str, sandbox: Sandbox) -> None:
     assert sandbox.run(program, Check("assert f() == 1", ("f",))).status == status
+
+
+def test_signals_without_a_name_are_told_by_their_number(fallback: Sandbox) -> None:
+    outcome = fallback.run("import os\nos.kill(os.getpid(), 35)", Check("", ()))
+    assert (outcome.status, outcome.excerpt) == ("killed", "signal 35")
 
 
 def test_a_program_may_use_the_library_threads_its_folder_and_the_packages_that_are_named() -> None:

@@ -97,6 +97,18 @@ def test_files_modes_may_be_changed_only_where_none_but_ones_own_are_in_sight() 
     assert judged("x86_64", 90, metadata=False) == REFUSED
 
 
+@pytest.mark.parametrize("machine", MACHINES)
+def test_files_without_a_name_are_made_only_where_a_file_system_of_ones_own_counts_them(machine: str) -> None:
+    column = MACHINES[machine][0]
+    for name, before in (("open", 1), ("openat", 2)):
+        number = SYSCALLS[name][column]
+        if number is not None:
+            assert judged(machine, number, *[0] * before, 0o100 | 0x80000) == ALLOW
+            assert judged(machine, number, *[0] * before, 0o20000000 | 2) == REFUSED
+            assert judged(machine, number, *[0] * before, 0o20000000 | 2, metadata=True) == ALLOW
+    assert judged(machine, 0) == (ALLOW if machine == "x86_64" else REFUSED), "a call that a machine does not have is not call 0"
+
+
 @pytest.mark.skipif(sys.platform != "linux" or not is_supported(), reason="no table for this machine")
 def test_the_kernel_keeps_to_the_filter(alone: Callable[..., str]) -> None:
     shown = alone(

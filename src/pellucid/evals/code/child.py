@@ -1,6 +1,6 @@
 """The sandboxed side, run as a script: locks itself in, forks the program, and checks it from a second process.
 
-    python -s -S -P -B child.py SCRATCH REPORT_FD       (job and check arrive on stdin)
+    python -s -S -P -B child.py SCRATCH REPORT_FD PARENT       (job and check arrive on stdin)
 
 Three processes take part. Pellucid's own reads the verdict. The *check's* process holds the tests and writes the verdict; it runs
 no word of the program. The *program's* process runs the program; it holds neither tests nor the verdict's pipe, cannot signal,
@@ -24,7 +24,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from pellucid.evals.code import kernel, landlock, namespaces, seccomp
-from pellucid.evals.code.job import Check, Limits
+from pellucid.evals.code.job import CHECK_MEMORY_BYTES, SETUP_S, Check, Limits
 from pellucid.evals.code.remote import Caller, describe, serve
 from pellucid.evals.code.values import Closed, TooLarge, Wire
 
@@ -32,7 +32,7 @@ __all__ = ["check_namespace", "judge", "lock_in"]
 
 _PR_SET_DEATH_SIGNAL, _PR_SET_DUMPABLE, _PR_GET_SECCOMP, _PR_GET_NO_NEW_PRIVS = 1, 4, 21, 39
 _CHECK = "<check>"
-_CHECK_MEMORY_BYTES = 2 << 30
+_GRACE_S = 10  # beyond the limit that Pellucid's own process keeps: only for when that is stopped or gone
 
 
 class Refused(Exception):  # noqa: N818 - what it is called in the outcome
@@ -41,7 +41,9 @@ class Refused(Exception):  # noqa: N818 - what it is called in the outcome
 
 def main() -> None:
     """Set up the sandbox, fork, and report."""
-    scratch, report_fd = sys.argv[1], int(sys.argv[2])
+    scratch, report_fd, parent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    _die_with(parent)
+    signal.alarm(SETUP_S + _GRACE_S)
     orders = Wire(0, -1, 1 << 30)
     report = Wire(-1, report_fd, 1 << 30)
     job = orders.receive()
@@ -49,6 +51,7 @@ def main() -> None:
     to_program, from_program = os.pipe(), os.pipe()
     try:
         measures = _hide(job, scratch, limits)
+        _die_with(parent)  # again: a change of user makes the kernel forget it
         child = os.fork()
         if child == 0:
             _be_the_program(job, limits, measures, (to_program[0], from_program[1]))
@@ -59,47 +62,53 @@ def main() -> None:
         if "refused" in measures:
             raise Refused(measures["refused"])
         _quieten()
-        lock_in(measures, limits, (os.getpid(), child), threads=False, memory_bytes=_CHECK_MEMORY_BYTES)
+        lock_in(measures, limits, (os.getpid(), child), threads=False, memory_bytes=CHECK_MEMORY_BYTES)
     except (OSError, Refused, Closed) as error:
         report.send({"refused": f"{type(error).__name__}: {error}"})
         return
     report.send({"ready": measures, "program": child})
     check = orders.receive()
+    signal.setitimer(signal.ITIMER_REAL, limits.wall_s + _GRACE_S)
     verdict = judge(Check(**check), Caller(wire))
     report.send(_with_usage(verdict, child, limits))
 
 
+def _die_with(parent: int) -> None:
+    """Let the kernel kill this process when its parent, Pellucid, ends in any way; end now if it has already."""
+    kernel.prctl(_PR_SET_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def _hide(job: dict[str, Any], scratch: str, limits: Limits) -> dict[str, Any]:
-    """Enter namespaces where they can be had; return what is known of the measures so far."""
+    """Enter namespaces if that is the mode of this sandbox; return what is known of the measures so far."""
     without = set(job["without"])
     machine = platform.machine()
-    stays_root = "nobody" in without or not job["nobody_can_read"]
     measures: dict[str, Any] = {
         "namespaces": False,
+        "users": False,
         "landlock": 0 if "landlock" in without else landlock.version(),
         "seccomp": "seccomp" not in without and seccomp.is_supported(machine),
         "work": scratch,
         "readable": job["readable"],
     }
-    if "namespaces" not in without:
-        try:
-            view = namespaces.View(scratch, job["readable"], limits.folder_bytes, limits.files, not stays_root)
-            namespaces.enter(view)
-            measures.update(namespaces=True, work=namespaces.WORK)
-        except OSError as error:
-            measures["no_namespaces"] = str(error)
-    if not measures["namespaces"]:
+    if job["mode"] == "namespaces":
+        # Where this fails halfway, nothing can be built on it: the fallback is for a process of its own.
+        view = namespaces.View(scratch, job["readable"], limits.folder_bytes, limits.files, job["nobody"])
+        measures.update(users=namespaces.enter(view), namespaces=True, work=namespaces.WORK)
+    else:
+        measures["no_namespaces"] = job["no_namespaces"]
         if not (measures["seccomp"] and measures["landlock"] >= 3):
             raise Refused(
-                f"no namespaces ({measures.get('no_namespaces', 'switched off')}), and in their place seccomp and Landlock from "
+                f"no namespaces ({job['no_namespaces']}), and in their place seccomp and Landlock from "
                 f"version 3 are needed; there are seccomp: {measures['seccomp']}, Landlock: version {measures['landlock']}"
             )
         os.chdir(scratch)
-        if os.geteuid() == 0 and not stays_root and job["nobody_can_reach"]:
+        if job["nobody"]:
             os.setgroups([])
             os.setresgid(*[namespaces.NOBODY] * 3)
             os.setresuid(*[namespaces.NOBODY] * 3)
-    measures["threads"] = limits.threads if measures["namespaces"] and _processes_are_counted() else 0
+    measures["threads"] = limits.threads if measures["users"] and _processes_are_counted() else 0
     if not measures["seccomp"] and not measures["threads"]:
         raise Refused("neither seccomp nor a limit that the kernel keeps would stop a program from starting processes")
     kernel.prctl(_PR_SET_DUMPABLE, 0)
@@ -133,7 +142,8 @@ def lock_in(measures: dict[str, Any], limits: Limits, pids: tuple[int, ...], *, 
     if measures["landlock"]:
         rules = dict.fromkeys(measures["readable"], landlock.READ)
         rules.update({"/dev/null": landlock.READ | landlock.WRITE, "/dev/zero": landlock.READ, "/dev/urandom": landlock.READ})
-        landlock.restrict({**rules, measures["work"]: landlock.READ | landlock.WRITE}, alone=len(pids) == 1)
+        writing = landlock.WRITE if measures["namespaces"] else landlock.ADD
+        landlock.restrict({**rules, measures["work"]: landlock.READ | writing}, alone=len(pids) == 1)
     kernel.drop_capabilities()
     if measures["seccomp"]:
         rules_of_calls = seccomp.build_filter(platform.machine(), pids, threads=threads, metadata=measures["namespaces"])
@@ -223,6 +233,13 @@ def _what_did_not_hold(code: str, error: BaseException) -> str:
     return describe(error, _CHECK)
 
 
+def _name_of_signal(number: int) -> str:
+    try:
+        return f" ({signal.Signals(number).name})"
+    except ValueError:  # the real-time signals have numbers only
+        return ""
+
+
 def _with_usage(verdict: dict[str, Any], child: int, limits: Limits) -> dict[str, Any]:
     """End the program's process and return the verdict with what it used; where it had ended by itself, with why."""
     os.kill(child, signal.SIGKILL)
@@ -230,7 +247,8 @@ def _with_usage(verdict: dict[str, Any], child: int, limits: Limits) -> dict[str
     cpu_s = usage.ru_utime + usage.ru_stime
     if verdict.pop("ended", False):
         ended = os.waitstatus_to_exitcode(status)
-        if cpu_s >= limits.cpu_s * 0.95:
+        # The kernel keeps the limit by its clock's ticks, which on a busy machine run ahead of the time that it tells afterwards.
+        if cpu_s >= limits.cpu_s * (0.5 if ended in (-signal.SIGKILL, -signal.SIGXCPU) else 0.95):
             verdict = {"status": "timeout", "excerpt": f"{limits.cpu_s} s of CPU time"}
         elif ended >= 0:
             verdict = {
@@ -238,7 +256,7 @@ def _with_usage(verdict: dict[str, Any], child: int, limits: Limits) -> dict[str
                 "excerpt": f"the program ended itself (exit status {ended}) before its check was through",
             }
         else:
-            verdict = {"status": "killed", "excerpt": f"signal {-ended} ({signal.Signals(-ended).name})"}
+            verdict = {"status": "killed", "excerpt": f"signal {-ended}{_name_of_signal(-ended)}"}
     return {**verdict, "cpu_s": cpu_s, "peak_bytes": usage.ru_maxrss * 1024}
 
 

@@ -6,13 +6,21 @@ Imported by the sandboxed child, so nothing but the standard library is used her
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Check", "Limits", "Measure", "Outcome", "Status"]
+__all__ = ["CHECK_MEMORY_BYTES", "SETUP_S", "Check", "Limits", "Measure", "Mode", "Outcome", "Status"]
+
+SETUP_S = 60
+"""Within which a sandbox has to stand."""
+CHECK_MEMORY_BYTES = 2 << 30
+"""Of the process that checks a program."""
 
 Status = Literal["passed", "failed", "timeout", "memory", "killed", "refused"]
 """passed: every statement of the check ran to its end; failed: one did not hold, or the program raised or ended early; timeout: CPU
 or wall time; memory: beyond the limit; killed: by a signal; refused: the sandbox could not be set up."""
 
 Measure = Literal["namespaces", "landlock", "seccomp", "nobody"]
+
+Mode = Literal["namespaces", "fallback"]
+"""How a program is kept from files and network: by a view of its own, or by Landlock and seccomp without one."""
 
 
 @dataclass(frozen=True)

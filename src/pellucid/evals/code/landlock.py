@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pellucid.evals.code.kernel import syscall
 
-__all__ = ["LIST", "READ", "WRITE", "restrict", "version"]
+__all__ = ["ADD", "LIST", "READ", "WRITE", "restrict", "version"]
 
 _CREATE, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on all machines
 _ASK_VERSION, _PATH_BENEATH = 1, 1
@@ -18,9 +18,12 @@ _EXECUTE, _WRITE_FILE, _READ_FILE, LIST = 1, 2, 4, 8
 _ALL_OF_FIRST = (1 << 13) - 1
 _REFER, _TRUNCATE, _IOCTL_DEVICE = 1 << 13, 1 << 14, 1 << 15
 _OF_A_FILE = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEVICE
+_REMOVE_AND_MAKE_FOLDERS = 1 << 4 | 1 << 5 | 1 << 7
 _DEVICES_AND_SOCKETS = 1 << 6 | 1 << 9 | 1 << 11
 READ = _EXECUTE | _READ_FILE | LIST
 WRITE = (_ALL_OF_FIRST | _REFER | _TRUNCATE) & ~_DEVICES_AND_SOCKETS & ~_EXECUTE
+ADD = WRITE & ~_REMOVE_AND_MAKE_FOLDERS & ~_REFER
+"""To make and write files, but no folders, and to remove none: everything can be found and counted."""
 _NET_BIND_CONNECT, _SCOPE_SOCKETS, _SCOPE_SIGNALS = 3, 1, 2
 
 

@@ -39,17 +39,18 @@ class View:
     nobody: bool
 
 
-def enter(view: View) -> None:
+def enter(view: View) -> bool:
     """Move this process into new namespaces; its children have process numbers of their own. Raises `OSError`.
 
-    A process of root sets up the files with its own rights and gives them up then; any other needs user namespaces.
+    A process of root sets up the files with its own rights and gives them up then; any other needs user namespaces. Returns
+    whether it has a user namespace too: root goes on without one where the machine allows none.
     """
     if os.geteuid() == 0:
         try:
             kernel.unshare(_ALL_BUT_USERS)
         except PermissionError:  # root of a container without CAP_SYS_ADMIN
             _enter_as_user(view)
-            return
+            return True
         processes = os.open("/proc", os.O_DIRECTORY | os.O_CLOEXEC)
         _new_root(view)
         if view.nobody:
@@ -57,20 +58,28 @@ def enter(view: View) -> None:
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
             kernel.prctl(_PR_SET_DUMPABLE, 1)  # or its own /proc/self would belong to root
-        _new_users(0, processes)
+        user, group = os.geteuid(), os.getegid()
+        try:
+            kernel.unshare(_NEW_USERS)
+        except OSError:
+            os.close(processes)
+            return False
+        _name_user(user, group, processes)
     else:
         _enter_as_user(view)
+    return True
 
 
 def _enter_as_user(view: View) -> None:
-    _new_users(_ALL_BUT_USERS, os.open("/proc", os.O_DIRECTORY | os.O_CLOEXEC))
+    processes = os.open("/proc", os.O_DIRECTORY | os.O_CLOEXEC)
+    user, group = os.geteuid(), os.getegid()
+    kernel.unshare(_NEW_USERS | _ALL_BUT_USERS)
+    _name_user(user, group, processes)
     _new_root(view)
 
 
-def _new_users(flags: int, processes: int) -> None:
-    """Enter a user namespace that knows one user, the present one; close `processes`, the folder /proc."""
-    user, group = os.geteuid(), os.getegid()
-    kernel.unshare(_NEW_USERS | flags)
+def _name_user(user: int, group: int, processes: int) -> None:
+    """Make one user known to this process's new user namespace; close `processes`, the folder /proc."""
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         file = os.open(f"self/{name}", os.O_WRONLY, dir_fd=processes)
         os.write(file, text.encode())

@@ -1,39 +1,40 @@
 """Runs programs that nobody has read: no network, no files but their own, limited in all they use, judged from outside.
 
 A program's process sees an empty machine (`namespaces`), may make only the system calls of pure computation (`seccomp`), is fenced
-in by Landlock, has no rights and fixed limits. Where the kernel cannot enforce both an isolation of files and one of the network,
-no program is run. Before the first program, probes try to break out; what is in force and what they found is kept (`facts`).
+in by Landlock, has no rights and fixed limits. Where there are no namespaces, Landlock and seccomp hold alone (the fallback); where
+the kernel cannot enforce both an isolation of files and one of the network, no program is run. Before the first program,
+probes try to break out; what is in force and what they found is kept (`facts`), and every later program gets the same or none.
 """
 
 import contextlib
 import json
 import os
 import selectors
-import shutil
 import signal
 import struct
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pellucid.core.errors import UsageError
-from pellucid.evals.code import probes
-from pellucid.evals.code.job import Check, Limits, Measure, Outcome
+from pellucid.evals.code import probes, scratch
+from pellucid.evals.code.job import SETUP_S, Check, Limits, Measure, Mode, Outcome
+from pellucid.evals.code.namespaces import NOBODY
 
 __all__ = ["Sandbox", "readable_paths"]
 
 _CHILD = Path(__file__).with_name("child.py")
-_SETUP_S = 60.0
 _SHOWN_CHARS = 2000
 _FOLDER_LOOK_S = 0.05
+_AGAIN_AFTER_S = (0.2, 1.0)
+_HAVE_TO_STAY = ("namespaces", "users", "landlock", "seccomp", "threads", "user", "no_new_privileges", "filter")
 _SYSTEM = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/usr/share/zoneinfo", "/nix/store")
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8:replace"} | {
     f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")
@@ -77,6 +78,8 @@ class Sandbox:
     """The interpreter, the one that runs Pellucid when empty."""
     measures: dict[str, Any] = field(default_factory=dict, init=False)
     self_test: dict[str, Any] = field(default_factory=dict, init=False)
+    _mode: Mode = field(default="namespaces", init=False, repr=False)
+    _no_namespaces: str = field(default="switched off", init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @property
@@ -95,7 +98,7 @@ class Sandbox:
                     f"programs of a model run only in a sandbox that the kernel enforces, which needs Linux; this is "
                     f"{sys.platform}: evaluate code in a Linux virtual machine or container"
                 )
-            found = probes.try_everything(self._run, lambda: bool(self.measures["seccomp"]))
+            found = self._first_mode_that_works()
             if found["refused"]:
                 raise UsageError(
                     f"programs of a model are not run: {found['refused']}\nThe sandbox needs Linux 5.12 with user namespaces, or "
@@ -108,47 +111,49 @@ class Sandbox:
     def run(self, program: str, check: Check) -> Outcome:
         """Run one program and judge it, after the sandbox has been tested. May be called by several threads at once."""
         self.test()
+        for wait_s in _AGAIN_AFTER_S:
+            outcome = self._run(program, check)
+            if outcome.status != "refused":
+                return outcome
+            time.sleep(wait_s)  # the kernel's limits on namespaces and processes are shared with others
         return self._run(program, check)
+
+    def _first_mode_that_works(self) -> dict[str, Any]:
+        """Return what the probes found in namespaces or, where there are none, in the fallback."""
+        if "namespaces" not in self.without:
+            found = probes.try_everything(self._run, lambda: bool(self.measures["seccomp"]))
+            if not found["refused"]:
+                return found
+            self._no_namespaces, self.measures = found["refused"], {}
+        self._mode = "fallback"
+        return probes.try_everything(self._run, lambda: bool(self.measures["seccomp"]))
 
     def _run(self, program: str, check: Check) -> Outcome:
         readable, package_paths = readable_paths(self.packages)
-        with _scratch_folder() as scratch:
+        with scratch.scratch_folder() as folder:
             job = {
                 "program": program,
                 "limits": asdict(self.limits),
                 "without": list(self.without),
+                "mode": self._mode,
+                "no_namespaces": self._no_namespaces,
                 "readable": readable,
                 "package_paths": package_paths,
-                "nobody_can_read": all(Path(path).stat().st_mode & 0o004 for path in readable),
-                "nobody_can_reach": all(_may_be_passed(path) for path in (*readable, str(scratch))),
+                "nobody": self._may_be_nobody(readable, folder),
             }
-            with _Child(self.python or sys.executable, scratch, self.limits) as child:
-                outcome = child.converse(_frame(job), _frame(asdict(check)))
+            with _Child(self.python or sys.executable, folder, self.limits) as child:
+                outcome = child.converse(_frame(job), _frame(asdict(check)), self.measures)
         if child.measures and not self.measures:
             self.measures = child.measures
         return outcome
 
-
-@contextlib.contextmanager
-def _scratch_folder() -> Iterator[Path]:
-    """Give an empty folder for one program, and remove it whatever modes the program gave its folders."""
-    path = Path(tempfile.mkdtemp(prefix="pellucid-sandbox-"))
-    if os.geteuid() == 0:
-        path.chmod(0o777)  # the program is another user then; it is the only one who comes this far
-    try:
-        yield path
-    finally:
-        for folder, names, _ in os.walk(path):
-            for name in names:
-                inner = Path(folder, name)
-                if not inner.is_symlink():
-                    inner.chmod(0o700)
-        shutil.rmtree(path)
-
-
-def _may_be_passed(path: str) -> bool:
-    """Tell whether every folder on the way to a path lets all users through."""
-    return all(folder.stat().st_mode & 0o001 for folder in Path(path).resolve().parents)
+    def _may_be_nobody(self, readable: Sequence[str], folder: Path) -> bool:
+        """Tell whether the program of a root user can be another user's; where that needs the folder to be his, it is made so."""
+        if os.geteuid() != 0 or "nobody" in self.without or not all(Path(path).stat().st_mode & 0o004 for path in readable):
+            return False
+        if self._mode == "namespaces":
+            return True
+        return all(scratch.may_be_passed(path) for path in (*readable, str(folder))) and scratch.give_to(folder, NOBODY)
 
 
 def _frame(message: Any) -> bytes:
@@ -159,10 +164,10 @@ def _frame(message: Any) -> bytes:
 class _Child:
     """The sandboxed processes of one program, and the conversation with the one that judges."""
 
-    def __init__(self, python: str, scratch: Path, limits: Limits) -> None:
-        self._scratch, self._limits = scratch, limits
+    def __init__(self, python: str, folder: Path, limits: Limits) -> None:
+        self._folder, self._limits = folder, limits
         self._report, writing = os.pipe()
-        command = [python, "-s", "-S", "-P", "-B", str(_CHILD), str(scratch), str(writing)]
+        command = [python, "-s", "-S", "-P", "-B", str(_CHILD), str(folder), str(writing), str(os.getpid())]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -192,16 +197,20 @@ class _Child:
         if self._program is not None:
             os.close(self._program)
 
-    def converse(self, job: bytes, check: bytes) -> Outcome:
-        """Hand over the job, then, when the program's process is locked in, the check; return what came of it."""
+    def converse(self, job: bytes, check: bytes, tested: Mapping[str, Any]) -> Outcome:
+        """Hand over the job, then, when the program's process is locked in as `tested`, the check; return what came of it."""
         self._write(job)
         began = time.monotonic()
-        ready = self._wait_for_message(began + _SETUP_S)
+        ready = self._wait_for_message(began + SETUP_S)
         if not isinstance(ready, dict) or "ready" not in ready:
             self._end()
             reason = ready.get("refused") if isinstance(ready, dict) else f"the sandbox did not start ({self._text()[-300:]})"
             return Outcome("refused", str(reason))
         self.measures = ready["ready"]
+        changed = [name for name in _HAVE_TO_STAY if tested and self.measures.get(name) != tested.get(name)]
+        if changed:
+            self._end()
+            return Outcome("refused", f"not in force as in the sandbox's test: {', '.join(changed)}")
         with contextlib.suppress(ProcessLookupError):
             self._program = os.pidfd_open(ready["program"])
         began = time.monotonic()
@@ -234,7 +243,7 @@ class _Child:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return f"timeout: {self._limits.wall_s:g} s"
-                if fenced_only and _is_full(self._scratch, self._limits):
+                if fenced_only and scratch.is_full(self._folder, self._limits):
                     return f"failed: the program wrote more than {self._limits.folder_bytes} bytes or {self._limits.files} files"
                 for key, _ in ready.select(min(left, _FOLDER_LOOK_S) if fenced_only else left):
                     data = os.read(key.fd, 1 << 16)
@@ -279,15 +288,3 @@ class _Child:
             while data := os.read(self._process.stdout.fileno(), 1 << 16):
                 self._keep(data)
             self._process.stdout.close()
-
-
-def _is_full(folder: Path, limits: Limits) -> bool:
-    files = size = 0
-    for where, folders, names in os.walk(folder):
-        files += len(folders) + len(names)
-        for name in names:
-            with contextlib.suppress(OSError):
-                size += Path(where, name).lstat().st_size
-        if files > limits.files or size > limits.folder_bytes:
-            return True
-    return False

@@ -59,6 +59,7 @@ _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 _TERMINAL_REQUESTS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
 _FILE_REQUESTS = (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1032)  # duplicates, flags, locks, a pipe's size; no owner, no lease
 _PROCESS_REQUESTS = (15, 16, 21, 39)  # set and get the name; ask for seccomp and no_new_privs
+_UNNAMED_FILE = 0x00400000  # __O_TMPFILE, the same on both machines
 _CLONE_THREAD, _CLONE_NAMESPACES = 0x00010000, 0x7E020000
 
 Instruction = tuple[int, int, int, int]
@@ -73,14 +74,10 @@ def build_filter(machine: str, pids: Collection[int], *, threads: bool, metadata
     """Return the BPF program, 8 bytes an instruction.
 
     Signals may go to `pids` only (one's own, for `os.abort`). `threads` allows clone(2) for threads, never for processes;
-    `metadata` allows chmod and utime.
+    `metadata` allows chmod and utime, and files without a name, which a look into their folder would not find.
     """
     column, arch = MACHINES[machine]
     program: list[Instruction] = [(_LOAD, 0, 0, _ARCH), (_EQUAL, 1, 0, arch), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, _NUMBER)]
-    for name in _table(_FREE + (_METADATA if metadata else "")):
-        number = SYSCALLS[name][column]
-        if number is not None:
-            program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
     judged = {
         "ioctl": _one_of(1, _TERMINAL_REQUESTS),
         "fcntl": _one_of(1, _FILE_REQUESTS),
@@ -91,8 +88,16 @@ def build_filter(machine: str, pids: Collection[int], *, threads: bool, metadata
         "clone": _thread() if threads else _refuse(errno.EPERM),
         "clone3": _refuse(errno.ENOSYS),  # its flags lie in memory; the C library then takes clone
     }
+    if not metadata:
+        judged |= {"open": _no_bit(1, _UNNAMED_FILE), "openat": _no_bit(2, _UNNAMED_FILE)}
+    for name in _table(_FREE + (_METADATA if metadata else "")):
+        number = SYSCALLS[name][column]
+        if number is not None and name not in judged:
+            program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
     for name, block in judged.items():
-        program += [(_EQUAL, 0, len(block), SYSCALLS[name][column] or 0), *block]
+        number = SYSCALLS[name][column]
+        if number is not None:
+            program += [(_EQUAL, 0, len(block), number), *block]
     program += _refuse(errno.EPERM)
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
@@ -107,6 +112,16 @@ def _one_of(argument: int, values: Sequence[int]) -> list[Instruction]:
     for value in values:
         block += [(_EQUAL, 0, 1, value & 0xFFFFFFFF), (_RETURN, 0, 0, _ALLOW)]
     return block + _refuse(errno.EPERM)
+
+
+def _no_bit(argument: int, bits: int) -> list[Instruction]:
+    """Allow an argument that the kernel reads as 32 bits and that has none of these bits."""
+    return [
+        (_LOAD, 0, 0, _ARGUMENTS + 8 * argument),
+        (_ANY_BIT, 1, 0, bits),
+        (_RETURN, 0, 0, _ALLOW),
+        *_refuse(errno.EPERM),
+    ]
 
 
 def _only_asks() -> list[Instruction]:
