@@ -90,3 +90,17 @@ def test_an_incomplete_result_is_marked(write_result: Write, tmp_path: Path, cap
     assert main(["compare", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert "cut (incomplete)" in text and "cut: incomplete (stopped: NaN logits)" in text
+
+
+def test_of_many_tests_the_first_are_printed_and_the_average_too(
+    write_result: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = ("hellaswag", "openbookqa", "winogrande", "arc_challenge", "arc_easy", "boolq", "piqa")
+    tasks = dict.fromkeys((*columns, *(f"more{n}" for n in range(30))), 0.5)
+    for label in "ab":
+        write_result(tmp_path / label, "tinyllama_commonsense", label, tasks, items=20 if label == "a" else 18)
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    shown = lines(capsys.readouterr().out)
+    assert any(line.startswith("Avg (average) 126 ") for line in shown)
+    assert "and 7 more tests; --html FILE and --json show all" in shown
+    assert any(line.startswith("piqa acc, % 20 / 18 ") for line in shown)

@@ -1,6 +1,6 @@
 import pytest
 
-from pellucid.core.scores import format_difference, format_p, format_value, lower_is_better, unit_of
+from pellucid.core.scores import format_difference, format_p, format_value, higher_is_better, item_counts, lower_is_better, unit_of
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,16 @@ from pellucid.core.scores import format_difference, format_p, format_value, lowe
         ("rating", [1.0], "number", False),
         ("score", [6.5, 0.5], "number", False),
         ("pass@1", [], "percent", False),
+        ("recall", [0.5], "percent", False),
+        ("f1", [0.5], "percent", False),
+        ("f1", [50.0], "number", False),
+        ("carried_on_error", [0.5], "percent", True),
+        ("form_decides", [0.5], "percent", False),
+        ("ter", [0.5], "number", True),
+        ("wer", [0.5], "number", True),
+        ("terseness", [0.5], "number", False),
+        ("embedding_distance", [0.5], "number", False),
+        ("accuracy_of_timing_s", [0.5], "number", False),
     ],
 )
 def test_shares_are_percent_and_surprise_is_better_low(metric: str, values: list[float], unit: str, lower: bool) -> None:
@@ -39,3 +49,17 @@ def test_differences_show_signs_and_intervals() -> None:
 
 def test_p_is_short_and_never_nought() -> None:
     assert [format_p(p) for p in (None, 0.00004, 0.0123, 0.456, 1.0)] == ["–", "< 0.001", "0.012", "0.46", "1.00"]
+
+
+def test_of_unknown_metrics_neither_more_nor_less_is_better() -> None:
+    for metric in ("acc", "exact_match,none", "pass@10", "rating", "rouge1_max", "final_right_error", "mc2"):
+        assert higher_is_better(metric) and not lower_is_better(metric), metric
+    for metric in ("bits_per_byte", "word_perplexity", "wer", "carried_on_right"):
+        assert lower_is_better(metric) and not higher_is_better(metric), metric
+    for metric in ("form_decides", "speaks_of_error_right", "score", "seconds", "agreement"):
+        assert not lower_is_better(metric) and not higher_is_better(metric), metric
+
+
+def test_item_counts_are_those_of_each_model_where_they_differ() -> None:
+    assert item_counts([{"items": 9}, None, {"items": 9}]) == "9" and item_counts([None]) == "–"
+    assert item_counts([{"items": 9}, None, {"items": 4}]) == "9 / – / 4"

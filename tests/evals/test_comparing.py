@@ -151,3 +151,41 @@ def test_suites_that_only_one_has_are_shown(write_result: Write, tmp_path: Path)
 
 def test_the_same_seed_gives_the_same_comparison(three: list[Path]) -> None:
     assert compare(models(*three), 7) == compare(models(*three), 7)
+
+
+def test_grades_of_different_judges_are_not_tested(write_result: Write, tmp_path: Path) -> None:
+    for name, judge in (("a", "x"), ("b", "y"), ("c", "x")):
+        write_result(tmp_path / name, "mt_bench", name, {"mt_bench.judgements": 0.4}, metric="rating", judge={"label": judge})
+    (suite,) = compare(models(*(tmp_path / name for name in "abc")), 1)["suites"]
+    for tests in (suite["rows"][0]["tests"], suite["columns"][0]["tests"]):
+        _, other, same = tests
+        assert other["p"] is None and other["value"] is None and other["verdict"] == "not compared"
+        assert other["reason"] == "graded by different judges: y / x"
+        assert same["reason"] is None and same["p"] is not None
+
+
+def test_judges_of_suites_that_are_not_graded_do_not_matter(write_result: Write, tmp_path: Path) -> None:
+    for name in "ab":
+        write_result(tmp_path / name, "needle", name, {"needle_judge": 0.4, "bits": 0.4}, metric="judge", judge={"label": name})
+    found = compare(models(tmp_path / "a", tmp_path / "b"), 1)
+    assert row(found, "needle", "needle_judge", "judge")["tests"][1]["p"] is None
+    assert row(found, "needle", "bits", "judge")["tests"][1]["p"] is not None
+
+
+def test_other_tests_under_the_same_prompts_are_refused(write_result: Write, tmp_path: Path) -> None:
+    for name, digest in (("a", "1" * 64), ("b", "2" * 64), ("c", "1" * 64)):
+        facts = {"tasks": {"humaneval": {"sha256": digest}}}
+        write_result(tmp_path / name, "code", name, {"humaneval": 0.4}, metric="pass@1", facts=facts)
+    _, other, same = row(compare(models(*(tmp_path / name for name in "abc")), 1), "code", "humaneval", "pass@1")["tests"]
+    assert other["p"] is None and other["reason"] == f"the data of humaneval differ (sha256 {'2' * 12} / {'1' * 12})"
+    assert same["p"] is not None
+
+
+def test_languages_have_an_error_as_of_one_language(write_result: Write, tmp_path: Path) -> None:
+    write_result(tmp_path / "a", "multilingual", "a", {"arc_multilingual": 0.3}, parts=("de", "fr"), dirty=9)
+    result = open_results(tmp_path / "a")[0].raw["tasks"]["arc_multilingual"]
+    one = row(compare(models(tmp_path / "a"), 1), "multilingual", "arc_multilingual")
+    parts = [part["metrics"]["acc"]["stderr"] for part in result["groups"].values()]
+    assert one["values"][0]["stderr"] == pytest.approx(sum(parts) / 2, rel=0.05)
+    assert one["values"][0]["stderr"] > 1.2 * result["metrics"]["acc"]["stderr"]
+    assert one["values"][0]["value"] == result["metrics"]["acc"]["value"] and one["clean"][0]["stderr"] is None

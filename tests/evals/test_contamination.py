@@ -250,3 +250,29 @@ def test_distinct_neighbours_are_cut_between_documents(planted: TrainingText) ->
     slices = _slices("web", stream, planted, planted.run)
     assert [one.begin for one in slices] == [0] and slices[-1].end == stream.documents
     assert all(one.end == two.begin for one, two in pairwise(slices)) and sum(one.tokens for one in slices) == stream.tokens
+
+
+def brackets(number: int) -> str:
+    """A question whose items differ in what are no words alone, as those of dyck_languages do."""
+    signs = "".join("([{<"[number // 4**place % 4] for place in range(6))
+    return f"Complete the rest of the sequence and make sure that all of the parentheses are closed properly now {signs}"
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_question_that_very_many_items_share_tells_none_of_them(tmp_path: Path, count: int) -> None:
+    texts = documents(planted=False)
+    texts["web"][3] += " " + brackets(0) + " " + texts["web"][4]
+    asked = {("dyck", str(number)): brackets(number) for number in range(count)} | {("gsm8k", "8"): NOWHERE}
+    result = lookup(asked, make_run(tmp_path, texts))
+    dyck = {key for key in asked if key[0] == "dyck"}
+    assert (set(result.found), set(result.untold)) == ((dyck, set()) if count == 1 else (set(), dyck))
+    assert result.clean == {("gsm8k", "8")}
+
+
+def test_a_question_of_numbers_is_found_for_each_item_that_has_it(tmp_path: Path) -> None:
+    table = " ".join(str(number) for number in range(100, 120))
+    texts = documents(planted=False)
+    texts["web"][3] += f" {table} " + texts["web"][4]
+    asked = {("t", str(n)): {"question": table, "answer": answer} for n, answer in enumerate(("odd", "even", "prime"))}
+    found = lookup(asked, make_run(tmp_path, texts))
+    assert set(found.found) == set(asked) and {one.covered for one in found.found.values()} == {1.0}

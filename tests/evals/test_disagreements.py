@@ -38,3 +38,14 @@ def test_grades_have_no_right_and_wrong(write_result: Callable[..., Path], tmp_p
         for item, record in model.results["mt_bench"].records["mt_bench"].items():
             object.__setattr__(record, "scores", {"grade": 3.0 + int(item) + (model.name == "b")})
     assert compare(models, 1)["suites"][0]["disagreements"] == []
+
+
+def test_items_that_were_cut_differently_are_no_disagreement(write_result: Callable[..., Path], tmp_path: Path) -> None:
+    paths = [write_result(tmp_path / name, "choices", name, {"piqa": shift}) for name, shift in (("a", 0.4), ("b", 0.6))]
+    models = group_models({str(path): open_results(path) for path in paths})
+    (found,) = compare(models, 1)["suites"][0]["disagreements"]
+    shown = {example["item"] for example in found["better"]}
+    for item in shown:
+        object.__setattr__(models[1].results["choices"].records["piqa"][item], "dropped_tokens", 3)
+    (again,) = compare(models, 1)["suites"][0]["disagreements"]
+    assert shown and not shown & {example["item"] for example in again["better"]}

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from pellucid.evals.paired import Items, Stratum, compare_items, compare_strata, holm, mean_of_strata, verdict
+from pellucid.evals.paired import Items, Stratum, are_independent, compare_items, compare_strata, holm, mean_of_strata, verdict
 from pellucid.evals.results import Record
 
 
@@ -134,7 +134,60 @@ def test_holm_keeps_false_alarms_of_a_whole_table_under_its_level() -> None:
         (-0.1, 0.01, "bits_per_byte", "better"),
         (0.1, 0.05, "acc", "cannot be told apart"),
         (None, None, "acc", "not compared"),
+        (0.1, 0.01, "form_decides", "higher"),
+        (-0.1, 0.01, "seconds", "lower"),
+        (-0.1, 0.5, "seconds", "cannot be told apart"),
     ],
 )
 def test_verdicts_are_words(difference: float | None, p: float | None, metric: str, words: str) -> None:
     assert verdict(difference, p, metric) == words
+
+
+def test_items_that_were_cut_differently_are_not_compared() -> None:
+    a, b = dict(items([1.0, 0.0, 1.0])), dict(items([0.0, 0.0, 1.0]))
+    a["0"] = Record("t", "0", {"acc": 1.0}, prompt="p", dropped_tokens=7)
+    found = compare_items(a, b, "acc", 1)
+    assert (found["items"], found["different_prompts"], found["only_a"]) == (2, 1, 0)
+
+
+def needles(by_seed: list[float], cells: int) -> Items:
+    """Every cell of a seed has the seed's value."""
+    names = [(f"500/{cell}/{seed}", value) for seed, value in enumerate(by_seed) for cell in range(cells)]
+    return {name: Record("needle", name, {"exact": value}, group="500") for name, value in names}
+
+
+def test_needles_of_one_seed_count_as_one() -> None:
+    a, b = [1.0, 1.0, 1.0, 1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    found = compare_items(needles(a, 20), needles(b, 20), "exact", 1)
+    assert found["items"] == 120 and found["test"] == "signs" and (found["only_a"], found["only_b"]) == (80, 0)
+    assert found["p"] == pytest.approx(every_sign([x - y for x, y in zip(a, b, strict=True)]), abs=0.02)
+    alone = compare_items(items(a), items(b), "acc", 1)
+    assert found["stderr"] == pytest.approx(alone["stderr"], rel=0.1) and found["value"] == pytest.approx(4 / 6)
+    assert not are_independent(needles(a, 2)) and are_independent(items(a))
+
+
+def languages(by_question: list[float], names: tuple[str, ...]) -> Items:
+    found = [(f"{name}/{number}", name, value) for name in names for number, value in enumerate(by_question)]
+    return {item: Record("arc_multilingual", item, {"acc": value}, group=name) for item, name, value in found}
+
+
+def test_translations_of_a_question_make_no_error_smaller() -> None:
+    rng = random.Random(8)
+    a, b = ([float(rng.random() < 0.5) for _ in range(200)] for _ in range(2))
+    one = compare_items(languages(a, ("de",)), languages(b, ("de",)), "acc", 1)
+    assert one["test"] == "mcnemar" and one["reason"] is None and one["p"] is not None
+    seven = compare_items(languages(a, ("de", "es", "fr", "it")), languages(b, ("de", "es", "fr", "it")), "acc", 1)
+    assert seven["p"] is None and seven["test"] is None and "translations" in seven["reason"]
+    assert seven["value"] == pytest.approx(one["value"]) and seven["items"] == 800
+    assert seven["stderr"] == pytest.approx(one["stderr"], rel=0.05)
+    parts_a, parts_b = ([(languages(values, (name,)), "acc", 0.25) for name in ("de", "es", "fr", "it")] for values in (a, b))
+    average = compare_strata(parts_a, parts_b, 1)
+    assert average["p"] is None and "translations" in average["reason"]
+    assert average["stderr"] == pytest.approx(one["stderr"], rel=0.05)
+    assert compare_strata(parts_a[:1], parts_b[:1], 1)["p"] is not None
+
+
+def test_resamples_without_a_denominator_are_left_out() -> None:
+    bottom = np.array([0.0, 0.0, 1.0])
+    found = mean_of_strata([Stratum(np.array([0.0, 0.0, 1.0]), bottom, 1.0)], 1)
+    assert found["value"] == 1.0 and found["stderr"] == 0.0 and (found["low"], found["high"]) == (1.0, 1.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.core.errors import ArtifactError, UsageError
-from pellucid.evals.stored import find_results, open_result, open_results
+from pellucid.evals.stored import find_results, open_result, open_results, why_unlike
 
 Write = Callable[..., Path]
 
@@ -84,3 +84,41 @@ def test_items_that_are_not_the_results_are_refused(results: Path) -> None:
     items.unlink()
     with pytest.raises(ArtifactError, match=r"items\.jsonl is missing"):
         _ = open_result(results / "bose").records
+
+
+def test_a_suite_that_goes_on_may_have_more_items_than_its_tables(results: Path) -> None:
+    file = results / "bose" / "result.json"
+    raw = json.loads(file.read_text())
+    raw["tasks"]["piqa"]["items"] = 7
+    file.write_text(json.dumps(raw | {"complete": False}))
+    assert len(open_result(results / "bose").records["piqa"]) == 9
+    file.write_text(json.dumps(raw))
+    with pytest.raises(ArtifactError, match=r"has 9 items of piqa, .*result.json says 7"):
+        _ = open_result(results / "bose").records
+    raw["tasks"]["piqa"]["items"] = 11
+    file.write_text(json.dumps(raw | {"complete": False}))
+    with pytest.raises(ArtifactError, match=r"has 9 items of piqa"):
+        _ = open_result(results / "bose").records
+
+
+@pytest.mark.parametrize(
+    ("suite", "task", "facts"),
+    [
+        ("code", "humaneval", lambda digest: {"tasks": {"humaneval": {"sha256": digest}}}),
+        ("instruct_eval", "humaneval", lambda digest: {"tasks": {}, "code": {"tasks": {"humaneval": {"sha256": digest}}}}),
+        ("open_llm", "mmlu", lambda digest: {"tasks": {"mmlu": [{"sha256": "same"}, {"sha256": digest}]}}),
+        ("choices", "piqa", lambda digest: {"tasks": {"piqa": {"sha256": {"piqa.jsonl": digest}}}}),
+        ("bose", "piqa:blank", lambda digest: {"tasks": {"piqa": {"sha256": {"piqa.jsonl": digest}}}}),
+        ("reflection", "gsm8k", lambda digest: {"probes": {"gsm8k": {"sha256": digest}}}),
+        ("mt_bench", "mt_bench.judgements", lambda digest: {"data": {"question.jsonl": digest}}),
+        ("needle", "needle", lambda digest: {"haystack": {"sha256": digest}}),
+    ],
+)
+def test_other_data_are_told_by_the_digests_of_every_suite(
+    suite: str, task: str, facts: Callable[[object], dict[str, object]]
+) -> None:
+    one, other, unknown, interrupted = ({"suite": suite, "facts": facts(digest)} for digest in ("a", "b", None, "c"))
+    interrupted["facts"] = {}
+    assert f"the data of {task} differ" in str(why_unlike(suite, task, one, other))
+    for same in (one, unknown, interrupted):
+        assert why_unlike(suite, task, one, same) is None

@@ -130,3 +130,10 @@ def test_every_printed_row_is_marked() -> None:
     assert notes[0].startswith("† Printed in Stable LM 2 (arXiv 2402.17834), Table 4; not measured here.")
     assert any("47.87" in note for note in TABLES["tinyllama_commonsense"].footnotes)
     assert table_of("choices") is None and table_of("open_llm") is TABLES["open_llm"]
+
+
+def test_the_order_of_metrics_does_not_matter() -> None:
+    gsm, mmlu = TABLES["open_llm"].columns[5], TABLES["open_llm"].columns[2]
+    names = ("exact_match,flexible-extract", "exact_match,strict-match")
+    assert gsm.metric_of(names) == gsm.metric_of(names[::-1]) == "exact_match,strict-match"
+    assert mmlu.metric_of(("acc,none", "acc")) == "acc" and mmlu.metric_of(("acc,z", "acc,a")) == "acc,a"

@@ -110,3 +110,23 @@ def test_the_needle_has_its_heat_map(run: Path, write_result: Write) -> None:
     write_result(run / "evals" / "pretrain", "needle", "pocket", {"needle": 0.5}, metric="exact", items=8, facts=facts)
     page = benchmarks(Facts(run), open_recipe(run))
     assert "exact match, mean (0 to 1)" in page and "evals/pretrain/needle/result.json#/facts/tables" in page
+
+
+def test_the_strict_match_is_shown_of_gsm8k_and_humaneval_of_the_suite_itself(run: Path) -> None:
+    file = run / "evals" / "pretrain" / "open_llm" / "result.json"
+    raw = json.loads(file.read_text())
+    cell = raw["tasks"]["hellaswag"]["metrics"]["acc_norm"]
+    names = {"exact_match,flexible-extract": 0.75, "exact_match,strict-match": 0.25}
+    raw["tasks"]["gsm8k"] = raw["tasks"]["hellaswag"] | {
+        "clean": {"metrics": {}}, "metrics": {name: cell | {"value": value} for name, value in names.items()}
+    }  # fmt: skip
+    raw["tasks"]["humaneval"] = raw["tasks"]["gsm8k"] | {"metrics": {"pass@1": cell | {"value": 0.5}}}
+    file.write_text(json.dumps(raw, sort_keys=True))
+    page = benchmarks(Facts(run), open_recipe(run))
+    assert "exact_match,strict-match, %" in page and "flexible-extract" not in page
+    other = file.parent.parent / "instruct_eval" / "result.json"
+    other.parent.mkdir()
+    other.write_text(json.dumps(raw | {"suite": "instruct_eval"}, sort_keys=True))
+    page = benchmarks(Facts(run), open_recipe(run))
+    row = re.search(r"HumanEval \(0\).*?</tr>.*?</tr>", page, re.DOTALL)
+    assert row is not None and 'pointer="/tasks/humaneval/metrics/pass@1/value" data-value="0.5">50.0<' in row.group()

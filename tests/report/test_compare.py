@@ -1,5 +1,6 @@
 """The page of a comparison: self-contained, printed rows apart and marked, and no text of an item comes alive."""
 
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -113,3 +114,15 @@ def test_needle_in_a_haystack_has_a_heat_map_for_each_model(write_result: Write,
         write_result(tmp_path / label, "needle", label, {"needle": 0.5}, metric="exact", items=8, facts=facts)
     page = page_of(tmp_path, printed=False)
     assert "weak: needle in a haystack" in page and "strong: needle in a haystack" in page and "exact match, mean (0 to 1)" in page
+
+
+def test_cut_items_and_counts_of_each_model_are_said(write_result: Write, tmp_path: Path) -> None:
+    write_result(tmp_path / "weak", "choices", "weak", {"piqa": 0.4}, items=40)
+    write_result(tmp_path / "strong", "choices", "strong", {"piqa": 0.4}, items=30)
+    file = tmp_path / "strong" / "choices" / "result.json"
+    raw = json.loads(file.read_text())
+    raw["tasks"]["piqa"]["cut_items"] = 3
+    file.write_text(json.dumps(raw))
+    page = page_of(tmp_path, printed=False)
+    assert "<td>40 / 30</td>" in re.sub(r"<td[^>]*>", "<td>", page)
+    assert "Items longer than the model&#x27;s context, cut at their beginning: strong: 3." in page

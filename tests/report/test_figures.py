@@ -66,3 +66,21 @@ def test_dots_have_a_row_for_each_name_and_an_interval_where_it_is_known() -> No
     # One marker a value and one in the legend for each series; each interval is a line of its own colour.
     assert svg.count("<use") - svg.count('y="0"') >= 5
     assert svg.count("stroke-opacity: 0.55") == 2
+
+
+def test_names_are_shown_as_they_are() -> None:
+    names = ["cost $5$", "_hidden", "$\\frac$"]
+    svg = dots(names, {name: [(1.0, 0.5, 2.0)] * 3 for name in names}, "in $")
+    shown = [text.lstrip("\u200b") for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg)]
+    for name in names:
+        assert shown.count(name) == 2, "as a row and in the legend"
+    assert "in $" in shown
+
+
+def test_more_series_than_colours_are_told_apart() -> None:
+    marks = re.findall(r'<path id="(m[0-9a-f]+)"', dots(["arc"], {f"m{n}": [(1.0, None, None)] for n in range(9)}, "x"))
+    more = re.findall(r'<path id="(m[0-9a-f]+)"', dots(["arc"], {f"m{n}": [(1.0, None, None)] for n in range(12)}, "x"))
+    assert len(set(more)) > len(set(marks))
+    line = ([1.0, 2.0], [1.0, 2.0])
+    assert "stroke-dasharray" in curves({f"m{n}": line for n in range(12)}, "x", "y")
+    assert "m11" in bars(["a"], {f"m{n}": [1.0] for n in range(12)}, "y")

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from pellucid.cli.output import open_console, print_json, print_rich, print_table, print_text
 from pellucid.core.errors import UsageError
-from pellucid.core.scores import format_difference, format_p, format_value
+from pellucid.core.scores import format_difference, format_p, format_value, item_counts
 from pellucid.evals.comparing import Model, compare, group_models
 from pellucid.evals.stored import open_results
 from pellucid.plan.printed_scores import PrintedTable, table_of
-from pellucid.report.compare import no_averages, write_comparison
+from pellucid.report.compare import cut_items, no_averages, write_comparison
 
 __all__ = ["command"]
 
@@ -85,16 +85,16 @@ def _print_values(rows: Sequence[Mapping[str, Any]], names: Sequence[str], suite
     heads = [f"{name} (incomplete)" if cut else name for name, cut in zip(names, incomplete, strict=True)]
     lines: list[list[str | Text]] = []
     for row in rows[:_MOST_ROWS]:
-        items = max(cell["items"] for cell in row["values"] if cell)
-        lines.append([row["task"], _metric(row), str(items), *(format_value(cell, row["unit"]) for cell in row["values"])])
+        cells = [format_value(cell, row["unit"]) for cell in row["values"]]
+        lines.append([row["task"], _metric(row), item_counts(row["values"]), *cells])
         if row["clean"] is not None:
-            count = max(cell["items"] for cell in row["clean"] if cell)
             cells = [format_value(cell, row["unit"]) for cell in row["clean"]]
-            lines.append([Text(text, style="dim") for text in ("  clean items", "", str(count), *cells)])
+            lines.append([Text(text, style="dim") for text in ("  clean items", "", item_counts(row["clean"]), *cells)])
     print_table(("task", "metric", "items", *heads), lines, right=range(2, 3 + len(names)))
     if len(rows) > _MOST_ROWS:
         print_text(f"and {len(rows) - _MOST_ROWS} more tasks; --html FILE and --json show all")
-    _print_cut(rows, names)
+    for line in cut_items(suite, names):
+        print_text(line)
     if any(row["clean"] is not None for row in rows):
         print_text("clean items: no text that the model was trained on holds them")
 
@@ -104,23 +104,13 @@ def _metric(row: Mapping[str, Any]) -> str:
     return f"{row['metric']}{', ' if unit else ''}{unit}{' ↓' if row['lower_is_better'] else ''}"
 
 
-def _print_cut(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
-    cut = [
-        f"{name}: {sum(row['values'][number]['cut_items'] for row in rows if row['main'] and row['values'][number])}"
-        for number, name in enumerate(names)
-        if any(row["values"][number] and row["values"][number]["cut_items"] for row in rows)
-    ]
-    if cut:
-        print_text(f"items longer than the model's context, cut at their beginning: {', '.join(cut)}")
-
-
 def _print_tests(rows: Sequence[Mapping[str, Any]], suite: Mapping[str, Any], model: int, title: str) -> bool:
     """Print one model's paired tests, task by task, then that of the report's average; tell whether there are any."""
     lines, different = [], 0
-    for row in [*rows, *(row for row in suite["columns"] or () if row["average"])][: _MOST_ROWS + 1]:
+    made = [row for row in rows if row["tests"][model] is not None]
+    averages = [row for row in suite["columns"] or () if row["average"] and row["tests"][model] is not None]
+    for row in [*made[:_MOST_ROWS], *averages]:
         test = row["tests"][model]
-        if test is None:
-            continue
         different += test["different_prompts"]
         name = row.get("task") or f"{row['column']} (average)"
         words = test["verdict"] if test["reason"] is None else f"not compared: {test['reason']}"
@@ -130,8 +120,10 @@ def _print_tests(rows: Sequence[Mapping[str, Any]], suite: Mapping[str, Any], mo
         return False
     print_rich(Text(f"\n{title}", style="italic"))
     print_table(("", "items", "difference [95 %]", "p", ""), lines, right=(1, 2, 3))
+    if len(made) > _MOST_ROWS:
+        print_text(f"and {len(made) - _MOST_ROWS} more tests; --html FILE and --json show all")
     if different:
-        print_text(f"{different} items that the two were shown with different prompts are left out")
+        print_text(f"{different} items that the two were shown with different prompts, or cut differently, are left out")
     return any(row[3] != "–" for row in lines)
 
 

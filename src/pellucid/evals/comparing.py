@@ -12,9 +12,18 @@ from pellucid.core.errors import UsageError
 from pellucid.core.scores import lower_is_better, unit_of
 from pellucid.core.seeds import derive_seed
 from pellucid.evals.disagreements import disagreements
-from pellucid.evals.paired import Items, compare_items, holm, verdict
+from pellucid.evals.paired import (
+    Items,
+    are_independent,
+    compare_items,
+    holm,
+    mean_of_strata,
+    not_compared,
+    strata_of,
+    verdict,
+)
 from pellucid.evals.printed_columns import Scored, compare_columns
-from pellucid.evals.stored import StoredResult
+from pellucid.evals.stored import StoredResult, why_unlike
 from pellucid.plan.printed_scores import table_of
 
 __all__ = ["Model", "compare", "group_models"]
@@ -99,7 +108,7 @@ def _suite(suite: str, models: Sequence[Model], seed: int, baseline: int) -> dic
         scored = [
             Scored(
                 {name: result.records for name, result in model.results.items()},
-                {name: result.raw["tasks"] for name, result in model.results.items()},
+                {name: result.raw for name, result in model.results.items()},
             )
             for model in models
         ]
@@ -135,13 +144,19 @@ def _task(task: str, results: Sequence[StoredResult | None], seed: int, baseline
     metrics = sorted(named, key=lambda metric: metric != first)
     rows = []
     for metric in metrics:
-        values = [None if table is None else _cell(table, table["metrics"].get(metric)) for table in tables]
-        clean = [None if table is None or "clean" not in table else _clean(table["clean"], metric) for table in tables]
+        values = [
+            None if table is None else _cell(table, table["metrics"].get(metric), mine, (metric, seed))
+            for table, mine in zip(tables, items, strict=True)
+        ]
+        clean = [
+            None if table is None or "clean" not in table else _clean(table["clean"], metric, mine)
+            for table, mine in zip(tables, items, strict=True)
+        ]
         tests = [
-            None
-            if number == baseline or not mine or not items[baseline]
-            else compare_items(mine, items[baseline], metric, derive_seed(seed, metric, number))
-            for number, mine in enumerate(items)
+            _test(task, (results[number], results[baseline]), metric, derive_seed(seed, metric, number))
+            if number != baseline
+            else None
+            for number in range(len(results))
         ]
         rows.append(
             {
@@ -173,13 +188,34 @@ def main_metric(task: str, results: Sequence[StoredResult | None]) -> str | None
     return None
 
 
-def _cell(table: Mapping[str, Any], metric: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if metric is None else {**metric, "cut_items": table.get("cut_items", 0)}
+def _test(task: str, pair: tuple[StoredResult | None, StoredResult | None], metric: str, seed: int) -> dict[str, Any] | None:
+    """Return the test of a model against the baseline; None where one of them has nothing of the task."""
+    mine, against = pair
+    if mine is None or against is None or not mine.records.get(task) or not against.records.get(task):
+        return None
+    if (why := why_unlike(mine.suite, task, mine.raw, against.raw)) is not None:
+        return not_compared(why)
+    return compare_items(mine.records[task], against.records[task], metric, seed)
 
 
-def _clean(clean: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
+def _cell(table: Mapping[str, Any], metric: Mapping[str, Any] | None, items: Items, by: tuple[str, int]) -> dict[str, Any] | None:
+    """Return a metric as the result has it, with an error that knows which items hang together: the result's takes them one by one."""
+    if metric is None:
+        return None
+    cell = {**metric, "cut_items": table.get("cut_items", 0)}
+    if items and not are_independent(items) and (strata := strata_of(items, by[0], 1.0)):
+        found = mean_of_strata(strata, by[1])
+        cell.update({name: found[name] for name in ("stderr", "low", "high")})
+    return cell
+
+
+def _clean(clean: Mapping[str, Any], metric: str, items: Items) -> dict[str, Any] | None:
     found = clean["metrics"].get(metric)
-    return None if found is None else {**found, "looked_up": clean["looked_up"]}
+    if found is None:
+        return None
+    # The result's errors take items one by one, and does not say which are clean.
+    unknown = {} if are_independent(items) else {"stderr": None, "low": None, "high": None}
+    return {**found, **unknown, "looked_up": clean["looked_up"]}
 
 
 def correct(tests_by_row: Sequence[Sequence[dict[str, Any] | None]], metrics: Sequence[str]) -> None:

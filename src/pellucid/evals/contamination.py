@@ -7,6 +7,7 @@ fill-in-the-middle is put back in order first. An item too short to be told from
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +19,7 @@ from pellucid.core.artifacts import fingerprint
 from pellucid.core.errors import ArtifactError
 from pellucid.core.processes import available_cores, run_tasks
 from pellucid.core.progress import progress
-from pellucid.documents.decontamination.index import build_index
+from pellucid.documents.decontamination.index import NgramIndex, build_index
 from pellucid.documents.decontamination.items import Item, make_item
 from pellucid.documents.words import hash_words
 from pellucid.evals.results import Record
@@ -142,6 +143,7 @@ def lookup(
     asked, keys_of = _distinct(items, config.ngram_words)
     index = build_index(asked, config)
     lost = {number for _, number in index.lost}
+    shared = _shared_questions(asked, index, config.ngram_words)
     seen: dict[int, list[Seen]] = {}
     streams = {source: TokenStream(training.shards / source / "train") for source in training.sources} if asked else {}
     with TemporaryDirectory(prefix="pellucid-items-") as temporary:
@@ -165,6 +167,7 @@ def lookup(
         "documents": sum(stream.documents for stream in streams.values()),
         "other_texts": sorted(others or {}),
     }
+    lost |= _share(seen, shared, index, config.max_items)
     verdicts = {number: _found(asked[number], hits, config.ngram_words) for number, hits in seen.items()}
     found = {key: verdict for number, verdict in verdicts.items() for key in keys_of[number]}
     told = {key for number, keys in enumerate(keys_of) if number not in lost for key in keys}
@@ -187,6 +190,51 @@ def _distinct(items: Mapping[Key, ItemText], ngram_words: int) -> tuple[list[Ite
             keys_of.append([])
         keys_of[number].append(key)
     return asked, keys_of
+
+
+def _shared_questions(asked: list[Item], index: NgramIndex, ngram_words: int) -> list[tuple[bytes, list[int]]]:
+    """Return the questions that are told by all of their words and that several items have: their words, and the items.
+
+    The index has such a question under its first item alone.
+    """
+    first_words = hash_words([item.questions[0] for item in asked])
+    items_of: dict[bytes, list[int]] = {}
+    for number, (begin, end) in enumerate(pairwise(first_words.offsets_N1.tolist())):
+        if end - begin >= ngram_words:
+            items_of.setdefault(first_words.keys_W[begin:end].tobytes(), []).append(number)
+    members = {number for numbers in items_of.values() if len(numbers) > 1 for number in numbers}
+    grams: dict[int, set[bytes]] = {}
+    for item, start, words in zip(index.item_G.tolist(), index.start_G.tolist(), index.words_G.tolist(), strict=True):
+        if item in members:
+            grams.setdefault(item, set()).add(index.keys_K[start : start + words].tobytes())
+    return [
+        (words, numbers)
+        for words, numbers in items_of.items()
+        # A run of words that tells an item stands under each that has it; a whole question under the first.
+        if len(numbers) > 1 and words in grams.get(numbers[0], ()) and words not in grams.get(numbers[1], ())
+    ]
+
+
+def _share(seen: dict[int, list[Seen]], shared: list[tuple[bytes, list[int]]], index: NgramIndex, max_items: int) -> set[int]:
+    """Give what was seen of a shared question to all of its items; where they are too many it tells none, and they are returned.
+
+    More than `max_items` items with the same words is how a prompt looks whose items differ in what are no words (brackets).
+    """
+    count_I = np.bincount(index.item_G, minlength=len(index.number_I))
+    untold: set[int] = set()
+    for words, numbers in shared:
+        first = numbers[0]
+        hits = [hit for hit in seen.get(first, []) if words in hit.keys_R.tobytes()]
+        if len(numbers) <= max_items:
+            for number in numbers[1:] if hits else ():
+                seen.setdefault(number, []).extend(hit._replace(item=number) for hit in hits)
+            continue
+        left = [hit for hit in seen.pop(first, []) if hit.keys_R.tobytes() != words]
+        if left and count_I[first] > 1:
+            seen[first] = left
+        # Those that other words tell too, such as their choices, are told by these.
+        untold |= {number for number in numbers if count_I[number] == (number == first)}
+    return untold
 
 
 def _slices(source: str, stream: TokenStream, training: TrainingText, index: Path) -> list[ShardSlice]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pellucid.core.seeds import derive_seed
-from pellucid.evals.paired import column_of
+from pellucid.evals.paired import column_of, shown_alike
 from pellucid.evals.results import Record
 from pellucid.evals.stored import StoredResult
 
@@ -28,7 +28,7 @@ def disagreements(
         task, metric = row["task"], row["metric"]
         for number, result in enumerate(results):
             test = row["tests"][number]
-            if result is None or against is None or test is None or test["test"] != "mcnemar":
+            if result is None or against is None or test is None or test["only_a"] is None:
                 continue
             mine, theirs = result.records[task], against.records[task]
             drawn: dict[str, list[dict[str, Any]]] = {"better": [], "worse": []}
@@ -36,7 +36,7 @@ def disagreements(
             random.Random(derive_seed(seed, task, number)).shuffle(chosen)
             for item in chosen:
                 one, two = column_of(mine[item], metric), column_of(theirs[item], metric)
-                if one is None or two is None or one[0] == two[0] or mine[item].prompt != theirs[item].prompt:
+                if one is None or two is None or one[0] == two[0] or not shown_alike(mine[item], theirs[item]):
                     continue
                 side = drawn["better" if one[0] > two[0] else "worse"]
                 if len(side) < EXAMPLES:

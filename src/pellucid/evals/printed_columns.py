@@ -3,30 +3,40 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from pellucid.core.scores import lower_is_better, unit_of
 from pellucid.core.seeds import derive_seed
-from pellucid.evals.paired import Items, Stratum, column_of, compare_items, compare_strata, mean_of_strata
+from pellucid.evals.paired import (
+    Items,
+    Stratum,
+    are_independent,
+    compare_items,
+    compare_strata,
+    mean_of_strata,
+    not_compared,
+    strata_of,
+)
+from pellucid.evals.stored import why_unlike
 from pellucid.plan.printed_scores import PrintedColumn, PrintedTable
 
 __all__ = ["Scored", "compare_columns"]
 
 
 class Part(NamedTuple):
-    """One task of a column: items, metric, weight in the average, and the metric as the result has it."""
+    """One task of a column: items, metric, weight in the average, the metric as the result has it, and whose task it is."""
 
     items: Items
     metric: str
     weight: float
     cell: Mapping[str, Any] | None
+    task: str
+    raw: Mapping[str, Any]
 
 
 class Scored(NamedTuple):
-    """What a model has: records by suite, task and item, and the tables of results by suite and task."""
+    """What a model has: records by suite, task and item, and the results by suite."""
 
     records: Mapping[str, Mapping[str, Items]]
-    tables: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    results: Mapping[str, Mapping[str, Any]]
 
 
 def compare_columns(printed: PrintedTable, models: Sequence[Scored], seed: int, baseline: int) -> list[dict[str, Any]]:
@@ -55,8 +65,10 @@ def compare_columns(printed: PrintedTable, models: Sequence[Scored], seed: int, 
 
 def _parts(column: PrintedColumn, printed: PrintedTable, scored: Scored) -> list[Part] | None:
     """Return the tasks of a column with equal weights; None where one of them lacks."""
-    suite = column.suite or printed.suite
-    tasks, tables = scored.records.get(suite, {}), scored.tables.get(suite, {})
+    suite = _suite_of(column, printed, scored)
+    if suite is None:
+        return None
+    tasks, raw = scored.records[suite], scored.results[suite]
     found: list[Part] = []
     for task in column.tasks:
         items = tasks.get(task, {})
@@ -67,9 +79,31 @@ def _parts(column: PrintedColumn, printed: PrintedTable, scored: Scored) -> list
         metric = column.metric_of(name for record in items.values() for name in (*record.scores, *record.ratios))
         if metric is None:
             return None
-        table = tables[task] if column.part is None else tables[task]["groups"][column.part]
-        found.append(Part(items, metric, 1 / len(column.tasks), table["metrics"].get(metric)))
+        table = raw["tasks"].get(task, {})
+        if column.part is not None:
+            table = table.get("groups", {}).get(column.part, {})
+        found.append(Part(items, metric, 1 / len(column.tasks), table.get("metrics", {}).get(metric), task, raw))
     return found
+
+
+def _suite_of(column: PrintedColumn, printed: PrintedTable, scored: Scored) -> str | None:
+    """Return the table's own suite where it has all of the column's tasks, else the other one where it was asked the same way."""
+    for suite in (printed.suite, column.suite):
+        if suite is None or any(task not in scored.records.get(suite, {}) for task in column.tasks):
+            continue
+        if suite == printed.suite or _asked_so(column, scored.results[suite]):
+            return suite
+    return None
+
+
+def _asked_so(column: PrintedColumn, raw: Mapping[str, Any]) -> bool:
+    settings = dict(raw.get("settings") or {})
+    if settings.get("style") == "auto":
+        # Which style it came to is in the facts.
+        told = (raw.get("facts") or {}).get("tasks") or {}
+        styles = {style for task in column.tasks for style in (told.get(task) or {}).get("styles", {})}
+        settings["style"] = styles.pop() if len(styles) == 1 else None
+    return all(settings.get(name) == value for name, value in column.settings.items())
 
 
 def _join(columns: Sequence[list[Part] | None]) -> list[Part] | None:
@@ -103,19 +137,21 @@ def _row(name: str, shots: int | None, models: Sequence[list[Part] | None], seed
 
 
 def _test(mine: Sequence[Part], theirs: Sequence[Part], seed: int) -> dict[str, Any]:
+    for one, two in zip(mine, theirs, strict=True):
+        if (why := why_unlike(one.raw["suite"], one.task, one.raw, two.raw)) is not None:
+            return not_compared(why)
     if len(mine) == 1 and mine[0].metric == theirs[0].metric:
         return compare_items(mine[0].items, theirs[0].items, mine[0].metric, seed)
     return compare_strata([part[:3] for part in mine], [part[:3] for part in theirs], seed)
 
 
 def _value(parts: Sequence[Part], seed: int) -> dict[str, Any] | None:
-    if len(parts) == 1 and parts[0].cell is not None:
+    if len(parts) == 1 and parts[0].cell is not None and are_independent(parts[0].items):
         return dict(parts[0].cell)
-    strata = []
+    strata: list[Stratum] = []
     for part in parts:
-        found = [value for _, record in sorted(part.items.items()) if (value := column_of(record, part.metric)) is not None]
-        if not found or not sum(bottom for _, bottom in found):
+        found = strata_of(part.items, part.metric, part.weight)
+        if not found:
             return None
-        top_N, bottom_N = np.array(found, dtype=np.float64).T
-        strata.append(Stratum(top_N, bottom_N, part.weight))
+        strata += found
     return mean_of_strata(strata, seed)

@@ -23,17 +23,25 @@ class PrintedColumn(Section):
     name: str
     tasks: tuple[str, ...] = Field(min_length=1, description="Our tasks; the column is the mean over them.")
     part: str | None = Field(None, description="Only items of this group of a task, such as a language.")
-    suite: str | None = Field(None, description="Suite of the tasks, where it is not the table's.")
+    suite: str | None = Field(None, description="Suite that has the tasks too: it is asked where the table's own has none.")
     metrics: tuple[str, ...] = Field(min_length=1, description="The first of them that a task has.")
+    settings: dict[str, Any] = Field(
+        {}, description="Settings that the other suite's result must have had, or it does not stand in this column."
+    )
     shots: int | None = Field(ge=0, description="Worked examples in the prompt, as the report says.")
 
     def metric_of(self, metrics: Iterable[str]) -> str | None:
-        """Return which of a task's metrics this column is about. A filter after a comma does not count: `exact_match,strict`."""
-        known = tuple(metrics)
+        """Return which of a task's metrics this column is about, whatever their order.
+
+        The name itself goes before names with a filter after a comma (`exact_match,strict-match`), of which the first by name
+        counts.
+        """
+        known = sorted(set(metrics))
         for wanted in self.metrics:
-            for name in known:
-                if name.partition(",")[0] == wanted:
-                    return name
+            if wanted in known:
+                return wanted
+            if found := next((name for name in known if name.partition(",")[0] == wanted), None):
+                return found
         return None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.core.errors import ArtifactError
-from pellucid.core.scores import Unit, lower_is_better, unit_of
+from pellucid.core.scores import RESULT, RESULT_SCHEMA, Unit, lower_is_better, unit_of
 from pellucid.plan.printed_scores import PrintedColumn, PrintedTable, table_of
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.compare import class_rows, footnote, printed_classes, printed_rows
@@ -16,7 +16,6 @@ from pellucid.report.needle import needle_figure
 
 __all__ = ["benchmarks", "find_benchmarks", "left_out"]
 
-_SCHEMA = 1
 _NOT_RUN = "No benchmark beyond held-out text and conversations was run on this model."
 _MOST_TASKS = 40
 _FOLDERS = ("benchmarks", "evals")
@@ -25,7 +24,7 @@ _FOLDERS = ("benchmarks", "evals")
 
 def find_benchmarks(run: Path) -> list[str]:
     """Return the results below the run's `benchmarks/` and `evals/`, as files of the run; none that are being made or set aside."""
-    files = (file.relative_to(run) for folder in _FOLDERS for file in (run / folder).rglob("result.json"))
+    files = (file.relative_to(run) for folder in _FOLDERS for file in (run / folder).rglob(RESULT))
     return sorted(str(file) for file in files if not any(part.startswith(".") or ".superseded-" in part for part in file.parts))
 
 
@@ -37,8 +36,8 @@ def benchmarks(facts: Facts, recipe: Recipe) -> str:
     parts = []
     for file in find_benchmarks(facts.run):
         result = facts.document(file)
-        if not isinstance(result, dict) or result.get("schema") != _SCHEMA:
-            raise ArtifactError(f"{facts.run / file} is no result of schema {_SCHEMA}; evaluate again, or remove its folder")
+        if not isinstance(result, dict) or result.get("schema") != RESULT_SCHEMA:
+            raise ArtifactError(f"{facts.run / file} is no result of schema {RESULT_SCHEMA}; evaluate again, or remove its folder")
         parts.append(f"<h3>{_title(facts, file)}</h3>")
         parts += [paragraph(note) for note in _notes(result)]
         printed = table_of(result["suite"])
@@ -130,8 +129,6 @@ def _as_printed(facts: Facts, file: str, printed: PrintedTable) -> str:
 
 def _column(facts: Facts, file: str, column: PrintedColumn, printed: PrintedTable) -> tuple[float | None, Cell]:
     """Return a column's value from the suite's own tables, and its cell: a fact where it is one number of the result."""
-    if column.suite not in (None, printed.suite):
-        return None, None
     tasks = facts.document(file)["tasks"]
     values, last = [], None
     for task in column.tasks:

@@ -12,14 +12,14 @@ from typing import Any
 import orjson
 
 from pellucid.core.files import write_bytes
-from pellucid.core.scores import format_difference, format_p, format_value
+from pellucid.core.scores import format_difference, format_p, format_value, item_counts
 from pellucid.core.units import format_count
 from pellucid.plan.printed_scores import PrintedTable, table_of
 from pellucid.report.figures import Spread, dots
 from pellucid.report.markup import Cell, paragraph, section, table
 from pellucid.report.needle import needle_figure
 
-__all__ = ["class_rows", "footnote", "no_averages", "printed_classes", "printed_rows", "write_comparison"]
+__all__ = ["class_rows", "cut_items", "footnote", "no_averages", "printed_classes", "printed_rows", "write_comparison"]
 
 _MOST_DOTS = 24
 
@@ -72,6 +72,7 @@ def _suite(suite: Mapping[str, Any], found: Mapping[str, Any], names: Sequence[s
         parts.append(_columns(suite, names, report, printed=printed))
     parts += [_figure(main, names, unit) for unit in ("percent", "number")]
     parts.append(_values(main, names, suite))
+    parts += [footnote(text) for text in cut_items(suite, names)]
     for model in range(len(names)):
         if model != found["baseline"]:
             title = f"{names[model]} compared with {names[found['baseline']]}"
@@ -106,6 +107,14 @@ def no_averages(suite: Mapping[str, Any], names: Sequence[str]) -> list[str]:
             if lacks:
                 wanting.setdefault(", ".join(lacks), []).append(name)
     return [f"No average of {', '.join(members)}: {lacks} missing." for lacks, members in wanting.items()]
+
+
+def cut_items(suite: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Say how many items of each model were cut to fit its context."""
+    main = [row["values"] for row in suite["rows"] if row["main"]]
+    counts = [sum(values[number]["cut_items"] for values in main if values[number]) for number in range(len(names))]
+    told = [f"{name}: {count}" for name, count in zip(names, counts, strict=True) if count]
+    return [f"Items longer than the model's context, cut at their beginning: {', '.join(told)}."] if told else []
 
 
 def printed_classes(first: int, count: int) -> dict[int, str]:
@@ -165,12 +174,14 @@ def _values(rows: Sequence[Mapping[str, Any]], names: Sequence[str], suite: Mapp
     clean: dict[int, str] = {}
     for row in rows:
         metric = row["metric"] + (", %" if row["unit"] == "percent" else "") + (" ↓" if row["lower_is_better"] else "")
-        items = str(max((cell["items"] for cell in row["values"] if cell), default=0))
-        lines.append([row["task"], metric, items, *(format_value(cell, row["unit"]) for cell in row["values"])])
+        lines.append(
+            [row["task"], metric, item_counts(row["values"]), *(format_value(cell, row["unit"]) for cell in row["values"])]
+        )
         if row["clean"] is not None:
             clean[len(lines)] = "clean"
-            items = str(max(cell["items"] for cell in row["clean"] if cell))
-            lines.append(["clean items", "", items, *(format_value(cell, row["unit"]) for cell in row["clean"])])
+            lines.append(
+                ["clean items", "", item_counts(row["clean"]), *(format_value(cell, row["unit"]) for cell in row["clean"])]
+            )
     cut = [result is not None and not result["complete"] for result in suite["results"]]
     heads = [f"{name} (incomplete)" if short else name for name, short in zip(names, cut, strict=True)]
     caption = "Tasks by model. ↓ marks metrics of which less is better."
@@ -196,7 +207,7 @@ def _tests(rows: Sequence[Mapping[str, Any]], model: int, title: str) -> str:
         return ""
     caption = "Paired tests. Only one right: this model / the other."
     if different:
-        caption += f" {different} items that the two were shown with different prompts are left out."
+        caption += f" {different} items that the two were shown with different prompts, or cut differently, are left out."
     html = table(("Task", "Items", "Only one right", "Difference [95 %]", "p", "In words"), lines, caption=caption, numbers_from=1)
     return f"<h3>{escape(title)}</h3>{class_rows(html, told)}"
 

@@ -17,6 +17,9 @@ Spread = tuple[float, float | None, float | None]
 
 # Okabe and Ito's palette: told apart by readers with any colour vision.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A6D00", "#999999", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Of dots: the next one where the colours begin again."""
+_LINES = ("-", "--", "-.", ":")
 _FEW_CELLS = 60  # of a heat map that have room for their value
 _CHARACTERS_WIDE = 56  # of names that stand beside each other under one map
 _NAMED = 9  # rows or columns of a heat map that have room for their name
@@ -51,6 +54,12 @@ def _canvas(width: float, height: float) -> tuple[Any, Any]:
     return figure, figure.add_subplot()
 
 
+def _plain(name: str) -> str:
+    """Return a name as matplotlib shows it unchanged: no formulas between dollars, and in legends though it begins with "_"."""
+    escaped = name.replace("$", r"\$")
+    return f"\u200b{escaped}" if escaped.startswith("_") else escaped
+
+
 def _svg(figure: Any) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
@@ -72,18 +81,19 @@ def curves(
     `bands` are (low, high) at each point of a line, shaded in its colour.
     """
     figure, axes = _canvas(7.2, 3.0)
-    colours = iter(COLOURS)
+    number = 0
     for name, (x, y) in lines.items():
         if name in faint:
-            axes.plot(x, y, color="#b9c4cc", linewidth=0.7, label=name, zorder=1)
+            axes.plot(x, y, color="#b9c4cc", linewidth=0.7, label=_plain(name), zorder=1)
         else:
-            colour = next(colours)
-            axes.plot(x, y, color=colour, linewidth=1.6, label=name, zorder=2)
+            colour, style = COLOURS[number % len(COLOURS)], _LINES[number // len(COLOURS) % len(_LINES)]
+            number += 1
+            axes.plot(x, y, color=colour, linestyle=style, linewidth=1.6, label=_plain(name), zorder=2)
             if name in bands:
                 low, high = zip(*bands[name], strict=True)
                 axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0, zorder=1)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+    axes.set_xlabel(_plain(x_label))
+    axes.set_ylabel(_plain(y_label))
     axes.margins(x=0.01)
     if len(lines) > 1:
         axes.legend()
@@ -97,11 +107,11 @@ def bars(names: Sequence[str], series: Mapping[str, Sequence[float | None]], y_l
     for index, (label, values) in enumerate(series.items()):
         places = [n + (index - (len(series) - 1) / 2) * width for n in range(len(names))]
         heights = [0.0 if value is None else value for value in values]
-        drawn = axes.bar(places, heights, width * 0.92, color=COLOURS[index], label=label)
+        drawn = axes.bar(places, heights, width * 0.92, color=COLOURS[index % len(COLOURS)], label=_plain(label))
         texts = ["" if value is None else f"{value:.2f}" for value in values]
         axes.bar_label(drawn, texts, fontsize=7, padding=1, color="#33383d")
-    axes.set_xticks(range(len(names)), names)
-    axes.set_ylabel(y_label)
+    axes.set_xticks(range(len(names)), list(map(_plain, names)))
+    axes.set_ylabel(_plain(y_label))
     axes.grid(axis="x", visible=False)
     axes.margins(y=0.14)
     axes.legend(ncols=len(series), loc="upper right")
@@ -116,14 +126,14 @@ def dots(names: Sequence[str], series: Mapping[str, Sequence[Spread | None]], x_
         known = [(row, value) for row, value in enumerate(values) if value is not None]
         places = [row + (index - (len(series) - 1) / 2) * step for row, _ in known]
         middles = [value for _, (value, _, _) in known]
-        colour = COLOURS[index % len(COLOURS)]
+        colour, marker = COLOURS[index % len(COLOURS)], _MARKERS[index // len(COLOURS) % len(_MARKERS)]
         for place, (_, (_, low, high)) in zip(places, known, strict=True):
             if low is not None and high is not None:
                 axes.plot([low, high], [place, place], color=colour, linewidth=1.4, solid_capstyle="round", alpha=0.55, zorder=2)
-        axes.plot(middles, places, linestyle="none", marker="o", markersize=5, color=colour, label=label, zorder=3)
-    axes.set_yticks(range(len(names)), names)
+        axes.plot(middles, places, linestyle="none", marker=marker, markersize=5, color=colour, label=_plain(label), zorder=3)
+    axes.set_yticks(range(len(names)), list(map(_plain, names)))
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel(x_label)
+    axes.set_xlabel(_plain(x_label))
     axes.grid(axis="y", visible=False)
     for between in range(1, len(names)):
         axes.axhline(between - 0.5, color="#e3e6e8", linewidth=0.6, zorder=0)
@@ -136,7 +146,7 @@ def stacked_share(shares: Mapping[str, float]) -> str:
     """Draw shares of a whole as horizontal bars, largest first, in percent."""
     figure, axes = _canvas(7.2, 0.34 * len(shares) + 0.5)
     ordered = sorted(shares.items(), key=lambda item: item[1])
-    drawn = axes.barh([name for name, _ in ordered], [100 * share for _, share in ordered], color=COLOURS[0], height=0.7)
+    drawn = axes.barh([_plain(name) for name, _ in ordered], [100 * share for _, share in ordered], color=COLOURS[0], height=0.7)
     axes.bar_label(drawn, [f"{100 * share:.1f} %" for _, share in ordered], fontsize=8, padding=3, color="#33383d")
     axes.set_xlabel("share of trained tokens, %")
     axes.grid(axis="y", visible=False)
@@ -170,8 +180,8 @@ def heat_map(maps: Sequence[HeatMap], x_names: Sequence[str], y_names: Sequence[
     turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_tight else {}
     for panel, one in zip(panels, maps, strict=True):
         _draw_map(figure, panel, one)
-        panel.set_xticks([at + 0.5 for at in x_named], [x_names[at] for at in x_named], **turned)
-        panel.set_yticks([at + 0.5 for at in y_named], [y_names[at] for at in y_named])
+        panel.set_xticks([at + 0.5 for at in x_named], [_plain(x_names[at]) for at in x_named], **turned)
+        panel.set_yticks([at + 0.5 for at in y_named], [_plain(y_names[at]) for at in y_named])
         panel.tick_params(length=0)
         panel.grid(visible=False)
         panel.set_xlabel(x_label)
