@@ -13,6 +13,7 @@ from pellucid.cli.run import command as run_stage_of_recipe
 from pellucid.cli.run import stop_at_signal
 from pellucid.core.errors import PellucidWarning, UsageError
 from pellucid.core.files import read_json
+from pellucid.core.scores import RESULT
 from pellucid.core.signals import signals_handled
 
 __all__ = ["command"]
@@ -46,9 +47,8 @@ def _suites(arguments: argparse.Namespace) -> int:
     suites = [find_suite(name) for name in dict.fromkeys(arguments.suite)]
     if arguments.limit is not None and arguments.limit < 1:
         raise UsageError(f"--limit {arguments.limit}: must be at least 1")
-    results = []
-    work = _work(arguments)
-    from pellucid.stages.suites import RESULT, run_suite
+    work, results = _work(arguments), []
+    from pellucid.stages.suites import run_suite
 
     for suite in suites:
         folder = run_suite(suite, work)

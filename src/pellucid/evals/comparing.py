@@ -199,7 +199,7 @@ def _test(task: str, pair: tuple[StoredResult | None, StoredResult | None], metr
 
 
 def _cell(table: Mapping[str, Any], metric: Mapping[str, Any] | None, items: Items, by: tuple[str, int]) -> dict[str, Any] | None:
-    """Return a metric as the result has it, with an error that knows which items hang together: the result's takes them one by one."""
+    """Return a metric as the result has it, with an error that knows which items hang together; the result's does not."""
     if metric is None:
         return None
     cell = {**metric, "cut_items": table.get("cut_items", 0)}

@@ -17,6 +17,7 @@ from pellucid.core.errors import ArtifactError, PellucidError
 from pellucid.core.files import read_json, sha256_file, write_bytes, write_json
 from pellucid.core.lock import run_lock
 from pellucid.core.progress import console
+from pellucid.core.scores import ITEMS, RESULT, RESULT_SCHEMA
 from pellucid.core.units import format_duration
 from pellucid.evals.results import Record, Records, summarise
 from pellucid.evals.subject import Setting, Subject, Usage
@@ -27,9 +28,7 @@ from pellucid.report.needle import needle_figure
 from pellucid.stages.run_folder import RECIPE_FILE
 
 __all__ = [
-    "ITEMS",
     "PATH_FIELDS",
-    "RESULT",
     "LookUp",
     "Work",
     "data_digest",
@@ -39,9 +38,6 @@ __all__ = [
     "score_suite",
     "summary_of",
 ]
-
-ITEMS, RESULT = "items.jsonl", "result.json"
-SCHEMA = 1
 
 _FIGURES = {"needle": needle_figure}
 
@@ -104,7 +100,7 @@ def _key(suite: Suite, work: Work, config: Section) -> Key:
     if setting.data is not None:
         inputs["data"] = data_digest(Path(setting.data), work.out)
     inputs |= named_files(suite.config, config)
-    return Key("suite", SCHEMA, setting.seed, settings, inputs)
+    return Key("suite", RESULT_SCHEMA, setting.seed, settings, inputs)
 
 
 def _asked(suite: Suite, work: Work) -> dict[str, Any]:
@@ -187,7 +183,7 @@ def score_suite(suite: Suite, work: Work, folder: Path) -> dict[str, Any]:
             raise
         finally:
             result: dict[str, Any] = {
-                "schema": SCHEMA,
+                "schema": RESULT_SCHEMA,
                 "suite": suite.name,
                 "subject": _described(work.subject),
                 "judge": _described(work.setting.judge),
