@@ -20,6 +20,8 @@ def test_without_a_suite_those_that_there_are_are_listed(finished_run: Path, cap
         (["RUN", "--suite", "choices", "--limit", "0"], "--limit 0: must be at least 1"),
         (["RUN", "--suite", "needle", "--set", "needle.depth=3"], "did you mean depths?"),
         (["recipes/pocket-smoke.yaml", "--suite", "choices"], "--suite is for a model"),
+        (["recipes/pocket-smoke.yaml", "--limit", "3", "--json"], "for suites of a model"),
+        (["RUN", "--suite", "needle", "--set", "judge.url=http://127.0.0.1:9"], "name it with --judge"),
         (["no-such-run", "--suite", "choices"], "no-such-run does not exist"),
         (["RUN", "--suite", "mt_bench", "--judge", "no-such-judge"], "no-such-judge does not exist"),
         (["RUN", "--suite", "choices", "--shards", "/nowhere"], "/nowhere/shards"),

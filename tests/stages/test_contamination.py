@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from pellucid.conversations.store import Examples
 from pellucid.core.errors import ArtifactError
 from pellucid.documents.store import iter_split
 from pellucid.evals.results import Record, Records
-from pellucid.stages.contamination import open_look_up
+from pellucid.stages.contamination import _talks, open_look_up
 from pellucid.stages.run_folder import open_recipe
 from pellucid.tokenizer.tokenizer import load_tokenizer
 
@@ -55,3 +56,17 @@ def longest_answer(run: Path) -> tuple[str, str]:
             if len(words) > 25 and not any("<|" in word for word in words):
                 return path.parent.parent.name, " ".join(words[3:23])
     raise AssertionError("no long answer")
+
+
+def test_a_run_without_shards_is_looked_up_in_its_conversations(run_copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(run_copy / "shards")
+    opened = open_look_up(run_copy, needed=True)
+    assert opened is not None
+    source = sorted((run_copy / "conversations").glob("*/train"))[0]
+    _, said = max(_talks(source, run_copy / "tokenizer"), key=lambda one: len(one[1].split()))
+    assert len(said.split()) >= 13
+    with Records(tmp_path / "items.jsonl") as records:
+        records.add(Record("t", "said", {"acc": 1}, text=said))
+        is_clean, about = opened[0](records)
+        assert [is_clean(record) for record in records] == [False]
+    assert source.parent.name in about["items"]["t"]["said"]["sources"]

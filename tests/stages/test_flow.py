@@ -20,8 +20,8 @@ def test_stages_come_in_the_order_of_the_design() -> None:
         "dpo",
         "self_knowledge",
         "evaluate",
-        "benchmarks",
         "export",
+        "benchmarks",
         "report",
     ]
 

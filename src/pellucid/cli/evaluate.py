@@ -1,13 +1,14 @@
 """`pellucid evaluate`: a recipe's own held-out scores, or suites of benchmarks on any model."""
 
 import argparse
+import hashlib
 import signal
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pellucid.cli.output import print_json, print_table
+from pellucid.cli.output import print_json, print_table, print_text
 from pellucid.cli.run import command as run_stage_of_recipe
 from pellucid.cli.run import stop_at_signal
 from pellucid.core.errors import PellucidWarning, UsageError
@@ -22,10 +23,18 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.target.endswith((".yaml", ".yml")):
         if arguments.suite:
             raise UsageError("--suite is for a model; give its run, for example: pellucid evaluate runs/pocket --suite choices")
+        if given := [flag for flag, value in _of_suites(arguments).items() if value]:
+            raise UsageError(f"{', '.join(given)}: for suites of a model; a recipe has evaluate.benchmarks")
         arguments.recipe = arguments.target
         return run_stage_of_recipe(arguments)
     with signals_handled(stop_at_signal, signal.SIGTERM):
         return _suites(arguments)
+
+
+def _of_suites(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return the flags that only suites have, with what was given."""
+    names = ("data_dir", "limit", "out", "judge", "shards", "allow_code_execution", "json")
+    return {"--" + name.replace("_", "-"): getattr(arguments, name) for name in names} | {"--seed": arguments.seed != 1}
 
 
 def _suites(arguments: argparse.Namespace) -> int:
@@ -73,17 +82,13 @@ def _work(arguments: argparse.Namespace) -> Any:
         found = find_target(Path(target))
         return open_model(found), found
 
+    if settings.judge is not None and arguments.judge is None:
+        raise UsageError("--set judge.…: there is no judge; name it with --judge URL")
     subject, target = open_subject("endpoint", arguments.target)
     judge = open_subject("judge", arguments.judge)[0] if arguments.judge is not None else None
     shards = Path(arguments.shards) if arguments.shards is not None else target.run if target is not None else None
     look_up = open_look_up(shards, needed=arguments.shards is not None) if shards is not None else None
-    out = (
-        Path(arguments.out)
-        if arguments.out is not None
-        else target.results
-        if target is not None
-        else Path("evals") / subject.label
-    )
+    out = Path(arguments.out) if arguments.out is not None else _results_of(subject, target)
     setting = Setting(
         data=arguments.data_dir,
         limit=arguments.limit,
@@ -100,6 +105,14 @@ def _work(arguments: argparse.Namespace) -> Any:
     return Work(subject, out, settings, setting, *(look_up or (None, "")))
 
 
+def _results_of(subject: Any, target: Any) -> Path:
+    """Return where results go unless told otherwise."""
+    if target is not None:
+        return Path(target.results(subject.identity["digest"]))
+    address = hashlib.sha256(str(subject.identity["url"]).encode()).hexdigest()[:8]
+    return Path("evals") / f"{subject.label}-{address}"
+
+
 def _print(result: Mapping[str, Any], folder: Path) -> None:
     rows = list(_rows(result["tasks"]))
     columns = [
@@ -113,9 +126,13 @@ def _print(result: Mapping[str, Any], folder: Path) -> None:
         *(["clean"] if result["contamination"] else []),
     ]
     print_table(columns, rows, title=f"{result['suite']}: {result['subject']['label']}", right=(2, 3, 5, 6))
-    for skipped in result["facts"].get("skipped", ()):
-        print_table([], [[f"left out: {skipped}"]])
-    print_table([], [[f"each item and what it was scored by: {folder}"]])
+    facts = result["facts"]
+    average = (facts.get("table") or {}).get("average")
+    if isinstance(average, int | float):
+        print_text(f"the report's average: {average:.4g}, of the metrics that it prints (pellucid compare {folder} --printed)")
+    for skipped in facts.get("skipped", ()):
+        print_text(f"left out: {skipped['task']}: {skipped['why']}")
+    print_text(f"each item, and by what it was scored: {folder}")
 
 
 def _rows(tasks: Mapping[str, Any]) -> Iterator[Sequence[object]]:

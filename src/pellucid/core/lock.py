@@ -12,8 +12,8 @@ __all__ = ["run_lock"]
 
 
 @contextmanager
-def run_lock(run: Path) -> Iterator[None]:
-    """Hold the run directory; raise `RunLockedError` at once when another process does. The kernel lets go when we die."""
+def run_lock(run: Path, instead: str = "choose another folder with --runs DIR") -> Iterator[None]:
+    """Hold a folder; raise `RunLockedError` at once when another process does. The kernel lets go when we die."""
     run.mkdir(parents=True, exist_ok=True)
     path = run / ".lock"
     with path.open("a+") as file:
@@ -22,9 +22,7 @@ def run_lock(run: Path) -> Iterator[None]:
         except OSError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"
-            raise RunLockedError(
-                f"{run} is in use by process {holder}; wait for it, stop it, or choose another folder with --runs DIR"
-            ) from error
+            raise RunLockedError(f"{run} is in use by process {holder}; wait for it, stop it, or {instead}") from error
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 
-from pellucid.core.errors import UsageError
+from pellucid.core.errors import CannotDoError
 from pellucid.evals.likelihood.requests import Request, encode_pair, encode_rolling, make_requests
 from pellucid.evals.likelihood.score import Budget, Scored, score_requests
 from pellucid.evals.subject import Answer, Decoding, Likelihood, Message, OnDone, Pair, Usage, nothing_done
@@ -26,14 +26,18 @@ _TAIL_TOKENS = 8
 
 @dataclass
 class LocalModel:
-    """A `Subject`: a decoder on any device. `chat` is None for a base model; `autocast` is entered around every forward pass.
+    """A `Subject`: a decoder on any device. `chat_format` is None for a base model; `autocast` surrounds every forward pass.
 
+    `first_id` stands before a text that has no context, the end of text if None; where it `begins_texts`, it stands before every
+    text, as published tools do it with some vocabularies (Llama's).
     The model is put into evaluation mode while it is asked and left as it was found; nothing draws from torch's global generators.
     """
 
     model: Decoder
     tokenizer: Tokenizer
     chat_format: ChatFormat | None = None
+    first_id: int | None = None
+    begins_texts: bool = False
     label: str = "model"
     identity: Mapping[str, Any] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
@@ -45,19 +49,23 @@ class LocalModel:
         """The longest sequence, prompt and new tokens together."""
         return self.model.config.context_tokens
 
+    @property
+    def _first(self) -> int:
+        return self.tokenizer.eos_id if self.first_id is None else self.first_id
+
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text has."""
         return len(self.tokenizer.encode(text))
 
     def loglikelihoods(self, pairs: Sequence[Pair], on_done: OnDone = nothing_done) -> list[Likelihood]:
         """Return how likely each continuation is after its context; see `Subject`. Long pairs are cut as `make_requests` says."""
-        encoded = [encode_pair(pair, self.tokenizer.encode, self.tokenizer.eos_id) for pair in pairs]
+        encoded = [encode_pair(pair, self.tokenizer.encode, self._first, begins=self.begins_texts) for pair in pairs]
         return self._score([make_requests(*one, self.context_tokens) for one in encoded], on_done)
 
     def rolling(self, texts: Sequence[str], on_done: OnDone = nothing_done) -> list[Likelihood]:
         """Return how likely each whole text is; see `Subject`. An empty text has no tokens."""
         encoded = [self.tokenizer.encode(text) for text in texts]
-        return self._score([encode_rolling(ids, self.tokenizer.eos_id, self.context_tokens) for ids in encoded], on_done)
+        return self._score([encode_rolling(ids, self._first, self.context_tokens) for ids in encoded], on_done)
 
     def _score(self, asked: Sequence[Sequence[Request]], on_done: OnDone) -> list[Likelihood]:
         """Score requests; those that stand together make one likelihood."""
@@ -72,7 +80,8 @@ class LocalModel:
     ) -> list[Answer]:
         """Return how the model goes on after each text; see `Subject`. An end of text ends it as well."""
         eos = self.tokenizer.eos_id
-        ids = [self.tokenizer.encode(prompt) or [eos] for prompt in prompts]
+        before = [self._first] if self.begins_texts else []
+        ids = [[*before, *self.tokenizer.encode(prompt)] or [self._first] for prompt in prompts]
         return self._generate(ids, decoding, seeds, (eos,), on_done)
 
     def chat(
@@ -80,7 +89,7 @@ class LocalModel:
     ) -> list[Answer]:
         """Return the assistant's answer to each conversation; see `Subject`. Raises `UsageError` for a base model."""
         if self.chat_format is None:
-            raise UsageError(f"{self.label} is a base model: it continues text and has no chat format to answer in")
+            raise CannotDoError(f"{self.label} is a base model: it continues text and has no chat format to answer in")
         ids = [self.chat_format.prompt(messages) for messages in conversations]
         return self._generate(ids, decoding, seeds, self.chat_format.stop_ids, on_done)
 

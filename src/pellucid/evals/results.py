@@ -4,6 +4,7 @@ The lines are the truth. A suite that was cut off finds them when it is called a
 """
 
 import hashlib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -80,6 +81,9 @@ class Records:
 
     def add(self, record: Record) -> None:
         """Write one record and hand it to the operating system, so that a kill loses at most the line being written."""
+        numbers = [*record.scores.values(), *(part for ratio in record.ratios.values() for part in ratio)]
+        if not all(map(math.isfinite, numbers)):
+            raise ArtifactError(f"item {record.item} of {record.task} has a score that is no number: {dict(record.scores)}")
         if self.has(record.task, record.item):
             raise ValueError(f"item {record.item} of task {record.task} is scored twice")
         self._known[record.task, record.item] = record

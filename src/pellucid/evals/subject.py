@@ -105,7 +105,8 @@ class Subject(Protocol):
     def loglikelihoods(self, pairs: Sequence[Pair], on_done: OnDone = nothing_done) -> list[Likelihood]:
         """Return how likely each continuation is after its context.
 
-        An empty context is the beginning of a text. A pair longer than the model's context loses the beginning of its context.
+        An empty context is the beginning of a text. A pair longer than the model's context loses the beginning of its context; a
+        continuation that is longer by itself is read in windows after the last token of its context.
         """
 
     def rolling(self, texts: Sequence[str], on_done: OnDone = nothing_done) -> list[Likelihood]:

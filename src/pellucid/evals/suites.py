@@ -18,12 +18,17 @@ RunSuite = Callable[[Subject, Section, Setting, Records], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Suite:
-    """One suite. `run` is the `run` of `module` (or of `module:name`), given the section `config` of `SuitesConfig`."""
+    """One suite. `run` is the `run` of `module` (or of `module:name`), given the section `config` of `SuitesConfig`.
+
+    `is_judged`: a judge adds scores. `runs_code`: programs of the model are run where that is allowed.
+    """
 
     name: str
     about: str
     module: str
     config: str
+    is_judged: bool = False
+    runs_code: bool = False
 
     @property
     def run(self) -> RunSuite:
@@ -41,16 +46,22 @@ _ALL = (
     Suite(
         "tinyllama_commonsense", "the seven zero-shot tasks of TinyLlama's Table 2", "harness.run:tinyllama_commonsense", "harness"
     ),
-    Suite("instruct_eval", "MMLU 5-shot, BBH 3, DROP 3, HumanEval 0 (TinyLlama's Table 3)", "harness.run:instruct_eval", "harness"),
+    Suite(
+        "instruct_eval",
+        "MMLU 5-shot, BBH 3, DROP 3, HumanEval 0 (TinyLlama's Table 3)",
+        "harness.run:instruct_eval",
+        "harness",
+        runs_code=True,
+    ),
     Suite(
         "multilingual", "ARC, HellaSwag, TruthfulQA, MMLU, LAMBADA in English and six more", "harness.run:multilingual", "harness"
     ),
     Suite("harness", f"any tasks of {_HARNESS}: --set harness.tasks=[…]", "harness.run:harness", "harness"),
     Suite("choices", "multiple choice and perplexity by the runner that training uses", "choices.run", "choices"),
     Suite("bose", "prompts for base models: light instructions, Blank-ppl, and the stability they buy", "bose.run", "bose"),
-    Suite("needle", "needle in a haystack: lengths × depths × seeds, heat map", "needle.run", "needle"),
-    Suite("mt_bench", "MT-Bench: two turns graded by a judge (--judge URL)", "mt_bench.run", "mt_bench"),
-    Suite("code", "HumanEval and MBPP, pass@k in a sandbox (--allow-code-execution)", "code.run", "code"),
+    Suite("needle", "needle in a haystack: lengths × depths × seeds, heat map", "needle.run", "needle", is_judged=True),
+    Suite("mt_bench", "MT-Bench: two turns graded by a judge (--judge URL)", "mt_bench.run", "mt_bench", is_judged=True),
+    Suite("code", "HumanEval and MBPP, pass@k in a sandbox (--allow-code-execution)", "code.run", "code", runs_code=True),
     Suite("reflection", "does the model recover from an error planted in a worked answer", "reflection.run", "reflection"),
 )
 

@@ -26,7 +26,10 @@ class Attending(NamedTuple):
     cos_B1TR: Tensor
     sin_B1TR: Tensor
     mask_B1TT: Tensor | None
-    """True where a query sees a key; None means causal, or as `documents` say, or everything for a single new position."""
+    """True where a query sees a key, or 0 there and minus infinity elsewhere.
+
+    None means causal, or as `documents` say, or everything for a single new position.
+    """
     causal: bool
     documents: Documents | None
     cache: KVCache | None
@@ -71,8 +74,8 @@ class Decoder(nn.Module):
         `documents` confine attention to themselves; positions then restart with each of them unless `positions_BT` says otherwise,
         or unless they have languages, of which each document sees the others.
         With `cache`, the ids follow the positions that it holds. `mask_B1TS`, True (or 0 where it is added to the scores) where a
-        query sees a key, is for rows that hold several sequences with a common beginning: `positions_BT` then says where each
-        token stands in its own.
+        query sees a key, is for rows that hold several sequences with a common beginning, without `documents`: `positions_BT` then
+        says where each token stands in its own, below the context's length.
         Raises `UsageError` for a sequence longer than the context.
         """
         attending = self._attending(ids_BT, positions_BT, documents, cache, mask_B1TS)

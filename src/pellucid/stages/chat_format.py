@@ -41,9 +41,14 @@ def chat_format_of(recipe: Recipe, run: Path) -> ChatFormat:
 
 
 def answers_at(recipe: Recipe, checkpoint: Path) -> bool:
-    """Tell whether the model of a checkpoint (RUN/STAGE/checkpoints/step-N) has learnt to answer, or still continues text."""
+    """Tell whether the model of a checkpoint has learnt to answer, or still continues text.
+
+    Checkpoints are RUN/STAGE/checkpoints/step-N, averages of them RUN/averages/STAGE-last-K/step-N.
+    """
     names = [stage.name for stage in recipe.train]
-    reached = names.index(checkpoint.parents[1].name) if checkpoint.parents[1].name in names else len(names) - 1
+    place = checkpoint.resolve().parents
+    stage = place[0].name.rpartition("-last-")[0] if place[1].name == "averages" else place[1].name
+    reached = names.index(stage) if stage in names else len(names) - 1
     return any(not stage.learns_from_text for stage in recipe.train[: reached + 1])
 
 

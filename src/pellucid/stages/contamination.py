@@ -7,8 +7,7 @@ from typing import Any
 
 from pellucid.conversations.store import Examples
 from pellucid.core.artifacts import MANIFEST, fingerprint
-from pellucid.core.errors import ArtifactError
-from pellucid.evals.contamination import lookup, open_training_text, texts_of
+from pellucid.evals.contamination import TrainingText, lookup, open_training_text, texts_of
 from pellucid.evals.results import Record, Records
 from pellucid.stages.suites import LookUp
 from pellucid.tokenizer.tokenizer import load_tokenizer
@@ -21,15 +20,15 @@ def open_look_up(run: Path, *, needed: bool) -> tuple[LookUp, str] | None:
 
     Raises `ArtifactError` where it is needed and is not there.
     """
-    try:
-        training = open_training_text(run)
-    except ArtifactError:
-        if needed:
-            raise
-        return None
-
     conversations = run / "conversations"
     talked = fingerprint(conversations) if (conversations / MANIFEST).is_file() else ""
+    if (run / "shards" / MANIFEST).is_file() or (needed and not talked):
+        training = open_training_text(run)
+    elif talked:
+        # A run that learns from conversations alone has no shards.
+        training = TrainingText(run, run / "shards", run / "tokenizer", "", ())
+    else:
+        return None
 
     def look_up(records: Records) -> tuple[Callable[[Record], bool | None], Mapping[str, Any]]:
         others = {path.name: _talks(path / "train", training.tokenizer) for path in _sources(conversations)} if talked else {}

@@ -10,7 +10,7 @@ from pellucid.core.lock import run_lock
 from pellucid.core.progress import console
 from pellucid.core.units import format_duration
 from pellucid.recipe.load import LoadedRecipe
-from pellucid.stages.benchmarks import BENCHMARKS
+from pellucid.stages.benchmarks import BENCHMARKS, check_benchmarks
 from pellucid.stages.chat_format import keep_template
 from pellucid.stages.conversations import CONVERSATIONS
 from pellucid.stages.curves import check_curves
@@ -36,8 +36,8 @@ def stages_of(loaded: LoadedRecipe) -> list[Stage]:
     text = recipe.sources != ()
     before = [PLAN, *([DOCUMENTS] if text else []), TOKENIZER, *([SHARDS] if text else [])]
     talk = [CONVERSATIONS] if recipe.conversations else []
-    scores = [*([EVALUATE] if recipe.text_stages else []), *([BENCHMARKS] if recipe.evaluate.benchmarks else [])]
-    after = [*scores, EXPORT, REPORT]
+    # Benchmarks may take long and need data or a judge: what they might fail on comes when there is an export.
+    after = [*([EVALUATE] if recipe.text_stages else []), EXPORT, *([BENCHMARKS] if recipe.evaluate.benchmarks else []), REPORT]
     return [*before, *talk, *train_stages(recipe), *after]
 
 
@@ -48,6 +48,8 @@ def run_all(loaded: LoadedRecipe, runs: Path) -> None:
     run = runs / loaded.recipe.name
     with run_lock(run):
         context = _open(loaded, run)
+        check_curves(loaded)
+        check_benchmarks(loaded)
         changed = [run_stage(stage, context) for stage in stages_of(loaded)]
     _closing_lines(run, time.monotonic() - started, any(changed))
 
@@ -67,6 +69,10 @@ def run_one(name: str, loaded: LoadedRecipe, runs: Path) -> None:
         _refuse_company(name)
     with open_world() as world, run_lock(run) if world.is_first else nullcontext():
         context = _open(loaded, run, world)
+        if name in {"train", *training}:
+            check_curves(loaded)
+        if BENCHMARKS in chosen:
+            check_benchmarks(loaded)
         for stage in chosen:
             run_stage(stage, context)
 
@@ -76,7 +82,6 @@ def _open(loaded: LoadedRecipe, run: Path, world: World = World()) -> Context:  
         write_bytes(run / RECIPE_FILE, dump_recipe(loaded).encode())
         keep_template(loaded, run)
         check_facts(loaded)
-        check_curves(loaded)
     return Context(loaded, run, world)
 
 

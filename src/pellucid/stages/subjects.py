@@ -1,13 +1,16 @@
 """What `pellucid evaluate` is pointed at → a `Subject`: a run, a checkpoint, a published model's folder or file, an endpoint."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import torch
 
 from pellucid.checkpoint.models import load_model
 from pellucid.checkpoint.weights import import_weights, is_checkpoint, weights_digest
+from pellucid.core.artifacts import fingerprint
 from pellucid.core.errors import PellucidError, UsageError
 from pellucid.evals.likelihood.score import Budget
 from pellucid.evals.local import LocalModel
@@ -17,9 +20,10 @@ from pellucid.recipe.vocabulary import vocabulary_file
 from pellucid.stages.chat_format import answers_at, chat_format_of
 from pellucid.stages.run_folder import RECIPE_FILE, newest_checkpoint, open_recipe, weights_at
 from pellucid.tokenizer.chat import ChatFormat, load_chat_format
-from pellucid.tokenizer.from_gguf import import_gguf
-from pellucid.tokenizer.from_huggingface import import_huggingface
-from pellucid.tokenizer.from_sentencepiece import import_sentencepiece
+from pellucid.tokenizer.from_gguf import read_gguf_vocabulary
+from pellucid.tokenizer.from_huggingface import HuggingFaceTokenizer
+from pellucid.tokenizer.from_sentencepiece import SentencePieceTokenizer
+from pellucid.tokenizer.imported import ImportedFiles, read_imported
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from pellucid.train.device import pick_device
 
@@ -41,10 +45,9 @@ class Target:
     run: Path | None
     label: str
 
-    @property
-    def results(self) -> Path:
-        """Where results of this model go unless told otherwise."""
-        return (self.run / "evals" if self.run is not None else Path("evals")) / self.label
+    def results(self, digest: str) -> Path:
+        """Return where results go unless told otherwise; outside of a run the weights' digest tells models of one name apart."""
+        return self.run / "evals" / self.label if self.run is not None else Path("evals") / f"{self.label}-{digest[:8]}"
 
 
 def find_target(path: Path) -> Target:
@@ -81,12 +84,8 @@ def _in_run(checkpoint: Path, run: Path) -> Target:
 def open_model(target: Target) -> LocalModel:
     """Load the model of a target on the device that there is, with its vocabulary and the chat format that it has learnt."""
     device = pick_device("auto")
-    if is_checkpoint(target.weights):
-        model, tokenizer, chat = _of_run(target)
-        kind, step = "checkpoint", load_step(target.weights)
-    else:
-        model, tokenizer, chat = _of_others(target.weights)
-        kind, step = ("gguf" if target.weights.is_file() else "huggingface"), None
+    found = _of_run(target) if is_checkpoint(target.weights) else _of_others(target.weights)
+    model, tokenizer = found.model, found.tokenizer
     if tokenizer.vocab_tokens > model.config.vocab_tokens:
         raise UsageError(
             f"{target.weights}: the vocabulary beside it has {tokenizer.vocab_tokens} tokens, the model "
@@ -94,23 +93,26 @@ def open_model(target: Target) -> LocalModel:
         )
     model.to(device.device).eval()
     run = target.run.resolve().name if target.run is not None else None
+    inside = target.run is not None and is_checkpoint(target.weights)
     return LocalModel(
         model,
         tokenizer,
-        chat,
+        found.chat,
+        tokenizer.special[tokenizer.bos] if found.begins_texts is not None else None,
+        bool(found.begins_texts),
         label=f"{run} {target.label}" if run else target.label,
         identity={
-            "kind": kind,
-            "path": str(target.weights.relative_to(target.run))
-            if target.run is not None and step is not None
-            else target.weights.name,
+            "kind": found.kind,
+            "path": str(target.weights.relative_to(target.run)) if inside and target.run is not None else target.weights.name,
             "run": run,
-            "step": step,
+            "step": load_step(target.weights) if inside else None,
             "digest": weights_digest(target.weights),
+            "vocabulary": found.vocabulary,
+            "chat_template": sha256(found.chat.template.encode()).hexdigest() if found.chat is not None else None,
+            "begins_texts": bool(found.begins_texts),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "vocab_tokens": tokenizer.vocab_tokens,
             "context_tokens": model.config.context_tokens,
-            "chats": chat is not None,
             "device": str(device.device),
             "precision": device.precision,
         },
@@ -119,8 +121,19 @@ def open_model(target: Target) -> LocalModel:
     )
 
 
+class _Opened(NamedTuple):
+    """A model with what belongs to it. `begins_texts` is None for a model of ours, whose texts begin after the end of another."""
+
+    kind: str
+    model: Decoder
+    tokenizer: Tokenizer
+    vocabulary: str
+    chat: ChatFormat | None
+    begins_texts: bool | None = None
+
+
 def load_step(checkpoint: Path) -> int | None:
-    """Return the step of a checkpoint folder by its name; None for an average."""
+    """Return the step that a checkpoint folder is named by; None where its name says something else."""
     name = checkpoint.resolve().name
     return int(name.removeprefix("step-")) if name.startswith("step-") and name[5:].isdigit() else None
 
@@ -130,33 +143,38 @@ def _budget(device: torch.device) -> Budget:
     return Budget(batch_tokens=32_768, row_tokens=2048) if device.type == "cuda" else Budget()
 
 
-def _of_run(target: Target) -> tuple[Decoder, Tokenizer, ChatFormat | None]:
+def _of_run(target: Target) -> _Opened:
     if target.run is None:
         raise UsageError(f"{target.weights} is a checkpoint outside of its run, whose vocabulary it needs: give it inside the run")
-    recipe = open_recipe(target.run)
+    recipe, folder = open_recipe(target.run), target.run / "tokenizer"
     model, _ = load_model(target.weights)
     chats = recipe.is_chat and answers_at(recipe, target.weights)
-    return model, load_tokenizer(target.run / "tokenizer"), chat_format_of(recipe, target.run) if chats else None
+    chat = chat_format_of(recipe, target.run) if chats else None
+    return _Opened("checkpoint", model, load_tokenizer(folder), fingerprint(folder), chat)
 
 
-def _of_others(path: Path) -> tuple[Decoder, Tokenizer, ChatFormat | None]:
+def _of_others(path: Path) -> _Opened:
     config, weights = import_weights(path)
     model = Decoder(config)
     model.load_state_dict(weights)
-    tokenizer: Tokenizer
-    if is_gguf_file(path):
-        tokenizer = import_gguf(path, None)
-    elif vocabulary_file("huggingface", path) is not None:
-        tokenizer = import_huggingface(path, None)
-    elif vocabulary_file("sentencepiece", path) is not None:
-        tokenizer = import_sentencepiece(path, None)
-    else:
-        raise UsageError(f"{path} holds no vocabulary: neither tokenizer.json nor tokenizer.model lies beside its weights")
+    files = _vocabulary_of(path)
+    tokenizer = HuggingFaceTokenizer(files) if files.kind == "huggingface" else SentencePieceTokenizer(files)
     with TemporaryDirectory() as folder:
-        # The files of an imported vocabulary bring the chat template along, if there is one.
+        # The files of a vocabulary bring the chat template along, if there is one.
         tokenizer.save(Path(folder))
         try:
             chat = load_chat_format("tokenizer", tokenizer, base=Path(folder), folder=Path(folder))
         except UsageError:
             chat = None
-    return model, tokenizer, chat
+    kind = "gguf" if path.is_file() else "huggingface"
+    return _Opened(kind, model, tokenizer, files.digest, chat, files.begins_texts)
+
+
+def _vocabulary_of(path: Path) -> ImportedFiles:
+    """Return the vocabulary inside a GGUF file or beside a folder's weights; raise `UsageError` where there is none."""
+    if is_gguf_file(path):
+        return read_gguf_vocabulary(path)
+    for kind in ("huggingface", "sentencepiece"):
+        if vocabulary_file(kind, path) is not None:
+            return read_imported(kind, path)
+    raise UsageError(f"{path} holds no vocabulary: neither tokenizer.json nor tokenizer.model lies beside its weights")

@@ -5,15 +5,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from pellucid.core.artifacts import Key, building, is_current
+from pellucid.core.artifacts import Key, building, fingerprint, is_current
 from pellucid.core.environment import code_version, environment
 from pellucid.core.errors import ArtifactError, PellucidError
-from pellucid.core.files import read_json, sha256_file, write_json
+from pellucid.core.files import read_json, sha256_file, write_bytes, write_json
+from pellucid.core.lock import run_lock
 from pellucid.core.progress import console
 from pellucid.core.units import format_duration
 from pellucid.evals.results import Record, Records, summarise
@@ -21,11 +23,31 @@ from pellucid.evals.subject import Setting, Subject, Usage
 from pellucid.evals.suites import Suite
 from pellucid.recipe.section import Section
 from pellucid.recipe.suites import SuitesConfig
+from pellucid.report.needle import needle_figure
+from pellucid.stages.run_folder import RECIPE_FILE
 
-__all__ = ["ITEMS", "RESULT", "LookUp", "Work", "listing_digest", "named_files", "run_suite", "score_suite", "summary_of"]
+__all__ = [
+    "ITEMS",
+    "PATH_FIELDS",
+    "RESULT",
+    "LookUp",
+    "Work",
+    "data_digest",
+    "existing",
+    "named_files",
+    "run_suite",
+    "score_suite",
+    "summary_of",
+]
 
 ITEMS, RESULT = "items.jsonl", "result.json"
 SCHEMA = 1
+
+_FIGURES = {"needle": needle_figure}
+
+# Settings that may name files.
+PATH_FIELDS = ("tasks", "open_tasks", "haystack", "against")
+_READ_BYTES = 256 * 2**20
 
 LookUp = Callable[[Records], tuple[Callable[[Record], bool | None], Mapping[str, Any]]]
 """Records → whether an item is in no training text (None: not looked up), and JSON values for the result: contamination."""
@@ -41,25 +63,27 @@ class Work:
     setting: Setting
     look_up: LookUp | None = None
     look_up_key: str = ""
-    """A digest of what is looked up in: other shards, another result."""
+    """A digest of the training text in which items are looked up."""
 
 
 def run_suite(suite: Suite, work: Work) -> Path:
     """Run one suite unless its result is current, and return the folder of its artifact.
 
-    Items that an interrupted call has scored are kept and not asked for again. When a suite ends with an error, the tables of what
-    is scored so far are written with `complete: false`, and the error goes on.
+    Items that an interrupted call has scored are kept and not asked for again; so are those of a call without a judge, without
+    leave to run code, or with other training text, to which only what is missing is added. When a suite ends with an error, the
+    tables of what is scored so far are written with `complete: false`, and the error goes on.
     """
     folder, config = work.out / suite.name, getattr(work.settings, suite.config)
-    key = _key(suite, work, config)
-    if is_current(folder, key):
-        console.print(f"[dim]{suite.name:<22}unchanged[/dim]", soft_wrap=True)
-        return folder
-    started = time.monotonic()
-    with building(folder, key, in_place=True) as build:
-        result = score_suite(suite, work, build.path)
-        build.summary.update(summary_of(result))
-    console.print(f"{suite.name:<22}{format_duration(time.monotonic() - started):>12}", soft_wrap=True)
+    with run_lock(work.out, instead="choose another folder with --out DIR"):
+        key = _key(suite, work, config)
+        if is_current(folder, key) and _is_all(read_json(folder / RESULT), suite, work):
+            console.print(f"[dim]{suite.name:<22}unchanged[/dim]", soft_wrap=True)
+            return folder
+        started = time.monotonic()
+        with building(folder, key, in_place=True) as build:
+            result = score_suite(suite, work, build.path)
+            build.summary.update(summary_of(result))
+        console.print(f"{suite.name:<22}{format_duration(time.monotonic() - started):>12}", soft_wrap=True)
     return folder
 
 
@@ -70,50 +94,81 @@ def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _key(suite: Suite, work: Work, config: Section) -> Key:
     setting = work.setting
-    identity = dict(work.subject.identity)
-    settings: dict[str, Any] = {
+    settings = {
         "suite": suite.name,
         "settings": config.model_dump(mode="json"),
         "limit": setting.limit,
-        "code": setting.allow_code_execution,
-        "judge": _who(setting.judge),
         "subject": _who(work.subject),
     }
-    inputs = {
-        "subject": str(identity.get("digest") or sha256(orjson.dumps(_who(work.subject), option=orjson.OPT_SORT_KEYS)).hexdigest())
-    }
+    inputs = {"subject": sha256(orjson.dumps(_who(work.subject), option=orjson.OPT_SORT_KEYS)).hexdigest()}
     if setting.data is not None:
-        inputs["data"] = listing_digest(Path(setting.data))
-    inputs |= named_files(config)
-    if work.look_up_key:
-        inputs["shards"] = work.look_up_key
+        inputs["data"] = data_digest(Path(setting.data), work.out)
+    inputs |= named_files(suite.config, config)
     return Key("suite", SCHEMA, setting.seed, settings, inputs)
 
 
+def _asked(suite: Suite, work: Work) -> dict[str, Any]:
+    """Return what adds to a result without changing an item that is there."""
+    return {
+        "judge": _who(work.setting.judge) if suite.is_judged else None,
+        "code": work.setting.allow_code_execution if suite.runs_code else None,
+        "training_text": work.look_up_key or None,
+    }
+
+
+def _is_all(result: Mapping[str, Any], suite: Suite, work: Work) -> bool:
+    """Tell whether a result has everything that is asked for now."""
+    return bool(result["complete"]) and result.get("asked") == _asked(suite, work)
+
+
 def _who(subject: Subject | None) -> dict[str, Any] | None:
-    """What makes a model the same model: not the machine that it runs on."""
+    """Return what makes a model the same model: not the machine that it runs on, nor its server's version, address or price."""
     if subject is None:
         return None
-    return {name: value for name, value in subject.identity.items() if name not in ("device", "usd_per_million_tokens")}
+    passing = ("device", "precision", "server", "url", "usd_per_million_tokens", "unsupported")
+    return {name: value for name, value in subject.identity.items() if name not in passing}
 
 
-def named_files(config: Section) -> dict[str, str]:
+def named_files(section: str, config: Section) -> dict[str, str]:
     """Return a digest of every file or folder that a suite's settings name: items, haystacks, another model's answers."""
     named: dict[str, str] = {}
     for field, value in config:
-        for text in (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ():
-            path = Path(text) if isinstance(text, str) else None
-            if path is not None and (path.is_file() or path.is_dir()):
-                named[f"{field}: {path.name}"] = sha256_file(path) if path.is_file() else listing_digest(path)
+        if field in PATH_FIELDS:
+            for place, text in enumerate((value,) if isinstance(value, str) else value or ()):
+                if (path := existing(Path(text))) is not None:
+                    named[f"{section}.{field}.{place}"] = sha256_file(path) if path.is_file() else data_digest(path, None)
     return named
 
 
-def listing_digest(folder: Path) -> str:
-    """Return a digest of the names and sizes of a folder's files: enough to see that other data were given."""
+def existing(path: Path) -> Path | None:
+    """Return a path that is there, None for what is none or only looks like one: the name of a task, a long text."""
+    try:
+        return path if path.exists() else None
+    except OSError:  # longer than names can be
+        return None
+
+
+def data_digest(folder: Path, out: Path | None) -> str:
+    """Return a digest of a folder's files without `out` and hidden ones; of a run, that of its documents.
+
+    Up to 256 MB of files are known by their bytes, more by size and time of change.
+    """
     if not folder.is_dir():
-        raise ArtifactError(f"--data-dir {folder} is not there, or is no folder")
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return sha256(orjson.dumps([[str(file.relative_to(folder)), file.stat().st_size] for file in files])).hexdigest()
+        raise ArtifactError(f"the folder with the benchmarks' data, {folder}, is not there, or is no folder")
+    if (folder / RECIPE_FILE).is_file():
+        return fingerprint(folder / "documents")
+    inside = out.resolve() if out is not None else None
+    files = [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and not (inside is not None and file.resolve().is_relative_to(inside))
+    ]
+    whole = sum(file.stat().st_size for file in files) <= _READ_BYTES
+    known = [sha256_file(file) if whole else f"{file.stat().st_size}@{file.stat().st_mtime_ns}" for file in files]
+    names = [str(file.relative_to(folder)) for file in files]
+    return sha256(orjson.dumps([names, known])).hexdigest()
 
 
 def score_suite(suite: Suite, work: Work, folder: Path) -> dict[str, Any]:
@@ -131,25 +186,35 @@ def score_suite(suite: Suite, work: Work, folder: Path) -> dict[str, Any]:
                 error.args = (f"{error}\n{len(records)} items are scored and kept; give the same command again to go on",)
             raise
         finally:
-            looked_up = work.look_up(records) if work.look_up is not None and stopped_by is None else (None, None)
-            tasks = summarise(records, work.setting.seed, looked_up[0])
-            result = {
+            result: dict[str, Any] = {
                 "schema": SCHEMA,
                 "suite": suite.name,
                 "subject": _described(work.subject),
                 "judge": _described(work.setting.judge),
-                "complete": stopped_by is None,
+                "complete": stopped_by is None and not facts.get("unfinished"),
                 "stopped_by": stopped_by,
+                "asked": _asked(suite, work),
                 "settings": config.model_dump(mode="json"),
                 "setting": {"limit": work.setting.limit, "seed": work.setting.seed, "data": _name(work.setting.data)},
                 "versions": _versions(),
                 **spent.so_far(),
-                "tasks": tasks,
+                "tasks": summarise(records, work.setting.seed),
                 "facts": dict(facts),
-                "contamination": looked_up[1],
+                "contamination": None,
             }
             write_json(folder / RESULT, result)
+        _draw(suite.name, result["facts"], folder)
+        if work.look_up is not None:
+            is_clean, found = work.look_up(records)
+            result |= {"tasks": summarise(records, work.setting.seed, is_clean), "contamination": found}
+            write_json(folder / RESULT, result)
     return result
+
+
+def _draw(name: str, facts: Mapping[str, Any], folder: Path) -> None:
+    """Draw a suite's figure into its folder, where it has one and there is something to draw with."""
+    if name in _FIGURES and "tables" in facts and find_spec("matplotlib") is not None:
+        write_bytes(folder / f"{name}.svg", _FIGURES[name](facts).encode())
 
 
 def _described(subject: Subject | None) -> dict[str, Any] | None:

@@ -66,6 +66,19 @@ class ImportedFiles:
         """What begins a text, if the files name it."""
         return self._named("bos_token")
 
+    @property
+    def begins_texts(self) -> bool:
+        """Whether published tools put the token that begins a text before every text of themselves.
+
+        They go by `add_bos_token`, else by the post-processor of the tokenizer.json; with a SentencePiece model they do.
+        """
+        told = self.values(CONFIG).get("add_bos_token")
+        if isinstance(told, bool):
+            return told
+        if self.kind == "sentencepiece":
+            return True
+        return _begins(self.values(VALUES).get("post_processor"))
+
     def _named(self, key: str) -> str | None:
         for name in (CONFIG, SPECIAL_MAP):
             token = self.values(name).get(key)
@@ -157,6 +170,16 @@ def choose_eos(special: Mapping[str, int], wanted: str | None, named: str | None
     if len(special) == 1:
         return next(iter(special))
     raise UsageError(f"tokenizer.eos: missing, and the vocabulary does not say which token ends a text; {candidates}")
+
+
+def _begins(processor: Any) -> bool:
+    """Tell whether a `post_processor` puts a special token before a text."""
+    if not isinstance(processor, dict):
+        return False
+    if processor.get("type") == "Sequence":
+        return any(map(_begins, processor.get("processors") or []))
+    first: dict[str, Any] = next(iter(processor.get("single") or []), {})
+    return processor.get("type") in ("BertProcessing", "RobertaProcessing") or "SpecialToken" in first
 
 
 def _without_additions(processor: Any) -> Any:

@@ -1,6 +1,7 @@
 import pytest
 
 from pellucid.core.errors import DataError
+from pellucid.documents.decontamination.items import make_item
 from pellucid.evals.choices.item import Item, choice_item, closing_item, schema_item, text_item
 
 
@@ -52,3 +53,14 @@ def test_an_item_survives_json() -> None:
 def test_the_digest_follows_what_is_shown_and_where_it_is_cut() -> None:
     prompts = {closing_item("0", *pair).prompt for pair in (("a b", "c"), ("a", "b c"), ("a b", "d"))}
     assert len(prompts) == 3
+
+
+def test_the_text_is_the_item_as_documents_hold_it_and_as_the_look_up_reads_it() -> None:
+    arc = choice_item("0", "Question: Why is it hot?\nAnswer:", ["sun", "ice"], 1)
+    assert arc.text == {"question": "Why is it hot?", "choices": ["sun", "ice"], "answer": "ice"}
+    boolq = choice_item("0", "Passage: A bell.\nQuestion: is it new?\nAnswer:", ["no", "yes"], 0)
+    assert boolq.text == {"passage": "A bell.", "question": "is it new?", "choices": ["no", "yes"], "answer": "no"}
+    found = make_item("boolq", 0, boolq.text, 8)
+    assert found is not None and {"A bell.", "is it new?"} <= set(found.questions) and set(found.answers) == {"no", "yes"}
+    assert schema_item("0", ["because it", "because he"], "slept.", 1).text == {"question": "because he", "answer": "slept."}
+    assert closing_item("0", "the ca", "t", delimiter="").text == "the cat" and text_item("0", "x y").text == "x y"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.core.errors import DataError
+from pellucid.evals.choices.item import Item
 from pellucid.evals.choices.read import read_items, read_mmlu
 
 BENCH = Path(__file__).parents[4] / "shared" / "data" / "bench"
@@ -43,6 +44,10 @@ def test_every_shape_of_json_lines(tmp_path: Path) -> None:
         ('{"query": "q", "choices": ["a", 3], "gold": 0}', "number 1 of its choices is 3"),
         ('{"query": "q", "choices": ["a"], "gold": 0}', "1 choices"),
         ('{"question": "q"}', "it has the fields question; expected are"),
+        ('{"query": "q", "choices": ["a", "b"], "gold": 0, "group": 3}', "its group is 3; a text is expected"),
+        ('{"query": "q", "choices": ["a", "b"], "gold": 0, "delimiter": ["-"]}', "its delimiter is ['-']; a text is expected"),
+        ('{"text": "x", "language": 7}', "its language is 7; a text is expected"),
+        ('{"text": "x", "id": ["a"]}', "the id is ['a']; a text or a whole number is expected"),
         ("[1, 2]", "no JSON object"),
         ("{", "no JSON"),
     ],
@@ -92,6 +97,8 @@ def test_mmlu_is_shown_as_its_authors_show_it_with_or_without_a_header(tmp_path:
         "The following are multiple choice questions (with answers) about high school physics.\n\n"
         "How many, exactly?\nA. one\nB. two\nC. three\nD. four\nAnswer:"
     )
+    assert physics.text == {"question": "How many, exactly?", "choices": ["one", "two", "three", "four"], "answer": "four"}
+    assert Item.from_json(json.loads(json.dumps(physics.to_json()))) == physics
 
 
 @pytest.mark.parametrize(

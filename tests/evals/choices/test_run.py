@@ -33,12 +33,26 @@ def items(tmp_path: Path) -> str:
 def test_the_suite_scores_every_item_once_and_says_where_items_come_from(bigrams: Any, items: str, tmp_path: Path) -> None:
     with Records(tmp_path / "records.jsonl") as records:
         facts = find_suite("choices").run(bigrams, ChoicesConfig(tasks=(items,)), Setting(), records)
-        found = summarise(records, 1)[items]
+        found = summarise(records, 1)["cats.jsonl"]
     assert found["items"] == 11
     # Right where the likely choice is the labelled one: five of ten, and the closing letter.
     assert found["metrics"]["acc"]["value"] == pytest.approx(6 / 11)
-    assert facts["tasks"][items]["items"] == 11
-    assert facts["tasks"][items]["perplexity"] == pytest.approx(1 / bigrams.probability("a", "t"))
+    assert facts["tasks"]["cats.jsonl"]["items"] == 11
+    assert facts["tasks"]["cats.jsonl"]["perplexity"] == pytest.approx(1 / bigrams.probability("a", "t"))
+
+
+def test_results_name_files_without_the_folders_of_this_machine(bigrams: Any, items: str, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "cats.jsonl"
+    other.parent.mkdir()
+    other.write_text(Path(items).read_text())
+    with Records(tmp_path / "records.jsonl") as records:
+        facts = module.run(bigrams, ChoicesConfig(tasks=(items, str(other))), Setting(), records)
+        assert set(facts["tasks"]) == {record.task for record in records} == {f"{tmp_path.name}/cats.jsonl", "other/cats.jsonl"}
+        with pytest.raises(UsageError, match=r"two tasks that are called other/cats\.jsonl"):
+            module.run(bigrams, ChoicesConfig(tasks=(str(other), str(other))), Setting(), records)
+    told = facts["tasks"]["other/cats.jsonl"]
+    assert told["file"] == "cats.jsonl" and len(told["sha256"]["cats.jsonl"]) == 64
+    assert str(tmp_path.parent) not in json.dumps(facts) + (tmp_path / "records.jsonl").read_text()
 
 
 def test_a_suite_that_was_cut_off_keeps_what_is_done_and_asks_only_for_the_rest(
@@ -63,7 +77,7 @@ def test_an_item_longer_than_the_context_is_counted(bigrams: Any, items: str, tm
     bigrams.context_tokens = 8
     with Records(tmp_path / "records.jsonl") as records:
         module.run(bigrams, ChoicesConfig(tasks=(items,)), Setting(), records)
-        found = summarise(records, 1)[items]
+        found = summarise(records, 1)["cats.jsonl"]
     assert (found["cut_items"], found["dropped_tokens"]) == (10, 30)
 
 

@@ -34,6 +34,18 @@ def test_a_file_of_items_is_a_task_as_it_is(tmp_path: Path) -> None:
         assert load_task(name, tmp_path, 1, None).items[0].pairs[0] == ("Question: Is it?\n", "yes")
 
 
+def test_a_files_task_is_chosen_and_called_alike_wherever_it_lies(tmp_path: Path) -> None:
+    lines = [{**QUESTION, "id": str(n)} for n in range(30)]
+    here, there = (load_task(str(put(tmp_path, f"{folder}/mine.jsonl", *lines)), None, 1, 5) for folder in ("a", "b"))
+    assert here.items == there.items and here.name == there.name == "mine.jsonl"
+    assert here.path == tmp_path / "a" / "mine.jsonl" and str(tmp_path) not in json.dumps(here.facts)
+    assert here.facts["file"] == "mine.jsonl" and here.facts["sha256"] == there.facts["sha256"]
+
+
+def test_arcs_files_are_said_to_have_wrong_labels() -> None:
+    assert all("71 of 2376 easy items" in TASKS[name].about for name in ("arc_easy", "arc_challenge"))
+
+
 def test_missing_data_are_told_with_where_they_were_looked_for(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"task piqa needs data: give --data-dir FOLDER with sets/piqa\.jsonl"):
         load_task("piqa", None, 1, None)

@@ -83,9 +83,9 @@ def edited(name: str, change: Callable[[str], str]) -> Callable[[Path], None]:
         (edited("sets/piqa.jsonl", lambda text: text.replace('"gold": 0', '"gold": -1', 1)), "baber/piqa", None,
          r"piqa\.jsonl, line 1: gold is -1; it must be 0 to 1"),
         (edited("mmlu/test/anatomy_test.csv", lambda text: text.replace("four,1", "four,9", 1)), "cais/mmlu", "anatomy",
-         r"anatomy_test\.csv, line 3: the answer is '9'; it must be 0 to 3"),
+         r"anatomy_test\.csv, line 3: the label is 9; with 4 choices it must lie between 0 and 3"),
         (edited("mmlu/dev/anatomy_dev.csv", lambda text: text.replace(",three", "", 1)), "cais/mmlu", "anatomy",
-         r"anatomy_dev\.csv, line 2: there are 5 fields; it takes 6"),
+         r"anatomy_dev\.csv, line 2: it has 3 choices; 4 are expected"),
         (edited("truthfulqa/TruthfulQA.csv", lambda text: text.replace("Yes; It does; At night", "", 1)), "truthfulqa/truthful_qa",
          "multiple_choice", r"TruthfulQA\.csv, line 2: a question needs"),
         (edited("sets/boolq.jsonl", lambda text: text.replace("Question:", "Asked:", 1)), "aps/super_glue", "boolq",
@@ -108,10 +108,12 @@ def test_hellaswag_needs_six_lines_an_item_and_a_label_among_its_endings(tmp_pat
     file = tmp_path / "hellaswag_val_full.txt"
     item = ["Making tea: He boils water. he", "4", "one", "two", "three", "four"]
     file.write_text("\n".join(item))
-    with pytest.raises(DataError, match=r"hellaswag_val_full\.txt, line 2: the label is '4'; it must be 0 to 3"):
+    with pytest.raises(
+        DataError, match=r"hellaswag_val_full\.txt, line 2: the label is 4; with 4 choices it must lie between 0 and 3"
+    ):
         bench_splits(tmp_path, "Rowan/hellaswag", None)
     file.write_text("\n".join(item[:5]))
-    with pytest.raises(DataError, match="has 5 lines; six are one item"):
+    with pytest.raises(DataError, match="has 5 lines; six an item"):
         bench_splits(tmp_path, "Rowan/hellaswag", None)
 
 

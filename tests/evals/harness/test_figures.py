@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -19,7 +20,10 @@ def test_a_column_is_the_mean_over_items_and_the_mean_over_parts_beside_it() -> 
     records += [record("two", "b/0", "b", acc=0, acc_norm=1), record("one", "0", acc=0)]
     column = printed(TWO, records)
     assert (column["metric"], column["value"], column["items"]) == ("acc_norm", 0.25, 4)
-    assert column["parts"] == {"a": 0, "b": 1} and column["mean over parts"] == 0.5
+    assert column["parts"] == {"a": 0, "b": 1} and column["mean over parts"] == 0.5 and column["mean over items"] == 0.25
+    macro = printed(replace(TWO, over_parts=True), records)
+    assert (macro["value"], macro["mean over items"], macro["items"]) == (0.5, 0.25, 4)
+    assert printed(replace(TWO, over_parts=True), [])["value"] is None
     assert printed(ONE, records)["value"] == 0 and "parts" not in printed(ONE, records)
     assert printed(ONE, [])["value"] is None
 

@@ -18,6 +18,11 @@ def test_the_reports_numbers_of_examples() -> None:
     assert len(shots["tinyllama_commonsense"]) == 7
 
 
+def test_parts_count_alike_where_the_reports_evaluator_has_it_so() -> None:
+    alike = {(name, each.name) for name, group in GROUPS.items() for each in group.benchmarks if each.over_parts}
+    assert alike == {("open_llm", "mmlu"), ("instruct_eval", "bbh")}
+
+
 def test_languages_are_english_and_the_six() -> None:
     for benchmark in GROUPS["multilingual"].benchmarks:
         assert [member.part for member in benchmark.members] == ["en", *LANGUAGES]

@@ -9,7 +9,7 @@ from pellucid.core.errors import DataError
 pytest.importorskip("lm_eval")
 
 from pellucid.evals.harness.catalogue import configurations
-from pellucid.evals.harness.items import Place, check_labels, documents, metric_name, questions, score
+from pellucid.evals.harness.items import Place, check_labels, documents, metric_name, questions, same_questions, score
 from pellucid.evals.harness.model import Requests
 from pellucid.evals.harness.tasks import HarnessTask, TaskSource
 
@@ -73,7 +73,10 @@ def test_a_record_holds_what_checks_its_score(stablelm: Any, bench: Path) -> Non
 @pytest.mark.parametrize(
     ("place", "name", "text"),
     [
-        ("arc", "arc_easy", {"question": "Question: What is a mill?\nAnswer:", "choices": [f"it is a {n}" for n in THINGS]}),
+        ("arc", "arc_easy", {"question": "What is a mill?", "choices": [f"it is a {n}" for n in THINGS]}),
+        ("piqa", "piqa", {"question": "How is a mill kept?", "choices": ["Dry.", "In the open."]}),
+        ("super_glue/boolq", "boolq", {"passage": "A mill.", "question": "is a mill new", "choices": ["no", "yes"]}),
+        ("bbh/fewshot", "bbh_fewshot_boolean_expressions", {"question": "not ( True ) is", "answer": "False"}),
         ("mmlu/default", "mmlu_anatomy", {
             "question": "What, in anatomy, is a mill?", "choices": ["one", "two, or so", "three", "four"]}),
         ("truthfulqa", "truthfulqa_mc2", {
@@ -120,3 +123,17 @@ def test_a_text_is_scored_whole(stablelm: Any, bench: Path, harness_samples: Any
     samples = harness_samples(stablelm.theirs, ConfigurableTask(config=dict(config)))
     for record, sample in zip(records, samples, strict=True):
         assert -record.details["nats"][0] == pytest.approx(sample["resps"][0][0], abs=5e-3)
+
+
+def test_a_german_item_is_told_by_its_own_question(stablelm: Any, copies: Path) -> None:
+    (question,) = questions(load(copies, "okapi/arc_multilingual", "arc_de"), [0])
+    (record,) = score([(question, Place("arc_de", "0", None))], Requests(stablelm.ours, 1))
+    assert record.text == {"question": "Was ist mill?", "choices": ["eins", "zwei", "drei", "vier"]}
+
+
+def test_looking_at_items_again_leaves_the_draws_as_they_were(bench: Path) -> None:
+    loaded, fresh = (load(bench, "piqa", "piqa", 3) for _ in range(2))
+    seen = same_questions(loaded, [2, 5])
+    again = {question.number: question for question in questions(loaded, range(10))}
+    assert [question.prompt for question in again.values()] == [question.prompt for question in questions(fresh, range(10))]
+    assert [question.prompt for question in seen] == [again[2].prompt, again[5].prompt]

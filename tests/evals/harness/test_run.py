@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pellucid.core.errors import ArtifactError, DataError, UsageError
+from pellucid.core.errors import ArtifactError, CannotDoError, DataError, UsageError
 from pellucid.evals.harness import run
 from pellucid.evals.harness.catalogue import configurations
 from pellucid.evals.harness.items import Place, questions, score
@@ -150,7 +150,7 @@ def test_a_group_lists_what_it_skips_and_averages_only_whole_tables(stablelm: An
     assert column["metric"] == "acc" and column["value"] == pytest.approx(table["metrics"]["acc"]["value"])
     assert set(table["groups"]) == set(column["parts"]) == {"anatomy", "astronomy"}
     assert {record.item for record in records if record.task == "bbh"} == {f"boolean_expressions/{n}" for n in range(4)}
-    assert facts["table"]["average"] is None
+    assert facts["table"]["average"] is None and facts["unfinished"] is True
 
 
 def test_the_average_of_a_whole_table_is_that_of_its_columns(
@@ -219,14 +219,54 @@ def test_what_is_asked_wrongly_is_said(stablelm: Any, bench: Path, tmp_path: Pat
 def test_a_model_that_cannot_do_a_task_skips_it(stablelm: Any, bench: Path, tmp_path: Path) -> None:
     class Mute(Cut):
         def loglikelihoods(self, pairs: list[Texts], on_done: OnDone = nothing_done) -> list[Likelihood]:
-            raise UsageError("this endpoint gives no log-probabilities")
+            raise CannotDoError("this endpoint gives no log-probabilities")
 
         def complete(self, *arguments: Any, **named: Any) -> Any:
             return self._subject.complete(*arguments, **named)
 
     facts, records = suite("open_llm", Mute(stablelm.ours, 0), bench, tmp_path / "r", tasks=("truthfulqa_mc2", "gsm8k"))
     assert facts["skipped"] == [{"task": "truthfulqa_mc2", "why": "this endpoint gives no log-probabilities"}]
-    assert {record.task for record in records} == {"gsm8k"}
+    assert {record.task for record in records} == {"gsm8k"} and "unfinished" not in facts
+    with pytest.raises(CannotDoError, match="no task could be scored:\n  this endpoint gives no log-probabilities"):
+        suite("open_llm", Mute(stablelm.ours, 0), bench, tmp_path / "none", tasks=("truthfulqa_mc2",))
+
+
+def test_what_is_wrong_with_the_call_is_no_skipped_task(stablelm: Any, bench: Path, tmp_path: Path) -> None:
+    class Refused(Cut):
+        def loglikelihoods(self, pairs: list[Texts], on_done: OnDone = nothing_done) -> list[Likelihood]:
+            raise UsageError("the server knows no model of this name")
+
+    with pytest.raises(UsageError, match="knows no model of this name"):
+        suite("open_llm", Refused(stablelm.ours, 0), bench, tmp_path / "r", tasks=("truthfulqa_mc2",))
+
+
+@pytest.mark.parametrize(("field", "to"), [("query", "Question: What was a loom?"), ("gold", 3)])
+def test_records_of_other_data_are_not_gone_on_with(stablelm: Any, bench: Path, tmp_path: Path, field: str, to: Any) -> None:
+    rows = [json.loads(line) for line in (bench / "sets" / "arc_easy.jsonl").read_text().splitlines()]
+    data = tmp_path / "data"
+    (data / "sets").mkdir(parents=True)
+    for number, row in enumerate(rows):  # the last of them is changed, and a new one waits
+        rows[number] = {**row, field: to} if number == len(rows) - 1 else row
+    (data / "sets" / "arc_easy.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, rows[0]]))
+    _, before = suite("harness", stablelm.ours, bench, tmp_path / "r", tasks=("arc_easy",))
+    with pytest.raises(UsageError, match=r"item 9 of arc_easy .* other data or another version .* take another --out, or remove"):
+        suite("harness", stablelm.ours, data, tmp_path / "r", tasks=("arc_easy",))
+    with Records(tmp_path / "r") as kept:
+        assert list(kept) == before
+    _, same = suite("harness", stablelm.ours, bench, tmp_path / "r", tasks=("arc_easy",))
+    assert same == before
+
+
+def test_a_result_without_all_data_is_unfinished_until_they_are_there(
+    stablelm: Any, bench: Path, both: Path, tmp_path: Path
+) -> None:
+    asked = {"tasks": ("winogrande", "piqa"), "limit": 3}
+    facts, records = suite("tinyllama_commonsense", stablelm.ours, bench, tmp_path / "r", **asked)
+    assert facts["unfinished"] is True and [each["task"] for each in facts["skipped"]] == ["winogrande"]
+    assert str(bench) not in json.dumps(facts) and "--data-dir" in facts["skipped"][0]["why"]
+    facts, whole = suite("tinyllama_commonsense", stablelm.ours, both, tmp_path / "r", **asked)
+    assert "unfinished" not in facts and not facts["skipped"] and whole[:3] == records and len(whole) == 6
+    assert str(tmp_path) not in json.dumps(facts)
 
 
 def test_results_are_json(stablelm: Any, bench: Path, tmp_path: Path) -> None:

@@ -86,7 +86,8 @@ def test_the_package_stands_in_when_the_hub_is_out_of_reach(monkeypatch: pytest.
     monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     loaded = TaskSource([], copies, use_hub=True).load(configurations("winogrande", "winogrande")[0], 0)
-    assert loaded.facts["source"].startswith(str(copies))
+    assert loaded.facts["source"] == "allenai/winogrande/winogrande_xl/validation.jsonl"
+    assert loaded.place(0).startswith(str(copies))
 
 
 def test_rows_of_another_shape_are_said(tmp_path: Path) -> None:

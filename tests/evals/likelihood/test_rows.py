@@ -55,10 +55,10 @@ def test_rows_behind_the_same_examples_hang_from_one_stem() -> None:
 
 def test_tokens_that_are_scored_stay_in_their_row() -> None:
     shots = tuple(range(200))
-    found = [(*shots, 300), (*shots, 301)]
-    (stem,) = lay_out(found, [150, 199], 201, 1)
+    found = [(*shots, *range(300 + 100 * k, 360 + 100 * k)) for k in range(2)]
+    (stem,) = lay_out(found, [150, 199], 201, 64)
     assert len(stem.ids) == 150
-    assert [len(row.ids_T) for row in stem.rows] == [51, 51]
+    assert [len(row.ids_T) for row in stem.rows] == [110, 110]
 
 
 def test_little_in_common_joins_nothing() -> None:
@@ -70,3 +70,13 @@ def test_common_prefix() -> None:
     assert common_prefix((1, 2, 3), (1, 2, 4)) == 2
     assert common_prefix((1, 2), (1, 2, 4)) == 2
     assert common_prefix((), (1,)) == 0
+
+
+def test_choices_behind_a_context_longer_than_a_row_share_it_and_the_rest_stays_small() -> None:
+    context = tuple(range(1500))
+    ends = [tuple(range(2000 + 100 * k, 2040 + 100 * k)) for k in range(4)]
+    (stem,) = lay_out([context + end for end in ends], [1499] * 4, 1024, 576)
+    (row,) = stem.rows
+    assert row.tokens == 1500 + 4 * 40 and not stem.ids
+    (stem,) = lay_out([(*context, *range(2000 + 200 * k, 2150 + 200 * k)) for k in range(6)], [1499] * 6, 1024, 576)
+    assert len(stem.ids) == 1499 and all(row.tokens <= 257 for row in stem.rows)

@@ -6,6 +6,7 @@ import torch
 from pellucid.core.errors import ArtifactError
 from pellucid.evals.likelihood.requests import Request, make_requests
 from pellucid.evals.likelihood.score import Budget, score_requests
+from pellucid.model.cache import KVCache
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
 
@@ -93,6 +94,23 @@ def test_the_model_computes_shared_tokens_once(monkeypatch: pytest.MonkeyPatch) 
     questions = [make_requests([*shots, 50 + q, 51 + q, 52], [choice], CONTEXT)[0] for q in range(10) for choice in range(4)]
     score_requests(model, questions, Budget(2048, 50))
     assert sum(computed) <= 40 + 10 * 3 + 8
+
+
+def test_copies_of_a_stem_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, copies = model_of(), []
+    whole = KVCache.branch
+
+    def counted(self: KVCache, batch_seqs: int, new_tokens: int) -> KVCache:
+        copies.append(batch_seqs * (self.length + new_tokens))
+        return whole(self, batch_seqs, new_tokens)
+
+    monkeypatch.setattr(KVCache, "branch", counted)
+    shots = list(range(50))
+    questions = [make_requests([*shots, *range(k, k + 6)], [k], CONTEXT)[0] for k in range(0, 90, 3)]
+    found = score_requests(model, questions, Budget(120, 16))
+    assert len(copies) > 3 and max(copies) <= 240
+    for request, score in zip(questions, found, strict=True):
+        assert score.nats == pytest.approx(alone(model, request)[0], abs=2e-4)
 
 
 def test_logits_that_are_no_numbers_are_an_error() -> None:

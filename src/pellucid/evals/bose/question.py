@@ -48,7 +48,8 @@ def load_choice_task(name: str, shots: int, setting: Setting) -> ChoiceTask:
     data = Path(setting.data) if setting.data is not None else None
     limit = setting.limit + shots if setting.limit is not None and name in FROM_HELDOUT else None
     loaded = load_task(name, data, setting.seed, limit)
-    items: Sequence[Item] = loaded.items if name in FROM_HELDOUT else list(_plain(Path(str(loaded.origin["path"]))))
+    in_file = loaded.path if name not in FROM_HELDOUT else None
+    items: Sequence[Item] = loaded.items if in_file is None else list(_plain(in_file))
     questions = [_question(name, item) for item in items]
     ranked = sorted(questions, key=lambda question: derive_seed(_EXAMPLE_SEED, "example", name, question.id))
     if len(ranked) <= shots:
@@ -56,10 +57,7 @@ def load_choice_task(name: str, shots: int, setting: Setting) -> ChoiceTask:
     examples, rest = ranked[:shots], {question.id for question in ranked[shots:]}
     left = [(item, question) for item, question in zip(items, questions, strict=True) if question.id in rest]
     chosen = {item.id for item in pick([item for item, _ in left], setting.limit, setting.seed, name)}
-    origin = {key: value for key, value in loaded.origin.items() if key != "path"}  # where it lies is nobody else's business
-    if "path" in loaded.origin:
-        origin["file"] = Path(str(loaded.origin["path"])).name
-    about = {**origin, "prompt": "see variants", "chosen": len(chosen), "examples": [example.id for example in examples]}
+    about = {**loaded.facts, "prompt": "see variants", "chosen": len(chosen), "examples": [example.id for example in examples]}
     return ChoiceTask(
         Path(name).stem if Path(name).is_file() else name,
         tuple(question for _, question in left if question.id in chosen),

@@ -1,11 +1,12 @@
 """One question: what the model is shown, what may follow, and which of it is right."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pellucid.core.errors import DataError
 from pellucid.core.units import utf8_bytes
+from pellucid.evals.choices.bare import bare_question
 from pellucid.evals.results import prompt_digest
 from pellucid.evals.subject import Pair
 
@@ -20,7 +21,8 @@ class Item:
     """One question. `pairs` are what is scored, one for each choice; `pairs[label]` is the right one.
 
     `lengths` are (characters, UTF-8 bytes) of each choice as a text of its own, without what joins it to its context: what
-    normalised accuracies divide by. `group` is a part of the task (a subject, a language).
+    normalised accuracies divide by. `group` is a part of the task (a subject, a language). `bare` are the question and its choices
+    themselves where the prompt shows them in another way (as letters).
     """
 
     id: str
@@ -29,6 +31,7 @@ class Item:
     lengths: tuple[tuple[int, int], ...]
     label: int = 0
     group: str | None = None
+    bare: Mapping[str, Any] | None = None
 
     @property
     def answer_bytes(self) -> int:
@@ -36,10 +39,19 @@ class Item:
         return utf8_bytes(self.pairs[self.label].continuation)
 
     @property
-    def text(self) -> str | dict[str, str]:
-        """The question as it is shown and its right answer, or the whole text."""
+    def text(self) -> str | dict[str, Any]:
+        """The item itself: question, choices and right answer without what a prompt puts around them, or the whole text.
+
+        What compares contexts (`schema_item`) has no choices but the right context as its question.
+        """
         context, continuation = self.pairs[self.label]
-        return {"question": context, "answer": continuation.strip()} if self.kind == "choice" else context + continuation
+        if self.kind != "choice":
+            return context + continuation
+        if self.bare is not None:
+            return {**self.bare, "answer": self.bare["choices"][self.label]}
+        answers = [pair.continuation.strip() for pair in self.pairs]
+        choices = {"choices": answers} if len({pair.context for pair in self.pairs}) == 1 else {}
+        return {**bare_question(context), **choices, "answer": answers[self.label]}
 
     @property
     def prompt(self) -> str:
@@ -55,6 +67,7 @@ class Item:
             "label": self.label,
             "pairs": [list(pair) for pair in self.pairs],
             "lengths": [list(one) for one in self.lengths],
+            **({"bare": dict(self.bare)} if self.bare is not None else {}),
         }
 
     @classmethod
@@ -62,7 +75,7 @@ class Item:
         """Return the item that `to_json` wrote."""
         pairs = tuple(Pair(*pair) for pair in raw["pairs"])
         lengths = tuple((one[0], one[1]) for one in raw["lengths"])
-        return cls(raw["id"], raw["kind"], pairs, lengths, raw["label"], raw["group"])
+        return cls(raw["id"], raw["kind"], pairs, lengths, raw["label"], raw["group"], raw.get("bare"))
 
 
 def choice_item(

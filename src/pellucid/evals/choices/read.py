@@ -1,17 +1,15 @@
 """Items out of files: JSON lines, HellaSwag's text, MMLU's CSV, plain text. What cannot be an item is told with file and line."""
 
-import bz2
-import csv
-import gzip
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from pellucid.core.errors import DataError
+from pellucid.evals.choices.files import read_csv_questions, read_hellaswag, read_text
 from pellucid.evals.choices.item import Item, choice_item, closing_item, schema_item, text_item
 
 __all__ = ["Prompt", "read_items", "read_mmlu"]
@@ -20,7 +18,6 @@ Prompt = Callable[[str], str]
 """What a task makes of the question in its file before it is shown."""
 
 _LETTERS = "ABCD"
-_OPENERS: dict[str, Callable[[bytes], bytes]] = {".bz2": bz2.decompress, ".gz": gzip.decompress}
 
 
 def read_items(path: Path, prompt: Prompt = str) -> Iterator[Item]:
@@ -36,17 +33,16 @@ def read_items(path: Path, prompt: Prompt = str) -> Iterator[Item]:
     An item's id is its `id`, or its number in the file from 0. Raises `DataError` with file and line.
     """
     names = path.name.lower().split(".")
-    text = _text(path)
     if names[-1] == "bz2" and names[-2:-1] == ["txt"]:
-        yield from _hellaswag(path, text, prompt)
+        yield from _hellaswag(path, prompt)
     elif "csv" in names[-2:]:
-        yield from _csv(path, text, lambda question, choices: (prompt(question), choices), None)
+        yield from _csv(path, prompt)
     elif "txt" in names[-2:]:
         with _placed(path, 1):
-            item = text_item(path.name, text)
+            item = text_item(path.name, read_text(path))
         yield item
     elif {"jsonl", "json"} & set(names[-2:]):
-        yield from _json_lines(path, text, prompt)
+        yield from _json_lines(path, read_text(path), prompt)
     else:
         raise DataError(f"{path} is no file of items: its name must end in .jsonl, .csv, .txt or .txt.bz2")
 
@@ -60,20 +56,12 @@ def read_mmlu(folder: Path) -> Iterator[Item]:
     for path in sorted(folder.glob("*_test.csv")):
         subject = path.name.removesuffix("_test.csv")
         about = f"The following are multiple choice questions (with answers) about {subject.replace('_', ' ')}.\n\n"
-
-        def shown(question: str, choices: list[str], about: str = about) -> tuple[str, list[str]]:
-            lines = "".join(f"{letter}. {choice}\n" for letter, choice in zip(_LETTERS, choices, strict=True))
-            return f"{about}{question.strip()}\n{lines}Answer:", list(_LETTERS)
-
-        yield from _csv(path, _text(path), shown, subject)
-
-
-def _text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-        return _OPENERS.get(path.suffix.lower(), bytes)(raw).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text in UTF-8 ({error})") from error
+        for number, (line, asked) in enumerate(read_csv_questions(path, choices=len(_LETTERS))):
+            question = asked.question.strip()
+            lines = "".join(f"{letter}. {choice}\n" for letter, choice in zip(_LETTERS, asked.choices, strict=True))
+            with _placed(path, line):
+                item = choice_item(f"{subject}:{number}", f"{about}{question}\n{lines}Answer:", _LETTERS, asked.label, subject)
+            yield replace(item, bare={"question": question, "choices": asked.choices})
 
 
 @contextmanager
@@ -97,7 +85,10 @@ def _json_lines(path: Path, text: str, prompt: Prompt) -> Iterator[Item]:
             raise DataError(f"{path}, line {line} is no JSON ({error}); one object a line is expected") from error
         if not isinstance(raw, dict):
             raise DataError(f"{path}, line {line} is no JSON object")
-        id_ = str(raw.get("id", number))
+        id_ = raw.get("id", number)
+        if isinstance(id_, bool) or not isinstance(id_, (str, int)):
+            raise DataError(f"{path}, line {line}: the id is {id_!r}; a text or a whole number is expected")
+        id_ = str(id_)
         if id_ in ids:
             raise DataError(f"{path}, line {line}: the id is {id_!r}, and so is that of line {ids[id_]}; ids must differ")
         ids[id_] = line
@@ -108,7 +99,8 @@ def _json_lines(path: Path, text: str, prompt: Prompt) -> Iterator[Item]:
 
 
 def _item(raw: dict[str, Any], id_: str, prompt: Prompt) -> Item:
-    group, delimiter = raw.get("group"), raw.get("delimiter", " ")
+    group, delimiter = _text_or_none(raw, "group"), _text_or_none(raw, "delimiter")
+    delimiter = " " if delimiter is None else delimiter
     context = raw.get("context", raw.get("query"))
     contexts = raw.get("contexts", raw.get("context_options"))
     if isinstance(context, str) and isinstance(raw.get("choices"), list):
@@ -119,11 +111,18 @@ def _item(raw: dict[str, Any], id_: str, prompt: Prompt) -> Item:
     if isinstance(context, str) and isinstance(raw.get("continuation"), str):
         return closing_item(id_, prompt(context), raw["continuation"], group, delimiter=delimiter)
     if isinstance(raw.get("text"), str):
-        return text_item(id_, raw["text"], group or raw.get("language"))
+        return text_item(id_, raw["text"], group or _text_or_none(raw, "language"))
     raise DataError(
         f"it has the fields {', '.join(sorted(raw))}; expected are context, choices and label, or contexts, continuation and "
         "label, or context and continuation, or text"
     )
+
+
+def _text_or_none(raw: dict[str, Any], field: str) -> str | None:
+    value = raw.get(field)
+    if value is not None and not isinstance(value, str):
+        raise DataError(f"its {field} is {value!r}; a text is expected")
+    return value
 
 
 def _texts(values: list[Any], field: str) -> list[str]:
@@ -142,42 +141,15 @@ def _label(raw: dict[str, Any]) -> int:
     return value
 
 
-def _hellaswag(path: Path, text: str, prompt: Prompt) -> Iterator[Item]:
-    lines = text.rstrip("\n").split("\n")
-    if len(lines) % 6:
-        raise DataError(f"{path} has {len(lines)} lines; six an item are expected, so a multiple of 6")
-    for number in range(len(lines) // 6):
-        context, label, *endings = lines[6 * number : 6 * number + 6]
-        if not label.isdecimal():
-            raise DataError(f"{path}, line {6 * number + 2}: the label is {label!r}; a number from 0 to 3 is expected")
-        with _placed(path, 6 * number + 2):  # the label's own line is the one to look at
-            item = choice_item(str(number), prompt(context), endings, int(label))
+def _hellaswag(path: Path, prompt: Prompt) -> Iterator[Item]:
+    for number, (line, asked) in enumerate(read_hellaswag(path)):
+        with _placed(path, line):
+            item = choice_item(str(number), prompt(asked.question), asked.choices, asked.label)
         yield item
 
 
-def _csv(path: Path, text: str, shown: Callable[[str, list[str]], tuple[str, list[str]]], subject: str | None) -> Iterator[Item]:
-    reader = csv.reader(io.StringIO(text))
-    number = 0
-    for row in reader:
-        if not row or (reader.line_num == 1 and row[0].strip().lower() == "question"):
-            continue
-        if len(row) < 4:
-            raise DataError(f"{path}, line {reader.line_num}: it has {len(row)} columns; question, choices and answer are expected")
-        question, *choices, answer = row
-        label = _csv_label(answer.strip(), path, reader.line_num, len(choices))
-        if subject is not None and len(choices) != len(_LETTERS):
-            raise DataError(f"{path}, line {reader.line_num}: it has {len(choices)} choices; MMLU has 4")
-        context, answers = shown(question, choices)
-        id_ = f"{subject}:{number}" if subject is not None else str(number)
-        with _placed(path, reader.line_num):
-            item = choice_item(id_, context, answers, label, subject)
+def _csv(path: Path, prompt: Prompt) -> Iterator[Item]:
+    for number, (line, asked) in enumerate(read_csv_questions(path)):
+        with _placed(path, line):
+            item = choice_item(str(number), prompt(asked.question), asked.choices, asked.label)
         yield item
-        number += 1
-
-
-def _csv_label(answer: str, path: Path, line: int, choices: int) -> int:
-    if answer.isdecimal():
-        return int(answer)
-    if len(answer) == 1 and answer.isascii() and answer.isalpha():
-        return ord(answer.upper()) - ord("A")
-    raise DataError(f"{path}, line {line}: the answer is {answer!r}; a number from 0 to {choices - 1} or a letter is expected")

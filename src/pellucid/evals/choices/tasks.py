@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pellucid.core.errors import DataError, UsageError
 from pellucid.core.files import sha256_file
-from pellucid.core.seeds import derive_seed
 from pellucid.evals.choices.heldout_items import FROM_HELDOUT, Shape, heldout_items, read_heldout
 from pellucid.evals.choices.item import Item
 from pellucid.evals.choices.read import Prompt, read_items, read_mmlu
+from pellucid.evals.sampling import pick as pick_by_key
 
 __all__ = ["TASKS", "LoadedTask", "Source", "load_task", "pick"]
 
@@ -29,11 +29,25 @@ class Source:
 
 @dataclass(frozen=True)
 class LoadedTask:
-    """A task's items, all of them or the chosen ones. `origin` are JSON values: where they come from, with digests."""
+    """A task's items, all of them or the chosen ones. A file's task is called like the file, wherever it lies.
+
+    `origin` are JSON values: where items come from, with digests. Its `path` is the place on this machine: results have `facts`.
+    """
 
     name: str
     items: tuple[Item, ...]
     origin: Mapping[str, object]
+
+    @property
+    def path(self) -> Path | None:
+        """The file or folder that the items were read from."""
+        return Path(str(self.origin["path"])) if "path" in self.origin else None
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What `origin` says, with the file's name in place of its path."""
+        named = {"file": self.path.name} if self.path is not None else {}
+        return {**{key: value for key, value in self.origin.items() if key != "path"}, **named}
 
 
 def _answer(question: str) -> str:
@@ -48,9 +62,13 @@ def _lines(name: str) -> tuple[str, ...]:
     return f"sets/{name}.jsonl", f"{name}.jsonl"
 
 
+_ARC = (
+    "`Question: …\\nAnswer:`, as the harness; known files of this form have the next choice as the right one where the original "
+    "numbers its choices (71 of 2376 easy items, 19 of 1172 challenging ones): the suite harness reads the hub's rows"
+)
 TASKS: Mapping[str, Source] = {
-    "arc_easy": Source("`Question: …\\nAnswer:`, as the harness", _lines("arc_easy"), _answer),
-    "arc_challenge": Source("`Question: …\\nAnswer:`, as the harness", _lines("arc_challenge"), _answer),
+    "arc_easy": Source(_ARC, _lines("arc_easy"), _answer),
+    "arc_challenge": Source(_ARC, _lines("arc_challenge"), _answer),
     "boolq": Source("`Passage: …\\nQuestion: …?\\nAnswer:`; the harness leaves `Passage: ` out", _lines("boolq"), _answer),
     "hellaswag": Source(
         "context as in the file, whose last sentence the harness begins with a capital",
@@ -82,6 +100,7 @@ def load_task(name: str, data: Path | None, seed: int, limit: int | None, shape:
         path = _file(name, data)
         items = list(read_items(path))
         about = {"prompt": "as in the file"}
+        name = path.name
     if not items:
         raise DataError(f"{path} has no items")
     files = sorted(path.glob("*_test.csv")) if path.is_dir() else [path]
@@ -91,10 +110,7 @@ def load_task(name: str, data: Path | None, seed: int, limit: int | None, shape:
 
 def pick(items: Sequence[Item], limit: int | None, seed: int, task: str) -> list[Item]:
     """Return at most `limit` items, chosen by the seed and their ids alone, in the order that they have."""
-    if limit is None or limit >= len(items):
-        return list(items)
-    ranked = sorted(range(len(items)), key=lambda at: derive_seed(seed, "choices", task, items[at].id))
-    return [items[at] for at in sorted(ranked[:limit])]
+    return pick_by_key(items, limit, seed, "choices", task, key=lambda item: item.id)
 
 
 def _from_heldout(name: str, data: Path | None, seed: int, limit: int | None, shape: Shape) -> LoadedTask:

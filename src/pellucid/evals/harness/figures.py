@@ -12,8 +12,9 @@ __all__ = ["aggregated", "average", "printed"]
 
 
 def printed(benchmark: Benchmark, records: Iterable[Record]) -> dict[str, Any]:
-    """Return the printed metric's name, value and items, and, where the benchmark has parts, each part's mean and the mean of them.
+    """Return the printed metric's name, value and items, and, where the benchmark has parts, each part's mean and both means.
 
+    The value is the mean over parts where `benchmark.over_parts`, otherwise the mean over items.
     A benchmark without a printed metric has its first one: acc_norm, acc or what there is.
     """
     own = [record for record in records if record.task == benchmark.name]
@@ -25,12 +26,14 @@ def printed(benchmark: Benchmark, records: Iterable[Record]) -> dict[str, Any]:
         if group is not None:
             parts.setdefault(group, []).append(value)
     means = {part: fmean(of_part) for part, of_part in sorted(parts.items())}
+    over_items = fmean(value for _, value in values) if values else None
+    both = {"mean over items": over_items, "mean over parts": fmean(means.values())} if means else {}
     return {
         "metric": metric,
-        "value": fmean(value for _, value in values) if values else None,
+        "value": both["mean over parts"] if benchmark.over_parts and both else over_items,
         "items": len(values),
         "rule": benchmark.rule,
-        **({"parts": means, "mean over parts": fmean(means.values())} if means else {}),
+        **({"parts": means, **both} if means else {}),
         **({"note": benchmark.note} if benchmark.note else {}),
     }
 

@@ -39,6 +39,8 @@ class Benchmark:
     metric: str | None
     fewshot: int | None = 0
     fewshot_split: str | None = None
+    over_parts: bool = False
+    """The printed figure is the mean of the parts' own means, each counting alike; otherwise the mean over all items."""
     rule: str = "mean over items"
     note: str | None = None
     averaged: bool = True
@@ -63,10 +65,11 @@ def _one(name: str, folder: str, metric: str, fewshot: int = 0, fewshot_split: s
     return Benchmark(name, folder, (Member(name),), metric, fewshot, fewshot_split)
 
 
-def _mmlu() -> Benchmark:
+def _mmlu(over_parts: bool) -> Benchmark:
+    subjects = "mean over the 57 subjects' accuracies, as the leaderboard has it; `mean over items` is the harness' own mmlu"
+    items = "mean over items, as InstructEval and the harness have it; `mean over parts` is the mean over subjects"
     members = (Member("mmlu_*", ""),)
-    rule = "mean over items (the harness weights subjects by their items); `mean over parts` is the mean over subjects"
-    return Benchmark("mmlu", "mmlu/default", members, "acc", fewshot=5, rule=rule)
+    return Benchmark("mmlu", "mmlu/default", members, "acc", 5, over_parts=over_parts, rule=subjects if over_parts else items)
 
 
 def _languages(
@@ -84,7 +87,7 @@ _OPEN_LLM = Group(
     (
         _one("arc_challenge", "arc", "acc_norm", 25, "train"),
         _one("hellaswag", "hellaswag", "acc_norm", 10, "train"),
-        _mmlu(),
+        _mmlu(over_parts=True),
         _one("truthfulqa_mc2", "truthfulqa", "acc"),
         _one("winogrande", "winogrande", "acc", 5, "train"),
         _one("gsm8k", "gsm8k", "exact_match,strict-match", 5),
@@ -108,14 +111,15 @@ _INSTRUCT = Group(
     "instruct_eval",
     "TinyLlama, Table 3",
     (
-        _mmlu(),
+        _mmlu(over_parts=False),
         Benchmark(
             "bbh",
             "bbh/fewshot",
             (Member("bbh_fewshot_*", ""),),
             "exact_match",
             fewshot=3,
-            rule="mean over items (the harness weights subtasks by their items); `mean over parts` is the mean over subtasks",
+            over_parts=True,
+            rule="mean over the subtasks' scores, as InstructEval has it; `mean over items` is the harness' own bbh_fewshot",
             note=_OWN_PROMPTS,
         ),
         Benchmark("drop", "drop", (Member("drop"),), "em", fewshot=3, note=_OWN_PROMPTS),

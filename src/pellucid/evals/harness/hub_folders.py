@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.core.errors import DataError
-from pellucid.evals.harness.splits import Row, Split, converted, read_arrow, read_json_lines, read_parquet
+from pellucid.evals.harness.splits import Row, Split, converted, lettered, read_arrow, read_json_lines, read_parquet
 
 __all__ = ["SPLITS", "copied_splits", "olmo_splits"]
 
@@ -96,15 +96,6 @@ def _documents(file: Path) -> Iterator[tuple[int, Row]]:
             yield number, request["doc"]
 
 
-def _lettered(row: Mapping[str, Any], question: str) -> Row:
-    labels = list("ABCDEFGHIJ"[: len(row["choices"])])
-    if not 0 <= row["gold"] < len(labels):
-        raise DataError(f"gold is {row['gold']}; it must be 0 to {len(labels) - 1}")
-    text = row["query"].removeprefix("Question: ").removesuffix("\nAnswer:")
-    choices = {"text": row["choices"], "label": labels}
-    return {"id": str(row["id"]), question: text, "choices": choices, "answerKey": labels[row["gold"]]}
-
-
 def _drop(row: Mapping[str, Any]) -> Row:
     nothing = {"day": "", "month": "", "year": ""}
     first, *others = ([str(span) for span in answer] for answer in row["answers"])
@@ -120,9 +111,9 @@ def _drop(row: Mapping[str, Any]) -> Row:
 
 _Requests = tuple[str, str, Callable[[Any], Row], tuple[str, ...]]
 _REQUESTS: Mapping[tuple[str, str | None], _Requests] = {
-    ("allenai/ai2_arc", "ARC-Easy"): ("test", "arc_easy/test_rc_5shot", lambda row: _lettered(row, "question"), ()),
-    ("allenai/ai2_arc", "ARC-Challenge"): ("test", "arc_challenge/test_rc_5shot", lambda row: _lettered(row, "question"), ()),
-    ("allenai/openbookqa", "main"): ("test", "openbookqa/test_rc_5shot", lambda row: _lettered(row, "question_stem"), ()),
+    ("allenai/ai2_arc", "ARC-Easy"): ("test", "arc_easy/test_rc_5shot", lambda row: lettered(row, "question"), ()),
+    ("allenai/ai2_arc", "ARC-Challenge"): ("test", "arc_challenge/test_rc_5shot", lambda row: lettered(row, "question"), ()),
+    ("allenai/openbookqa", "main"): ("test", "openbookqa/test_rc_5shot", lambda row: lettered(row, "question_stem"), ()),
     ("openai/gsm8k", "main"): (
         "test",
         "gsm8k/gold_bpb_5shot",

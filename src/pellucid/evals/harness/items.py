@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pellucid.core.errors import DataError
+from pellucid.evals.choices.bare import bare_question
 from pellucid.evals.harness.model import Requests
-from pellucid.evals.harness.tasks import HarnessTask
+from pellucid.evals.harness.tasks import FEWSHOT_SEED, HarnessTask
 from pellucid.evals.results import Record, prompt_digest
 from pellucid.evals.subject import Answer, Likelihood, OnDone, nothing_done
 
-__all__ = ["RAW", "Place", "Question", "check_labels", "documents", "metric_name", "questions", "score"]
+__all__ = ["RAW", "Place", "Question", "check_labels", "documents", "metric_name", "questions", "same_questions", "score"]
 
 RAW = "raw"
 """Key in a record's details of what an aggregation other than a mean needs: {metric: value}."""
@@ -42,6 +43,17 @@ class Question:
     def requests(self) -> int:
         """How many requests it takes: instances times their repeats."""
         return sum(instance.repeats or 1 for instance in self.instances)
+
+    @property
+    def prompt(self) -> str:
+        """Digest of everything that the model is shown."""
+        ordered = sorted(self.instances, key=lambda instance: instance.idx)
+        return prompt_digest(*(str(part) for instance in ordered for part in instance.args))
+
+    def is_of(self, record: Record) -> bool:
+        """Tell whether a record is of this very item: the same prompts, and the same answer held to be right."""
+        target = _target(self.loaded.task, self.document)
+        return record.prompt == self.prompt and record.details.get("target") == target.get("target")
 
 
 def documents(loaded: HarnessTask) -> Sequence[Any]:
@@ -75,6 +87,13 @@ def check_labels(loaded: HarnessTask, numbers: Sequence[int]) -> None:
 
 def _gold(task: Any, document: Any) -> Any:
     return task.doc_to_text(document) if getattr(task, "multiple_input", 0) else task.doc_to_target(document)
+
+
+def same_questions(loaded: HarnessTask, numbers: Sequence[int]) -> list[Question]:
+    """Return the items of these numbers, and leave the task's draws as before the first of them."""
+    found = list(questions(loaded, numbers))
+    loaded.task.set_fewshot_seed(seed=FEWSHOT_SEED)
+    return found
 
 
 def questions(loaded: HarnessTask, numbers: Sequence[int]) -> Iterator[Question]:
@@ -169,7 +188,7 @@ def _record(question: Question, answers: Sequence[Any], place: Place) -> Record:
         item=place.item,
         scores=scores,
         ratios=ratios,
-        prompt=prompt_digest(*(str(part) for instance in instances for part in instance.args)),
+        prompt=question.prompt,
         group=place.group,
         dropped_tokens=max((answer.dropped_tokens for answer in answers), default=0),
         text=_text(task, question.document),
@@ -178,27 +197,43 @@ def _record(question: Question, answers: Sequence[Any], place: Place) -> Record:
 
 
 def _text(task: Any, document: Any) -> str | dict[str, Any]:
-    """Return the item itself: what the harness' task names for decontamination, its field `question`, or else its prompt."""
+    """Return the item itself: the document's own question, and passage where it has one, with its choices or its answer."""
     if task.OUTPUT_TYPE == "loglikelihood_rolling":
         return str(task.doc_to_target(document))
-    text = {"question": _asked(task, document)}
+    text: dict[str, Any] = _asked(task, document)
     if task.OUTPUT_TYPE != "multiple_choice":
         return {**text, "answer": str(task.doc_to_target(document))}
     if getattr(task, "multiple_input", 0):
         return text
-    choices = task.doc_to_choice(document)
-    if all(len(choice) <= 1 for choice in choices) and isinstance(document.get("choices"), list):
-        choices = document["choices"]  # behind the letters
+    choices = list(task.doc_to_choice(document))
+    if all(len(choice) <= 1 for choice in choices):  # letters: what is behind them
+        named = [value for name in _OPTIONS if isinstance(value := document.get(name), str)]
+        choices = document["choices"] if isinstance(document.get("choices"), list) else named or choices
     return {**text, "choices": list(choices)}
 
 
-def _asked(task: Any, document: Any) -> str:
+_PASSAGES = ("passage", "context", "story", "premise")
+_QUESTIONS = ("question", "question_stem", "ctx", "query", "goal", "sentence", "input", "problem", "instruction", "text")
+_OPTIONS = ("option_a", "option_b", "option_c", "option_d", "option_e")
+
+
+def _asked(task: Any, document: Any) -> dict[str, str]:
+    """Return the question, and the passage before it, as the document has them; what the task shows only where it has neither."""
+    own = {name: value for name in (*_PASSAGES, *_QUESTIONS) if isinstance(value := document.get(name), str) and value.strip()}
+    passages = {name: own[name].strip() for name in _PASSAGES if name in own}
+    question = next((own[name] for name in _QUESTIONS if name in own), None)
+    if question is None and passages:
+        return passages
+    return {**bare_question(question if question is not None else _shown(task, document)), **passages}
+
+
+def _shown(task: Any, document: Any) -> str:
     from lm_eval.utils import apply_template
 
     query = getattr(task.config, "doc_to_decontamination_query", None)
     if isinstance(query, str):
         return str(document[query] if query in document else apply_template(query, document))
-    return str(document["question"] if isinstance(document.get("question"), str) else task.doc_to_text(document))
+    return str(task.doc_to_text(document))
 
 
 def _ratio(name: str, aggregation: str, value: Any) -> dict[str, tuple[float, float]]:
@@ -213,8 +248,7 @@ def _ratio(name: str, aggregation: str, value: Any) -> dict[str, tuple[float, fl
 
 
 def _details(task: Any, document: Any, answers: Sequence[Any]) -> dict[str, Any]:
-    target = _plain(_gold(task, document)) if task.OUTPUT_TYPE != "loglikelihood_rolling" else None
-    told = {"target": target} if target is not None else {}
+    told = _target(task, document)
     if answers and isinstance(answers[0], Answer):
         return {**told, "answers": [answer.text for answer in answers], "stopped_by": [answer.stopped_by for answer in answers]}
     likelihoods: list[Likelihood] = list(answers)
@@ -224,6 +258,11 @@ def _details(task: Any, document: Any, answers: Sequence[Any]) -> dict[str, Any]
         "tokens": [found.tokens for found in likelihoods],
         "greedy": [found.greedy for found in likelihoods],
     }
+
+
+def _target(task: Any, document: Any) -> dict[str, Any]:
+    target = _plain(_gold(task, document)) if task.OUTPUT_TYPE != "loglikelihood_rolling" else None
+    return {"target": target} if target is not None else {}
 
 
 def _plain(value: Any) -> Any:

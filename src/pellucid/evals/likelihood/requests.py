@@ -20,11 +20,14 @@ class Request(NamedTuple):
     dropped: int = 0
 
 
-def encode_pair(pair: Pair, encode: Callable[[str], list[int]], first_id: int) -> tuple[list[int], list[int]]:
+def encode_pair(
+    pair: Pair, encode: Callable[[str], list[int]], first_id: int, *, begins: bool = False
+) -> tuple[list[int], list[int]]:
     """Return the ids of context and continuation, encoded as one text and cut where the context's own ids end.
 
     Blanks that end the context are moved to the continuation, as most vocabularies keep a blank with the word behind it. An empty
-    context is `first_id`, the token before any text. Raises `DataError` for an empty continuation.
+    context is `first_id`, the token before any text; where it `begins` every text, it stands before every context. Raises
+    `DataError` for an empty continuation.
     """
     context, continuation = pair
     blanks = len(context) - len(context.rstrip())
@@ -38,7 +41,8 @@ def encode_pair(pair: Pair, encode: Callable[[str], list[int]], first_id: int) -
         return ([first_id], ids) if ids[0] != first_id else (ids[:1], ids[1:])
     whole, context_ids = encode(context + continuation), encode(context)
     # Where both melt into fewer tokens than the context has alone, nothing would be left to score.
-    return context_ids, whole[len(context_ids) :] or encode(continuation)
+    wanted = whole[len(context_ids) :] or encode(continuation)
+    return [first_id, *context_ids] if begins else context_ids, wanted
 
 
 def make_requests(context_ids: Sequence[int], continuation_ids: Sequence[int], context_tokens: int) -> list[Request]:

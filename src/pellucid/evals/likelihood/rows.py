@@ -69,24 +69,27 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
 def lay_out(sequences: Sequence[tuple[int, ...]], scored_from: Sequence[int], row_tokens: int, hidden: int) -> list[Stem]:
     """Lay distinct sequences out in rows of at most `row_tokens` tokens, and rows on stems; a longer sequence has its own row.
 
-    The tokens of sequence n from `scored_from[n]` on, after which something is scored, stay in its row.
+    What all sequences of a row begin with may come on top where that is long, since it may become a stem; then the rest is a
+    quarter at most, so that several rows fit into a batch. The tokens of sequence n from `scored_from[n]` on, after which something
+    is scored, stay in its row.
     A sequence joins a row where what it saves, the shared tokens' matrix products, is more than what it costs, attention scores
     that are computed only to be masked: both grow with the model's width `hidden`, differently.
     """
     order = sorted(range(len(sequences)), key=lambda number: sequences[number])
     shared = [0, *(common_prefix(sequences[a], sequences[b]) for a, b in itertools.pairwise(order))]
     groups: list[list[int]] = []  # places in `order`
-    tokens = 0
+    tokens = common = 0
     for place, number in enumerate(order):
         new = len(sequences[number]) - shared[place]
-        fits = tokens + new <= row_tokens
+        within = min(common, shared[place])
+        fits = tokens + new <= row_tokens or (within >= _LEAST_STEM and tokens - within + new <= row_tokens // 4)
         # Per layer and token some 12·D² products; per masked pair of tokens 4·D, for both sides.
         if groups and fits and shared[place] and shared[place] * 3 * hidden >= 2 * tokens * new:
             groups[-1].append(place)
-            tokens += new
+            tokens, common = tokens + new, within
         else:
             groups.append([place])
-            tokens = len(sequences[number])
+            tokens = common = len(sequences[number])
     return [
         _stem([[order[place] for place in group] for group in stem], sequences, length)
         for stem, length in _stems(groups, [scored_from[number] for number in order], shared)

@@ -27,7 +27,10 @@ _LOGIT_ROWS = 256
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much is computed at once: tokens of a batch, padding included, and of a row that joins several sequences."""
+    """How much is computed at once: tokens of a batch, padding included, and of a row that joins several sequences.
+
+    A batch's rows, with the stem that each of them has a copy of, hold at most twice `batch_tokens` keys and values.
+    """
 
     batch_tokens: int = 2048
     row_tokens: int = 1024
@@ -55,9 +58,9 @@ def score_requests(
         for stem in stems:
             if stem.ids:
                 cache = _read(model, stem.ids)
-                for rows in _batches(stem.rows, budget.batch_tokens):
+                for rows in _batches(stem.rows, budget.batch_tokens, len(stem.ids)):
                     scoring.score(rows, cache)
-        for rows in _batches([row for stem in stems if not stem.ids for row in stem.rows], budget.batch_tokens):
+        for rows in _batches([row for stem in stems if not stem.ids for row in stem.rows], budget.batch_tokens, 0):
             scoring.score(rows, None)
     return scoring.results()
 
@@ -71,7 +74,7 @@ def _read(model: Decoder, ids: Sequence[int]) -> KVCache:
     return cache
 
 
-def _batches(rows: Sequence[Row], batch_tokens: int) -> Iterator[list[Row]]:
+def _batches(rows: Sequence[Row], batch_tokens: int, depth: int) -> Iterator[list[Row]]:
     """Yield the rows, the longest first, in batches that, padded to their longest, hold at most `batch_tokens` tokens.
 
     A batch of a quarter of that is enough: it takes no row that would be filled up by more than a tenth.
@@ -80,7 +83,8 @@ def _batches(rows: Sequence[Row], batch_tokens: int) -> Iterator[list[Row]]:
     for row in sorted(rows, key=lambda row: -row.tokens):
         longest = batch[0].tokens if batch else 0
         padded = len(batch) * longest >= batch_tokens // 4 and row.tokens < 0.9 * longest
-        if batch and (padded or (len(batch) + 1) * longest > batch_tokens):
+        full = (len(batch) + 1) * max(longest, (depth + longest) // 2) > batch_tokens
+        if batch and (padded or full):
             yield batch
             batch = []
         batch.append(row)
