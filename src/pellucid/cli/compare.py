@@ -22,7 +22,7 @@ _WIDE = 120
 _RULE = (
     "Tests are of the items that both models have and were shown alike. p: McNemar's exact test where answers are right or wrong, "
     "else random signs of the differences; those of one table are corrected together (Holm), an average's by itself. Errors and "
-    "95 % intervals are by bootstrap of items."
+    "95 % intervals are by bootstrap of items; needles of one seed are drawn together, and languages are taken to err together."
 )
 
 

@@ -199,7 +199,7 @@ def _test(task: str, pair: tuple[StoredResult | None, StoredResult | None], metr
 
 
 def _cell(table: Mapping[str, Any], metric: Mapping[str, Any] | None, items: Items, by: tuple[str, int]) -> dict[str, Any] | None:
-    """Return a metric as the result has it, with an error that knows which items hang together; the result's does not."""
+    """Return a metric as the result has it, with an error that knows which items hang together, as the result's does not."""
     if metric is None:
         return None
     cell = {**metric, "cut_items": table.get("cut_items", 0)}
@@ -213,7 +213,7 @@ def _clean(clean: Mapping[str, Any], metric: str, items: Items) -> dict[str, Any
     found = clean["metrics"].get(metric)
     if found is None:
         return None
-    # The result's errors take items one by one, and does not say which are clean.
+    # The result's errors take items one by one, and it does not say which are clean.
     unknown = {} if are_independent(items) else {"stderr": None, "low": None, "high": None}
     return {**found, **unknown, "looked_up": clean["looked_up"]}
 

@@ -39,7 +39,8 @@ def write_comparison(found: Mapping[str, Any], out: Path, *, printed: bool) -> N
         f'<h1>{escape(" / ".join(names))}</h1><p class="lead">{escape(lead)}</p>'
         '<p class="note">Values stand with their standard errors, intervals are 95 %, both by bootstrap of items. A test is of the '
         "items that both models have and were shown alike: McNemar's exact one where answers are right or wrong, else random signs "
-        "of the differences. p-values of one table are corrected together (Holm).</p>"
+        "of the differences. p-values of one table are corrected together (Holm). Needles of one seed are drawn together, and "
+        "languages are taken to err together.</p>"
         f"<nav>{links}</nav>{_models(found)}{sections}</main></body></html>\n"
     )
     write_bytes(out, page.encode())
