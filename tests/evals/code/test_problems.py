@@ -99,6 +99,29 @@ def test_damaged_data_names_file_and_problem(tmp_path: Path, code_data: Path) ->
         load("mbpp", str(tmp_path))
 
 
+def test_whatever_is_wrong_in_a_file_is_said_with_its_place(tmp_path: Path, code_data: Path) -> None:
+    packed = (code_data / "humaneval/HumanEval.jsonl.gz").read_bytes()
+    for damaged in (packed[:-20], packed[:40] + bytes(20) + packed[60:], b"no gzip", packed[:20] + b"\xff" * 50):
+        (tmp_path / "HumanEval.jsonl.gz").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"HumanEval.jsonl.gz cannot be read"):
+            load("humaneval", str(tmp_path))
+    (tmp_path / "HumanEval.jsonl.gz").unlink()
+    rows = gzip.decompress(packed).decode().splitlines()
+    (tmp_path / "HumanEval.jsonl").write_text(f"{rows[0]}\n\n{rows[1][:-9]}\n")
+    with pytest.raises(DataError, match="line 3"):
+        load("humaneval", str(tmp_path))
+    for test in ("\0", "(" * 5000):
+        (tmp_path / "HumanEval.jsonl").write_text(json.dumps({**json.loads(rows[1]), "test": test}))
+        with pytest.raises(DataError, match=r"problem 1 \(task_id Own/1\)"):
+            load("humaneval", str(tmp_path))
+    lines = (code_data / "mbpp/mbpp.jsonl").read_text().splitlines()
+    for changed in ({"test_list": ["assert True"]}, {"code": "x = '\0'"}, {"test_list": []}):
+        last = json.loads(lines[-1]) | {"test_setup_code": "", **changed}
+        (tmp_path / "mbpp.jsonl").write_text("\n".join([*lines[:-1], json.dumps(last)]))
+        with pytest.raises(DataError, match=r"task_id 510"):
+            load("mbpp", str(tmp_path))
+
+
 @needs_bench
 def test_the_published_files_have_the_published_numbers_of_problems() -> None:
     found = {task: load(task, str(BENCH)).problems for task in ("humaneval", "mbpp", "mbpp_sanitized")}

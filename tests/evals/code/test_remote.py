@@ -31,6 +31,30 @@ def count():
 
 def apply(kind, x):
     return kind(x)
+
+def later():
+    return collections.defaultdict(lambda: 7)
+
+class Bag:
+    def __init__(self, *things):
+        self.things = things
+
+    def __len__(self):
+        return len(self.things)
+
+    def __getitem__(self, at):
+        return self.things[at]
+
+    def __str__(self):
+        return f"{len(self.things)} things"
+
+    def __eq__(self, other):
+        calls.append(other)
+        return True
+
+    def __contains__(self, wanted):
+        calls.append(wanted)
+        return True
 """
 
 
@@ -56,6 +80,24 @@ def test_objects_stay_with_the_program_and_are_built_there(serving: Serving) -> 
     assert caller.name("depth")(root) == 2
     assert list(caller.name("count")()) == [0, 1, 2]
     assert root != node(1)
+
+
+def test_an_object_is_counted_indexed_and_shown_but_never_asked_what_it_equals(serving: Serving) -> None:
+    caller = serving(PROGRAM)
+    caller.run()
+    bag, empty = caller.name("Bag")(4, (5, 6)), caller.name("Bag")()
+    assert (len(bag), bag[1], bag[-2], str(bag), list(bag)) == (2, (5, 6), 4, "2 things", [4, (5, 6)])
+    assert bag and not empty
+    assert 4 in bag
+    assert 41 not in bag
+    assert bag != 41
+    assert caller.name("calls") == [], "what is expected stays here"
+    with pytest.raises(TypeError):
+        len(caller.name("double"))
+    assert caller.name("double"), "what says nothing else is true"
+    with pytest.raises(IndexError):
+        bag[2]
+    assert caller.name("later")()["missing"] == 7
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,9 @@ from pydantic import ValidationError
 
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.seeds import derive_seed
+from pellucid.evals.code.job import Limits
 from pellucid.evals.code.problems import Problem, load
-from pellucid.evals.code.run import humaneval, limits_of, run
+from pellucid.evals.code.run import humaneval, limits_of, run, workers_that_fit
 from pellucid.evals.code.sandbox import Sandbox
 from pellucid.evals.local import LocalModel
 from pellucid.evals.results import Record, Records, summarise
@@ -214,6 +216,15 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
         CodeConfig(samples=5)
     assert limits_of(CodeConfig(seconds=4, memory_mib=256)).memory_bytes == 256 << 20
     assert limits_of(CodeConfig(seconds=4)).wall_s == 20
+
+
+@pytest.mark.parametrize(("memory_gib", "workers"), [(1, 1), (8, 3), (10_000, 40)])
+def test_as_many_programs_run_at_once_as_there_are_cores_and_memory_for(
+    memory_gib: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pellucid.evals.code.run.available_memory_bytes", lambda: memory_gib << 30)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(40)), raising=False)
+    assert workers_that_fit(Limits()) == workers
 
 
 def test_the_suite_is_found_by_its_name() -> None:

@@ -7,6 +7,7 @@ import hashlib
 import re
 import sys
 import warnings
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -97,13 +98,23 @@ def load(task: Task, data: str | None) -> Problems:
     try:
         raw = path.read_bytes()
         text = gzip.decompress(raw) if path.suffix == ".gz" else raw
-        rows = orjson.loads(text) if path.suffix == ".json" else [orjson.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, EOFError, orjson.JSONDecodeError) as error:
+        rows = orjson.loads(text) if path.suffix == ".json" else _lines(text)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}): it has to be the file as published") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about escapes in published docstrings
         problems = _made(path, rows, _humaneval) if task == "humaneval" else _mbpp(path, rows)
     return Problems(task, tuple(problems), str(path), hashlib.sha256(raw).hexdigest())
+
+
+def _lines(text: bytes) -> list[Any]:
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            rows += [orjson.loads(line)] if line.strip() else []
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"line {number}: {error}") from error
+    return rows
 
 
 def choose(problems: Problems, limit: int | None, seed: int) -> list[Problem]:
@@ -134,8 +145,10 @@ def _made(path: Path, rows: Sequence[Any], make: Callable[[Mapping[str, Any]], P
     for number, row in enumerate(rows, start=1):
         try:
             problems.append(make(row))
-        except (KeyError, TypeError, AttributeError, SyntaxError) as error:
-            raise DataError(f"{path}, problem {number}: {type(error).__name__} {error}; it has to be as published") from error
+        except (KeyError, TypeError, AttributeError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            # The last two are the parser's for brackets in brackets without end; ValueError is what it says of a null character.
+            task = f" (task_id {row['task_id']})" if isinstance(row, dict) and "task_id" in row else ""
+            raise DataError(f"{path}, problem {number}{task}: {type(error).__name__} {error}; it has to be as published") from error
     return problems
 
 
@@ -163,6 +176,8 @@ def _mbpp(path: Path, rows: Sequence[Any]) -> list[Problem]:
         setup = "\n".join([*row.get("test_imports", ()), str(row.get("test_setup_code", "")).replace("\r\n", "\n")])
         tests = "\n".join(row["test_list"])
         names = _from_the_program(setup + "\n" + tests, row["code"])
+        if not names or not row["test_list"]:
+            raise ValueError("test_list is empty, or names no function that the program has to define")
         request = (
             f"{_text(row)}\nThe code has to pass these tests:\n\n{tests}\n\nAnswer with the whole Python code in one code block."
         )

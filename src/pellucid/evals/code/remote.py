@@ -11,7 +11,7 @@ import linecache
 import sys
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pellucid.evals.code.values import Closed, Wire, decode, encode
@@ -20,6 +20,7 @@ __all__ = ["EXCERPT_CHARS", "PROGRAM", "Caller", "Remote", "describe", "serve"]
 
 PROGRAM = "<program>"
 EXCERPT_CHARS = 600
+_PLAIN: dict[str, Callable[[Any], Any]] = {"len": len, "str": str, "bool": bool}
 _ITERATED = 1_000_000  # at most so many things are taken from an iterator
 
 
@@ -69,6 +70,10 @@ def _do(what: str, target: Any, arguments: Any, program: str) -> Any:
         return target(*arguments[0], **arguments[1])
     if what == "set":
         return setattr(target, *arguments)
+    if what in _PLAIN:
+        return _PLAIN[what](target)
+    if what == "item":
+        return target[arguments[0]]
     if what == "list":
         return list(itertools.islice(target, _ITERATED))
     return getattr(target, *arguments)
@@ -124,7 +129,10 @@ def _exception(answer: Any) -> BaseException:
 
 
 class Remote:
-    """Something that stays with the program: called, read and set there. Two of them are equal only when they are the same."""
+    """Something that stays with the program: called, read and set there. Two of them are equal only when they are the same.
+
+    What it is compared with, and what is looked for in it, never reaches the program.
+    """
 
     def __init__(self, caller: Caller, number: int) -> None:
         object.__setattr__(self, "_caller", caller)
@@ -146,3 +154,16 @@ class Remote:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._ask("list"))
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._ask("item", key)
+
+    def __len__(self) -> int:
+        return int(self._ask("len"))
+
+    def __bool__(self) -> bool:
+        return self._ask("bool") is True
+
+    def __str__(self) -> str:
+        text = self._ask("str")
+        return text if type(text) is str else ""

@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pellucid.core.environment import available_memory_bytes
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.progress import ProgressBar, progress
 from pellucid.core.seeds import derive_seed
-from pellucid.evals.code.job import Check, Limits, Outcome
+from pellucid.evals.code.job import CHECK_MEMORY_BYTES, Check, Limits, Outcome
 from pellucid.evals.code.passk import mean_and_stderr, pass_at_k
 from pellucid.evals.code.problems import Problem, Problems, Style, choose, load
 from pellucid.evals.code.sandbox import Sandbox
@@ -23,7 +24,7 @@ from pellucid.evals.results import Record, Records, prompt_digest
 from pellucid.evals.subject import Answer, Decoding, Setting, Subject
 from pellucid.recipe.suites import CodeConfig
 
-__all__ = ["humaneval", "limits_of", "run"]
+__all__ = ["humaneval", "limits_of", "run", "workers_that_fit"]
 
 _WRITTEN_AT_ONCE = 64
 _WALL_PER_CPU = 5
@@ -63,6 +64,12 @@ def humaneval(subject: Subject, setting: Setting, records: Records) -> dict[str,
 def limits_of(config: CodeConfig) -> Limits:
     """Return what one program may use."""
     return Limits(cpu_s=config.seconds, wall_s=float(_WALL_PER_CPU * config.seconds), memory_bytes=config.memory_mib << 20)
+
+
+def workers_that_fit(limits: Limits) -> int:
+    """Return how many programs to run at once: one a core, as far as there is memory for each with its folder and its check."""
+    each = limits.memory_bytes + limits.folder_bytes + CHECK_MEMORY_BYTES
+    return max(1, min(len(os.sched_getaffinity(0)), available_memory_bytes() // each))
 
 
 def _what_would_be_run(config: CodeConfig, limits: Limits) -> str:
@@ -171,7 +178,7 @@ def _run_programs(
             continue
         waiting.append((name, problem.check, sample.details["program"]))
     runs: Callable[[tuple[str, Check, str]], Outcome] = lambda one: sandbox.run(one[2], one[1])  # noqa: E731
-    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(workers or workers_that_fit(sandbox.limits)) as pool:
         for (name, _, _), outcome in zip(waiting, pool.map(runs, waiting), strict=True):
             if outcome.status == "refused":
                 reason = f"the sandbox could not be set up for {task} {name}: {outcome.excerpt}"
