@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from pellucid.cli.compare_training import print_stability, stability_over_training
 from pellucid.cli.output import open_console, print_json, print_rich, print_table, print_text
 from pellucid.core.errors import UsageError
 from pellucid.core.scores import format_difference, format_p, format_value, item_counts
@@ -34,12 +35,15 @@ def command(arguments: argparse.Namespace) -> int:
     found = compare(models, arguments.seed, baseline)
     if arguments.printed:
         found["printed"] = [table.model_dump(mode="json") for suite in found["suites"] if (table := table_of(suite["suite"]))]
+    found["stability"] = stability_over_training(paths, arguments.seed)
     if arguments.html:
         write_comparison(found, Path(arguments.html), printed=arguments.printed)
     if arguments.json:
         print_json(found)
     else:
         _print(found, printed=arguments.printed, every_metric=arguments.every_metric)
+        if found["stability"] is not None:
+            print_stability(found["stability"])
         if arguments.html:
             print_text(f"\nwritten: {arguments.html}")
     return 0
