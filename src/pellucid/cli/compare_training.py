@@ -14,7 +14,7 @@ _FEWEST = 3
 
 
 def stability_over_training(paths: Sequence[str], seed: int) -> dict[str, Any] | None:
-    """Return what `stability_of_results` makes of the suite bose; None unless there are three whole results of one stage's steps."""
+    """Return what `stability_of_results` makes of the suite bose; None without three whole results of one stage's steps."""
     results = [result for path in paths for result in open_results(Path(path)) if result.suite == "bose" and result.complete]
     subjects = [result.raw["subject"] for result in results]
     steps = {subject.get("step") for subject in subjects}
