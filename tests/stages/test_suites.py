@@ -135,6 +135,15 @@ def test_what_lies_in_the_data_folder_counts_but_not_the_results_in_it(work: Wor
     assert list(work.out.glob("*.superseded-1"))
 
 
+def test_a_result_tells_names_of_files_and_not_where_they_lie(work: Work, tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text("1")
+    settings = SuitesConfig(choices=ChoicesConfig(tasks=("piqa", str(tmp_path / "mine.jsonl"))))
+    run_suite(SUITE, replace(work, settings=settings, setting=Setting(data=str(tmp_path))))
+    assert result_of(work)["settings"]["tasks"] == ["piqa", "mine.jsonl"]
+    assert result_of(work)["setting"]["data"] == tmp_path.name
+    assert str(tmp_path) not in (work.out / "likely" / "result.json").read_text()
+
+
 def test_two_calls_do_not_write_into_one_folder(work: Work) -> None:
     with run_lock(work.out), pytest.raises(RunLockedError, match="--out DIR"):
         run_suite(SUITE, work)

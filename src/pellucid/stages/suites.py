@@ -121,7 +121,7 @@ def _who(subject: Subject | None) -> dict[str, Any] | None:
     """Return what makes a model the same model: not the machine that it runs on, nor its server's version, address or price."""
     if subject is None:
         return None
-    passing = ("device", "precision", "server", "url", "usd_per_million_tokens", "unsupported")
+    passing = ("device", "server", "url", "usd_per_million_tokens", "unsupported")
     return {name: value for name, value in subject.identity.items() if name not in passing}
 
 
@@ -190,7 +190,7 @@ def score_suite(suite: Suite, work: Work, folder: Path) -> dict[str, Any]:
                 "complete": stopped_by is None and not facts.get("unfinished"),
                 "stopped_by": stopped_by,
                 "asked": _asked(suite, work),
-                "settings": config.model_dump(mode="json"),
+                "settings": _without_places(config),
                 "setting": {"limit": work.setting.limit, "seed": work.setting.seed, "data": _name(work.setting.data)},
                 "versions": _versions(),
                 **spent.so_far(),
@@ -243,6 +243,17 @@ def _grown(usage: Usage, before: Usage, earlier: Mapping[str, Any]) -> dict[str,
         name: None if now is None else round(now - (then[name] or 0) + (earlier.get(name) or 0), 6)
         for name, now in asdict(usage).items()
     }
+
+
+def _without_places(config: Section) -> dict[str, Any]:
+    """Return a suite's settings with files and folders by their names alone."""
+
+    def named(value: Any) -> Any:
+        if isinstance(value, list):
+            return [named(one) for one in value]
+        return Path(value).name if isinstance(value, str) and existing(Path(value)) is not None else value
+
+    return {field: named(value) if field in PATH_FIELDS else value for field, value in config.model_dump(mode="json").items()}
 
 
 def _name(data: str | None) -> str | None:
