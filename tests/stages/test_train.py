@@ -82,7 +82,7 @@ def only_text(folder: Path, more: str = "") -> str:
     """The smoke recipe without its stages of conversations, which begin with what is tried here."""
     recipe = folder / "text.yaml"
     stages = "  sft: null\n  dpo: null\n  self_knowledge: null\n"
-    recipe.write_text(f"extends: {RECIPE}\nname: pocket-smoke\nevaluate: {{benchmarks: null}}\ntrain:\n{stages}{more}")
+    recipe.write_text(f"extends: {RECIPE}\nname: pocket-smoke\ntrain:\n{stages}{more}")
     return str(recipe)
 
 
