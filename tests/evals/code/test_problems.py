@@ -13,8 +13,6 @@ from pellucid.evals.code import problems as module
 from pellucid.evals.code.problems import choose, load
 
 BENCH = Path(__file__).resolve().parents[4] / "shared/data/bench"
-if not BENCH.is_dir():
-    BENCH = Path("/work/shared/data/bench")
 needs_bench = pytest.mark.skipif(not BENCH.is_dir(), reason="no benchmarks here")
 
 

