@@ -8,6 +8,7 @@ import pytest
 
 from pellucid.cli.compare_training import stability_over_training
 from pellucid.cli.main import main
+from pellucid.evals.stored import StoredResult, open_results
 
 ITEMS = [{"query": f"{n} and {n} make", "choices": [f"{2 * n}", f"{2 * n + 1}", f"{3 * n + 2}"], "gold": 0} for n in range(1, 13)]
 
@@ -36,9 +37,13 @@ def scored(run_copy: Path, tmp_path: Path) -> list[str]:
     return folders
 
 
+def opened(folders: list[str]) -> list[StoredResult]:
+    return [result for folder in folders for result in open_results(Path(folder))]
+
+
 def test_checkpoints_of_one_run_are_ranked_over_training(scored: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     scored = scored[2::-1]
-    found = stability_over_training(scored, seed=1)
+    found = stability_over_training(opened(scored), seed=1)
     assert found is not None and found["steps"] == [10, 20, 30]
     assert set(found["against_plain"]) == {"sums"} and "blank" in found["against_plain"]["sums"]
     capsys.readouterr()
@@ -50,5 +55,5 @@ def test_checkpoints_of_one_run_are_ranked_over_training(scored: list[str], caps
 
 
 def test_two_checkpoints_or_those_of_several_stages_are_no_ranking(scored: list[str]) -> None:
-    assert stability_over_training(scored[:2], seed=1) is None
-    assert stability_over_training(scored, seed=1) is None
+    assert stability_over_training(opened(scored[:2]), seed=1) is None
+    assert stability_over_training(opened(scored), seed=1) is None

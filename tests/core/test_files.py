@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.core.errors import ArtifactError, DiskFullError
-from pellucid.core.files import disk_full_is_explained, fsync_tree, read_json, sha256_file, write_bytes, write_json
+from pellucid.core.files import disk_full_is_explained, fsync_tree, read_json, sha256_file, whole_lines, write_bytes, write_json
 
 
 def test_a_written_file_is_whole_and_leaves_no_temporary_neighbour(tmp_path: Path) -> None:
@@ -53,3 +53,10 @@ def test_digest_and_flush_work_on_a_tree(tmp_path: Path) -> None:
     write_bytes(tmp_path / "a" / "b", b"abc")
     fsync_tree(tmp_path)
     assert sha256_file(tmp_path / "a" / "b") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_lines_are_numbered_and_one_cut_short_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    assert list(whole_lines(file)) == []
+    file.write_bytes(b"a\n\nb\nhalf")
+    assert list(whole_lines(file)) == [(1, b"a\n"), (2, b"\n"), (3, b"b\n")]

@@ -1,8 +1,10 @@
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
 from pellucid.evals.suites import SUITES
-from pellucid.recipe.suites import EndpointConfig, SuitesConfig
+from pellucid.recipe.suites import EndpointConfig, SuiteName, SuitesConfig
 
 
 def test_every_suite_has_its_settings() -> None:
@@ -31,3 +33,7 @@ def test_prices_of_an_endpoint_go_together() -> None:
 def test_a_needle_that_cannot_be_hidden_is_refused(settings: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         SuitesConfig.model_validate({"needle": settings})
+
+
+def test_a_recipe_may_name_every_suite_but_the_one_that_only_runs_programs() -> None:
+    assert set(get_args(SuiteName)) == set(SUITES) - {"code"}

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,13 @@ _RULE = (
 
 def command(arguments: argparse.Namespace) -> int:
     """Read results, compare, print tables or JSON, and write the page where one is asked for."""
-    paths = list(dict.fromkeys(arguments.results))
-    models = group_models({path: open_results(Path(path)) for path in paths})
+    results = {path: open_results(Path(path)) for path in dict.fromkeys(arguments.results)}
+    models = group_models(results)
     baseline = _baseline(models, arguments.baseline)
     found = compare(models, arguments.seed, baseline)
     if arguments.printed:
         found["printed"] = [table.model_dump(mode="json") for suite in found["suites"] if (table := table_of(suite["suite"]))]
-    found["stability"] = stability_over_training(paths, arguments.seed)
+    found["stability"] = stability_over_training(chain.from_iterable(results.values()), arguments.seed)
     if arguments.html:
         write_comparison(found, Path(arguments.html), printed=arguments.printed)
     if arguments.json:

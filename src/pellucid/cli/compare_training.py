@@ -1,27 +1,26 @@
 """Checkpoints of one run beside each other: which way of asking ranks them in the order of training."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pellucid.cli.output import print_table, print_text
 from pellucid.evals.bose.stability import stability_of_results
-from pellucid.evals.stored import open_results
+from pellucid.evals.stored import StoredResult
 
 __all__ = ["print_stability", "stability_over_training"]
 
 _FEWEST = 3
 
 
-def stability_over_training(paths: Sequence[str], seed: int) -> dict[str, Any] | None:
+def stability_over_training(opened: Iterable[StoredResult], seed: int) -> dict[str, Any] | None:
     """Return what `stability_of_results` makes of the suite bose; None without three whole results of one stage's steps."""
-    results = [result for path in paths for result in open_results(Path(path)) if result.suite == "bose" and result.complete]
+    results = [result for result in opened if result.suite == "bose" and result.complete]
     subjects = [result.raw["subject"] for result in results]
     steps = {subject.get("step") for subject in subjects}
     stages = {(subject.get("run"), str(subject.get("path")).partition("/")[0]) for subject in subjects}
     if len(steps) < _FEWEST or len(steps) < len(results) or None in steps or len(stages) > 1:
         return None
-    return stability_of_results([result.folder for result in results], seed=seed)
+    return stability_of_results(results, seed=seed)
 
 
 def print_stability(found: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "json_bytes",
     "read_json",
     "sha256_file",
+    "whole_lines",
     "write_bytes",
     "write_json",
     "writing",
@@ -109,6 +110,19 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"{path} is missing") from error
     except orjson.JSONDecodeError as error:
         raise ArtifactError(f"{path} is not JSON: {error}") from error
+
+
+def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file that grows line by line, with their numbers from 1; nothing when there is none.
+
+    A last line without an end was cut short by a kill, and is passed over.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.endswith(b"\n"):
+                yield number, line
 
 
 def sha256_file(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from pellucid.core.errors import ArtifactError
-from pellucid.core.files import disk_full_is_explained, write_bytes
+from pellucid.core.files import disk_full_is_explained, whole_lines, write_bytes
 
 __all__ = ["MetricsLog", "read_metrics"]
 
@@ -44,14 +44,9 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises `ArtifactError` naming a line that is damaged.
     """
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                record = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise ArtifactError(f"{path}, line {number} is damaged ({error}): restore the file, or delete the line") from error
-            yield record
+    for number, line in whole_lines(path):
+        try:
+            record = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise ArtifactError(f"{path}, line {number} is damaged ({error}): restore the file, or delete the line") from error
+        yield record

@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from pellucid.core.errors import ArtifactError
-from pellucid.core.files import disk_full_is_explained, write_bytes
+from pellucid.core.files import disk_full_is_explained, whole_lines, write_bytes
 from pellucid.core.seeds import derive_seed
 from pellucid.evals.statistics import bootstrap_ratio
 
@@ -109,20 +109,16 @@ def read_records(path: Path) -> Iterator[Record]:
 
     Raises `ArtifactError` naming a line that is damaged.
     """
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                raw = orjson.loads(line)
-                ratios = {name: (float(top), float(bottom)) for name, (top, bottom) in raw.pop("ratios").items()}
-                yield Record(**raw, ratios=ratios)
-            except (orjson.JSONDecodeError, TypeError, ValueError, KeyError, AttributeError) as error:
-                raise ArtifactError(
-                    f"{path}, line {number} is no record of an item ({error}): restore the file, or delete it"
-                ) from error
+    for number, line in whole_lines(path):
+        try:
+            raw = orjson.loads(line)
+            ratios = {name: (float(top), float(bottom)) for name, (top, bottom) in raw.pop("ratios").items()}
+            record = Record(**raw, ratios=ratios)
+        except (orjson.JSONDecodeError, TypeError, ValueError, KeyError, AttributeError) as error:
+            raise ArtifactError(
+                f"{path}, line {number} is no record of an item ({error}): restore the file, or delete it"
+            ) from error
+        yield record
 
 
 def summarise(

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
+from pellucid.recipe.curves import FROM_HELDOUT
 from pellucid.recipe.problems import Finding, Loc
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 
 __all__ = ["stage_curves"]
-
-_FROM_HELDOUT = ("continuation", "perplexity")
 
 
 def stage_curves(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[Finding]:
@@ -25,7 +24,7 @@ def stage_curves(recipe: Recipe, stage: TrainStageConfig, loc: Loc) -> Iterator[
         )
     if twice := [name for name in curves.tasks if curves.tasks.count(name) > 1]:
         yield Finding((*loc, "tasks"), f"got {twice[0]!r} twice", "name each task once")
-    made = [name for name in curves.tasks if name in _FROM_HELDOUT]
+    made = [name for name in curves.tasks if name in FROM_HELDOUT]
     if made and not recipe.sources:
         yield Finding((*loc, "tasks"), f"got {made[0]!r}, made of held-out documents; there are no sources of text", "give a file")
     elif made and recipe.documents.heldout_frac == 0:

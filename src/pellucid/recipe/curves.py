@@ -4,7 +4,10 @@ from pydantic import Field
 
 from pellucid.recipe.section import Section
 
-__all__ = ["CurvesConfig"]
+__all__ = ["FROM_HELDOUT", "CurvesConfig"]
+
+FROM_HELDOUT = ("continuation", "perplexity")
+"""Tasks that are made from a run's held-out documents."""
 
 
 class CurvesConfig(Section):
@@ -16,7 +19,7 @@ class CurvesConfig(Section):
     every_steps: int = Field(0, ge=0, description="0: only before the first step, at `at_steps`, and after the last.")
     at_steps: tuple[int, ...] = Field((), description="Further steps at which to measure.")
     tasks: tuple[str, ...] = Field(
-        ("continuation", "perplexity"),
+        FROM_HELDOUT,
         min_length=1,
         description="continuation and perplexity are made from held-out documents; others are tasks of the suite `choices`, or "
         "files of items, relative to the recipe.",

@@ -20,8 +20,6 @@ from pellucid.stages.suites import PATH_FIELDS, Work, data_digest, existing, nam
 
 __all__ = ["BENCHMARKS", "check_benchmarks"]
 
-_HARNESS = ("open_llm", "tinyllama_commonsense", "instruct_eval", "multilingual", "harness")
-
 
 def check_benchmarks(loaded: LoadedRecipe) -> None:
     """Raise what would keep the recipe's suites from running, before anything is trained."""
@@ -30,7 +28,7 @@ def check_benchmarks(loaded: LoadedRecipe) -> None:
         return
     if config.data is not None and not (loaded.base / config.data).is_dir():
         raise UsageError(f"evaluate.benchmarks.data: got {config.data!r}; {loaded.base / config.data} is no folder")
-    if set(config.suites) & set(_HARNESS) and find_spec("lm_eval") is None:
+    if any(find_suite(name).config == "harness" for name in config.suites) and find_spec("lm_eval") is None:
         raise MissingExtraError("lm_eval", "eval", "evaluate.benchmarks with suites of lm-evaluation-harness")
     if config.settings.judge is not None and find_spec("httpx") is None:
         raise MissingExtraError("httpx", "eval", "evaluate.benchmarks with a judge behind an endpoint")

@@ -15,12 +15,12 @@ import torch
 from pellucid.core.errors import ArtifactError, PellucidWarning, UsageError
 from pellucid.core.files import read_json, write_json
 from pellucid.core.metrics import MetricsLog, read_metrics
-from pellucid.evals.choices.heldout_items import FROM_HELDOUT, Shape
+from pellucid.evals.choices.heldout_items import Shape
 from pellucid.evals.choices.measure import measure, tasks_to_json
 from pellucid.evals.choices.tasks import LoadedTask, load_task
 from pellucid.evals.curves import summarise_curves
 from pellucid.evals.local import LocalModel
-from pellucid.recipe.curves import CurvesConfig
+from pellucid.recipe.curves import FROM_HELDOUT, CurvesConfig
 from pellucid.recipe.load import LoadedRecipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.stages.stage import Context

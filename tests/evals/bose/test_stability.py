@@ -9,6 +9,7 @@ import scipy.stats  # type: ignore[import-untyped]
 from pellucid.core.errors import UsageError
 from pellucid.evals.bose.stability import Moment, compare, stability, stability_of_results
 from pellucid.evals.results import Record, Records, summarise
+from pellucid.evals.stored import open_results
 
 
 def moments(rate_of: dict[str, list[float]], items: int = 200, seed: int = 0) -> list[Moment]:
@@ -124,16 +125,16 @@ def test_stored_results_are_ranked_by_step_and_each_way_told_against_the_plain_o
     made = moments({"t:letter": falling, "t:blank": rising, "u:iclip": rising})
     for number in (2, 0, 3, 1):
         write_result(tmp_path / f"c{9 - number}" / "bose", made[number])
-    found = stability_of_results([tmp_path])
+    found = stability_of_results(open_results(tmp_path))
     assert found["steps"] == [1000, 2000, 3000, 4000] and found["subjects"] == ["c9", "c8", "c7", "c6"]
     assert found["tasks"] == stability(made)
     assert found["against_plain"] == {"t": {"blank": compare(made, "t:letter", "t:blank")}}
     assert found["against_plain"]["t"]["blank"]["verdict"] == "more stable"
     folders = [tmp_path / name for name in ("c6", "c7", "c9")]
-    assert stability_of_results(folders)["steps"] == [1000, 3000, 4000]
+    assert stability_of_results([result for folder in folders for result in open_results(folder)])["steps"] == [1000, 3000, 4000]
     write_result(tmp_path / "other" / "bose", made[1], run="s")
     with pytest.raises(UsageError, match=r"several runs \(r, s\)"):
-        stability_of_results([tmp_path])
+        stability_of_results(open_results(tmp_path))
     write_result(tmp_path / "hub" / "bose", made[1], step=None)
     with pytest.raises(UsageError, match="hub, which has no step"):
-        stability_of_results([tmp_path])
+        stability_of_results(open_results(tmp_path))

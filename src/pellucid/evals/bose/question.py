@@ -7,11 +7,11 @@ from typing import Any
 
 from pellucid.core.errors import DataError, UsageError
 from pellucid.core.seeds import derive_seed
-from pellucid.evals.choices.heldout_items import FROM_HELDOUT
 from pellucid.evals.choices.item import Item
 from pellucid.evals.choices.read import read_items
 from pellucid.evals.choices.tasks import load_task, pick
 from pellucid.evals.subject import Setting
+from pellucid.recipe.curves import FROM_HELDOUT
 
 __all__ = ["ChoiceTask", "Question", "load_choice_task"]
 

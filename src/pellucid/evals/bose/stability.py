@@ -9,7 +9,6 @@ A resample is noisier than the sample, so the interval of a tau near 1 lies most
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from pellucid.core.errors import UsageError
 from pellucid.core.seeds import derive_seed
 from pellucid.evals.results import Record
 from pellucid.evals.statistics import kendall_tau
-from pellucid.evals.stored import open_results
+from pellucid.evals.stored import StoredResult
 
 __all__ = ["Moment", "compare", "stability", "stability_of_results"]
 
@@ -90,15 +89,15 @@ def compare(moments: Sequence[Moment], plain: str, other: str, metric: str = "ac
     return {"plain": plain, "other": other, "difference": taus[1] - taus[0], "low": low, "high": high, "verdict": verdict}
 
 
-def stability_of_results(folders: Sequence[Path], metric: str = "acc", seed: int = 1) -> dict[str, Any]:
-    """Return how stable each way of asking is over the checkpoints whose results lie under `folders`, by their step.
+def stability_of_results(results: Sequence[StoredResult], metric: str = "acc", seed: int = 1) -> dict[str, Any]:
+    """Return how stable each way of asking is over the checkpoints that the results are of, by their step.
 
     `subjects` and `steps` name the checkpoints in their order, `tasks` is the table of `stability`, and `against_plain` holds, by
     task and then by way of asking, what `compare` says of it against the plain way: `letter` of multiple choice, `plain` of open
     questions. Results of other suites are passed over. Raises `UsageError` where a result of the suite is of no checkpoint, is not
     complete, or is of another run than the others, for two of one step, and for fewer than three.
     """
-    found = [result for folder in folders for result in open_results(folder) if result.suite == "bose"]
+    found = [result for result in results if result.suite == "bose"]
     for result in found:
         if not isinstance(result.raw["subject"].get("step"), int):
             raise UsageError(f"{result.folder} is of {result.label}, which has no step: a ranking over training is of checkpoints")

@@ -18,9 +18,7 @@ from pellucid.documents.store import iter_split
 from pellucid.evals.choices.item import Item, choice_item, text_item
 from pellucid.evals.records import HeldoutDocument
 
-__all__ = ["FROM_HELDOUT", "HeldoutItems", "Shape", "heldout_items", "read_heldout"]
-
-FROM_HELDOUT = ("continuation", "perplexity")
+__all__ = ["HeldoutItems", "Shape", "heldout_items", "read_heldout"]
 
 # A character of a script without spaces is a word: Thai, Lao, Burmese, Khmer, Kana, Han.
 _ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pellucid.core.errors import DataError, UsageError
 from pellucid.core.files import sha256_file
-from pellucid.evals.choices.heldout_items import FROM_HELDOUT, Shape, heldout_items, read_heldout
+from pellucid.evals.choices.heldout_items import Shape, heldout_items, read_heldout
 from pellucid.evals.choices.item import Item
 from pellucid.evals.choices.read import Prompt, read_items, read_mmlu
 from pellucid.evals.sampling import pick as pick_by_key
+from pellucid.recipe.curves import FROM_HELDOUT
 
 __all__ = ["TASKS", "LoadedTask", "Source", "load_task", "pick"]
 

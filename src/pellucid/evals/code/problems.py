@@ -17,8 +17,8 @@ from typing import Any, Literal
 import orjson
 
 from pellucid.core.errors import DataError, UsageError
-from pellucid.core.seeds import derive_seed
 from pellucid.evals.code.job import Check
+from pellucid.evals.sampling import pick
 from pellucid.evals.subject import Message
 
 __all__ = ["Problem", "Problems", "Style", "Task", "choose", "load"]
@@ -119,11 +119,7 @@ def _lines(text: bytes) -> list[Any]:
 
 def choose(problems: Problems, limit: int | None, seed: int) -> list[Problem]:
     """Return at most `limit` problems, chosen by the seed whatever their order, in the order of the file."""
-    if limit is None or limit >= len(problems.problems):
-        return list(problems.problems)
-    kept = sorted(problems.problems, key=lambda problem: derive_seed(seed, "items", problems.task, problem.id))[:limit]
-    chosen = {problem.id for problem in kept}
-    return [problem for problem in problems.problems if problem.id in chosen]
+    return pick(problems.problems, limit, seed, "items", problems.task, key=lambda problem: problem.id)
 
 
 def _find(task: Task, data: str | None) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pellucid.core.errors import DataError, UsageError
+from pellucid.evals.heldout import Window, window_spans
 from pellucid.evals.subject import Pair
 
 __all__ = ["Request", "encode_pair", "encode_rolling", "make_requests"]
@@ -68,9 +69,7 @@ def encode_rolling(ids: Sequence[int], first_id: int, context_tokens: int) -> li
     it can. These are the windows of lm-evaluation-harness with `context_len=1`.
     """
     requests = []
-    for begin in range(0, len(ids), context_tokens):
-        end = min(begin + context_tokens, len(ids))
-        start = max(0, end - context_tokens) if begin else 0
+    for start, end, scored in window_spans(len(ids), Window(context_tokens, context_tokens)):
         before = first_id if start == 0 else ids[start - 1]
-        requests.append(Request((before, *ids[start : end - 1]), tuple(ids[begin:end])))
+        requests.append(Request((before, *ids[start : end - 1]), tuple(ids[scored:end])))
     return requests

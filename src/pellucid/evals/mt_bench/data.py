@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from pellucid.core.errors import DataError, UsageError
-from pellucid.core.seeds import derive_seed
+from pellucid.evals.sampling import pick
 from pellucid.evals.subject import Setting
 
 __all__ = ["Question", "Questions", "chosen", "load_questions", "stored_answers", "temperature_of"]
@@ -92,10 +92,7 @@ def _no_reference(file: Path, reference: str) -> str:
 
 def chosen(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:
     """Return at most `limit` questions, chosen by the seed and each question's id, in their order."""
-    if limit is None or limit >= len(questions):
-        return list(questions)
-    kept = sorted(questions, key=lambda question: derive_seed(seed, "mt_bench", question.id))[:limit]
-    return [question for question in questions if question in kept]
+    return pick(questions, limit, seed, "mt_bench", key=lambda question: question.id)
 
 
 def stored_answers(path: Path) -> tuple[str, dict[str, tuple[str, ...]]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pellucid.core.seeds import derive_seed
+from pellucid.evals.sampling import pick
 from pellucid.recipe.suites import NeedleConfig
 
 __all__ = ["Cell", "Grid", "choose_grid", "mean_and_deviation"]
@@ -46,11 +46,7 @@ class Grid:
 
     def chosen(self, seed: int, limit: int | None) -> list[Cell]:
         """Return the cells to be asked: all, or `limit` of them chosen by the seed."""
-        cells = list(self.cells())
-        if limit is None or limit >= len(cells):
-            return cells
-        kept = set(sorted(cells, key=lambda cell: (derive_seed(seed, "limit", cell.item), cell.item))[:limit])
-        return [cell for cell in cells if cell in kept]
+        return pick(list(self.cells()), limit, seed, "limit", key=lambda cell: cell.item)
 
     def only(self, lengths: Sequence[int]) -> "Grid":
         """Return the grid with these lengths."""
