@@ -75,6 +75,16 @@ def test_a_completer_returns_the_prompts_own_order_whatever_the_batches(model: D
     assert sum(done) == 11 and max(done) <= batch_seqs
 
 
+@pytest.mark.parametrize(("new_tokens", "batches"), [(4, [2, 1]), (5, [3])])
+def test_prompts_share_a_batch_while_reading_the_longer_ones_takes_no_more_steps_than_writing(
+    model: Decoder, new_tokens: int, batches: list[int]
+) -> None:
+    done: list[int] = []
+    prompts = [[5] * length for length in (3, 8, 7)]
+    Completer(model).complete(prompts, max_new_tokens=new_tokens, sampling=Sampling(), seeds=[1, 2, 3], on_done=done.append)
+    assert done == batches
+
+
 def test_the_probability_of_a_token_is_that_of_the_whole_softmax(model: Decoder) -> None:
     prompts = [[1, 2, 3], [4], [5, 6, 7], [8, 9]]
     with torch.no_grad():

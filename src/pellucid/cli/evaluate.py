@@ -132,7 +132,20 @@ def _print(result: Mapping[str, Any], folder: Path) -> None:
         print_text(f"the report's average: {average:.4g}, of the metrics that it prints (pellucid compare {folder} --printed)")
     for skipped in facts.get("skipped", ()):
         print_text(f"left out: {skipped['task']}: {skipped['why']}")
+    if unjudged := _unjudged(facts):
+        print_text(unjudged)
     print_text(f"each item, and by what it was scored: {folder}")
+
+
+def _unjudged(facts: Mapping[str, Any]) -> str | None:
+    """Say how much is in no mean because the judge gave no verdict on it; None where it gave one on everything."""
+    judge = facts.get("judge") or {}
+    count = facts.get("unjudged_turns") or judge.get("unjudged")
+    if not count:
+        return None
+    reasons = facts.get("no_verdict") or judge.get("no_verdict") or {}
+    said = ", ".join(f"{times} × {reason}" for reason, times in sorted(reasons.items()))
+    return f"in no mean, as the judge gave no verdict: {count}{said and f' (its answers: {said})'}"
 
 
 def _rows(tasks: Mapping[str, Any]) -> Iterator[Sequence[object]]:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -55,6 +55,10 @@ class ProgressBar:
             self._bar.advance(self._task, amount)
         elif time.monotonic() - self._logged >= _LOG_EVERY_S:
             self._log()
+
+    def parts(self, size: float) -> Callable[[float], None]:
+        """Return what is told how many more parts are done, each of them `size` units: requests of an item, turns of a question."""
+        return lambda count: self.advance(count * size)
 
     def resume_at(self, amount: float) -> None:
         """Say that `amount` units were done in an earlier run, so that they do not count into the rate."""

@@ -60,7 +60,8 @@ class Completer:
         Prompts of like length share a batch. Raises what `generate_batch` raises.
         """
         found: dict[int, Completion] = {}
-        for batch in self._batches(prompts):
+        # A batch takes a step for each token that its longest prompt has over its shortest, one of its own for each new token.
+        for batch in self._batches(prompts, spread=max_new_tokens):
             done = generate_batch(
                 self.model,
                 [prompts[index] for index in batch],
@@ -78,20 +79,20 @@ class Completer:
     def probability_of(self, id_: int, prompts: Sequence[Sequence[int]]) -> list[float]:
         """Return how likely each prompt makes this id as its next token, at temperature 1."""
         found: dict[int, float] = {}
-        for batch in self._batches(prompts, equal=True):
+        for batch in self._batches(prompts, spread=0):
             for index in batch:
                 check_prompt(self.model, prompts[index])
             logits_BV = _last_logits(self.model, torch.tensor([list(prompts[index]) for index in batch]), None)
             found.update(zip(batch, torch.softmax(logits_BV.float(), dim=1)[:, id_].tolist(), strict=True))
         return [found[index] for index in range(len(prompts))]
 
-    def _batches(self, prompts: Sequence[Sequence[int]], *, equal: bool = False) -> Iterator[list[int]]:
-        """Yield the prompts' numbers, the longest first, cut into batches, of one length only if `equal`."""
+    def _batches(self, prompts: Sequence[Sequence[int]], spread: int) -> Iterator[list[int]]:
+        """Yield the prompts' numbers, the longest first, cut into batches whose lengths differ by at most `spread` tokens."""
         batch: list[int] = []
         for index in sorted(range(len(prompts)), key=lambda index: (-len(prompts[index]), index)):
             longest = len(prompts[batch[0]]) if batch else 0
             full = len(batch) == self.batch_seqs or (self.batch_tokens and (len(batch) + 1) * longest > self.batch_tokens)
-            if batch and (full or (equal and len(prompts[index]) != longest)):
+            if batch and (full or longest - len(prompts[index]) > spread):
                 yield batch
                 batch = []
             batch.append(index)

@@ -237,8 +237,7 @@ def _check_recorded(parts: Sequence[_Part], records: Records) -> None:
 
 def _as_items(bar: ProgressBar, chunk: Sequence[tuple[Question, Place]]) -> Any:
     """Return what turns finished requests into finished items of a chunk."""
-    share = len(chunk) / max(1, sum(question.requests for question, _ in chunk))
-    return lambda count: bar.advance(count * share)
+    return bar.parts(len(chunk) / max(1, sum(question.requests for question, _ in chunk)))
 
 
 def _facts(part: _Part) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pellucid.core.seeds import derive_seed
 from pellucid.evals.endpoint.parallel import at_once
 from pellucid.evals.mt_bench.data import Question
 from pellucid.evals.results import Record, Records, prompt_digest
-from pellucid.evals.subject import Answer, Decoding, Message, Setting, Subject
+from pellucid.evals.subject import Answer, Decoding, Message, OnDone, Setting, Subject
 from pellucid.recipe.suites import MTBenchConfig
 
 __all__ = ["ANSWERS", "answer_texts", "write_answers"]
@@ -29,9 +29,9 @@ def write_answers(
             together = at_once(subject, config.together)
             chunk = [question for question in todo[:together] if question.temperature == todo[0].temperature]
             todo = todo[len(chunk) :]
-            for question, answers in zip(chunk, _converse(subject, chunk, config, setting), strict=True):
+            each = len(chunk) / sum(len(question.turns) for question in chunk)
+            for question, answers in zip(chunk, _converse(subject, chunk, config, setting, bar.parts(each)), strict=True):
                 records.add(_record(subject, question, answers))
-                bar.advance()
 
 
 def answer_texts(records: Records, question: Question) -> list[str]:
@@ -41,7 +41,9 @@ def answer_texts(records: Records, question: Question) -> list[str]:
     return [str(turn["text"]) for turn in record.details["turns"]]
 
 
-def _converse(subject: Subject, chunk: Sequence[Question], config: MTBenchConfig, setting: Setting) -> list[list[Answer]]:
+def _converse(
+    subject: Subject, chunk: Sequence[Question], config: MTBenchConfig, setting: Setting, on_done: OnDone
+) -> list[list[Answer]]:
     decoding = Decoding(max_new_tokens=config.answer_tokens, temperature=chunk[0].temperature)
     conversations: list[list[Message]] = [[] for _ in chunk]
     answers: list[list[Answer]] = [[] for _ in chunk]
@@ -50,7 +52,8 @@ def _converse(subject: Subject, chunk: Sequence[Question], config: MTBenchConfig
         for at in asked:
             conversations[at].append({"role": "user", "content": chunk[at].turns[turn]})
         seeds = [derive_seed(setting.seed, "mt_bench", "answer", chunk[at].id, turn) for at in asked]
-        for at, answer in zip(asked, subject.chat([conversations[at] for at in asked], decoding, seeds), strict=True):
+        found = subject.chat([conversations[at] for at in asked], decoding, seeds, on_done)
+        for at, answer in zip(asked, found, strict=True):
             answers[at].append(answer)
             conversations[at].append({"role": "assistant", "content": answer.text})
     return answers

@@ -104,7 +104,7 @@ def _judge(
             asked = [(question, at, one) for question in chunk for at, one in enumerate(conversations(question))]
             seeds = [derive_seed(bench.seed, task, question.id, at) for question, at, _ in asked]
             rule = Rule(parse, bench.config.judge_attempts, bench.config.judge_tokens)
-            verdicts = ask_judge(bench.judge, [one for _, _, one in asked], rule, seeds)
+            verdicts = ask_judge(bench.judge, [one for _, _, one in asked], rule, seeds, bar.parts(len(chunk) / len(asked)))
             for question in chunk:
                 own = [verdict for (whose, _, _), verdict in zip(asked, verdicts, strict=True) if whose is question]
                 scores, ratios, turns = score(question, own)
@@ -113,7 +113,6 @@ def _judge(
                 shown = prompt_digest(*question.turns, *(question.references or ()), bench.prompts.digest)
                 text = "\n".join(question.turns)
                 bench.records.add(Record(task, question.id, scores, ratios, shown, question.category, text=text, details=details))
-                bar.advance()
 
 
 def _same_judge(bench: Bench, task: str, name: str) -> None:

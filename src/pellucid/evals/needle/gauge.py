@@ -7,7 +7,7 @@ from typing import Literal
 
 from pellucid.core.errors import EndpointError, UsageError
 from pellucid.evals.needle.prompts import Style
-from pellucid.evals.subject import Answer, Decoding, Subject
+from pellucid.evals.subject import Answer, Decoding, OnDone, Subject, nothing_done
 
 __all__ = ["Gauge", "ask", "gauge"]
 
@@ -69,9 +69,9 @@ def _try(subject: Subject, style: Literal["auto", "complete", "chat"], text: str
         return "complete", ask(subject, "complete", [text], one)[0]
 
 
-def ask(subject: Subject, style: Style, prompts: Sequence[str], decoding: Decoding) -> list[Answer]:
+def ask(subject: Subject, style: Style, prompts: Sequence[str], decoding: Decoding, on_done: OnDone = nothing_done) -> list[Answer]:
     """Return the answers to prompts, greedy or by seed 0."""
     seeds = [0] * len(prompts)
     if style == "complete":
-        return subject.complete(prompts, decoding, seeds)
-    return subject.chat([[{"role": "user", "content": prompt}] for prompt in prompts], decoding, seeds)
+        return subject.complete(prompts, decoding, seeds, on_done)
+    return subject.chat([[{"role": "user", "content": prompt}] for prompt in prompts], decoding, seeds, on_done)

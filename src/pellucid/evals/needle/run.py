@@ -107,11 +107,11 @@ class _Trial:
         step = at_once(self.gauge.subject, _AT_ONCE)
         for begin in range(0, len(prompts), step):
             asked = prompts[begin : begin + step]
-            answers = ask(self.gauge.subject, self.gauge.style, asked, how)
+            each = sum(len(same[prompt]) for prompt in asked) / len(asked)
+            answers = ask(self.gauge.subject, self.gauge.style, asked, how, bar.parts(each))
             for prompt, answer in zip(asked, answers, strict=True):
                 for cell, buried in same[prompt]:
                     yield self._record(cell, buried, needle, answer)
-                    bar.advance()
 
     def facts(self, answered: Sequence[Record], records: Records) -> dict[str, Any]:
         """Return what the result says beside the tables of items."""
