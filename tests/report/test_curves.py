@@ -43,3 +43,14 @@ def test_missing_bands_rankings_and_forecasts_are_shown_as_none(run_copy: Path) 
     file.write_text(json.dumps(document))
     page = over_training(Facts(run_copy), open_recipe(run_copy))
     assert "Forecast" not in page and "scores that were no numbers" in page and "–" in page
+
+
+def test_a_tau_that_rounds_to_nothing_has_no_sign(run_copy: Path) -> None:
+    file = run_copy / "pretrain" / "curves.json"
+    document = json.loads(file.read_text())
+    for task in document["tasks"].values():
+        for metric in task["metrics"].values():
+            metric["tau"]["with_steps"]["tau"] = -0.001
+    file.write_text(json.dumps(document))
+    page = over_training(Facts(run_copy), open_recipe(run_copy))
+    assert ">0.00<" in page and ">-0.00<" not in page

@@ -29,9 +29,9 @@ def print_stability(found: Mapping[str, Any]) -> None:
     for task, row in found["tasks"].items():
         name, _, way = task.rpartition(":")
         against = found["against_plain"].get(name, {}).get(way)
-        difference = "" if against is None else f"{against['difference']:+.2f} ({against['low']:+.2f} to {against['high']:+.2f})"
-        interval, verdict = f"{row['low']:.2f} to {row['high']:.2f}", "" if against is None else against["verdict"]
-        rows.append((task, row["items"], f"{row['tau']:.2f}", interval, f"{row['split_half']:.2f}", difference, verdict))
+        difference = "" if against is None else f"{against['difference']:+z.2f} ({against['low']:+z.2f} to {against['high']:+z.2f})"
+        interval, verdict = f"{row['low']:z.2f} to {row['high']:z.2f}", "" if against is None else against["verdict"]
+        rows.append((task, row["items"], f"{row['tau']:z.2f}", interval, f"{row['split_half']:z.2f}", difference, verdict))
     steps = ", ".join(map(str, found["steps"]))
     print_text(f"\n\nKendall's tau of the scores with the order of training (steps {steps}); higher is more stable\n")
     columns = ("way of asking", "items", "tau", "95 %", "split half", "against plain", "")

@@ -93,7 +93,7 @@ def _each(found: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def _tau(facts: Facts, file: str, *at: str | int) -> Fact | None:
-    fact = facts.get(file, *at, show=lambda value: "–" if value is None else f"{value:.2f}")
+    fact = facts.get(file, *at, show=lambda value: "–" if value is None else f"{value:z.2f}")
     return None if fact.value is None else fact
 
 
