@@ -1,4 +1,4 @@
-"""A real llama.cpp server with a tiny random model, and a real HTTP server that breaks things on the way to it."""
+"""A real llama.cpp server with a tiny random model, a real HTTP server that breaks things on the way to it, subjects by a rule."""
 
 import http.server
 import json
@@ -6,12 +6,15 @@ import os
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import torch
 
 from pellucid.evals.endpoint.endpoint import Endpoint, open_endpoint
+from pellucid.evals.subject import Answer, Decoding, Likelihood, Message, OnDone, Pair, Usage, nothing_done
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import ChatExport
 from pellucid.export.llama_cpp import LlamaCpp
@@ -156,3 +159,46 @@ def open_at():
         return open_endpoint(EndpointConfig(url=url, **({"first_wait_s": 0.01, "attempts": 4} | fields)))
 
     return make
+
+
+class Rule:
+    """A `Subject` that answers by `answer(prompt)` and finds `nats(pair)` in a continuation; its tokens are words."""
+
+    label = "a rule"
+    identity: Mapping[str, Any] = {"kind": "rule"}
+    context_tokens = 2048
+
+    def __init__(self, answer: Callable[[str], str], nats: Callable[[Pair], float]) -> None:
+        self._answer, self._nats = answer, nats
+        self.usage = Usage()
+        self.pairs: list[Pair] = []
+        self.prompts: list[str] = []
+
+    def loglikelihoods(self, pairs: Sequence[Pair], on_done: OnDone = nothing_done) -> list[Likelihood]:
+        on_done(len(pairs))
+        self.pairs += pairs
+        return [Likelihood(self._nats(pair), len(pair.continuation.split()), False) for pair in pairs]
+
+    def rolling(self, texts: Sequence[str], on_done: OnDone = nothing_done) -> list[Likelihood]:
+        raise NotImplementedError
+
+    def complete(
+        self, prompts: Sequence[str], decoding: Decoding, seeds: Sequence[int], on_done: OnDone = nothing_done
+    ) -> list[Answer]:
+        assert len(seeds) == len(prompts)
+        on_done(len(prompts))
+        self.prompts += prompts
+        return [Answer(self._answer(prompt), "stop", 5, 5) for prompt in prompts]
+
+    def chat(
+        self, conversations: Sequence[Sequence[Message]], decoding: Decoding, seeds: Sequence[int], on_done: OnDone = nothing_done
+    ) -> list[Answer]:
+        raise NotImplementedError
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+
+@pytest.fixture
+def make_rule() -> type[Rule]:
+    return Rule

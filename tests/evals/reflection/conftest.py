@@ -1,15 +1,15 @@
-"""Subjects that go by a rule: what each of them must score is known beforehand."""
+"""Who works everything out, and who gambles: what each of them must score is known beforehand."""
 
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from pellucid.evals.reflection.quantities import read_words
-from pellucid.evals.subject import Answer, Decoding, Likelihood, Message, OnDone, Pair, Usage, nothing_done
+from pellucid.evals.subject import Pair
 
 SOLUTIONS: dict[str, Callable[..., float]] = {
     "A shop has": lambda a, b, c: a * b - c,
@@ -45,43 +45,6 @@ def last_question(prompt: str) -> str:
     return prompt.rsplit("Question: ", 1)[1].split("\n", 1)[0]
 
 
-class Rule:
-    """A `Subject` that answers by `answer(prompt)` and finds `nats(pair)` in a continuation."""
-
-    label = "a rule"
-    identity: Mapping[str, Any] = {"kind": "rule"}
-    context_tokens = 2048
-
-    def __init__(self, answer: Callable[[str], str], nats: Callable[[Pair], float]) -> None:
-        self._answer, self._nats = answer, nats
-        self.usage = Usage()
-        self.asked: list[str] = []
-
-    def loglikelihoods(self, pairs: Sequence[Pair], on_done: OnDone = nothing_done) -> list[Likelihood]:
-        on_done(len(pairs))
-        self.usage.requests += len(pairs)
-        return [Likelihood(self._nats(pair), len(pair.continuation.split()), False) for pair in pairs]
-
-    def rolling(self, texts: Sequence[str], on_done: OnDone = nothing_done) -> list[Likelihood]:
-        raise NotImplementedError
-
-    def complete(
-        self, prompts: Sequence[str], decoding: Decoding, seeds: Sequence[int], on_done: OnDone = nothing_done
-    ) -> list[Answer]:
-        assert len(seeds) == len(prompts)
-        on_done(len(prompts))
-        self.asked += prompts
-        return [Answer(self._answer(prompt), "stop", len(prompt.split()), 5) for prompt in prompts]
-
-    def chat(
-        self, conversations: Sequence[Sequence[Message]], decoding: Decoding, seeds: Sequence[int], on_done: OnDone = nothing_done
-    ) -> list[Answer]:
-        raise NotImplementedError
-
-    def count_tokens(self, text: str) -> int:
-        return len(text.split())
-
-
 def coin(*texts: str) -> float:
     return hashlib.sha256("|".join(texts).encode()).digest()[0] / 255
 
@@ -92,22 +55,17 @@ def solve_fixture() -> Callable[[str], int]:
 
 
 @pytest.fixture
-def make_rule() -> type[Rule]:
-    return Rule
-
-
-@pytest.fixture
-def solver() -> Rule:
+def solver(make_rule: Callable[..., Any]) -> Any:
     """Works everything out by itself, whatever it is shown."""
 
     def nats(pair: Pair) -> float:
         said = number(NUMBER.findall(pair.continuation)[-1])
         return 1.0 if said == solve(last_question(pair.context)) else 4.0
 
-    return Rule(lambda prompt: f"that is wrong. The answer is {solve(last_question(prompt))}.", nats)
+    return make_rule(lambda prompt: f"that is wrong. The answer is {solve(last_question(prompt))}.", nats)
 
 
 @pytest.fixture
-def gambler() -> Rule:
+def gambler(make_rule: Callable[..., Any]) -> Any:
     """Finds likely what a hash says."""
-    return Rule(lambda prompt: f"{math.floor(1000 * coin(prompt))}", lambda pair: coin(*pair))
+    return make_rule(lambda prompt: f"{math.floor(1000 * coin(prompt))}", lambda pair: coin(*pair))

@@ -103,17 +103,17 @@ def test_ones_own_errors_are_triggered_and_nothing_else(
     apples = [problem(number) for number in range(3, 40, 10)]
     right = sum(one.values()[one.answer] == 1 for one in apples) / len(apples)
     assert values == {"first_right": 36 / 40, "recovered": right, "speaks_of_error": 0}
-    again = [prompt for prompt in subject.asked if prompt.endswith("The answer is 0.\nWait,")]
+    again = [prompt for prompt in subject.prompts if prompt.endswith("The answer is 0.\nWait,")]
     assert len(again) == 4
 
 
 def test_what_is_scored_is_not_asked_again(solver: Any, make_rule: Callable[..., Any], tmp_path: Path) -> None:
     scored(solver, tmp_path, setting=Setting(limit=16))
-    before = solver.usage.requests
+    before = len(solver.pairs)
     whole = scored(solver, tmp_path)
-    assert solver.usage.requests - before == 24 * 8
+    assert len(solver.pairs) - before == 24 * 8
     scored(solver, tmp_path)
-    assert solver.usage.requests - before == 24 * 8
+    assert len(solver.pairs) - before == 24 * 8
     assert whole[1] == scored(solver, tmp_path / "anew")[1]
 
 
