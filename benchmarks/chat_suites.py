@@ -24,7 +24,7 @@ from pellucid.core.environment import code_version, environment
 from pellucid.core.files import sha256_file, write_json
 
 SLOTS = 4
-MT_BENCH = ("mt_bench.answer_tokens=256", "mt_bench.judge_tokens=512", "mt_bench.together=1")
+MT_BENCH = ("mt_bench.answer_tokens=256", "mt_bench.judge_tokens=512", "mt_bench.judge_attempts=2", "mt_bench.together=1")
 KEPT = ("complete", "facts", "tasks", "usage", "seconds")
 
 
@@ -81,7 +81,7 @@ def mt_bench(url: str, data: Path, limit: int, scratch: Path) -> dict[str, Any]:
         "lines_when_killed": kept,
         "those_lines_are_kept": (out / "mt_bench" / "items.jsonl").read_bytes().startswith(whole),
         "single": single,
-        "pairwise_with_itself": evaluate(url, "mt_bench", scratch / "pairs", *MT_BENCH, *paired, **flags),
+        "pairwise_with_itself": evaluate(url, "mt_bench", scratch / "pairs", *MT_BENCH, *paired, **flags | {"limit": limit // 2}),
     }
 
 
@@ -89,7 +89,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--gguf", type=Path, required=True)
     arguments.add_argument("--data", type=Path, required=True)
-    arguments.add_argument("--questions", type=int, default=6)
+    arguments.add_argument("--questions", type=int, default=4)
     arguments.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     options = arguments.parse_args()
     server = serve(options.gguf)
