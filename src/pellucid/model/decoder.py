@@ -14,6 +14,7 @@ from pellucid.core.errors import UsageError
 from pellucid.core.seeds import derive_seed
 from pellucid.kernels.attention import Documents, attention, document_starts, documents_by_flash
 from pellucid.kernels.linear import Linear, linear
+from pellucid.kernels.slots import SlotCache
 from pellucid.model.cache import KVCache
 from pellucid.recipe.model import ModelConfig
 
@@ -32,7 +33,7 @@ class Attending(NamedTuple):
     """
     causal: bool
     documents: Documents | None
-    cache: KVCache | None
+    cache: KVCache | SlotCache | None
 
 
 class Decoder(nn.Module):
@@ -66,19 +67,25 @@ class Decoder(nn.Module):
         ids_BT: Tensor,
         positions_BT: Tensor | None = None,
         documents: Documents | None = None,
-        cache: KVCache | None = None,
+        cache: KVCache | SlotCache | None = None,
         mask_B1TS: Tensor | None = None,
     ) -> Tensor:
         """Return x_BTD, the hidden states after the last norm.
 
         `documents` confine attention to themselves; positions then restart with each of them unless `positions_BT` says otherwise,
         or unless they have languages, of which each document sees the others.
-        With `cache`, the ids follow the positions that it holds. `mask_B1TS`, True (or 0 where it is added to the scores) where a
-        query sees a key, is for rows that hold several sequences with a common beginning, without `documents`: `positions_BT` then
-        says where each token stands in its own, below the context's length.
+        With `cache`, the ids follow the positions that it holds; with a `SlotCache`, one row holds the pieces that were begun.
+        `mask_B1TS`, True (or 0 where it is added to the scores) where a query sees a key, is for rows that hold several sequences
+        with a common beginning, without `documents`: `positions_BT` then says where each token stands in its own, below the
+        context's length.
         Raises `UsageError` for a sequence longer than the context.
         """
-        attending = self._attending(ids_BT, positions_BT, documents, cache, mask_B1TS)
+        if isinstance(cache, SlotCache):
+            at_1N = cache.position_N[None]
+            cos_1NR, sin_1NR = self.rotary_cos_TR[at_1N], self.rotary_sin_TR[at_1N]
+            attending = Attending(cos_1NR[:, None], sin_1NR[:, None], None, False, None, cache)
+        else:
+            attending = self._attending(ids_BT, positions_BT, documents, cache, mask_B1TS)
         x_BTD = self.embedding(ids_BT)
         for block in self.blocks:
             x_BTD = block(x_BTD, attending)
@@ -165,9 +172,12 @@ class Attention(nn.Module):
         q_BHTC = _rotate(self.query_norm(q_BTHC).transpose(1, 2), attending.cos_B1TR, attending.sin_B1TR)
         k_BKTC = _rotate(self.key_norm(k_BTKC).transpose(1, 2), attending.cos_B1TR, attending.sin_B1TR)
         v_BKTC = v_BTKC.transpose(1, 2)
-        if attending.cache is not None:
-            k_BKTC, v_BKTC = attending.cache.extend(self.layer, k_BKTC, v_BKTC)
-        y_BHTC = attention(q_BHTC, k_BKTC, v_BKTC, attending.mask_B1TT, attending.causal, attending.documents)
+        if isinstance(attending.cache, SlotCache):
+            y_BHTC = attending.cache.attend(self.layer, q_BHTC, k_BKTC, v_BKTC)
+        else:
+            if attending.cache is not None:
+                k_BKTC, v_BKTC = attending.cache.extend(self.layer, k_BKTC, v_BKTC)
+            y_BHTC = attention(q_BHTC, k_BKTC, v_BKTC, attending.mask_B1TT, attending.causal, attending.documents)
         return cast(Tensor, self.output(y_BHTC.transpose(1, 2).flatten(2)))
 
 
