@@ -9,6 +9,7 @@ from pellucid.core.errors import UsageError
 from pellucid.generate.batched import Completer, Completion, generate_batch
 from pellucid.generate.decoding import generate
 from pellucid.generate.sampling import Sampling
+from pellucid.kernels.slots import SlotCache
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
 
@@ -75,14 +76,27 @@ def test_a_completer_returns_the_prompts_own_order_whatever_the_batches(model: D
     assert sum(done) == 11 and max(done) <= batch_seqs
 
 
-@pytest.mark.parametrize(("new_tokens", "batches"), [(4, [2, 1]), (5, [3])])
-def test_prompts_share_a_batch_while_reading_the_longer_ones_takes_no_more_steps_than_writing(
-    model: Decoder, new_tokens: int, batches: list[int]
-) -> None:
-    done: list[int] = []
-    prompts = [[5] * length for length in (3, 8, 7)]
-    Completer(model).complete(prompts, max_new_tokens=new_tokens, sampling=Sampling(), seeds=[1, 2, 3], on_done=done.append)
-    assert done == batches
+def test_a_prompt_takes_the_place_of_a_text_that_has_ended(model: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = []
+    whole = Decoder.forward
+
+    def noted(self: Decoder, ids_BT: torch.Tensor, **more: object) -> torch.Tensor:
+        passes.append(ids_BT.numel())
+        return whole(self, ids_BT, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Decoder, "forward", noted)
+    # Of two slots one writes nine tokens, the other three times three.
+    lengths = {1: 9, 2: 3, 3: 3, 4: 3}
+    prompts = [[n, 50, 51, 52] for n in lengths]
+    ends = [lengths[n] for n in lengths]
+    free = generate_batch(model, prompts, max_new_tokens=9, sampling=Sampling(), seeds=ends)
+    wanted = {tuple(one.ids[:end]) for one, end in zip(free, ends, strict=True)}
+    passes.clear()
+    found = Completer(model, 2).complete(
+        prompts, max_new_tokens=9, sampling=Sampling(), seeds=ends, has_ended=lambda new: tuple(new) in wanted
+    )
+    assert [len(one.ids) for one in found] == ends
+    assert passes == [8, 2, 2, 5, 2, 2, 5, 2, 2]
 
 
 def test_the_probability_of_a_token_is_that_of_the_whole_softmax(model: Decoder) -> None:
@@ -122,15 +136,16 @@ def test_a_row_ends_when_its_tokens_are_enough(model: Decoder) -> None:
 
 def test_a_batch_holds_no_more_tokens_than_it_may(model: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = [[1] * n for n in (9, 3, 8, 2, 2, 1)]
-    sizes = []
+    slots = []
     whole = Decoder.forward
 
-    def noted(self: Decoder, ids_BT: torch.Tensor, **more: object) -> torch.Tensor:
-        sizes.append(len(ids_BT))
-        return whole(self, ids_BT, **more)  # type: ignore[arg-type]
+    def noted(self: Decoder, ids_BT: torch.Tensor, cache: SlotCache) -> torch.Tensor:
+        slots.append(len(cache.lengths))
+        return whole(self, ids_BT, cache=cache)
 
     monkeypatch.setattr(Decoder, "forward", noted)
     settings = {"max_new_tokens": 1, "sampling": Sampling(0), "seeds": range(6)}
     found = Completer(model, batch_tokens=9).complete(prompts, **settings)  # type: ignore[arg-type]
-    assert max(sizes) == 3
+    # 9 and 8 tokens one after another; 3, 2 and 2 at once; 1.
+    assert set(slots) == {1, 3}
     assert [one.ids for one in found] == [one.ids for one in Completer(model).complete(prompts, **settings)]  # type: ignore[arg-type]

@@ -55,6 +55,7 @@ class SlotCache:
         self._k_LSKTC = torch.zeros(shape, device=device, dtype=dtype)
         self._v_LSKTC = torch.zeros(shape, device=device, dtype=dtype)
         self.lengths = [0] * slots
+        self._written = [0] * slots
         self._pieces: Sequence[Piece] = ()
         self.position_N = self._slot_N = torch.empty(0, dtype=torch.long)
         self._runs: list[_Run] = []
@@ -69,6 +70,8 @@ class SlotCache:
                 )
         device = self._k_LSKTC.device
         ends = [self.lengths[slot] + tokens for slot, tokens in pieces]
+        for (slot, _), end in zip(pieces, ends, strict=True):
+            self._written[slot] = max(self._written[slot], end)
         positions = [at for piece, end in zip(pieces, ends, strict=True) for at in range(end - piece.tokens, end)]
         slots = [slot for slot, tokens in pieces for _ in range(tokens)]
         self.position_N, self._slot_N = torch.tensor([positions, slots], device=device)
@@ -124,10 +127,11 @@ class SlotCache:
         if source != target:
             for held_LSKTC in (self._k_LSKTC, self._v_LSKTC):
                 held_LSKTC[:, target, :, :tokens] = held_LSKTC[:, source, :, :tokens]
+            self._written[target] = max(self._written[target], tokens)
         self.lengths[target] = tokens
 
     def clear(self, slot: int) -> None:
         """Empty a slot, of numbers that are none as well."""
         for held_LSKTC in (self._k_LSKTC, self._v_LSKTC):
-            held_LSKTC[:, slot] = 0
-        self.lengths[slot] = 0
+            held_LSKTC[:, slot, :, : self._written[slot]] = 0
+        self.lengths[slot] = self._written[slot] = 0

@@ -1,0 +1,273 @@
+"""An `Engine` over a decoder in this process: requests come and go from one forward pass to the next.
+
+One thread owns the model. Before each pass it takes out what was cancelled and lets in what waits; a pass reads one token of every
+answer under way and a piece of the prompts (`slots`).
+"""
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from pellucid.core.errors import PellucidError, UsageError
+from pellucid.generate.decoding import check_prompt
+from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Token
+from pellucid.generate.slots import Read, Slots, Stream, draw
+from pellucid.model.decoder import Decoder
+
+__all__ = ["TorchEngine"]
+
+Reason = Literal["stop_id", "max_new_tokens", "context", "cancelled", "failed"]
+
+_SCORED_TOKENS = 64
+"""Logits of so many tokens of a prompt are held at once: those of a whole one can be larger than the model."""
+_FASTER_READING = 4
+"""While no answer is under way, prompts are read in pieces so many times as long."""
+_NO_NUMBERS = "the model's logits are no numbers (NaN or infinite): its weights are damaged, or training diverged"
+
+
+@dataclass(eq=False)
+class _Job:
+    """A request under way, and the `Handle` that is given for it."""
+
+    request: GenerationRequest
+    on_event: OnEvent
+    wake: threading.Condition
+    stream: Stream
+    scored: list[Token] = field(default_factory=list)
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        with self.wake:
+            self.cancelled = True
+            self.wake.notify()
+
+
+class TorchEngine:
+    """Answers with `model`, `slots` requests at once, each of at most `context_tokens`, the model's own context by default.
+
+    `prompt_tokens` is how much of prompts is read in one pass while answers are under way: more reads prompts sooner, less lets the
+    answers stall less. `identity` is added to what the engine says of itself. The model is put into evaluation mode.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        *,
+        slots: int = 8,
+        context_tokens: int | None = None,
+        prompt_tokens: int = 128,
+        identity: Mapping[str, Any] | None = None,
+    ) -> None:
+        if slots < 1 or prompt_tokens < 1:
+            raise UsageError(f"slots is {slots} and prompt_tokens {prompt_tokens}; both must be at least 1")
+        self._model = model.eval()
+        self._prompt_tokens, self._count = prompt_tokens, slots
+        self._context_tokens = min(context_tokens or model.config.context_tokens, model.config.context_tokens)
+        self._vocab_tokens = model.config.vocab_tokens
+        weight = model.head_weight
+        self._identity = {
+            "engine": "torch",
+            "version": torch.__version__,
+            "device": str(weight.device),
+            "dtype": str(weight.dtype).removeprefix("torch."),
+            "context_tokens": self._context_tokens,
+            "slots": slots,
+            **(identity or {}),
+        }
+        self._wake = threading.Condition()
+        self._waiting: deque[_Job] = deque()
+        self._running: dict[Stream, _Job] = {}
+        self._closed = False
+        self._counts = dict.fromkeys(("finished", "prompt_tokens", "reused_tokens", "new_tokens", "cancelled", "failed"), 0)
+        self._thread = threading.Thread(target=self._work, name="pellucid-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """See `Engine`."""
+        return self._identity
+
+    @property
+    def context_tokens(self) -> int:
+        """See `Engine`."""
+        return self._context_tokens
+
+    @property
+    def vocab_tokens(self) -> int:
+        """See `Engine`."""
+        return self._vocab_tokens
+
+    def submit(self, request: GenerationRequest, on_event: OnEvent) -> _Job:
+        """See `Engine`."""
+        if self._closed:
+            raise UsageError("the engine is closed; make another one")
+        check_prompt(self._model, request.ids)
+        if len(request.ids) > self._context_tokens:
+            raise UsageError(
+                f"the prompt has {len(request.ids)} tokens; the engine's context_tokens is {self._context_tokens}: shorten it"
+            )
+        room = min(request.max_new_tokens, self._context_tokens - len(request.ids))
+        stream = Stream(request.ids, room, request.sampling, request.seed, request.stop_ids, whole=request.prompt_logprobs)
+        job = _Job(request, on_event, self._wake, stream)
+        with self._wake:
+            if self._closed:
+                raise UsageError("the engine is closed; make another one")
+            self._waiting.append(job)
+            self._wake.notify()
+        return job
+
+    def stats(self) -> EngineStats:
+        """See `Engine`."""
+        with self._wake:
+            return EngineStats(slots=self._count, running=len(self._running), waiting=len(self._waiting), **self._counts)
+
+    def close(self) -> None:
+        """See `Engine`. Returns when the pass under way is over and every request has had its last event."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    @torch.no_grad()
+    def _work(self) -> None:
+        slots = Slots(self._model, self._count, self._context_tokens)
+        try:
+            while self._admit(slots):
+                try:
+                    self._step(slots)
+                except Exception as error:
+                    # Whatever it was (no memory, say), the requests of this pass are lost and the next ones are not.
+                    self._fail(list(self._running.values()), error, slots)
+        except BaseException as error:
+            # A device that has failed for good: nobody is left to wait for ever.
+            with self._wake:
+                self._closed = True
+                left = [*self._running.values(), *self._waiting]
+            self._fail(left, error)
+            raise
+        finally:
+            del self._model
+
+    def _fail(self, jobs: list[_Job], error: BaseException, slots: Slots | None = None) -> None:
+        for job in jobs:
+            self._end(slots, job, "failed", f"{type(error).__name__}: {error}")
+
+    def _admit(self, slots: Slots) -> bool:
+        """Wait for work; take out what was cancelled, and let in what waits. False: the engine is closed."""
+        with self._wake:
+            while not (self._closed or self._waiting or self._running):
+                self._wake.wait()
+            closed = self._closed
+            jobs = [*self._running.values(), *self._waiting]
+            gone = [job for job in jobs if job.cancelled or closed]
+            self._waiting = deque(job for job in self._waiting if job not in gone)
+        for job in gone:
+            self._end(slots, job, "cancelled")
+        while self._waiting:
+            job = self._waiting[0]
+            nothing_to_do = job.stream.full and not job.request.prompt_logprobs
+            if not nothing_to_do and not slots.admit(job.stream):
+                break
+            with self._wake:
+                self._waiting.popleft()
+                if not nothing_to_do:
+                    self._running[job.stream] = job
+            if nothing_to_do:
+                self._end(slots, job, _why(job))
+        return not closed
+
+    def _step(self, slots: Slots) -> None:
+        if not self._running:
+            return
+        step = slots.step(self._prompt_tokens * (1 if slots.writing else _FASTER_READING))
+        for read in step.read:
+            job = self._running[read.stream]
+            if job.request.prompt_logprobs and read.start < len(job.request.ids):
+                job.scored += _scored(slots.model, job.request, read)
+        ready = [self._running[stream] for stream in step.ready]
+        sound = torch.isfinite(step.logits_RV.amax(dim=1)).tolist() if ready else []
+        writing = []
+        for row, job in enumerate(ready):
+            if not sound[row]:
+                self._end(slots, job, "failed", _NO_NUMBERS)
+                continue
+            if job.request.prompt_logprobs and len(job.stream.ids) == len(job.request.ids):
+                self._send(job, PromptScored((Token(job.request.ids[0]), *job.scored)))
+            if job.stream.full:
+                self._end(slots, job, _why(job))
+            else:
+                writing.append(row)
+        if writing:
+            rows_N = torch.tensor(writing, device=step.logits_RV.device)
+            self._write(slots, [ready[row] for row in writing], step.logits_RV[rows_N])
+
+    def _write(self, slots: Slots, jobs: list[_Job], logits_RV: Tensor) -> None:
+        """Choose the next token of each request and send it."""
+        for row, job in enumerate(jobs):
+            try:
+                (id_,) = draw([job.stream], logits_RV[row : row + 1])
+            except PellucidError as error:
+                self._end(slots, job, "failed", str(error))
+                continue
+            last = job.stream.take(id_)
+            if job.stream.stopped_by is None:
+                with self._wake:
+                    self._counts["new_tokens"] += 1
+                self._send(job, _token(id_, logits_RV[row], job.request.top_logprobs))
+            if last:
+                self._end(slots, job, _why(job))
+
+    def _end(self, slots: Slots | None, job: _Job, reason: Reason, error: str | None = None) -> None:
+        if slots is not None and job.stream in self._running:
+            slots.release(job.stream, spoilt=reason == "failed")
+        prompt, new = len(job.request.ids), len(job.stream.ids) - len(job.request.ids)
+        with self._wake:
+            self._running.pop(job.stream, None)
+            for name in ("finished", reason):
+                if name in self._counts:
+                    self._counts[name] += 1
+            self._counts["prompt_tokens"] += prompt
+            self._counts["reused_tokens"] += job.stream.reused
+        self._send(job, Finished(reason, prompt, new, job.stream.reused, job.stream.stopped_by, error))
+
+    def _send(self, job: _Job, event: Event) -> None:
+        try:
+            job.on_event(event)
+        except Exception:
+            # Nobody listens any more; the others' answers go on.
+            job.cancelled = True
+
+
+def _why(job: _Job) -> Reason:
+    """Return why a request that is done has ended."""
+    if job.stream.stopped_by is not None:
+        return "stop_id"
+    return "max_new_tokens" if len(job.stream.new) >= job.request.max_new_tokens else "context"
+
+
+def _scored(model: Decoder, request: GenerationRequest, read: Read) -> list[Token]:
+    """Return the prompt's tokens that follow those that were read, scored."""
+    following = request.ids[read.start + 1 : read.start + 1 + len(read.x_TD)]
+    found: list[Token] = []
+    for x_TD in torch.split(read.x_TD[: len(following)], _SCORED_TOKENS):
+        logits_TV = model.logits(x_TD)
+        found += [
+            _token(id_, logits_V, request.top_logprobs or 0)
+            for id_, logits_V in zip(following[len(found) :], logits_TV, strict=False)
+        ]
+    return found
+
+
+def _token(id_: int, logits_V: Tensor, top: int | None) -> Token:
+    """Return a token with what was asked for: its log-probability, and the likeliest tokens."""
+    if top is None:
+        return Token(id_)
+    logprob_V = torch.log_softmax(logits_V.float(), dim=0)
+    likeliest = torch.topk(logprob_V, min(top, len(logprob_V)))
+    return Token(id_, float(logprob_V[id_]), tuple(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)))
