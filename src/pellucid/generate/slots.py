@@ -1,6 +1,6 @@
 """Sequences under way in the slots of one cache: what each forward pass reads, and what a new prompt takes over from others.
 
-A pass holds one token of every sequence that is being written, and of prompts as many as its budget allows, so a long prompt does not
+A pass holds one token of every sequence that is being written, and as many of prompts as its budget allows: a long prompt does not
 make the others wait. Iteration by iteration sequences come and go (Yu et al. 2022, Orca). A prompt that begins like the tokens in
 a slot, whether they are still in use or not, takes their keys and values (Zheng et al. 2023, arXiv 2312.07104, section 3).
 """
