@@ -3,6 +3,7 @@ import torch
 
 from pellucid.core.errors import UsageError
 from pellucid.generate.decoding import generate
+from pellucid.generate.sampling import Sampling
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
 
@@ -82,3 +83,21 @@ def test_prompts_that_cannot_be_used_are_refused_before_the_first_token(model: D
 def test_nothing_is_generated_when_nothing_is_asked_for(model: Decoder) -> None:
     generation = generate(model, [1], max_new_tokens=0)
     assert list(generation) == [] and generation.stop_reason == "max_new_tokens"
+
+
+def test_each_token_is_scored_by_the_models_own_distribution_whatever_it_was_drawn_from(model: Decoder) -> None:
+    generation = generate(model, [3, 1, 4], max_new_tokens=8, sampling=Sampling(1.5, top_p=0.9), seed=3, top_logprobs=2)
+    tokens = list(generation)
+    with torch.no_grad():
+        log_p_TV = torch.log_softmax(model.logits(model(torch.tensor([[3, 1, 4, *tokens]])))[0, 2:-1], dim=1)
+    assert [token.id for token in generation.scored] == tokens
+    expected = [float(log_p_V[id_]) for id_, log_p_V in zip(tokens, log_p_TV, strict=True)]
+    assert [token.logprob for token in generation.scored] == pytest.approx(expected, abs=1e-5)
+    assert [[id_ for id_, _ in token.top] for token in generation.scored] == log_p_TV.topk(2).indices.tolist()
+
+
+def test_penalties_look_at_the_prompt_and_at_what_was_made(model: Decoder) -> None:
+    fresh = list(generate(model, [3, 1, 4], max_new_tokens=15, sampling=Sampling(0, presence_penalty=1e4)))
+    assert len(set(fresh)) == 15
+    other = list(generate(model, [3, 1, 4], max_new_tokens=15, sampling=Sampling(0, repetition_penalty=1e4)))
+    assert len({3, 1, 4, *other}) == 18

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.core.errors import ArtifactError, UsageError
-from pellucid.generate.sampling import Sampling, choose, choose_batch
+from pellucid.generate.sampling import Sampling, SeenTokens, choose, choose_batch, distribution
 
 LOGITS = torch.log(torch.tensor([0.1, 0.4, 0.2, 0.3]))
 
@@ -58,6 +58,16 @@ def test_what_is_drawn_is_among_the_k_most_likely(seed: int, top_k: int, top_p: 
         ({"top_k": 0}, "top_k is 0"),
         ({"top_p": 0.0}, "top_p is 0.0"),
         ({"top_p": 1.5}, "top_p is 1.5"),
+        ({"temperature": float("inf")}, "temperature is inf"),
+        ({"min_p": -0.1}, "min_p is -0.1"),
+        ({"min_p": 1.1}, "min_p is 1.1"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0"),
+        ({"repetition_penalty": float("nan")}, "repetition_penalty is nan"),
+        ({"presence_penalty": float("inf")}, "presence_penalty is inf"),
+        ({"frequency_penalty": float("nan")}, "frequency_penalty is nan"),
+        ({"logit_bias": ((-1, 1.0),)}, "1.0 for id -1"),
+        ({"logit_bias": ((3, float("inf")),)}, "inf for id 3"),
+        ({"logit_bias": ((3, float("nan")),)}, "nan for id 3"),
     ],
 )
 def test_settings_out_of_range_are_named(settings: dict[str, float], message: str) -> None:
@@ -115,3 +125,112 @@ def test_tokens_without_any_probability_are_never_drawn() -> None:
 def test_logits_that_are_no_numbers_are_an_error() -> None:
     with pytest.raises(ArtifactError, match="NaN"):
         choose(torch.tensor([0.0, float("nan")]), Sampling(), torch.Generator().manual_seed(1))
+    with pytest.raises(ArtifactError, match="NaN"):
+        choose(torch.tensor([0.0, float("nan")]), Sampling(0))
+    with pytest.raises(ArtifactError, match="NaN"):
+        distribution(torch.full((3,), float("-inf")), Sampling())
+
+
+def shares_of(logits_V: torch.Tensor, sampling: Sampling, seen: SeenTokens | None = None) -> list[float]:
+    """What `choose` does at 4 000 points that lie evenly between 0 and 1, by ids."""
+    points = [(i + 0.5) / 4000 for i in range(4000)]
+    counts: Counter[int] = Counter()
+    for point in points:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "rand", lambda *size, point=point, **more: torch.tensor([point], dtype=torch.float64))
+            counts[choose(logits_V, sampling, seen=seen)] += 1
+    return [counts[id_] / len(points) for id_ in range(len(logits_V))]
+
+
+settings_of = st.builds(
+    Sampling,
+    temperature=st.sampled_from([0.0, 0.3, 1.0, 2.0]),
+    top_k=st.sampled_from([None, 1, 4, 30]),
+    top_p=st.sampled_from([0.2, 0.9, 1.0]),
+    min_p=st.sampled_from([0.0, 0.05, 0.5, 1.0]),
+    repetition_penalty=st.sampled_from([1.0, 1.3, 0.8]),
+    presence_penalty=st.sampled_from([0.0, 0.7, -0.5]),
+    frequency_penalty=st.sampled_from([0.0, 0.4, -0.2]),
+    logit_bias=st.sampled_from([(), ((2, 3.0), (5, float("-inf")))]),
+)
+
+
+def after_transformers(logits_V: torch.Tensor, sampling: Sampling, prompt: list[int], answer: list[int]) -> torch.Tensor:
+    """The probabilities by transformers' own processors, with the penalties that it does not have as a formula between them."""
+    processors = pytest.importorskip("transformers.generation.logits_process")
+    ids_1N, scores_1V = torch.tensor([[*prompt, *answer]]), logits_V[None].clone()
+    for id_, bias in sampling.logit_bias:
+        scores_1V[0, id_] += bias
+    scores_1V = processors.RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty)(ids_1N, scores_1V)
+    times_V = torch.bincount(torch.tensor(answer, dtype=torch.long), minlength=len(logits_V))
+    scores_1V = scores_1V - sampling.frequency_penalty * times_V - sampling.presence_penalty * (times_V > 0)
+    if sampling.temperature == 0:
+        return torch.nn.functional.one_hot(scores_1V[0].argmax(), len(logits_V)).double()
+    scores_1V = processors.TemperatureLogitsWarper(sampling.temperature)(ids_1N, scores_1V)
+    if sampling.top_k is not None:
+        scores_1V = processors.TopKLogitsWarper(sampling.top_k)(ids_1N, scores_1V)
+    if sampling.top_p < 1:
+        scores_1V = processors.TopPLogitsWarper(sampling.top_p)(ids_1N, scores_1V)
+    if sampling.min_p > 0:
+        scores_1V = processors.MinPLogitsWarper(sampling.min_p)(ids_1N, scores_1V)
+    return torch.softmax(scores_1V[0].double(), dim=0)
+
+
+@given(st.integers(0, 2**31), settings_of, st.lists(st.integers(0, 39), min_size=1), st.lists(st.integers(0, 39)))
+def test_the_distribution_is_that_of_transformers_own_processors(
+    seed: int, sampling: Sampling, prompt: list[int], answer: list[int]
+) -> None:
+    logits_V = 3 * torch.randn(40, generator=torch.Generator().manual_seed(seed))
+    found_V = distribution(logits_V, sampling, SeenTokens(prompt, answer))
+    assert found_V == pytest.approx(after_transformers(logits_V, sampling, prompt, answer).numpy(), abs=1e-5)
+    seen = SeenTokens(prompt)
+    for id_ in answer:
+        seen.add(id_)
+    assert (distribution(logits_V, sampling, seen) == found_V).all()
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(), Sampling(0), Sampling(0.6, top_k=3), Sampling(1.4, top_p=0.7), Sampling(min_p=0.3),
+        Sampling(repetition_penalty=1.7, presence_penalty=0.5, frequency_penalty=0.5, logit_bias=((6, 2.0),), top_p=0.9),
+    ],
+)  # fmt: skip
+def test_tokens_are_chosen_with_the_probabilities_that_the_distribution_says(sampling: Sampling) -> None:
+    logits_V = torch.randn(9, generator=torch.Generator().manual_seed(3)).round(decimals=0)  # with equal ones
+    seen = SeenTokens([0, 1], [2, 2, 3])
+    assert shares_of(logits_V, sampling, seen) == pytest.approx(distribution(logits_V, sampling, seen).tolist(), abs=6e-4)
+
+
+def test_penalties_are_the_published_formulas() -> None:
+    logits_V, seen = torch.tensor([2.0, -2.0, 2.0, 1.0]), SeenTokens([0, 1], [2, 2])
+    for sampling, expected in (
+        (Sampling(repetition_penalty=2.0), [1.0, -4.0, 1.0, 1.0]),  # of the prompt and of the answer
+        (Sampling(presence_penalty=0.5), [2.0, -2.0, 1.5, 1.0]),  # of the answer alone
+        (Sampling(frequency_penalty=0.5), [2.0, -2.0, 1.0, 1.0]),
+        (Sampling(logit_bias=((3, 0.25), (0, float("-inf")))), [float("-inf"), -2.0, 2.0, 1.25]),
+    ):
+        expected_V = torch.softmax(torch.tensor(expected), 0).tolist()
+        assert distribution(logits_V, sampling, seen) == pytest.approx(expected_V, abs=1e-6)
+    assert logits_V.tolist() == [2.0, -2.0, 2.0, 1.0]
+
+
+def test_a_penalty_without_the_tokens_it_looks_at_and_a_bias_outside_the_vocabulary_are_named() -> None:
+    with pytest.raises(UsageError, match="seen"):
+        choose(LOGITS, Sampling(presence_penalty=1.0))
+    with pytest.raises(UsageError, match="id 4; the model's vocabulary is 0 to 3"):
+        choose(LOGITS, Sampling(logit_bias=((4, 1.0),)))
+
+
+@given(st.integers(0, 2**31), st.lists(settings_of, min_size=1, max_size=5))
+def test_rows_with_settings_of_their_own_are_drawn_as_alone(seed: int, samplings: list[Sampling]) -> None:
+    logits_BV = torch.randn(len(samplings), 40, generator=torch.Generator().manual_seed(seed))
+    seen = [SeenTokens([row], [row + 1, 7]) for row in range(len(samplings))]
+    together = choose_batch(
+        logits_BV, samplings, [torch.Generator().manual_seed(seed + row) for row in range(len(samplings))], seen
+    )
+    alone = [
+        choose(logits_BV[row], sampling, torch.Generator().manual_seed(seed + row), seen[row])
+        for row, sampling in enumerate(samplings)
+    ]
+    assert together == alone

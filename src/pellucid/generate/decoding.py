@@ -4,9 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from pellucid.core.errors import UsageError
-from pellucid.generate.sampling import Sampling, choose
+from pellucid.generate.engine import Token
+from pellucid.generate.logprobs import scored
+from pellucid.generate.sampling import Sampling, SeenTokens, choose
 from pellucid.model.cache import KVCache
 from pellucid.model.decoder import Decoder
 
@@ -20,13 +23,25 @@ class Generation(Iterator[int]):
 
     `stop_id`: a stop id was chosen (kept in `stopped_by`, not yielded). `max_new_tokens`: as many as were asked for.
     `context`: prompt and new tokens fill the model's context. None while it goes on.
+
+    With `top_logprobs`, `scored` holds each token with its log-probability and so many of the likeliest at its place.
     """
 
     def __init__(
-        self, model: Decoder, ids: Sequence[int], max_new_tokens: int, sampling: Sampling, seed: int, stop_ids: Iterable[int]
+        self,
+        model: Decoder,
+        ids: Sequence[int],
+        max_new_tokens: int,
+        sampling: Sampling,
+        seed: int,
+        stop_ids: Iterable[int],
+        top_logprobs: int | None = None,
     ) -> None:
         self.stop_reason: StopReason | None = None
         self.stopped_by: int | None = None
+        self.scored: list[Token] = []
+        self._top_logprobs = top_logprobs
+        self._seen = SeenTokens(ids)
         context_tokens = model.config.context_tokens
         check_prompt(model, ids)
         self._model, self._sampling, self._stop_ids = model, sampling, frozenset(stop_ids)
@@ -46,24 +61,28 @@ class Generation(Iterator[int]):
                 self.stop_reason = "context"
         if self.stop_reason is not None:
             raise StopIteration
-        chosen = self._step()
+        logits_V = self._logits()
+        chosen = choose(logits_V, self._sampling, self._generator, self._seen)
         if chosen in self._stop_ids:
             self.stop_reason, self.stopped_by = "stop_id", chosen
             raise StopIteration
+        if self._top_logprobs is not None:
+            self.scored.append(scored(logits_V, chosen, self._top_logprobs))
+        self._seen.add(chosen)
         self._remaining -= 1
         self._room -= 1
         self._pending = [chosen]
         return chosen
 
     @torch.no_grad()
-    def _step(self) -> int:
+    def _logits(self) -> Tensor:
         model = self._model
         was_training = model.training
         model.eval()
         x_BTD = model(torch.tensor([self._pending], device=model.head_weight.device), cache=self._cache)
         logits_V = model.logits(x_BTD[:, -1])[0]
         model.train(was_training)
-        return choose(logits_V, self._sampling, self._generator)
+        return logits_V
 
 
 def generate(
@@ -76,14 +95,19 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
     stop_ids: Iterable[int] = (),
+    sampling: Sampling | None = None,
+    top_logprobs: int | None = None,
 ) -> Generation:
     """Return an iterator over new token ids after the prompt `ids`; equal arguments give equal tokens.
+
+    `sampling` stands for temperature, top_k and top_p, and has penalties too. With `top_logprobs`, see `Generation.scored`.
 
     `stop_ids` end it and are not yielded. It also ends when the model's context is full: see `Generation.stop_reason`.
     Raises `UsageError` at once for an empty prompt, one that is longer than the context, ids outside the vocabulary, or
     settings outside their range.
     """
-    return Generation(model, ids, max_new_tokens, Sampling(temperature, top_k, top_p), seed, stop_ids)
+    sampling = sampling or Sampling(temperature, top_k, top_p)
+    return Generation(model, ids, max_new_tokens, sampling, seed, stop_ids, top_logprobs)
 
 
 def check_prompt(model: Decoder, ids: Sequence[int]) -> None:

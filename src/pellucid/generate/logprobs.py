@@ -1,0 +1,21 @@
+"""What the model itself makes of a token: natural log-probabilities, before biases, penalties, temperature and cuts."""
+
+import torch
+from torch import Tensor
+
+from pellucid.generate.engine import Token
+
+__all__ = ["scored"]
+
+
+def scored(logits_V: Tensor, id_: int, top: int = 0) -> Token:
+    """Return a token with its log-probability under these logits, and the `top` likeliest ones, the lowest id first among equals."""
+    log_p_V = torch.log_softmax(logits_V.float(), dim=0)
+    if not top:
+        return Token(id_, float(log_p_V[id_]))
+    least = log_p_V.topk(min(top, len(log_p_V))).values[-1]
+    # topk gives no order to equals.
+    ids_N = (log_p_V >= least).nonzero()[:, 0]
+    best_N = torch.sort(log_p_V[ids_N], descending=True, stable=True).indices[:top]
+    ids_N = ids_N[best_N]
+    return Token(id_, float(log_p_V[id_]), tuple(zip(ids_N.tolist(), log_p_V[ids_N].tolist(), strict=True)))
