@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pellucid.generate.sampling import Sampling, choose_batch
+from pellucid.generate.sampling import Sampling, SeenTokens, choose_batch
 from pellucid.kernels.slots import Piece, SlotCache
 from pellucid.model.decoder import Decoder
 
@@ -41,10 +41,12 @@ class Stream:
     stopped_by: int | None = None
     ids: list[int] = field(init=False)
     generator: torch.Generator = field(init=False)
+    seen: SeenTokens = field(init=False)
 
     def __post_init__(self) -> None:
         self.ids = list(self.prompt)
         self.generator = torch.Generator().manual_seed(self.seed)
+        self.seen = SeenTokens(self.prompt if self.sampling.needs_seen else ())
 
     @property
     def new(self) -> list[int]:
@@ -62,6 +64,8 @@ class Stream:
             self.stopped_by = id_
             return True
         self.ids.append(id_)
+        if self.sampling.needs_seen:
+            self.seen.add(id_)
         return self.full
 
 
@@ -157,13 +161,8 @@ class Slots:
 
 def draw(streams: Sequence[Stream], logits_RV: Tensor) -> list[int]:
     """Return the next token of each stream by its own sampling and seed. Raises `ArtifactError` for logits that are no numbers."""
-    drawn: dict[Stream, int] = {}
-    for sampling in {stream.sampling: None for stream in streams}:
-        rows = [row for row, stream in enumerate(streams) if stream.sampling == sampling]
-        some_RV = logits_RV if len(rows) == len(streams) else logits_RV[torch.tensor(rows, device=logits_RV.device)]
-        chosen = choose_batch(some_RV, sampling, [streams[row].generator for row in rows])
-        drawn.update(zip((streams[row] for row in rows), chosen, strict=True))
-    return [drawn[stream] for stream in streams]
+    samplings, generators = [stream.sampling for stream in streams], [stream.generator for stream in streams]
+    return choose_batch(logits_RV, samplings, generators, [stream.seen for stream in streams])
 
 
 def _common(held: Sequence[int], sought: Sequence[int]) -> int:

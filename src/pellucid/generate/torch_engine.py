@@ -16,6 +16,7 @@ from torch import Tensor
 from pellucid.core.errors import PellucidError, UsageError
 from pellucid.generate.decoding import check_prompt
 from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Token
+from pellucid.generate.logprobs import scored
 from pellucid.generate.slots import Read, Slots, Stream, draw
 from pellucid.model.decoder import Decoder
 
@@ -84,7 +85,9 @@ class TorchEngine:
         self._running: dict[Stream, _Job] = {}
         self._closed = False
         self._counts = dict.fromkeys(("finished", "prompt_tokens", "reused_tokens", "new_tokens", "cancelled", "failed"), 0)
-        self._thread = threading.Thread(target=self._work, name="pellucid-engine", daemon=True)
+        self._thread = threading.Thread(
+            target=self._work, args=(Slots(model, slots, context_tokens),), name="pellucid-engine", daemon=True
+        )
         self._thread.start()
 
     @property
@@ -104,22 +107,26 @@ class TorchEngine:
 
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> _Job:
         """See `Engine`."""
-        if self._closed:
-            raise UsageError("the engine is closed; make another one")
-        check_prompt(self._model, request.ids)
-        if len(request.ids) > self._context_tokens:
-            raise UsageError(
-                f"the prompt has {len(request.ids)} tokens; the engine's context_tokens is {self._context_tokens}: shorten it"
-            )
         room = min(request.max_new_tokens, self._context_tokens - len(request.ids))
         stream = Stream(request.ids, room, request.sampling, request.seed, request.stop_ids, whole=request.prompt_logprobs)
         job = _Job(request, on_event, self._wake, stream)
         with self._wake:
             if self._closed:
                 raise UsageError("the engine is closed; make another one")
+            self._check(request)
             self._waiting.append(job)
             self._wake.notify()
         return job
+
+    def _check(self, request: GenerationRequest) -> None:
+        check_prompt(self._model, request.ids)
+        if len(request.ids) > self._context_tokens:
+            raise UsageError(
+                f"the prompt has {len(request.ids)} tokens; the engine's context_tokens is {self._context_tokens}: shorten it"
+            )
+        for id_, _ in request.sampling.logit_bias:
+            if id_ >= self._vocab_tokens:
+                raise UsageError(f"logit_bias has the id {id_}; the model's vocabulary is 0 to {self._vocab_tokens - 1}")
 
     def stats(self) -> EngineStats:
         """See `Engine`."""
@@ -135,8 +142,7 @@ class TorchEngine:
             self._thread.join()
 
     @torch.no_grad()
-    def _work(self) -> None:
-        slots = Slots(self._model, self._count, self._context_tokens)
+    def _work(self, slots: Slots) -> None:
         try:
             while self._admit(slots):
                 try:
@@ -189,7 +195,7 @@ class TorchEngine:
         for read in step.read:
             job = self._running[read.stream]
             if job.request.prompt_logprobs and read.start < len(job.request.ids):
-                job.scored += _scored(slots.model, job.request, read)
+                job.scored += _following(slots.model, job.request, read)
         ready = [self._running[stream] for stream in step.ready]
         sound = torch.isfinite(step.logits_RV.amax(dim=1)).tolist() if ready else []
         writing = []
@@ -219,7 +225,8 @@ class TorchEngine:
             if job.stream.stopped_by is None:
                 with self._wake:
                     self._counts["new_tokens"] += 1
-                self._send(job, _token(id_, logits_RV[row], job.request.top_logprobs))
+                top = job.request.top_logprobs
+                self._send(job, Token(id_) if top is None else scored(logits_RV[row], id_, top))
             if last:
                 self._end(slots, job, _why(job))
 
@@ -251,23 +258,14 @@ def _why(job: _Job) -> Reason:
     return "max_new_tokens" if len(job.stream.new) >= job.request.max_new_tokens else "context"
 
 
-def _scored(model: Decoder, request: GenerationRequest, read: Read) -> list[Token]:
+def _following(model: Decoder, request: GenerationRequest, read: Read) -> list[Token]:
     """Return the prompt's tokens that follow those that were read, scored."""
     following = request.ids[read.start + 1 : read.start + 1 + len(read.x_TD)]
     found: list[Token] = []
     for x_TD in torch.split(read.x_TD[: len(following)], _SCORED_TOKENS):
         logits_TV = model.logits(x_TD)
         found += [
-            _token(id_, logits_V, request.top_logprobs or 0)
+            scored(logits_V, id_, request.top_logprobs or 0)
             for id_, logits_V in zip(following[len(found) :], logits_TV, strict=False)
         ]
     return found
-
-
-def _token(id_: int, logits_V: Tensor, top: int | None) -> Token:
-    """Return a token with what was asked for: its log-probability, and the likeliest tokens."""
-    if top is None:
-        return Token(id_)
-    logprob_V = torch.log_softmax(logits_V.float(), dim=0)
-    likeliest = torch.topk(logprob_V, min(top, len(logprob_V)))
-    return Token(id_, float(logprob_V[id_]), tuple(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)))
