@@ -90,8 +90,8 @@ def test_no_numbers_in_a_slot_reach_neither_its_neighbours_nor_who_comes_after_i
     model, cache, ids = model_of(), SlotCache(CONFIG, 3), ids_of(3, 12, 4)
     with torch.no_grad():
         read(model, cache, list(enumerate(ids)))
-        cache._k_LSKTC[:, 1] = float("nan")
-        cache._v_LSKTC[:, 1] = float("nan")
+        cache._k_LSKTC[:, 1, :, :12] = float("nan")
+        cache._v_LSKTC[:, 1, :, :12] = float("nan")
         left, broken, right = read(model, cache, [(slot, [5]) for slot in range(3)])
         assert len(cache._runs) == 1 and broken.isnan().all()
         for slot, found_TV in ((0, left), (2, right)):
