@@ -9,7 +9,7 @@ __all__ = ["scored"]
 
 
 def scored(logits_V: Tensor, id_: int, top: int = 0) -> Token:
-    """Return a token with its log-probability under these logits, and the `top` likeliest ones, the lowest id first among equals."""
+    """Return a token with its log-probability under these logits, and the `top` likeliest ones: of equals the lowest id first."""
     log_p_V = torch.log_softmax(logits_V.float(), dim=0)
     if not top:
         return Token(id_, float(log_p_V[id_]))
