@@ -25,7 +25,7 @@ from pellucid.core.files import write_json
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import write_hf
 from pellucid.export.llama_cpp import LlamaCpp
-from pellucid.generate.columns import by_columns
+from pellucid.generate.columns import ColumnsDecoder
 from pellucid.generate.decoding import generate
 from pellucid.generate.int8 import Int8Decoder
 from pellucid.model.decoder import Decoder
@@ -103,7 +103,7 @@ def main() -> None:
     model.eval()
     int8, prompt = Int8Decoder(model), ids[: args.prompt]
     ways: dict[str, Callable[[], float]] = {}
-    for name, ours in (("torch plain", model), ("torch by columns", by_columns(model)), ("torch int8", int8)):
+    for name, ours in (("torch plain", model), ("torch by columns", ColumnsDecoder(model)), ("torch int8", int8)):
         ways[name] = lambda ours=ours: our_rate(ours, prompt, args.tokens)  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as open_now:
         import transformers

@@ -19,7 +19,7 @@ LIBRARIES = {
     "adapters": {"kernels", "model"},
     "optim": set(),
     "checkpoint": {"adapters", "model"},
-    "generate": {"model"},
+    "generate": {"kernels", "model"},
     "train": {"adapters", "batches", "kernels", "model", "optim", "checkpoint"},
     "evals": {"batches", "documents", "generate", "model", "shards", "tokenizer"},
     "export": {"adapters", "model", "checkpoint", "tokenizer"},

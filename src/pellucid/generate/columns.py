@@ -4,21 +4,38 @@ Row by row, each output is a sum over a row, and sums over one vector are what m
 adds a multiple of a column to all outputs. Values and shapes stay; `benchmarks/decode.py` says what it gains.
 """
 
-import torch
+from copy import deepcopy
 
+import torch
+from torch import Tensor, nn
+
+from pellucid.generate.lean import Product, lean_blocks
+from pellucid.kernels.linear import linear
 from pellucid.model.decoder import Decoder
 
-__all__ = ["by_columns"]
+__all__ = ["ColumnsDecoder"]
 
 
-def by_columns(model: Decoder) -> Decoder:
-    """Return a decoder with the same weights, matrices laid out by columns, in evaluation mode; vectors are shared.
+class ColumnsDecoder(Decoder):
+    """A decoder in float32 with copies of another one's matrices, by columns, in evaluation mode. It cannot be trained or saved."""
 
-    It is for reading on a CPU: saving or training it would have to lay the matrices out again.
-    """
-    with torch.device("meta"):
-        fast = Decoder(model.config)
-    weights = {name: weight.t().contiguous().t() if weight.ndim == 2 else weight for name, weight in model.state_dict().items()}
-    fast.load_state_dict(weights, assign=True)
-    fast.rotary_cos_TR, fast.rotary_sin_TR = model.rotary_cos_TR, model.rotary_sin_TR
-    return fast.requires_grad_(False).eval()
+    def __init__(self, model: Decoder) -> None:
+        with torch.device("meta"):
+            super().__init__(model.config)
+        self.rotary_cos_TR, self.rotary_sin_TR = model.rotary_cos_TR, model.rotary_sin_TR
+        self.embedding.weight = nn.Parameter(_by_columns(model.embedding.weight.float()), requires_grad=False)
+        if self.head is not None:
+            self.head.weight = nn.Parameter(_by_columns(model.head_weight.float()), requires_grad=False)
+        self.norm = deepcopy(model.norm)
+        self.blocks = lean_blocks(model, _product)
+        self.requires_grad_(False)
+        self.eval()
+
+
+def _by_columns(weight_OI: Tensor) -> Tensor:
+    return weight_OI.detach().t().contiguous().t()
+
+
+def _product(weight_OI: Tensor, bias_O: Tensor | None) -> Product:
+    weight_OI = _by_columns(weight_OI)
+    return lambda x_BTI: linear(x_BTI, weight_OI, bias_O)

@@ -125,7 +125,7 @@ def cache_for(model: Decoder, max_tokens: int) -> KVCache:
     return KVCache(model.config, max_tokens=max_tokens, device=weight.device, dtype=weight.dtype)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def next_logits(model: Decoder, ids: Sequence[int], cache: KVCache, last: int = 1) -> Tensor:
     """Read one sequence's ids after those that the cache holds; return the logits after each of the `last` ones, (last, V)."""
     was_training = model.training
