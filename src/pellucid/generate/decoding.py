@@ -128,8 +128,9 @@ def cache_for(model: Decoder, max_tokens: int) -> KVCache:
 @torch.inference_mode()
 def next_logits(model: Decoder, ids: Sequence[int], cache: KVCache, last: int = 1) -> Tensor:
     """Read one sequence's ids after those that the cache holds; return the logits after each of the `last` ones, (last, V)."""
-    was_training = model.training
-    model.eval()
+    if was_training := model.training:  # asked of every module, which takes longer than reading a token may
+        model.eval()
     x_BTD = model(torch.tensor([list(ids)], device=model.head_weight.device), cache=cache)
-    model.train(was_training)
+    if was_training:
+        model.train()
     return model.logits(x_BTD[0, -last:])

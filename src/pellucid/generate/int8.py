@@ -34,7 +34,7 @@ class Int8Product:
     def __call__(self, x_BTI: Tensor) -> Tensor:
         """Return y_BTO."""
         x_NI = x_BTI.reshape(-1, x_BTI.shape[-1])
-        step_N1 = (x_NI.abs().amax(1, keepdim=True) / 127).clamp_(min=torch.finfo(torch.float32).tiny)
+        step_N1 = (torch.linalg.vector_norm(x_NI, torch.inf, dim=1, keepdim=True) / 127).clamp_(min=torch.finfo(torch.float32).tiny)
         steps_NI = x_NI / step_N1
         coarse_NI = steps_NI.round()
         fine_NI = steps_NI.sub_(coarse_NI).mul_(_FINER).round_()

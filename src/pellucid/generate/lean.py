@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.kernels.attention import attention
-from pellucid.model.decoder import MLP, Attending, Attention, Block, Decoder
+from pellucid.model.decoder import Attending, Attention, Block, Decoder
 
 __all__ = ["Product", "lean_blocks"]
 
@@ -49,7 +49,7 @@ class _LeanBlock(nn.Module):
         # Norms of its own, so that nothing done to them reaches a model in training.
         self.attention_norm, self.mlp_norm = deepcopy(block.attention_norm), deepcopy(block.mlp_norm)
         self._attention = _LeanAttention(block.attention, model, make, turns)
-        mlp = cast(MLP, block.mlp)
+        mlp = block.mlp
         self._gate_up = make(torch.cat((mlp.gate.weight.detach(), mlp.up.weight.detach())), None)
         self._down = make(mlp.down.weight.detach(), None)
 
@@ -71,7 +71,7 @@ class _LeanAttention(nn.Module):
         order_C = torch.tensor([*pairs, *range(self._turned, self._channels)])
 
         def reordered(x: Tensor) -> Tensor:
-            return x.detach().unflatten(0, (-1, self._channels))[:, order_C].flatten(0, 1)
+            return torch.unflatten(x.detach(), 0, (-1, self._channels))[:, order_C].flatten(0, 1)
 
         parts = (plain.query, plain.key, plain.value)
         weight_OI = torch.cat((reordered(parts[0].weight), reordered(parts[1].weight), parts[2].weight.detach()))
@@ -87,15 +87,16 @@ class _LeanAttention(nn.Module):
 
     def forward(self, x_BTD: Tensor, attending: Attending) -> Tensor:
         heads, both = self._heads, self._heads + self._kv_heads
-        qkv_BTNC = self._qkv(x_BTD).unflatten(-1, (-1, self._channels))
+        qkv_BTNC = torch.unflatten(self._qkv(x_BTD), -1, (-1, self._channels))
         qk_BTNC, v_BKTC = qkv_BTNC[:, :, :both], qkv_BTNC[:, :, both:].transpose(1, 2)
         if self._normed:
             qk_BTNC = torch.cat((self.query_norm(qk_BTNC[:, :, :heads]), self.key_norm(qk_BTNC[:, :, heads:])), dim=2)
         qk_BNTC = self._turn(qk_BTNC, attending).transpose(1, 2)
         q_BHTC, k_BKTC = qk_BNTC[:, :heads], qk_BNTC[:, heads:]
         cache = attending.cache
-        if hasattr(cache, "attend"):  # slots of different lengths, which look at their own keys
-            y_BHTC = cache.attend(self._layer, q_BHTC, k_BKTC, v_BKTC)
+        attend = getattr(cache, "attend", None)
+        if attend is not None:  # slots of different lengths, which look at their own keys
+            y_BHTC: Tensor = attend(self._layer, q_BHTC, k_BKTC, v_BKTC)
         else:
             if cache is not None:
                 k_BKTC, v_BKTC = cache.extend(self._layer, k_BKTC, v_BKTC)
@@ -106,6 +107,6 @@ class _LeanAttention(nn.Module):
         if not self._turned:
             return x_BTNC
         whole = self._turned == self._channels
-        pairs_BTNR2 = (x_BTNC if whole else x_BTNC[..., : self._turned].contiguous()).unflatten(-1, (-1, 2))
+        pairs_BTNR2 = torch.unflatten(x_BTNC if whole else x_BTNC[..., : self._turned].contiguous(), -1, (-1, 2))
         turned_BTNR = torch.view_as_real(torch.view_as_complex(pairs_BTNR2) * self._turns.of(attending)).flatten(3)
         return turned_BTNR if whole else torch.cat((turned_BTNR, x_BTNC[..., self._turned :]), dim=-1)
