@@ -13,7 +13,7 @@ from pellucid.generate.sampling import Sampling, SeenTokens, choose
 from pellucid.model.cache import KVCache
 from pellucid.model.decoder import Decoder
 
-__all__ = ["Generation", "StopReason", "check_prompt", "generate"]
+__all__ = ["Generation", "StopReason", "cache_for", "check_prompt", "generate", "next_logits"]
 
 StopReason = Literal["stop_id", "max_new_tokens", "context"]
 
@@ -48,10 +48,9 @@ class Generation(Iterator[int]):
         self._remaining = max_new_tokens
         self._room = context_tokens - len(ids)
         self._generator = torch.Generator().manual_seed(seed)
-        self._pending = list(ids)
-        weight = model.head_weight
-        held = min(context_tokens, len(ids) + max(0, max_new_tokens))
-        self._cache = KVCache(model.config, max_tokens=held, device=weight.device, dtype=weight.dtype)
+        self._ids = list(ids)
+        self._ready: list[Token] = []
+        self._cache = cache_for(model, min(context_tokens, len(ids) + max(0, max_new_tokens)))
 
     def __next__(self) -> int:
         if self.stop_reason is None:
@@ -61,28 +60,27 @@ class Generation(Iterator[int]):
                 self.stop_reason = "context"
         if self.stop_reason is not None:
             raise StopIteration
-        logits_V = self._logits()
-        chosen = choose(logits_V, self._sampling, self._generator, self._seen)
-        if chosen in self._stop_ids:
-            self.stop_reason, self.stopped_by = "stop_id", chosen
+        if not self._ready:
+            self._ready = self._step()
+        token = self._ready.pop(0)
+        if token.id in self._stop_ids:
+            self.stop_reason, self.stopped_by = "stop_id", token.id
             raise StopIteration
         if self._top_logprobs is not None:
-            self.scored.append(scored(logits_V, chosen, self._top_logprobs))
-        self._seen.add(chosen)
+            self.scored.append(token)
+        self._seen.add(token.id)
+        self._ids.append(token.id)
         self._remaining -= 1
         self._room -= 1
-        self._pending = [chosen]
-        return chosen
+        return token.id
 
-    @torch.no_grad()
-    def _logits(self) -> Tensor:
-        model = self._model
-        was_training = model.training
-        model.eval()
-        x_BTD = model(torch.tensor([self._pending], device=model.head_weight.device), cache=self._cache)
-        logits_V = model.logits(x_BTD[:, -1])[0]
-        model.train(was_training)
-        return logits_V
+    def _step(self) -> list[Token]:
+        """Return the next token, or more of them, from what the model has not read yet."""
+        logits_V = next_logits(self._model, self._ids[self._cache.length :], self._cache)[0]
+        return [self._token(logits_V, choose(logits_V, self._sampling, self._generator, self._seen))]
+
+    def _token(self, logits_V: Tensor, id_: int) -> Token:
+        return Token(id_) if self._top_logprobs is None else scored(logits_V, id_, self._top_logprobs)
 
 
 def generate(
@@ -119,3 +117,20 @@ def check_prompt(model: Decoder, ids: Sequence[int]) -> None:
         raise UsageError(f"the prompt has {len(ids)} tokens; the model's context_tokens is {context_tokens}: shorten the prompt")
     if not 0 <= min(ids) <= max(ids) < vocab_tokens:
         raise UsageError(f"the prompt has ids from {min(ids)} to {max(ids)}; the model's vocabulary is 0 to {vocab_tokens - 1}")
+
+
+def cache_for(model: Decoder, max_tokens: int) -> KVCache:
+    """Return an empty cache for one sequence, where the model's weights are and of their type."""
+    weight = model.head_weight
+    return KVCache(model.config, max_tokens=max_tokens, device=weight.device, dtype=weight.dtype)
+
+
+@torch.inference_mode()
+def next_logits(model: Decoder, ids: Sequence[int], cache: KVCache, last: int = 1) -> Tensor:
+    """Read one sequence's ids after those that the cache holds; return the logits after each of the `last` ones, (last, V)."""
+    if was_training := model.training:  # asked of every module, which takes longer than reading a token may
+        model.eval()
+    x_BTD = model(torch.tensor([list(ids)], device=model.head_weight.device), cache=cache)
+    if was_training:
+        model.train()
+    return model.logits(x_BTD[0, -last:])

@@ -69,6 +69,10 @@ class SeenTokens:
         self.answer = Counter(answer)
         self.all = {*prompt, *self.answer}
 
+    def copy(self) -> "SeenTokens":
+        """Return the same tokens to go on from by itself."""
+        return SeenTokens(self.all, self.answer.elements())
+
     def add(self, id_: int) -> None:
         """Count one more token of the answer."""
         self.answer[id_] += 1

@@ -16,6 +16,9 @@ __all__ = ["Linear", "linear", "many_on_cpu", "product"]
 _FEWEST_ROWS = 64
 """Below this, as in decoding, plain products are as fast and have less to set up."""
 
+_FEWEST_ROWS_BY_COLUMNS = 3
+"""The same for a weight that is laid out by columns to be read, which plain products only do well with one or two rows."""
+
 # Not a public operator, though the one that torch's own compiler calls; without it everything falls back to F.linear.
 _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
@@ -37,7 +40,10 @@ def linear(x_BTI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Te
     """Return x · weightᵀ + bias, as `F.linear`; of weights that are cut over ranks, what this rank's part gives."""
     if isinstance(weight_OI, DTensor):
         weight_OI, bias_O = weight_OI.to_local(), bias_O.to_local() if isinstance(bias_O, DTensor) else None
-    if not _fast(x_BTI, x_BTI.numel() // x_BTI.shape[-1]):
+    rows = x_BTI.numel() // x_BTI.shape[-1]
+    if not _fast(x_BTI, rows):
+        if rows >= _FEWEST_ROWS_BY_COLUMNS and weight_OI.stride(0) == 1 and _may_use_onednn(x_BTI):
+            return cast(Tensor, _onednn(x_BTI, weight_OI, bias_O, "none", [], ""))  # type: ignore[misc]
         return F.linear(x_BTI, weight_OI, bias_O)
     result: Tensor = _Linear.apply(x_BTI.reshape(-1, x_BTI.shape[-1]), weight_OI, bias_O)  # type: ignore[no-untyped-call]
     return result.view(*x_BTI.shape[:-1], -1)
@@ -53,6 +59,10 @@ class Linear(nn.Linear):
 
 def _fast(x: Tensor, rows: int) -> bool:
     return _onednn is not None and x.dtype == torch.float32 and many_on_cpu(x, rows) and not torch.is_autocast_enabled("cpu")
+
+
+def _may_use_onednn(x: Tensor) -> bool:
+    return _fast(x, _FEWEST_ROWS) and not torch.is_grad_enabled()
 
 
 class _Linear(torch.autograd.Function):
