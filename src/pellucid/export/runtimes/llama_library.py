@@ -84,7 +84,8 @@ class LlamaLibrary:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._context, self._context_tokens = path, None, 0
+        self._path, self._context_tokens = path, 0
+        self._context: int | None = None
         self._functions = _library()
         self._functions.llama_log_set(_silent, None)
         self._functions.llama_backend_init()
