@@ -1,4 +1,4 @@
-"""The certificate of an export: what was compared with the checkpoint in its real runtime, how far off it is, and whether it passes.
+"""The certificate of an export: what was compared with the checkpoint in its real runtime, how far off it is, if it passes.
 
 It holds digests of all files, so that any later change shows, and the measured figures, so that they can be measured again.
 """

@@ -16,6 +16,8 @@ __all__ = ["compare_answers", "compare_conversations", "compare_distributions", 
 
 # Of two tables of float64 log-probabilities: 2 x 256 MiB.
 _TABLE_VALUES = 2**25
+# Beyond it a perplexity is no float64 any more.
+_LARGEST_NATS = 700.0
 _SHOWN_CHARS = 60
 _SHOWN_IDS = 12
 
@@ -127,11 +129,15 @@ def compare_distributions(
         "logit_reach": reach,
         "perplexity": {
             "tokens": tokens,
-            "checkpoint": math.exp(ours),
-            "export": math.exp(theirs),
-            "ratio": math.exp(theirs - ours),
+            "checkpoint": _exp(ours),
+            "export": _exp(theirs),
+            "ratio": _exp(theirs - ours),
         },
     }
+
+
+def _exp(nats: float) -> float:
+    return nats if math.isnan(nats) else math.exp(min(nats, _LARGEST_NATS))
 
 
 def kl_divergences(ours_TV: npt.NDArray[np.float64], theirs_TV: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -28,7 +28,7 @@ class Question(Protocol):
 
 @dataclass(frozen=True)
 class Probe:
-    """What is compared. `documents` should be held out of training; at most `tokens` of them are read, `window_tokens` at a time."""
+    """What is compared. `documents` should be held out of training; of them at most `tokens` are read, in windows."""
 
     strings: Sequence[str]
     documents: Sequence[str]

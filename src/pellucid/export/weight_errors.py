@@ -1,5 +1,6 @@
 """An export's weights read back from its files and compared with the checkpoint's, row by row."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,8 @@ def weight_errors(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> d
     largest, where, at = 0.0, "", 0
     for name in sorted(set(ours) & set(theirs)):
         rows = _row_errors(ours[name].detach().float(), theirs[name].detach().float())
-        row = int(rows.argmax())  # a value that is no number counts as the largest
-        if not float(rows[row]) <= largest:
+        row = int(rows.argmax())
+        if float(rows[row]) > largest:
             largest, where, at = float(rows[row]), name, row
     return {"tensors": len(ours), "largest_row_error": largest, "tensor": where, "row": at}
 
@@ -58,4 +59,6 @@ def _row_errors(ours: Tensor, theirs: Tensor) -> Tensor:
     norms_R = torch.linalg.vector_norm(ours_RC, dim=1)
     differences_R = torch.linalg.vector_norm(theirs_RC - ours_RC, dim=1)
     smallest = max(float(norms_R.median()) * _SMALLEST_ROW, 1e-12)
-    return differences_R / norms_R.clamp_min(smallest)
+    # What is no number is an error without bound.
+    errors_R: Tensor = (differences_R / norms_R.clamp_min(smallest)).nan_to_num(nan=math.inf, posinf=math.inf)
+    return errors_R
