@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--questions", type=int, default=40)
     parser.add_argument("--types", nargs="*", default=[*get_args(HfType), *get_args(GgufType)])
+    parser.add_argument("--faults", nargs="*", default=["F32", "Q4_0"], help="GGUF types in which faults are planted")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     file = Path(os.environ.get("PELLUCID_SMOLLM2_GGUF", ""))
@@ -94,7 +95,7 @@ def main() -> None:
             one = certificate(path, kind, model, tokenizer, probe)
             found["exports"][f"{one['runtime']} {kind}"] = one
             show(kind, one)
-            if path.is_file():
+            if kind in arguments.faults:
                 for fault, wrong in faulty(state, config.head_channels):
                     write_gguf(wrong, config, tokenizer, path, dtype=kind, name="SmolLM2")
                     one = certificate(path, kind, model, tokenizer, Probe(probe.strings[:50], probe.documents, tokens=512))

@@ -98,17 +98,19 @@ def compare_distributions(
     log-probabilities at one position, about the largest logit.
     """
     divergences: list[float] = []
+    differences: list[float] = []
     same = tokens = 0
     nats = np.zeros(2)
-    largest = reach = 0.0
+    reach = 0.0
     for ids in windows:
         ours_TV = reference.log_probabilities(ids)
         theirs_TV = exported.log_probabilities(ids)
         width = min(ours_TV.shape[1], theirs_TV.shape[1])
         ours_TV, theirs_TV = ours_TV[:, :width], theirs_TV[:, :width]
-        divergences += kl_divergences(ours_TV, theirs_TV).tolist()
+        kl_T, largest_T = kl_divergences(ours_TV, theirs_TV)
+        divergences += kl_T.tolist()
+        differences += largest_T.tolist()
         same += int((ours_TV.argmax(1) == theirs_TV.argmax(1)).sum())
-        largest = float(np.fmax(largest, np.abs(ours_TV - theirs_TV).max())) if np.isfinite(theirs_TV).all() else float("nan")
         reach = max(reach, float((ours_TV.max(1) - ours_TV.min(1)).max()) / 2)
         before, after = np.arange(len(ids) - 1), np.asarray(ids[1:])
         nats -= (ours_TV[before, after].sum(), theirs_TV[before, after].sum())
@@ -125,7 +127,7 @@ def compare_distributions(
             "max": float(kl.max()),
         },
         "same_top_token_frac": same / len(kl),
-        "largest_log_probability_difference": largest,
+        "largest_log_probability_difference": float(np.max(differences)),
         "logit_reach": reach,
         "perplexity": {
             "tokens": tokens,
@@ -140,17 +142,21 @@ def _exp(nats: float) -> float:
     return nats if math.isnan(nats) else math.exp(min(nats, _LARGEST_NATS))
 
 
-def kl_divergences(ours_TV: npt.NDArray[np.float64], theirs_TV: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return KL(ours || theirs) in nats by row of two tables of log-probabilities, [T].
+def kl_divergences(
+    ours_TV: npt.NDArray[np.float64], theirs_TV: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return KL(ours || theirs) in nats and the largest difference, by row of two tables of log-probabilities: [T] and [T].
 
-    Both are scaled to add up to one first: runtimes round to float32, and below 1e-7 that rounding would be all one sees.
+    The divergence is that of both scaled to add up to one: some runtimes round to float32, and below 1e-7 that rounding would be
+    all one sees. For p of sum P and q of sum Q it is (sum of p log(p/q)) / P - log P + log Q.
     """
-    found_T = np.empty(len(ours_TV))
+    kl_T, largest_T = np.empty(len(ours_TV)), np.empty(len(ours_TV))
     for row, (ours_V, theirs_V) in enumerate(zip(ours_TV, theirs_TV, strict=True)):  # a row at a time: the tables are large
-        ours_V = ours_V - np.log(np.exp(ours_V).sum())
-        theirs_V = theirs_V - np.log(np.exp(theirs_V).sum())
-        found_T[row] = (np.exp(ours_V) * (ours_V - theirs_V)).sum()
-    return np.maximum(found_T, 0.0)  # what is no number stays so
+        difference_V, p_V = ours_V - theirs_V, np.exp(ours_V)
+        total, other = p_V.sum(), np.exp(theirs_V).sum()
+        kl_T[row] = p_V @ difference_V / total - np.log(total) + np.log(other)
+        largest_T[row] = np.abs(difference_V).max()
+    return np.maximum(kl_T, 0.0), largest_T  # what is no number stays so
 
 
 def compare_answers(exported: Runtime, reference: Runtime, questions: Sequence[Question], context_tokens: int) -> dict[str, Any]:
