@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from pellucid.core.errors import ArtifactError, DataError
 from pellucid.export.hf import ChatExport, write_hf
@@ -31,6 +32,14 @@ def test_it_renders_the_folders_template_and_tells_what_ends_an_answer(stablelm,
         assert runtime.stop_ids() == {tokenizer.eos_id, 5}
         with pytest.raises(DataError, match="no system prompt"):
             runtime.encode_chat([{"role": "system", "content": "a"}])
+
+
+def test_a_pickle_in_the_place_of_the_weights_is_not_opened(stablelm, tokenizer, tmp_path):
+    write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path)
+    torch.save(stablelm.state, tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ArtifactError, match="does not load"):
+        TransformersRuntime(tmp_path)
 
 
 def test_a_folder_that_does_not_load_is_named(stablelm, tokenizer, tmp_path):
