@@ -286,3 +286,14 @@ def test_documents_without_text_are_refused(stablelm, tokenizer, chat, tmp_path)
     path = write("llama.cpp", stablelm, tokenizer, tmp_path)
     with pytest.raises(ArtifactError, match="nothing to compare distributions on"):
         look_at(path, stablelm, tokenizer, chat, Probe(["a"], [""]))
+
+
+def test_other_vocabularies_get_the_same_ids_in_llama_cpp_on_every_string(llama, pieces, published, probe, tmp_path):
+    for number, tokenizer in enumerate((pieces, published)):
+        path = write("llama.cpp", llama, tokenizer, tmp_path / str(number), template=None)
+        with LlamaCppRuntime(path, 64) as runtime:
+            assert [text for text in probe.strings if runtime.encode(text) != list(tokenizer.encode(text))] == []
+        folder = write("transformers", llama, tokenizer, tmp_path / f"hf{number}", template=None)
+        with TransformersRuntime(folder) as runtime:
+            unlike = [text for text in probe.strings if runtime.encode(text) != list(tokenizer.encode(text))]
+        assert unlike == [] or not tokenizer.exact_in_transformers

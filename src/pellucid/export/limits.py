@@ -1,6 +1,6 @@
 """How far an export may be from its checkpoint, by the type of its numbers.
 
-A type's rounding sets how well it can do; the limits leave room above what was measured (`docs/decisions.md`), and lie far below
+A type's rounding sets how well it can do; the limits leave room above what was measured (`benchmarks/certificate.py`), and lie far below
 what a wrong export shows. Two things are bounded: the runtime's distributions, as Kullback-Leibler divergence from the
 checkpoint's, and, where the file can be read back, each row of each weight, which sees one wrong head or one wrong token in a
 large model, where a divergence over all of it does not.
@@ -30,10 +30,11 @@ class Limits:
 _FLOAT32 = Limits(1e-8, 1e-7, 1e-6, 1e-4)
 _FLOAT16 = Limits(1e-4, 1e-3, 2e-3, 5e-2)
 _BFLOAT16 = Limits(2e-3, 2e-2, 8e-3)
-_BITS_8 = Limits(1e-2, 1e-1, 5e-2)
-_BITS_6 = Limits(2e-2, 2e-1, 1e-1)
-_BITS_5 = Limits(6e-2, 6e-1, 2e-1)
-_BITS_4 = Limits(2.5e-1, 2.5, 4e-1)
+# Small models lose most: SmolLM2-135M in Q4_0, on text in languages that it hardly knows, is 0.28 nats off in the mean.
+_BITS_8 = Limits(2e-2, 2e-1, 5e-2)
+_BITS_6 = Limits(6e-2, 6e-1, 1e-1)
+_BITS_5 = Limits(2e-1, 2.0, 2e-1)
+_BITS_4 = Limits(7e-1, 5.0, 4e-1)
 
 LIMITS: dict[str, Limits] = {
     **dict.fromkeys(("float32", "f32", "fp32"), _FLOAT32),
