@@ -1,6 +1,6 @@
 """How far an export may be from its checkpoint, by the type of its numbers.
 
-A type's rounding sets how well it can do; the limits leave room above what was measured (`benchmarks/certificate.py`), and lie far below
+A type's rounding sets how well it can do. The limits leave room above what was measured (`benchmarks/certificate.py`) and lie below
 what a wrong export shows. Two things are bounded: the runtime's distributions, as Kullback-Leibler divergence from the
 checkpoint's, and, where the file can be read back, each row of each weight, which sees one wrong head or one wrong token in a
 large model, where a divergence over all of it does not.
