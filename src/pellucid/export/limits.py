@@ -1,0 +1,56 @@
+"""How far an export may be from its checkpoint, by the type of its numbers.
+
+A type's rounding sets how well it can do. The limits leave room above what was measured (`benchmarks/certificate.py`) and lie below
+what a wrong export shows. Two things are bounded: the runtime's distributions, as Kullback-Leibler divergence from the
+checkpoint's, and, where the file can be read back, each row of each weight, which sees one wrong head or one wrong token in a
+large model, where a divergence over all of it does not.
+"""
+
+from dataclasses import dataclass
+
+from pellucid.core.errors import UsageError
+
+__all__ = ["LIMITS", "Limits", "limits_of"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`kl_*` in nats; `row_error` is the largest |difference| / |row| of a weight's rows (Euclidean norms).
+
+    `log_probability`: the largest difference of one log-probability, where logits reach no further than 5; it grows with them
+    in proportion. None: not bounded.
+    """
+
+    kl_mean: float
+    kl_p99: float
+    row_error: float
+    log_probability: float | None = None
+
+
+_FLOAT32 = Limits(1e-8, 1e-7, 1e-6, 1e-4)
+_FLOAT16 = Limits(1e-4, 1e-3, 2e-3, 5e-2)
+_BFLOAT16 = Limits(2e-3, 2e-2, 8e-3)
+# Small models lose most: SmolLM2-135M in Q4_0, on text in languages that it hardly knows, is 0.28 nats off in the mean.
+_BITS_8 = Limits(2e-2, 2e-1, 5e-2)
+_BITS_6 = Limits(6e-2, 6e-1, 1e-1)
+_BITS_5 = Limits(2e-1, 2.0, 2e-1)
+_BITS_4 = Limits(7e-1, 5.0, 4e-1)
+
+LIMITS: dict[str, Limits] = {
+    **dict.fromkeys(("float32", "f32", "fp32"), _FLOAT32),
+    **dict.fromkeys(("float16", "f16", "fp16"), _FLOAT16),
+    **dict.fromkeys(("bfloat16", "bf16"), _BFLOAT16),
+    **dict.fromkeys(("q8_0", "int8"), _BITS_8),
+    "q6_k": _BITS_6,
+    **dict.fromkeys(("q5_0", "q5_1", "q5_k_s", "q5_k_m"), _BITS_5),
+    **dict.fromkeys(("q4_0", "q4_1", "q4_k_s", "q4_k_m", "int4"), _BITS_4),
+}
+"""By a type's name in small letters, as the formats write it."""
+
+
+def limits_of(number_type: str) -> Limits:
+    """Return the limits of a number type. Raises `UsageError` for one that has none."""
+    try:
+        return LIMITS[number_type.lower()]
+    except KeyError:
+        raise UsageError(f"number type {number_type!r} has no limits; one of {', '.join(LIMITS)} is expected") from None

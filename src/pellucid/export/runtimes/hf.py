@@ -1,0 +1,94 @@
+"""transformers as a runtime of the certificate: a folder that `AutoModelForCausalLM` and `AutoTokenizer` open."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pellucid.core.errors import ArtifactError, DataError, MissingExtraError
+from pellucid.export.runtimes.log_softmax import log_softmax
+from pellucid.export.runtimes.runtime import Message
+
+__all__ = ["TransformersRuntime"]
+
+
+class TransformersRuntime:
+    """A `Runtime`: a Hugging Face folder in transformers, from local files only and without code of the folder's own.
+
+    `dtype` is the type it computes in: float32, so that only the weights' own rounding is seen; "auto" for folders whose
+    quantised layers say it themselves.
+    """
+
+    name = "transformers"
+
+    def __init__(self, folder: Path, *, dtype: str = "float32") -> None:
+        try:
+            import transformers
+        except ImportError as error:
+            raise MissingExtraError("transformers", "hf", "running a Hugging Face folder") from error
+        # Its bar over a file of a few megabytes would break into ours.
+        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        started = time.perf_counter()
+        self.version = str(transformers.__version__)
+        kind = dtype if dtype == "auto" else getattr(torch, dtype)
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            # What we write is safetensors; a pickle that lies beside it, or in its place, is not opened.
+            weights = {} if dtype == "auto" else {"use_safetensors": True}
+            opened = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, **weights, **options)
+            self._model: Any = opened.train(False)
+            # A special token's name in raw text is read as text by us, and by their tokenizer when told so.
+            self._raw: Any = transformers.AutoTokenizer.from_pretrained(folder, split_special_tokens=True, **options)
+            self._plain: Any = transformers.AutoTokenizer.from_pretrained(folder, **options)
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+            raise ArtifactError(f"transformers {self.version} does not load {folder}: {error}") from error
+        except Exception as error:
+            # safetensors has an exception class of its own, which derives from Exception alone.
+            if type(error).__name__ != "SafetensorError":
+                raise
+            raise ArtifactError(f"transformers {self.version} does not load {folder}: {error}") from error
+        self.load_s = time.perf_counter() - started
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        del self._model
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokenizer's ids of a raw text."""
+        return list(self._raw(text, add_special_tokens=False)["input_ids"])
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
+        """Return the ids of `apply_chat_template`; None where the folder has no template."""
+        if self._plain.chat_template is None:
+            return None
+        import jinja2
+
+        try:
+            given = [dict(message) for message in messages]
+            return list(self._plain.apply_chat_template(given, add_generation_prompt=True, return_dict=False))
+        except jinja2.TemplateError as error:
+            raise DataError(f"the folder's chat template refuses the conversation: {error}") from error
+
+    @property
+    def eos_id(self) -> int | None:
+        """The tokenizer's end of text."""
+        id_: int | None = self._plain.eos_token_id
+        return id_
+
+    def stop_ids(self) -> frozenset[int]:
+        """Return the ids at which `generate` ends by the folder's generation config."""
+        ends: Any = self._model.generation_config.eos_token_id
+        return frozenset([] if ends is None else [ends] if isinstance(ends, int) else ends)
+
+    def log_probabilities(self, ids: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return natural logs of the next token's probabilities after each of `ids`, [T, V]."""
+        with torch.inference_mode():
+            logits_TV = self._model(torch.tensor([list(ids)])).logits[0].float().numpy()
+        return log_softmax(logits_TV)

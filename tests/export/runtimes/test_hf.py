@@ -1,0 +1,54 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pellucid.core.errors import ArtifactError, DataError
+from pellucid.export.hf import ChatExport, write_hf
+from pellucid.export.runtimes.decoder import DecoderRuntime
+from pellucid.export.runtimes.hf import TransformersRuntime
+
+pytest.importorskip("transformers")
+
+
+def test_it_computes_what_our_decoder_does(trained, tokenizer, tmp_path):
+    write_hf(trained.state, trained.config, tokenizer, tmp_path)
+    ids = tokenizer.encode("The river had frozen early that year")[:30]
+    with TransformersRuntime(tmp_path) as runtime:
+        np.testing.assert_allclose(
+            runtime.log_probabilities(ids), DecoderRuntime(trained.model, tokenizer).log_probabilities(ids), atol=1e-4
+        )
+        assert runtime.encode("<|endoftext|> 123") == tokenizer.encode("<|endoftext|> 123")
+        assert (runtime.eos_id, runtime.stop_ids()) == (tokenizer.eos_id, {tokenizer.eos_id})
+        assert runtime.encode_chat([{"role": "user", "content": "a"}]) is None
+
+
+def test_it_renders_the_folders_template_and_tells_what_ends_an_answer(stablelm, tokenizer, tmp_path, template):
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system prompt') }}{% endif %}" + template
+    write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path, chat=ChatExport(refusing, (tokenizer.eos_id, 5)))
+    with TransformersRuntime(tmp_path) as runtime:
+        assert runtime.encode_chat([{"role": "user", "content": "Größe"}]) == tokenizer.encode("[user|Größe][assistant|")
+        assert runtime.stop_ids() == {tokenizer.eos_id, 5}
+        with pytest.raises(DataError, match="no system prompt"):
+            runtime.encode_chat([{"role": "system", "content": "a"}])
+
+
+def test_a_pickle_in_the_place_of_the_weights_is_not_opened(stablelm, tokenizer, tmp_path):
+    write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path)
+    torch.save(stablelm.state, tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ArtifactError, match="does not load"):
+        TransformersRuntime(tmp_path)
+
+
+def test_a_folder_that_does_not_load_is_named(stablelm, tokenizer, tmp_path):
+    write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ArtifactError, match=f"does not load .*{tmp_path.name}"):
+        TransformersRuntime(tmp_path)
+    write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "no such"}))
+    with pytest.raises(ArtifactError, match="does not load"):
+        TransformersRuntime(tmp_path)

@@ -1,0 +1,299 @@
+import json
+from datetime import datetime
+
+import numpy as np
+import pytest
+import torch
+
+from pellucid.core.errors import ArtifactError
+from pellucid.evals.choices.item import choice_item
+from pellucid.export import gguf as gguf_export
+from pellucid.export.certificate import Exported, certify, changed_files, differences, file_facts, require
+from pellucid.export.gguf import write_gguf
+from pellucid.export.hf import ChatExport, write_hf
+from pellucid.export.probes import Probe, certificate_strings, stand_in_documents
+from pellucid.export.runtimes.decoder import DecoderRuntime
+from pellucid.export.runtimes.hf import TransformersRuntime
+from pellucid.export.runtimes.llama_cpp import LlamaCppRuntime
+from pellucid.export.weight_errors import read_exported_weights, weight_errors
+from pellucid.tokenizer.chat import ChatFormat
+from pellucid.tokenizer.chat_template import ChatTemplate
+
+pytest.importorskip("xllamacpp")
+pytest.importorskip("transformers")
+
+TEMPLATE = "{% for m in messages %}[{{ m['role'] }}|{{ m['content'] }}]{% endfor %}{{ '[assistant|' if add_generation_prompt }}"
+RUNTIMES = ("llama.cpp", "transformers")
+
+
+@pytest.fixture(scope="module")
+def chat(tokenizer):
+    return ChatFormat(ChatTemplate(TEMPLATE, "test", datetime(2026, 1, 1)), tokenizer)
+
+
+@pytest.fixture(scope="module")
+def probe():
+    talk = [
+        {"role": "user", "content": "Wie heißt du?"},
+        {"role": "assistant", "content": "Otto."},
+        {"role": "user", "content": "So?"},
+    ]
+    questions = [choice_item(str(n), "It was a", ["good", "bad", "long"], n % 3) for n in range(2)]
+    return Probe(certificate_strings(), stand_in_documents(), [talk[:1], talk], questions, tokens=500)
+
+
+@pytest.fixture(params=["stablelm", "llama"])
+def model(request):
+    return request.getfixturevalue(request.param)
+
+
+def write(runtime, trained, tokenizer, folder, *, state=None, dtype="F32", template=TEMPLATE):
+    """An export of a model, or of another state in its place."""
+    state = trained.state if state is None else state
+    given = None if template is None else ChatExport(template, (tokenizer.eos_id,))
+    folder.mkdir(parents=True, exist_ok=True)
+    if runtime == "transformers":
+        write_hf(state, trained.config, tokenizer, folder, chat=given)
+        return folder
+    write_gguf(state, trained.config, tokenizer, folder / "model.gguf", dtype=dtype, name="t", chat=given)
+    return folder / "model.gguf"
+
+
+def look_at(path, trained, tokenizer, chat, probe, *, dtype="F32", weights=True):
+    """The certificate of an export; without `weights` only what its runtime says counts."""
+    config = trained.config
+    errors = weight_errors(trained.state, read_exported_weights(path, config)) if weights else None
+    what = Exported(path, dtype, config.context_tokens, config.vocab_tokens, frozenset(tokenizer.special.values()), errors)
+    opened = LlamaCppRuntime(path, config.context_tokens) if path.is_file() else TransformersRuntime(path)
+    with opened as runtime:
+        return certify(runtime, DecoderRuntime(trained.model, tokenizer, chat), probe, what)
+
+
+def with_swapped(state, name, first, second, size):
+    """A copy of a state in which two blocks of rows have changed places."""
+    changed = state[name].clone()
+    changed[first * size : (first + 1) * size] = state[name][second * size : (second + 1) * size]
+    changed[second * size : (second + 1) * size] = state[name][first * size : (first + 1) * size]
+    return state | {name: changed}
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_faithful_export_passes_and_its_certificate_says_what_was_compared(runtime, model, tokenizer, chat, probe, tmp_path):
+    path = write(runtime, model, tokenizer, tmp_path)
+    found = look_at(path, model, tokenizer, chat, probe)
+    assert found["reasons"] == []
+    assert found["passed"]
+    require(found)
+    assert found["runtime"] == runtime
+    assert found["strings"] == {"compared": len(probe.strings), "equal": len(probe.strings), "first_difference": None}
+    assert found["strings"]["compared"] >= 1000
+    assert found["conversations"]["equal"] == found["conversations"]["compared"] == 2
+    assert found["distributions"]["positions"] == 500
+    assert found["distributions"]["kl_nats"]["max"] < 1e-8
+    assert found["distributions"]["largest_log_probability_difference"] < 1e-4
+    assert found["distributions"]["perplexity"]["ratio"] == pytest.approx(1, abs=1e-6)
+    assert found["questions"]["same_choice_frac"] == 1
+    assert found["weights"]["largest_row_error"] == 0
+    assert found["load_s"] > 0
+    assert found["bytes"] == sum(one["bytes"] for one in found["files"].values())
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_half_precision_passes_by_its_own_limits_and_not_by_float32s(model, tokenizer, chat, probe, tmp_path):
+    path = write("llama.cpp", model, tokenizer, tmp_path, dtype="F16")
+    assert look_at(path, model, tokenizer, chat, probe, dtype="F16")["reasons"] == []
+    assert not look_at(path, model, tokenizer, chat, probe, dtype="F32")["passed"]
+
+
+@pytest.mark.parametrize("weights", [True, False], ids=["weights read back", "runtime alone"])
+@pytest.mark.parametrize("dtype", ["F32", "F16"])
+def test_permuted_heads_fail(model, tokenizer, chat, probe, tmp_path, dtype, weights):
+    state = with_swapped(model.state, "blocks.1.attention.query.weight", 0, 1, model.config.head_channels)
+    path = write("llama.cpp", model, tokenizer, tmp_path, state=state, dtype=dtype)
+    found = look_at(path, model, tokenizer, chat, probe, dtype=dtype, weights=weights)
+    assert any("KL divergence, mean" in reason for reason in found["reasons"])
+    assert any("blocks.1.attention.query.weight, row" in reason for reason in found["reasons"]) == weights
+
+
+@pytest.mark.parametrize("dtype", ["Q8_0", "Q4_0"])
+def test_permuted_heads_fail_by_their_weights_where_a_type_rounds_much(llama, tokenizer, chat, probe, tmp_path, dtype):
+    state = with_swapped(llama.state, "blocks.1.attention.query.weight", 0, 1, llama.config.head_channels)
+    path = write("llama.cpp", llama, tokenizer, tmp_path, state=state)
+    found = look_at(path, llama, tokenizer, chat, probe, dtype=dtype)
+    with pytest.raises(ArtifactError, match=rf"{dtype} export is not the checkpoint in llama.cpp: .*attention.query.weight, row"):
+        require(found)
+
+
+def test_heads_in_the_order_of_another_rotation_fail(llama, tokenizer, chat, probe, tmp_path, monkeypatch):
+    monkeypatch.setattr(gguf_export, "_interleave", lambda array, head_channels: array)
+    path = write("llama.cpp", llama, tokenizer, tmp_path, dtype="F16")
+    found = look_at(path, llama, tokenizer, chat, probe, dtype="F16", weights=False)
+    assert any("KL divergence" in reason for reason in found["reasons"])
+
+
+def test_one_flipped_byte_anywhere_is_told_from_the_certified_file(stablelm, tokenizer, tmp_path):
+    path = write("llama.cpp", stablelm, tokenizer, tmp_path)
+    certificate, whole = file_facts(path), path.read_bytes()
+    assert changed_files(certificate, path) == []
+    for place in np.random.default_rng(1).integers(0, len(whole), 30):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert len(changed_files(certificate, path)) == 1
+    path.write_bytes(whole)
+    assert changed_files(certificate, path) == []
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_one_flipped_byte_in_the_weights_fails_though_no_digest_is_known(runtime, stablelm, tokenizer, chat, probe, tmp_path):
+    path = write(runtime, stablelm, tokenizer, tmp_path)
+    file = path if path.is_file() else path / "model.safetensors"
+    weight = stablelm.state["blocks.0.mlp.down.weight"][3, 5]
+    raw = bytearray(file.read_bytes())
+    place = raw.index(stablelm.state["blocks.0.mlp.down.weight"][3].numpy().tobytes()) + 4 * 5
+    raw[place + 3] ^= 0x40  # the exponent's highest bit
+    file.write_bytes(raw)
+    assert abs(float(np.frombuffer(raw[place : place + 4], np.float32)[0]) / float(weight)) > 1e10
+    reasons = look_at(path, stablelm, tokenizer, chat, probe)["reasons"]
+    assert any("blocks.0.mlp.down.weight, row 3 is off" in reason for reason in reasons)
+    assert any("KL divergence" in reason for reason in reasons)
+
+
+def test_a_missing_or_added_file_is_told(stablelm, tokenizer, tmp_path):
+    path = write("transformers", stablelm, tokenizer, tmp_path)
+    certificate = file_facts(path)
+    (path / "generation_config.json").unlink()
+    (path / "pytorch_model.bin").write_bytes(b"x")
+    assert changed_files(certificate, path) == [
+        "generation_config.json is missing",
+        "pytorch_model.bin was not there when the export was certified",
+    ]
+
+
+def test_a_wrong_pre_tokenizer_fails_in_llama_cpp(stablelm, tokenizer, chat, probe, tmp_path):
+    path = write("llama.cpp", stablelm, tokenizer, tmp_path)
+    raw = path.read_bytes()
+    before = tokenizer.vocabulary().pre.encode()
+    other = b"starcoder"  # of the same length, and by the rules of GPT-2
+    assert before != other
+    assert len(before) == len(other)
+    assert raw.count(before) == 1
+    path.write_bytes(raw.replace(before, other))
+    found = look_at(path, stablelm, tokenizer, chat, probe)
+    assert any("strings get other ids" in reason for reason in found["reasons"])
+    assert 0 < found["strings"]["equal"] < found["strings"]["compared"]
+    assert found["distributions"]["kl_nats"]["max"] < 1e-8  # the weights are not to blame
+
+
+def test_a_wrong_pre_tokenizer_fails_in_transformers(stablelm, tokenizer, chat, probe, tmp_path):
+    path = write("transformers", stablelm, tokenizer, tmp_path)
+    values = json.loads((path / "tokenizer.json").read_text())
+    values["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    (path / "tokenizer.json").write_text(json.dumps(values))
+    found = look_at(path, stablelm, tokenizer, chat, probe)
+    assert any("strings get other ids" in reason for reason in found["reasons"])
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_missing_chat_template_fails_and_another_one_too(runtime, stablelm, tokenizer, chat, probe, tmp_path):
+    path = write(runtime, stablelm, tokenizer, tmp_path / "none", template=None)
+    reasons = look_at(path, stablelm, tokenizer, chat, probe)["reasons"]
+    assert reasons == ["it brings no chat template, and the model was trained with one"]
+    path = write(runtime, stablelm, tokenizer, tmp_path / "other", template=TEMPLATE.replace("|", ":"))
+    reasons = look_at(path, stablelm, tokenizer, chat, probe)["reasons"]
+    assert len(reasons) == 1
+    assert reasons[0].startswith("2 of 2 conversations get other ids: 'user: Wie heißt du?', from token ")
+
+
+def test_a_wrong_end_of_text_fails_in_llama_cpp(stablelm, tokenizer, chat, probe, tmp_path):
+    gguf = pytest.importorskip("gguf")
+    path = write("llama.cpp", stablelm, tokenizer, tmp_path)
+    wrong = tokenizer.encode("e")[0]
+    reader = gguf.GGUFReader(path, "r+")
+    reader.fields["tokenizer.ggml.eos_token_id"].parts[-1][0] = wrong
+    reader.data.flush()
+    found = look_at(path, stablelm, tokenizer, chat, probe)
+    assert f"its end of text is id {wrong}, training's {tokenizer.eos_id}" in found["reasons"]
+    assert f"an answer ends at [{wrong}], which are tokens of text" in found["reasons"]
+
+
+def test_a_wrong_end_of_text_fails_in_transformers(stablelm, tokenizer, chat, probe, tmp_path):
+    path = write("transformers", stablelm, tokenizer, tmp_path)
+    values = json.loads((path / "generation_config.json").read_text())
+    (path / "generation_config.json").write_text(json.dumps(values | {"eos_token_id": 7}))
+    reasons = look_at(path, stablelm, tokenizer, chat, probe)["reasons"]
+    assert f"an answer does not end at [{tokenizer.eos_id}], which end it in training" in reasons
+    assert "an answer ends at [7], which are tokens of text" in reasons
+
+
+def test_two_swapped_vocabulary_entries_fail(stablelm, tokenizer, chat, probe, tmp_path):
+    first, second = tokenizer.encode("e")[0], tokenizer.encode("n")[0]
+    path = write("llama.cpp", stablelm, tokenizer, tmp_path / "names")
+    gguf = pytest.importorskip("gguf")
+    reader = gguf.GGUFReader(path, "r+")
+    field = reader.fields["tokenizer.ggml.tokens"]
+    letters = [field.parts[field.data[id_]] for id_ in (first, second)]
+    assert [bytes(one) for one in letters] == [b"e", b"n"]
+    letters[0][0], letters[1][0] = ord("n"), ord("e")
+    reader.data.flush()
+    try:
+        reasons = look_at(path, stablelm, tokenizer, chat, probe)["reasons"]
+    except ArtifactError as error:
+        reasons = [str(error)]  # merges that name no token may keep it from loading at all
+    assert reasons
+
+
+@pytest.mark.parametrize("dtype", ["F32", "Q4_0"])
+def test_two_swapped_rows_of_the_embedding_fail_by_their_weights(stablelm, tokenizer, chat, probe, tmp_path, dtype):
+    first, second = tokenizer.encode("e")[0], tokenizer.encode("n")[0]
+    state = with_swapped(stablelm.state, "embedding.weight", first, second, 1)
+    path = write("llama.cpp", stablelm, tokenizer, tmp_path, state=state)
+    reasons = look_at(path, stablelm, tokenizer, chat, probe, dtype=dtype)["reasons"]
+    assert any(f"embedding.weight, row {row} is off" in reason for row in (first, second) for reason in reasons)
+
+
+def test_weights_that_are_no_numbers_fail(stablelm, tokenizer, chat, probe, tmp_path):
+    state = stablelm.state | {"norm.weight": torch.full_like(stablelm.state["norm.weight"], float("nan"))}
+    path = write("transformers", stablelm, tokenizer, tmp_path, state=state)
+    reasons = look_at(path, stablelm, tokenizer, chat, probe)["reasons"]
+    assert any("KL divergence, mean: nan nats" in reason for reason in reasons)
+    assert any("norm.weight, row 0 is off by inf" in reason for reason in reasons)
+
+
+def test_what_a_runtime_is_known_to_read_otherwise_is_counted_and_does_not_fail(stablelm, tokenizer, chat, probe, tmp_path):
+    path = write("transformers", stablelm, tokenizer, tmp_path)
+    values = json.loads((path / "tokenizer.json").read_text())
+    values["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    (path / "tokenizer.json").write_text(json.dumps(values))
+    what = Exported(path, "float32", 64, 608, frozenset(tokenizer.special.values()), exact_ids=False, exact_chat=False)
+    with TransformersRuntime(path) as runtime:
+        found = certify(runtime, DecoderRuntime(stablelm.model, tokenizer, chat), probe, what)
+    assert found["passed"]
+    assert found["strings"]["equal"] < found["strings"]["compared"]
+    assert found["strings"]["first_difference"]
+
+
+def test_a_repeated_certificate_holds_and_another_model_is_told(stablelm, tokenizer, chat, probe, tmp_path):
+    path = write("llama.cpp", stablelm, tokenizer, tmp_path, dtype="F16")
+    recorded = json.loads(json.dumps(look_at(path, stablelm, tokenizer, chat, probe, dtype="F16")))
+    assert differences(recorded, look_at(path, stablelm, tokenizer, chat, probe, dtype="F16")) == []
+    state = stablelm.state | {"norm.weight": stablelm.state["norm.weight"] * 1.2}
+    path = write("llama.cpp", stablelm, tokenizer, tmp_path, state=state, dtype="F16")
+    lines = differences(recorded, look_at(path, stablelm, tokenizer, chat, probe, dtype="F16"))
+    assert any(line.startswith("it does not pass now: KL divergence") for line in lines)
+    assert any(line.startswith("distributions.kl_nats.mean: ") for line in lines)
+
+
+def test_documents_without_text_are_refused(stablelm, tokenizer, chat, tmp_path):
+    path = write("llama.cpp", stablelm, tokenizer, tmp_path)
+    with pytest.raises(ArtifactError, match="nothing to compare distributions on"):
+        look_at(path, stablelm, tokenizer, chat, Probe(["a"], [""]))
+
+
+def test_other_vocabularies_get_the_same_ids_in_llama_cpp_on_every_string(llama, pieces, published, probe, tmp_path):
+    for number, tokenizer in enumerate((pieces, published)):
+        path = write("llama.cpp", llama, tokenizer, tmp_path / str(number), template=None)
+        with LlamaCppRuntime(path, 64) as runtime:
+            assert [text for text in probe.strings if runtime.encode(text) != list(tokenizer.encode(text))] == []
+        folder = write("transformers", llama, tokenizer, tmp_path / f"hf{number}", template=None)
+        with TransformersRuntime(folder) as runtime:
+            unlike = [text for text in probe.strings if runtime.encode(text) != list(tokenizer.encode(text))]
+        assert unlike == [] or not tokenizer.exact_in_transformers

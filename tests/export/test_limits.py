@@ -1,0 +1,38 @@
+from itertools import pairwise
+from typing import get_args
+
+import pytest
+
+from pellucid.core.errors import UsageError
+from pellucid.export.gguf import GgufType
+from pellucid.export.hf import HfType
+from pellucid.export.limits import LIMITS, limits_of
+
+
+def test_every_type_that_is_written_has_limits():
+    for name in (
+        *get_args(GgufType),
+        *get_args(HfType),
+        "Q8_0",
+        "Q4_0",
+        "Q4_1",
+        "Q4_K_M",
+        "Q5_K_M",
+        "Q6_K",
+        "fp16",
+        "int4",
+        "int8",
+    ):
+        assert limits_of(name) is LIMITS[name.lower()]
+
+
+def test_more_bits_never_have_wider_limits():
+    by_bits = [limits_of(name) for name in ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_0")]
+    for tighter, wider in pairwise(by_bits):
+        assert tighter.kl_mean < wider.kl_mean <= wider.kl_p99
+        assert tighter.row_error < wider.row_error < 1
+
+
+def test_a_type_without_limits_is_named_with_those_that_have_them():
+    with pytest.raises(UsageError, match=r"'Q3_K' has no limits; one of float32, f32, .* is expected"):
+        limits_of("Q3_K")
