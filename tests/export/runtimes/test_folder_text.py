@@ -1,12 +1,10 @@
 import json
 
-import numpy as np
 import pytest
-import torch
 
 from pellucid.core.errors import ArtifactError, DataError
 from pellucid.export.parity import probe_texts
-from pellucid.export.runtimes.folder_text import encode, encode_chat, log_softmax, open_tokenizer
+from pellucid.export.runtimes.folder_text import encode, encode_chat, open_tokenizer
 from pellucid.tokenizer.training import train_bpe
 
 pytest.importorskip("transformers")
@@ -42,9 +40,3 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(ArtifactError, match="does not read the tokenizer"):
         open_tokenizer(tmp_path)
-
-
-def test_log_probabilities_are_those_of_torch_in_float64_and_survive_large_logits():
-    logits = np.random.default_rng(3).normal(0, 30, (7, 50)).astype(np.float32) + 1e4
-    expected = torch.log_softmax(torch.tensor(logits).double(), -1).numpy()
-    np.testing.assert_allclose(log_softmax(logits), expected, atol=1e-9)

@@ -40,6 +40,7 @@ def test_texts_and_conversations_become_the_runs_ids_and_answers_end_where_train
             assert runtime.encode(text) == tokenizer.encode(text)
         assert runtime.encode_chat([{"role": "user", "content": "The river"}]) == tokenizer.encode("The river")
         assert runtime.stop_ids() == {tokenizer.eos_id, 300}
+        assert runtime.eos_id == tokenizer.eos_id
         assert runtime.load_s > 0
         assert runtime.name == "MLX"
         assert "mlx-lm" in runtime.version

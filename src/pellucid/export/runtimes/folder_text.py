@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
-import numpy.typing as npt
 
 from pellucid.core.errors import ArtifactError, DataError
 from pellucid.export.runtimes.runtime import Message
 
-__all__ = ["encode", "encode_chat", "log_softmax", "open_tokenizer"]
+__all__ = ["encode", "encode_chat", "open_tokenizer"]
 
 
 def open_tokenizer(folder: Path) -> Any:
@@ -40,11 +38,3 @@ def encode_chat(tokenizer: Any, messages: Sequence[Message]) -> list[int] | None
         return list(tokenizer.apply_chat_template([dict(m) for m in messages], add_generation_prompt=True, return_dict=False))
     except jinja2.TemplateError as error:
         raise DataError(f"the chat template refuses the conversation: {error}") from error
-
-
-def log_softmax(logits_TV: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-    """Return natural logs of probabilities, computed in float64."""
-    logits_TV = logits_TV.astype(np.float64)
-    logits_TV -= logits_TV.max(axis=-1, keepdims=True)
-    log_TV: npt.NDArray[np.float64] = logits_TV - np.log(np.exp(logits_TV).sum(axis=-1, keepdims=True))
-    return log_TV

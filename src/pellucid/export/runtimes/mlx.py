@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.export.runtimes import folder_text
+from pellucid.export.runtimes.log_softmax import log_softmax
 from pellucid.export.runtimes.runtime import Message
 
 __all__ = ["MlxRuntime"]
@@ -58,6 +59,12 @@ class MlxRuntime:
         """Return the ids of a conversation up to where the assistant is to speak; None without a template."""
         return folder_text.encode_chat(self._text, messages)
 
+    @property
+    def eos_id(self) -> int | None:
+        """The end of text of the folder's tokenizer."""
+        id_: int | None = self._text.eos_token_id
+        return id_
+
     def stop_ids(self) -> frozenset[int]:
         """Return the ids at which mlx-lm ends an answer."""
         return frozenset(self._text.eos_token_ids)
@@ -65,7 +72,7 @@ class MlxRuntime:
     def log_probabilities(self, ids: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return natural logs of the next token's probabilities after each of `ids`, [T, V]."""
         logits_BTV = self._model(self._mx.array([list(ids)])).astype(self._mx.float32)
-        return folder_text.log_softmax(np.array(logits_BTV[0]))
+        return log_softmax(np.array(logits_BTV[0]))
 
     def generate(self, ids: Sequence[int], new_tokens: int) -> str:
         """Return the text that mlx-lm writes after `ids`, each token the likeliest, up to an end of answer."""

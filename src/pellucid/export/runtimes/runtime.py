@@ -40,6 +40,10 @@ class Runtime(Protocol):
         Raises `DataError` for a conversation that the template refuses (one without a system prompt, for example).
         """
 
+    @property
+    def eos_id(self) -> int | None:
+        """The id that this program takes for the export's end of text; None where it knows none."""
+
     def stop_ids(self) -> frozenset[int]:
         """Return the ids after which this program ends an answer of this export by itself."""
 
