@@ -58,8 +58,7 @@ def test_matrices_have_the_models_names(graph, model):
 def test_a_prompt_and_then_token_by_token_is_the_same_as_all_at_once(request_, model):
     ids = torch.randint(0, 100, (64,), generator=torch.Generator().manual_seed(1)).tolist()
     rows = [step(request_, [ids[:30]], [[1] * 30], [range(30)], [0])[0]]
-    for at in range(30, 64):
-        rows.append(step(request_, [[ids[at]]], [[1] * (at + 1)], [[at]], [0])[0])
+    rows += [step(request_, [[ids[at]]], [[1] * (at + 1)], [[at]], [0])[0] for at in range(30, 64)]
     np.testing.assert_allclose(np.concatenate(rows), logits(model, ids), atol=1e-4)
 
 
