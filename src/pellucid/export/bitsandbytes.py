@@ -30,7 +30,9 @@ def write_llm_int8(
     need(("transformers", "accelerate", "bitsandbytes"), "an LLM.int8 export")
     import transformers
 
-    settings = transformers.BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=_OUTLIER)
+    settings: Any = transformers.BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_8bit=True, llm_int8_threshold=_OUTLIER
+    )
     facts = write_requantized(state, config, tokenizer, folder, settings, chat=chat)
     versions = ", ".join(f"{package} {metadata.version(package)}" for package in ("transformers", "bitsandbytes"))
     return {"type": "llm.int8", "written_with": versions, "outlier_threshold": _OUTLIER, **facts}

@@ -44,7 +44,7 @@ def write_requantized(
     *,
     chat: ChatExport | None = None,
 ) -> dict[str, Any]:
-    """Write a folder whose matrices transformers has quantised by `settings`, one of its quantisation configs; the rest is bfloat16.
+    """Write a folder whose matrices transformers has quantised by `settings`, one of its own configs; the rest is bfloat16.
 
     Return bytes and, by type, the matrices that were quantised and the names of those that were not. Raises as `write_hf` does,
     and `ArtifactError` where a weight is not finite.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pellucid.export.beside import ChatExport
 from pellucid.export.requantized import need, write_requantized
+from pellucid.model.hf_names import to_hf
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.tokenizer import Tokenizer
 
@@ -45,17 +46,19 @@ def write_torchao(
         how = quantization.Int8WeightOnlyConfig()
         said: dict[str, Any] = {"scales": "one for each row"}
     else:
-        how = quantization.IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=PerGroup(_GROUP))
+        how = quantization.IntxWeightOnlyConfig(
+            weight_dtype=getattr(torch, "int4"),  # noqa: B009  (not in its stubs)
+            granularity=PerGroup(_GROUP),
+        )
         said = {"group_weights": _GROUP, "file_bits": 8, "why": "torchao packs 4 bits on a GPU only"}
-    settings = transformers.TorchAoConfig(how, modules_to_not_convert=_left_out(config) if type == "int4" else None)
+    settings = transformers.TorchAoConfig(how, modules_to_not_convert=_left_out(state, config) if type == "int4" else None)
     facts = write_requantized(state, config, tokenizer, folder, settings, chat=chat)
     versions = ", ".join(f"{package} {metadata.version(package)}" for package in ("transformers", "torchao"))
     return {"type": type, "written_with": versions, **said, **facts}
 
 
-def _left_out(config: ModelConfig) -> list[str] | None:
+def _left_out(state: Mapping[str, Tensor], config: ModelConfig) -> list[str] | None:
     """Modules with rows that no group divides, and the head, which transformers leaves out when it is told of no others."""
-    wide = {"q_proj": config.hidden, "k_proj": config.hidden, "v_proj": config.hidden, "o_proj": config.hidden}
-    wide |= {"gate_proj": config.hidden, "up_proj": config.hidden, "down_proj": config.mlp_hidden}
-    found = [name for name, row in wide.items() if row % _GROUP]
+    tensors = to_hf(state, config)
+    found = [name.removesuffix(".weight") for name, t in tensors.items() if t.ndim == 2 and t.shape[1] % _GROUP]
     return ["lm_head", *found] if found else None
