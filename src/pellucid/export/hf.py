@@ -1,7 +1,6 @@
 """A folder that `transformers` loads: weights as safetensors, config, generation config and tokenizer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -9,12 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pellucid.core.errors import ArtifactError
-from pellucid.core.files import disk_full_is_explained, read_json, write_bytes, write_json
-from pellucid.export.hf_config import hf_config
+from pellucid.core.files import disk_full_is_explained
+from pellucid.export.beside import ChatExport, check_vocabulary, write_beside
 from pellucid.model.hf_names import to_hf
 from pellucid.recipe.model import ModelConfig
-from pellucid.tokenizer.imported import CHAT_TEMPLATE, CONFIG
 from pellucid.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["WEIGHTS", "ChatExport", "HfType", "check_vocabulary", "write_hf"]
@@ -22,14 +19,6 @@ __all__ = ["WEIGHTS", "ChatExport", "HfType", "check_vocabulary", "write_hf"]
 WEIGHTS = "model.safetensors"
 
 HfType = Literal["float32", "bfloat16"]
-
-
-@dataclass(frozen=True)
-class ChatExport:
-    """What other runtimes need to converse: the chat template as Jinja, and the ids that end an answer, the end of text first."""
-
-    template: str
-    stop_ids: tuple[int, ...]
 
 
 def write_hf(
@@ -43,9 +32,7 @@ def write_hf(
 ) -> None:
     """Write the model and its tokenizer for `AutoModelForCausalLM` and `AutoTokenizer`; `state` has our names.
 
-    The end of text also begins a text, as in training. Padding is known to the tokenizer but not to the model: a padding id in
-    `config.json` would freeze that row of the embedding in later fine-tuning, and it is the end of text's row. With `chat`, the
-    template lies beside the tokenizer and generation ends at every id that ends an answer.
+    What lies beside the weights is told at `write_beside`.
     Raises `UsageError` for a shape that no transformers class computes, and `ArtifactError` where weights, config and tokenizer
     disagree.
     """
@@ -53,29 +40,6 @@ def write_hf(
     folder.mkdir(parents=True, exist_ok=True)
     kind = getattr(torch, dtype)
     tensors = {name: tensor.detach().to("cpu", kind).contiguous() for name, tensor in to_hf(state, config).items()}
-    ends = {"bos_token_id": tokenizer.eos_id, "eos_token_id": tokenizer.eos_id}
     with disk_full_is_explained(folder):
         save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-        write_json(folder / "config.json", hf_config(config, ends, dtype))
-        stops = {"eos_token_id": list(chat.stop_ids)} if chat is not None and len(chat.stop_ids) > 1 else {}
-        write_json(folder / "generation_config.json", {**ends, **stops, "pad_token_id": tokenizer.eos_id})
-        tokenizer.save_for_transformers(folder, config.context_tokens)
-        if chat is not None:
-            _write_template(folder, chat.template)
-
-
-def _write_template(folder: Path, template: str) -> None:
-    """Put the template where transformers looks for it, and remove another that an imported vocabulary brought along."""
-    write_bytes(folder / CHAT_TEMPLATE, template.encode())
-    values = read_json(folder / CONFIG)
-    if values.pop("chat_template", None) is not None:
-        write_json(folder / CONFIG, values)
-
-
-def check_vocabulary(config: ModelConfig, tokenizer: Tokenizer) -> None:
-    """Raise `ArtifactError` when the tokenizer has ids that the model has no row for."""
-    if tokenizer.vocab_tokens > config.vocab_tokens:
-        raise ArtifactError(
-            f"the tokenizer has {tokenizer.vocab_tokens} ids, the model's embedding {config.vocab_tokens} rows: "
-            "they do not belong together; set model.vocab_tokens to at least the tokenizer's vocab_tokens and train again"
-        )
+        write_beside(config, tokenizer, folder, dtype=dtype, chat=chat)

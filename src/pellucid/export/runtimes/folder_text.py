@@ -1,0 +1,40 @@
+"""How programs that read texts with transformers' tokenizers read them: the files beside the weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from pellucid.core.errors import ArtifactError, DataError
+from pellucid.export.runtimes.runtime import Message
+
+__all__ = ["encode", "encode_chat", "open_tokenizer"]
+
+
+def open_tokenizer(folder: Path) -> Any:
+    """Return transformers' tokenizer of a folder; raise `ArtifactError` when it does not take the files."""
+    import transformers
+
+    try:
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"transformers does not read the tokenizer in {folder}: {error}") from error
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Return the ids of a raw text: no token added, and the name of a special token read as text."""
+    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"])
+
+
+def encode_chat(tokenizer: Any, messages: Sequence[Message]) -> list[int] | None:
+    """Return the ids of a conversation up to where the assistant is to speak; None when the folder has no template.
+
+    Raises `DataError` for a conversation that the template refuses.
+    """
+    if not tokenizer.chat_template:
+        return None
+    try:
+        return list(tokenizer.apply_chat_template([dict(m) for m in messages], add_generation_prompt=True, return_dict=False))
+    except jinja2.TemplateError as error:
+        raise DataError(f"the chat template refuses the conversation: {error}") from error

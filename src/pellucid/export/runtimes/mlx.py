@@ -1,0 +1,82 @@
+"""mlx-lm with a folder open, as its users run it."""
+
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from pellucid.core.errors import ArtifactError, MissingExtraError
+from pellucid.export.runtimes import folder_text
+from pellucid.export.runtimes.log_softmax import log_softmax
+from pellucid.export.runtimes.runtime import Message
+
+__all__ = ["MlxRuntime"]
+
+
+class MlxRuntime:
+    """A folder that mlx-lm has open, on the device that MLX chooses: the GPU of an Apple chip, else the CPU.
+
+    Raises `MissingExtraError` without the package mlx-lm, `ArtifactError` when it does not take the folder.
+    """
+
+    name = "MLX"
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            import mlx.core
+            import mlx_lm
+        except ImportError as error:
+            raise MissingExtraError("mlx-lm", "mlx", "running an MLX export") from error
+        if not (folder / "config.json").is_file():
+            # A folder that is not there would be looked for on the network.
+            raise ArtifactError(f"{folder} is no MLX export: config.json is missing")
+        self._mx = mlx.core
+        self.version = f"{metadata.version('mlx')}, mlx-lm {metadata.version('mlx-lm')}"
+        started = time.perf_counter()
+        try:
+            self._model, self._text = mlx_lm.load(str(folder))[:2]
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"mlx-lm does not load {folder}: {error}") from error
+        self.load_s = time.perf_counter() - started
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        del self._model
+        self._mx.clear_cache()
+
+    def encode(self, text: str) -> list[int]:
+        """Return mlx-lm's ids of a raw text."""
+        return folder_text.encode(self._text._tokenizer, text)
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
+        """Return the ids of a conversation up to where the assistant is to speak; None without a template."""
+        return folder_text.encode_chat(self._text, messages)
+
+    @property
+    def eos_id(self) -> int | None:
+        """The end of text of the folder's tokenizer."""
+        id_: int | None = self._text.eos_token_id
+        return id_
+
+    def stop_ids(self) -> frozenset[int]:
+        """Return the ids at which mlx-lm ends an answer."""
+        return frozenset(self._text.eos_token_ids)
+
+    def log_probabilities(self, ids: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return natural logs of the next token's probabilities after each of `ids`, [T, V]."""
+        logits_BTV = self._model(self._mx.array([list(ids)])).astype(self._mx.float32)
+        return log_softmax(np.array(logits_BTV[0]))
+
+    def generate(self, ids: Sequence[int], new_tokens: int) -> str:
+        """Return the text that mlx-lm writes after `ids`, each token the likeliest, up to an end of answer."""
+        import mlx_lm
+
+        text: str = mlx_lm.generate(self._model, self._text, list(ids), max_tokens=new_tokens)
+        return text

@@ -1,0 +1,98 @@
+"""OpenVINO with a folder open, on the CPU."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from pellucid.core.errors import ArtifactError, MissingExtraError
+from pellucid.core.files import read_json
+from pellucid.export.openvino import GRAPH
+from pellucid.export.runtimes import folder_text
+from pellucid.export.runtimes.log_softmax import log_softmax
+from pellucid.export.runtimes.runtime import Message
+
+__all__ = ["EXACT", "OpenVinoRuntime"]
+
+EXACT: Mapping[str, Any] = MappingProxyType(
+    {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
+)
+"""Settings by which nothing is rounded but the weights; without them OpenVINO chooses by the processor."""
+
+
+class OpenVinoRuntime:
+    """A folder that OpenVINO has open, with `settings` for its CPU plug-in.
+
+    Raises `MissingExtraError` without the packages openvino or transformers, `ArtifactError` when it does not take the folder.
+    """
+
+    name = "OpenVINO"
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any] = EXACT) -> None:
+        try:
+            import openvino
+            import transformers  # noqa: F401
+        except ImportError as error:
+            raise MissingExtraError(error.name or "openvino", "openvino", "running an OpenVINO export") from error
+        if not (folder / GRAPH).is_file():
+            raise ArtifactError(f"{folder} is no OpenVINO export: {GRAPH} is missing")
+        self.version = str(openvino.__version__)
+        started = time.perf_counter()
+        try:
+            compiled = openvino.Core().compile_model(folder / GRAPH, "CPU", dict(settings))
+            self._request = compiled.create_infer_request()
+        except RuntimeError as error:
+            raise ArtifactError(f"OpenVINO does not load {folder}: {error}") from error
+        self._text = folder_text.open_tokenizer(folder)
+        self._generation = read_json(folder / "generation_config.json")
+        self.load_s = time.perf_counter() - started
+        self._held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        del self._request
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a raw text by the tokenizer in the folder."""
+        return folder_text.encode(self._text, text)
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
+        """Return the ids of a conversation up to where the assistant is to speak; None without a template."""
+        return folder_text.encode_chat(self._text, messages)
+
+    @property
+    def eos_id(self) -> int | None:
+        """The end of text of the folder's tokenizer."""
+        id_: int | None = self._text.eos_token_id
+        return id_
+
+    def stop_ids(self) -> frozenset[int]:
+        """Return the ids at which the folder's generation config ends an answer."""
+        ends = self._generation["eos_token_id"]
+        return frozenset(ends if isinstance(ends, list) else [ends])
+
+    def log_probabilities(self, ids: Sequence[int]) -> npt.NDArray[np.float64]:
+        """Return natural logs of the next token's probabilities after each of `ids`, [T, V]."""
+        self._request.reset_state()
+        self._held = 0
+        return self.further(ids)
+
+    def further(self, ids: Sequence[int]) -> npt.NDArray[np.float64]:
+        """As `log_probabilities`, of ids that follow all those given since it was last called; their keys and values are held."""
+        ids_BT = np.array([list(ids)], dtype=np.int64)
+        end = self._held + ids_BT.shape[1]
+        inputs = {
+            "input_ids": ids_BT,
+            "attention_mask": np.ones((1, end), dtype=np.int64),
+            "position_ids": np.arange(self._held, end, dtype=np.int64)[None],
+            "beam_idx": np.zeros(1, dtype=np.int32),
+        }
+        logits_TV = self._request.infer(inputs)["logits"][0]
+        self._held = end
+        return log_softmax(logits_TV)

@@ -1,0 +1,42 @@
+import json
+
+import pytest
+
+from pellucid.core.errors import ArtifactError, DataError
+from pellucid.export.parity import probe_texts
+from pellucid.export.runtimes.folder_text import encode, encode_chat, open_tokenizer
+from pellucid.tokenizer.training import train_bpe
+
+pytest.importorskip("transformers")
+
+REFUSING = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system prompt') }}{% endif %}{{ messages[0]['content'] }}"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    train_bpe(probe_texts(), 400).save_for_transformers(folder, 64)
+    return folder
+
+
+def test_a_special_tokens_name_is_read_as_text_and_nothing_is_added(folder):
+    tokenizer, ours = open_tokenizer(folder), train_bpe(probe_texts(), 400)
+    for text in [*probe_texts(), "a<|endoftext|>b", ""]:
+        assert encode(tokenizer, text) == ours.encode(text)
+
+
+def test_a_template_renders_up_to_the_answer_or_refuses(folder):
+    tokenizer = open_tokenizer(folder)
+    assert encode_chat(tokenizer, [{"role": "user", "content": "Hello"}]) is None
+    tokenizer.chat_template = REFUSING
+    assert encode_chat(tokenizer, [{"role": "user", "content": "Hello"}]) == encode(tokenizer, "Hello")
+    with pytest.raises(DataError, match="no system prompt"):
+        encode_chat(tokenizer, [{"role": "system", "content": "Hello"}])
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    with pytest.raises(ArtifactError, match="does not read the tokenizer"):
+        open_tokenizer(tmp_path)
