@@ -4,6 +4,11 @@ import httpx
 import pytest
 import torch
 
+from pellucid.evals.endpoint.endpoint import open_endpoint
+from pellucid.evals.local import LocalModel
+from pellucid.evals.subject import Decoding, Pair
+from pellucid.recipe.suites import EndpointConfig
+
 
 def greedy(client, **more):
     return client.completions.create(model="tiny", prompt="The river", max_tokens=12, temperature=0, **more)
@@ -95,7 +100,12 @@ def test_answers_are_as_described(http):
     described = http.get("/openapi.json").json()
     bodies = {
         "/v1/completions": {"prompt": ["a", "b"], "logprobs": 2, "max_tokens": 3, "echo": True},
-        "/v1/chat/completions": {"messages": [{"role": "user", "content": "a"}], "max_tokens": 3, "logprobs": True, "top_logprobs": 2},
+        "/v1/chat/completions": {
+            "messages": [{"role": "user", "content": "a"}],
+            "max_tokens": 3,
+            "logprobs": True,
+            "top_logprobs": 2,
+        },
     }
     for path, body in bodies.items():
         for sent, status in ((body, "200"), (body | {"n": 0}, "400")):
@@ -120,7 +130,52 @@ def test_a_key_is_asked_for_everywhere_but_at_health(start):
 
 
 def test_a_body_that_is_not_what_it_says_changes_nothing(http):
-    for body in (b"\xff\xfe", b"[" * 100_000, b'{"prompt": "\\ud800"}', b'{"prompt": NaN}', b'{"prompt": "a", "temperature": 1e999}', b""):
+    for body in (
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"prompt": "\\ud800"}',
+        b'{"prompt": NaN}',
+        b'{"prompt": "a", "temperature": 1e999}',
+        b"",
+    ):
         answer = http.post("/v1/completions", content=body, headers={"content-type": "application/json"})
         assert answer.status_code == 400, (body[:20], answer.text)
     assert json.loads(http.post("/v1/completions", json={"prompt": "a", "max_tokens": 1}).text)["choices"]
+
+
+PAIRS = [Pair("The right to", " education"), Pair("The right to", " work and rest"), Pair("", "Die Würde"), Pair("x =", " 1\n🎉")]
+
+
+def test_lm_evals_own_client_gets_the_scores_of_the_model_in_process(server, decoder, tokenizer, tmp_path):
+    pytest.importorskip("transformers")
+    models = pytest.importorskip("lm_eval.models.openai_completions")
+    instances = pytest.importorskip("lm_eval.api.instance")
+    tokenizer.save_for_transformers(tmp_path, 256)
+    client = models.LocalCompletionsAPI(
+        base_url=f"{server.url}/v1/completions",
+        model="tiny",
+        tokenizer=str(tmp_path),
+        tokenizer_backend="huggingface",
+        max_length=255,
+    )
+    asked = [
+        instances.Instance("loglikelihood", {}, (pair.context, pair.continuation), at, metadata=("t", at, 1))
+        for at, pair in enumerate(PAIRS)
+    ]
+    found = client.loglikelihood(asked, disable_tqdm=True)
+    in_process = LocalModel(decoder, tokenizer).loglikelihoods(PAIRS)
+    assert [value for value, _ in found] == pytest.approx([-one.nats for one in in_process], abs=1e-3)
+    assert [greedy for _, greedy in found] == [one.greedy for one in in_process]
+
+
+def test_our_own_client_gets_the_scores_and_the_answers_of_the_model_in_process(server, decoder, tokenizer):
+    endpoint, local = open_endpoint(EndpointConfig(url=server.url)), LocalModel(decoder, tokenizer)
+    assert endpoint.context_tokens == 256
+    with_context = [pair for pair in PAIRS if pair.context]  # nothing stands before a text here that would score its first token
+    for theirs, ours in zip(endpoint.loglikelihoods(with_context), local.loglikelihoods(with_context), strict=True):
+        assert theirs.nats == pytest.approx(ours.nats, abs=1e-3) and theirs.tokens == ours.tokens
+    decoding = Decoding(max_new_tokens=12, temperature=0)
+    prompts = ["The river", "x = 1"]
+    assert [one.text for one in endpoint.complete(prompts, decoding, [1, 2])] == [
+        one.text for one in local.complete(prompts, decoding, [1, 2])
+    ]

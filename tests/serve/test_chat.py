@@ -6,7 +6,9 @@ MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "conten
 
 
 def ask(client, **more):
-    return client.chat.completions.create(model="tiny", messages=MESSAGES, **({"temperature": 0, "max_completion_tokens": 20} | more))
+    return client.chat.completions.create(
+        model="tiny", messages=MESSAGES, **({"temperature": 0, "max_completion_tokens": 20} | more)
+    )
 
 
 def test_the_prompt_is_what_the_chat_format_writes(client, served):

@@ -97,7 +97,13 @@ def test_the_end_of_text_ends_it_and_counts(client, tokenizer):
 
 @pytest.mark.parametrize(
     "body",
-    [{"prompt": []}, {"prompt": [608]}, {"prompt": "a", "max_tokens": 256}, {"prompt": "a", "max_tokens": 0}, {"prompt": "a", "best_of": 3}],
+    [
+        {"prompt": []},
+        {"prompt": [608]},
+        {"prompt": "a", "max_tokens": 256},
+        {"prompt": "a", "max_tokens": 0},
+        {"prompt": "a", "best_of": 3},
+    ],
 )
 def test_what_cannot_be_done_is_refused(http, body):
     answer = http.post("/v1/completions", json=body)

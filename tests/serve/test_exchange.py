@@ -16,8 +16,6 @@ def until(told, seconds=30):
         time.sleep(0.01)
 
 
-
-
 def parts(response):
     for line in response.iter_lines():
         if line.startswith("data: {"):
@@ -29,10 +27,12 @@ def test_a_client_that_leaves_frees_its_slot(start, served, stream):
     server = start()
     before = served.engine.stats()
     body = LONG | {"stream": stream, "logprobs": 20, "echo": True, "n": 4}
-    with pytest.raises(httpx.ReadTimeout), httpx.Client(trust_env=False) as http:
-        with http.stream("POST", f"{server.url}/v1/completions", json=body, timeout=0.05) as response:
-            for _ in parts(response):
-                raise httpx.ReadTimeout("enough")
+    with (
+        pytest.raises(httpx.ReadTimeout),
+        httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=0.05, trust_env=False) as response,
+    ):
+        for _ in parts(response):
+            raise httpx.ReadTimeout("enough")
     until(lambda: served.engine.stats().running == served.engine.stats().waiting == server.app.state.admission.inside == 0)
     assert served.engine.stats().cancelled >= before.cancelled + 1
     assert served.engine.stats().failed == before.failed

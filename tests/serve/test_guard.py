@@ -15,7 +15,9 @@ def status(guard, headers, method="GET", path="/v1/models"):
     return 200
 
 
-@pytest.mark.parametrize("host", [b"127.0.0.1:8000", b"localhost", b"LOCALHOST.:80", b"[::1]:8000", b"10.0.0.4", b"chat.example:80"])
+@pytest.mark.parametrize(
+    "host", [b"127.0.0.1:8000", b"localhost", b"LOCALHOST.:80", b"[::1]:8000", b"10.0.0.4", b"chat.example:80"]
+)
 def test_addresses_and_known_names_are_hosts(host):
     assert status(Guard(ServerSettings(allowed_hosts=("Chat.example",))), [(b"host", host)]) == 200
 

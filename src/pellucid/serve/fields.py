@@ -106,7 +106,7 @@ class CommonFields(_Strict):
             "repetition_penalty": self.repetition_penalty if self.repetition_penalty not in (None, 1.0) else None,
             "presence_penalty": self.presence_penalty or None,
             "frequency_penalty": self.frequency_penalty or None,
-            "logit_bias": bias or None,
+            "logit_bias": tuple(sorted(bias.items())) or None,
         }
         given: dict[str, Any] = {name: value for name, value in more.items() if value is not None}
         if unknown := given.keys() - {field.name for field in fields(Sampling)}:

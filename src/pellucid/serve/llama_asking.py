@@ -19,7 +19,6 @@ _SEEDS = 2**32 - 1  # the last one means "any" to llama.cpp
 
 def sampler(sampling: Sampling, seed: int, context_tokens: int) -> dict[str, Any]:
     """Return a request's fields for our `Sampling`: in our order, and everything else that llama.cpp does by default off."""
-    bias: Mapping[int, float] = dict(getattr(sampling, "logit_bias", None) or {})
     return {
         "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"],
         "seed": seed % _SEEDS,
@@ -31,7 +30,7 @@ def sampler(sampling: Sampling, seed: int, context_tokens: int) -> dict[str, Any
         "presence_penalty": float(getattr(sampling, "presence_penalty", 0.0)),
         "frequency_penalty": float(getattr(sampling, "frequency_penalty", 0.0)),
         "repeat_last_n": context_tokens,
-        "logit_bias": [[id_, value] for id_, value in bias.items()],
+        "logit_bias": [[id_, value] for id_, value in getattr(sampling, "logit_bias", ())],
         "cache_prompt": True,
         "return_tokens": True,
     }

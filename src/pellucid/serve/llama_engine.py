@@ -174,7 +174,9 @@ class LlamaEngine:
                 job.new.append(token.id)
                 yield token
             # llama.cpp ends where its file says that texts end; a request that does not stop there goes on.
-        yield Finished("max_new_tokens" if room == request.max_new_tokens else "context", prompt_tokens, len(job.new), job.reused_tokens)
+        yield Finished(
+            "max_new_tokens" if room == request.max_new_tokens else "context", prompt_tokens, len(job.new), job.reused_tokens
+        )
 
     def _drawn(self, job: _Job, room: int) -> Iterator[Token]:
         """Yield up to `room` more tokens, fewer where llama.cpp sees the end of a text."""

@@ -57,10 +57,11 @@ class Server(uvicorn.Server):
         self._on_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop."""
+        """Begin to stop; at a second signal, at once. The signal itself is not raised again afterwards: the end is a good one."""
         # Connections that are open already may still ask; they are told that it ends.
         self._app.state.admission.draining = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 def listen(settings: ServerSettings) -> socket.socket:
