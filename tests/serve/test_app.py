@@ -1,4 +1,5 @@
 import json
+import re
 
 import httpx
 import pytest
@@ -176,6 +177,6 @@ def test_our_own_client_gets_the_scores_and_the_answers_of_the_model_in_process(
         assert theirs.nats == pytest.approx(ours.nats, abs=1e-3) and theirs.tokens == ours.tokens
     decoding = Decoding(max_new_tokens=12, temperature=0)
     prompts = ["The river", "x = 1"]
-    assert [one.text for one in endpoint.complete(prompts, decoding, [1, 2])] == [
-        one.text for one in local.complete(prompts, decoding, [1, 2])
-    ]
+    theirs, ours = ([one.text for one in model.complete(prompts, decoding, [1, 2])] for model in (endpoint, local))
+    names = re.compile("|".join(map(re.escape, tokenizer.special)))
+    assert theirs == [names.sub("", text) for text in ours]  # a server shows no special tokens

@@ -33,14 +33,11 @@ def command(arguments: argparse.Namespace) -> int:
     shape = EngineShape(arguments.context, arguments.slots, arguments.threads)
     model = open_served(Path(arguments.target), shape, arguments.name)
     try:
-        serve(
-            make_app(model, settings),
-            settings,
-            lambda address: print_text(
-                f"{model.name} is served at {address}/v1 ({model.engine.identity['engine']}, {model.engine.context_tokens} tokens of "
-                f"context{', with a key' if settings.key else ''}). Ctrl-C ends it once running requests are finished."
-            ),
-        )
+        facts = f"{model.engine.identity['engine']}, {model.engine.context_tokens} tokens of context"
+        if settings.key is not None:
+            facts += ", with a key"
+        end = "Ctrl-C ends it once running requests are finished."
+        serve(make_app(model, settings), settings, lambda address: print_text(f"{model.name} is served at {address}/v1 ({facts}). {end}"))
     finally:
         model.engine.close()
     return 0
