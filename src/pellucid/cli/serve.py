@@ -37,7 +37,11 @@ def command(arguments: argparse.Namespace) -> int:
         if settings.key is not None:
             facts += ", with a key"
         end = "Ctrl-C ends it once running requests are finished."
-        serve(make_app(model, settings), settings, lambda address: print_text(f"{model.name} is served at {address}/v1 ({facts}). {end}"))
+        serve(
+            make_app(model, settings),
+            settings,
+            lambda address: print_text(f"{model.name} is served at {address}/v1 ({facts}). {end}"),
+        )
     finally:
         model.engine.close()
     return 0
