@@ -28,7 +28,8 @@ BY_HAND = (
     b'{"prompt": "a", "max_tokens": 1e400}', b'{"prompt": "a", "n": 128, "max_tokens": 1}', b'{"prompt": [[1],[2,"a"]]}',
     b'{"prompt": "' + b"a" * 5_000_000 + b'"}', b'{"prompt": "a", "prompt": 5}', b'{"prompt": "\\u0000\\u202e", "max_tokens": 1}',
     b'{"prompt": "a", "stop": ["", ""]}', b'{"prompt": "a", "seed": -9223372036854775808, "max_tokens": 2}',
-    b'{"prompt": "a", "echo": true, "max_tokens": 0, "logprobs": 20}', b'{"messages": [{"role": "user", "content": "{{ 7 * 7 }}"}]}',
+    b'{"prompt": "a", "echo": true, "max_tokens": 0, "logprobs": 20}',
+    b'{"messages": [{"role": "user", "content": "{{ 7 * 7 }}"}]}',
 )  # fmt: skip
 
 

@@ -1,3 +1,4 @@
+import httpx
 import pytest
 
 from pellucid.core.errors import ArtifactError, EndpointError
@@ -35,3 +36,11 @@ def test_a_file_that_is_no_gguf_is_named(tmp_path):
     path.write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(ArtifactError, match=r"does not load .*broken\.gguf"):
         LlamaServer(path, context_tokens=64, slots=1, threads=1)
+
+
+def test_nobody_else_can_ask_it(server):
+    address = str(server._server.listening_address)
+    for path in ("/completion", "/slots", "/props", "/v1/chat/completions"):
+        for method in ("GET", "POST"):
+            answer = httpx.request(method, address + path, json={"prompt": "a"}, trust_env=False)
+            assert answer.status_code in (401, 404, 405, 501), (path, answer.status_code)

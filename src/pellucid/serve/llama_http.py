@@ -2,11 +2,12 @@
 
 import http.client
 import json
+import secrets
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pellucid.core.errors import ArtifactError, EndpointError, MissingExtraError
@@ -15,6 +16,12 @@ __all__ = ["LlamaServer", "LlamaStream"]
 
 _ANSWER_S = 3600.0
 _CACHE_MIB = 256
+
+
+class _Door(NamedTuple):
+    host: str
+    port: int
+    key: str
 
 
 class LlamaServer:
@@ -41,13 +48,17 @@ class LlamaServer:
             params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.warmup = False
         params.verbosity = -1
+        # Whoever else is on this machine, or in a page of its browser, must come by our own door: with its checks and limits.
+        key = secrets.token_urlsafe(32)
+        params.api_keys = [key]
+        params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = params.ui = False
         self.version = str(xllamacpp.__version__)
         try:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise ArtifactError(f"llama.cpp does not load {path}: {error}") from error
         address = urlsplit(str(self._server.listening_address))
-        self._host, self._port = str(address.hostname), int(address.port or 0)
+        self._door = _Door(str(address.hostname), int(address.port or 0), key)
         # It takes requests before its own loop runs, and closed before that it waits for ever. Only the loop answers this one.
         self.complete({"prompt": "a", "n_predict": 0})
 
@@ -58,11 +69,11 @@ class LlamaServer:
 
     def request(self, body: Mapping[str, Any]) -> "LlamaStream":
         """Return a request to `/completion` that has not been sent, to be used as a context."""
-        return LlamaStream(self._host, self._port, body)
+        return LlamaStream(self._door, body)
 
     def stream(self, body: Mapping[str, Any]) -> "LlamaStream":
         """Return the answer of `/completion` as it grows. To be used as a context."""
-        return LlamaStream(self._host, self._port, {**body, "stream": True})
+        return LlamaStream(self._door, {**body, "stream": True})
 
     def close(self) -> None:
         """Free the model. Nothing may be asked any more."""
@@ -72,8 +83,9 @@ class LlamaServer:
 class LlamaStream:
     """One request. `cut` may come from any thread and at any time; llama.cpp then frees the slot, and reading raises."""
 
-    def __init__(self, host: str, port: int, body: Mapping[str, Any]) -> None:
-        self._connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_S)
+    def __init__(self, door: _Door, body: Mapping[str, Any]) -> None:
+        self._connection = http.client.HTTPConnection(door.host, door.port, timeout=_ANSWER_S)
+        self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {door.key}"}
         self._connection.connect()
         self._socket = self._connection.sock
         self._body = body
@@ -115,7 +127,7 @@ class LlamaStream:
         raise EndpointError("llama.cpp closed the connection before the end of its answer")
 
     def _ask(self) -> http.client.HTTPResponse:
-        self._connection.request("POST", "/completion", json.dumps(self._body), {"Content-Type": "application/json"})
+        self._connection.request("POST", "/completion", json.dumps(self._body), self._headers)
         response = self._connection.getresponse()
         if response.status != 200:
             raise EndpointError(f"llama.cpp refuses: status {response.status}: {response.read(500).decode(errors='replace')}")
