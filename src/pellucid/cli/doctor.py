@@ -30,6 +30,7 @@ _EXTRAS = {
     "remote": (("fsspec", "s3fs", "aiohttp"), "sources behind URLs"),
     "report": (("matplotlib",), "figures of the report"),
     "sentencepiece": (("sentencepiece",), "SentencePiece vocabularies"),
+    "serve": (("starlette", "uvicorn"), "an OpenAI-compatible server"),
     "web": (("trafilatura", "lxml_html_clean"), "text from HTML"),
 }
 

@@ -119,6 +119,16 @@ def build_parser() -> argparse.ArgumentParser:
     chat.add_argument("--top-k", type=int, default=50, metavar="N", help="choose among the N likeliest tokens (default: 50)")
     chat.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed and prompt give the same text (default: 1)")
 
+    _serve_arguments(
+        _command(
+            commands,
+            "serve",
+            "serve",
+            "answer requests over HTTP, by OpenAI's interface, on this machine only unless a key is set",
+            "runs/pocket/exports/gguf --port 8000",
+        )
+    )
+
     _compare_arguments(
         _command(
             commands,
@@ -206,6 +216,28 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="with suites: print the results as JSON")
     _set_argument(parser)
     parser.add_argument("--runs", metavar="DIR", default="runs", help="with a recipe: folder that holds the runs (default: runs)")
+
+
+def _serve_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", metavar="RUN_OR_EXPORT", help="run, checkpoint, Hugging Face folder or GGUF file")
+    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="port; 0 takes any that is free (default: 8000)")
+    parser.add_argument("--key-variable", metavar="NAME", help="environment variable that holds the key which clients must send")
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="name by which clients may call the server, besides localhost and IP addresses; may be given again",
+    )
+    parser.add_argument("--name", metavar="NAME", help="the model's name in the interface (default: that of the file or run)")
+    parser.add_argument("--context", type=int, metavar="N", help="longest sequence in tokens (default: the model's, up to 8192)")
+    parser.add_argument("--slots", type=int, default=4, metavar="N", help="sequences that run at once (default: 4)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a core)")
+    parser.add_argument(
+        "--max-waiting", type=int, default=256, metavar="N", help="sequences that may wait for a slot (default: 256)"
+    )
+    parser.add_argument("--deadline-s", type=float, default=600, metavar="X", help="longest time for a request (default: 600)")
 
 
 def _dropped_arguments(parser: argparse.ArgumentParser) -> None:

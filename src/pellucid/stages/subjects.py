@@ -27,7 +27,7 @@ from pellucid.tokenizer.imported import ImportedFiles, read_imported
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from pellucid.train.device import pick_device
 
-__all__ = ["Target", "find_target", "is_url", "open_model"]
+__all__ = ["Beside", "Target", "find_target", "is_url", "open_model", "vocabulary_beside"]
 
 _KINDS = "a recipe, a run, a checkpoint, a Hugging Face folder, a GGUF file or the URL of an endpoint"
 
@@ -157,6 +157,22 @@ def _of_others(path: Path) -> _Opened:
     config, weights = import_weights(path)
     model = Decoder(config)
     model.load_state_dict(weights)
+    beside = vocabulary_beside(path)
+    kind = "gguf" if path.is_file() else "huggingface"
+    return _Opened(kind, model, beside.tokenizer, beside.digest, beside.chat, beside.begins_texts)
+
+
+class Beside(NamedTuple):
+    """A vocabulary that lies with published weights; `chat` where it brings a template along."""
+
+    tokenizer: Tokenizer
+    chat: ChatFormat | None
+    begins_texts: bool
+    digest: str
+
+
+def vocabulary_beside(path: Path) -> Beside:
+    """Return the vocabulary inside a GGUF file or beside a folder's weights. Raises `UsageError` where there is none."""
     files = _vocabulary_of(path)
     tokenizer = HuggingFaceTokenizer(files) if files.kind == "huggingface" else SentencePieceTokenizer(files)
     with TemporaryDirectory() as folder:
@@ -166,8 +182,7 @@ def _of_others(path: Path) -> _Opened:
             chat = load_chat_format("tokenizer", tokenizer, base=Path(folder), folder=Path(folder))
         except UsageError:
             chat = None
-    kind = "gguf" if path.is_file() else "huggingface"
-    return _Opened(kind, model, tokenizer, files.digest, chat, files.begins_texts)
+    return Beside(tokenizer, chat, bool(files.begins_texts), files.digest)
 
 
 def _vocabulary_of(path: Path) -> ImportedFiles:

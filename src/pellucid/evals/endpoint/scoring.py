@@ -213,7 +213,9 @@ def _by_offset(echoed: Echoed, scored: str) -> int | None:
     if text is None or not offsets or not text.endswith(scored):
         return None
     if not all(
-        token in ("", text[at : at + len(token)]) for at, token in zip(offsets, echoed.tokens, strict=True) if "�" not in token
+        token in ("", text[at : at + len(token)])
+        for at, token in zip(offsets, echoed.tokens, strict=True)
+        if "�" not in token and not token.startswith("bytes:")  # parts of characters, as vLLM and as OpenAI name them
     ):
         return None
     boundary = len(text) - len(scored)

@@ -1,0 +1,95 @@
+"""`/v1/chat/completions`: conversations answered, by the chat format that the model has learnt."""
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pellucid.core.errors import DataError, UsageError
+from pellucid.serve.answers import Order, Piece, ShownToken
+from pellucid.serve.errors import ApiError, invalid
+from pellucid.serve.fields import ChatFields
+from pellucid.serve.model import ServedModel, token_name
+from pellucid.serve.plan import Plan, check_model, check_prompt, requests_for
+
+__all__ = ["plan_chat"]
+
+
+def plan_chat(model: ServedModel, fields: ChatFields) -> Plan:
+    """Return what is to be generated. Raises `ApiError` for what cannot be: a base model, a conversation that has no form."""
+    check_model(model, fields.model)
+    if model.chat is None:
+        raise ApiError(
+            400,
+            f"{model.name} is a base model: it continues text and has no chat format to answer in; use /v1/completions",
+            code="no_chat_format",
+        )
+    if fields.top_logprobs is not None and not fields.logprobs:
+        raise invalid("top_logprobs", "needs logprobs to be true")
+    try:
+        ids = model.chat.prompt([message.message for message in fields.messages])
+    except (DataError, UsageError) as error:
+        raise invalid("messages", str(error)) from error
+    asked = fields.max_completion_tokens if fields.max_completion_tokens is not None else fields.max_tokens
+    check_prompt(model, "messages", ids, asked or 1)
+    room = model.engine.context_tokens - len(ids) if asked is None else asked
+    top = (fields.top_logprobs or 0) if fields.logprobs else None
+    requests = requests_for(model, fields, [ids], [room], top_logprobs=top)
+    return Plan(tuple(Order(request, fields.stops) for request in requests), len(ids), fields, _Writer.of(model, fields, ids))
+
+
+@dataclass(frozen=True)
+class _Writer:
+    model: ServedModel
+    fields: ChatFields
+    prompt: Sequence[int]
+    head: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, model: ServedModel, fields: ChatFields, prompt: Sequence[int]) -> "_Writer":
+        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": model.name}
+        return cls(model, fields, prompt, head)
+
+    def opening(self, answers: int) -> list[dict[str, Any]]:
+        first = {"role": "assistant", "content": ""}
+        return [self._chunk([{"index": at, "delta": first, "logprobs": None, "finish_reason": None}]) for at in range(answers)]
+
+    def chunk(self, number: int, piece: Piece) -> dict[str, Any]:
+        delta = {"content": piece.text} if piece.text or piece.tokens else {}
+        choice = {"index": number, "delta": delta, "logprobs": self._logprobs(piece.tokens), "finish_reason": piece.finish}
+        return self._chunk([choice | self._ids(piece.tokens)])
+
+    def last(self, counts: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self._chunk([]), "usage": counts}
+
+    def whole(self, answers: Sequence[Sequence[Piece]], counts: Mapping[str, Any]) -> dict[str, Any]:
+        choices = []
+        for number, pieces in enumerate(answers):
+            tokens = [shown for piece in pieces for shown in piece.tokens]
+            message = {"role": "assistant", "content": "".join(piece.text for piece in pieces), "refusal": None}
+            choice = {"index": number, "message": message, "logprobs": self._logprobs(tokens), "finish_reason": pieces[-1].finish}
+            choices.append(choice | self._ids(tokens))
+        ids = {"prompt_token_ids": list(self.prompt)} if self.fields.return_token_ids else {}
+        return {**self.head, "object": "chat.completion", "choices": choices, "usage": counts, **ids}
+
+    def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        return {**self.head, "object": "chat.completion.chunk", "choices": choices}
+
+    def _ids(self, tokens: Sequence[ShownToken]) -> dict[str, Any]:
+        return {"token_ids": [shown.token.id for shown in tokens]} if self.fields.return_token_ids else {}
+
+    def _logprobs(self, tokens: Sequence[ShownToken]) -> dict[str, Any] | None:
+        if not self.fields.logprobs:
+            return None
+        content = [
+            self._named(shown.token.id, shown.token.logprob)
+            | {"top_logprobs": [self._named(id_, logprob) for id_, logprob in shown.token.top]}
+            for shown in tokens
+            if shown.token.logprob is not None
+        ]
+        return {"content": content, "refusal": None}
+
+    def _named(self, id_: int, logprob: float | None) -> dict[str, Any]:
+        own = self.model.own_bytes(id_)
+        return {"token": token_name(own), "logprob": logprob, "bytes": list(own)}

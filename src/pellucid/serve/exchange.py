@@ -1,0 +1,155 @@
+"""One request answered: its body read within limits, its sequences run, its answer sent whole or as a stream."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+
+from pellucid.serve.admission import Admission
+from pellucid.serve.answers import Answers, Piece
+from pellucid.serve.errors import ApiError
+from pellucid.serve.metrics import Metrics
+from pellucid.serve.model import ServedModel
+from pellucid.serve.plan import Plan, usage
+from pellucid.serve.settings import ServerSettings
+
+__all__ = ["Exchange", "json_response"]
+
+_DONE = b"data: [DONE]\n\n"
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return a value as JSON."""
+    return Response(orjson.dumps(value), status, headers, "application/json")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What answering takes."""
+
+    model: ServedModel
+    settings: ServerSettings
+    admission: Admission
+    metrics: Metrics
+
+    async def body(self, request: Request) -> bytes:
+        """Return the body. Raises `ApiError`: 413 when it is too long, 408 when it takes too long to come."""
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(self.settings.body_s):
+                async for part in request.stream():
+                    size += len(part)
+                    if size > self.settings.max_body_bytes:
+                        raise ApiError(413, f"the body is longer than {self.settings.max_body_bytes} bytes", code="body_too_long")
+                    parts.append(part)
+        except TimeoutError as error:
+            raise ApiError(408, f"the body took longer than {self.settings.body_s:g} s to arrive", code="body_timeout") from error
+        return b"".join(parts)
+
+    async def answer(self, request: Request, planned: Callable[[bytes], Plan]) -> Response:
+        """Answer a request that `planned` makes out of its body, in another thread, as long texts take a while to encode."""
+        began = asyncio.get_running_loop().time()
+        try:
+            body = await self.body(request)
+        except ClientDisconnect:
+            return _gone()
+        plan = await asyncio.to_thread(planned, body)
+        if plan.fields.stream:
+            # Its first step is taken here, so that what is refused gets its status.
+            stream = self._stream(plan, began)
+            first = await anext(stream)
+            return StreamingResponse(_after(first, stream), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        return await self._whole(request, plan, began)
+
+    async def _whole(self, request: Request, plan: Plan, began: float) -> Response:
+        with self.admission.admit(len(plan.orders)), Answers(self.model, plan.orders) as answers:
+            gathering = asyncio.ensure_future(self._gather(answers, plan, began))
+            leaving = asyncio.ensure_future(_left(request))
+            try:
+                await asyncio.wait((gathering, leaving), return_when=asyncio.FIRST_COMPLETED)
+                return json_response(gathering.result()) if gathering.done() else _gone()
+            except TimeoutError as error:
+                raise self._too_late() from error
+            finally:
+                gathering.cancel()
+                leaving.cancel()
+                self.metrics.took("request_seconds", self._since(began))
+
+    async def _gather(self, answers: Answers, plan: Plan, began: float) -> dict[str, Any]:
+        found: list[list[Piece]] = [[] for _ in plan.orders]
+        is_first = True
+        async for number, piece in answers.pieces(began + self.settings.deadline_s):
+            if is_first:
+                self.metrics.took("first_token_seconds", self._since(began))
+                is_first = False
+            found[number].append(piece)
+        return plan.writer.whole(found, _counts(plan, [pieces[-1] for pieces in found]))
+
+    async def _stream(self, plan: Plan, began: float) -> AsyncIterator[bytes]:
+        """Yield the parts of a stream; the first, which is empty, once the sequences are in the engine's hands."""
+        with self.admission.admit(len(plan.orders)), Answers(self.model, plan.orders) as answers:
+            yield b""
+            try:
+                for chunk in plan.writer.opening(len(plan.orders)):
+                    yield _event(chunk)
+                last, is_first = [], True
+                async for number, piece in answers.pieces(began + self.settings.deadline_s):
+                    if is_first:
+                        self.metrics.took("first_token_seconds", self._since(began))
+                        is_first = False
+                    if piece.finish is not None:
+                        last.append(piece)
+                    yield _event(plan.writer.chunk(number, piece))
+                if plan.fields.wants_usage:
+                    yield _event(plan.writer.last(_counts(plan, last)))
+                yield _DONE
+            except TimeoutError:
+                yield _event(self._too_late().body)
+            except ApiError as error:
+                yield _event(error.body)
+            finally:
+                self.metrics.took("request_seconds", self._since(began))
+
+    def _since(self, began: float) -> float:
+        return asyncio.get_running_loop().time() - began
+
+    def _too_late(self) -> ApiError:
+        return ApiError(
+            504,
+            f"the answer was not finished within {self.settings.deadline_s:g} s and was given up; ask for fewer tokens, or stream",
+            code="deadline_exceeded",
+        )
+
+
+def _gone() -> Response:
+    """Return what nobody reads any more: the client has left (nginx' number for it)."""
+    return Response(status_code=499)
+
+
+async def _left(request: Request) -> None:
+    """Return when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        if first:
+            yield first
+        async for part in rest:
+            yield part
+    finally:
+        # A client that leaves ends this generator; the inner one must not wait for the garbage collector to give its slot back.
+        await rest.aclose()  # type: ignore[attr-defined]
+
+
+def _event(value: Any) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"
+
+
+def _counts(plan: Plan, last: list[Piece]) -> dict[str, Any]:
+    return usage(plan.prompt_tokens, sum(piece.new_tokens for piece in last), sum(piece.reused_tokens for piece in last))

@@ -1,0 +1,78 @@
+"""The application behind a socket: says where it listens, and on a signal finishes what runs, takes nothing new, and leaves."""
+
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+
+from pellucid.core.errors import UsageError
+from pellucid.serve.settings import ServerSettings
+
+__all__ = ["Server", "config_of", "listen", "serve"]
+
+_KEEP_ALIVE_S = 15
+_LONGEST_HEAD_BYTES = 64 * 1024
+
+
+def serve(app: Starlette, settings: ServerSettings, on_ready: Callable[[str], object]) -> None:
+    """Serve until SIGTERM or SIGINT; a second one does not wait. `on_ready` gets the address once requests are taken.
+
+    Raises `UsageError` when the address cannot be listened on.
+    """
+    listening = listen(settings)
+    host, port = listening.getsockname()[:2]
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    Server(config_of(app, settings), app, lambda: on_ready(address)).run([listening])
+
+
+def config_of(app: Starlette, settings: ServerSettings) -> uvicorn.Config:
+    """Return how uvicorn is to run: quietly, without its own headers, with short heads of requests and short waits."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        # Behind a proxy its headers must not tell where a request comes from: nothing here depends on it.
+        proxy_headers=False,
+        http="h11",
+        ws="none",
+        h11_max_incomplete_event_size=_LONGEST_HEAD_BYTES,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+    )
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which tells when it is ready, and tells the application when it is to stop."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette, on_ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._app, self._on_ready = app, on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take requests, then say so."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; at a second signal, at once. The signal itself is not raised again afterwards: the end is a good one."""
+        # Connections that are open already may still ask; they are told that it ends.
+        self._app.state.admission.draining = True
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def listen(settings: ServerSettings) -> socket.socket:
+    """Return the socket that is listened on. Raises `UsageError` when it cannot be."""
+    try:
+        (family, kind, protocol, _, address), *_ = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}; try --port 0"
+        ) from error
+    return listening

@@ -1,0 +1,182 @@
+import json
+import re
+
+import httpx
+import pytest
+import torch
+
+from pellucid.evals.endpoint.endpoint import open_endpoint
+from pellucid.evals.local import LocalModel
+from pellucid.evals.subject import Decoding, Pair
+from pellucid.recipe.suites import EndpointConfig
+
+
+def greedy(client, **more):
+    return client.completions.create(model="tiny", prompt="The river", max_tokens=12, temperature=0, **more)
+
+
+def test_models_are_listed_with_what_runs(client):
+    (model,) = client.models.list().data
+    assert model.id == "tiny" and model.pellucid["engine"] == "llama.cpp" and model.max_model_len == 256
+    assert client.models.retrieve("tiny").id == "tiny"
+
+
+def test_health_and_metrics_are_served(http, client):
+    greedy(client)
+    assert http.get("/health").json() == {"status": "ok"}
+    text = http.get("/metrics").text
+    assert 'pellucid_responses_total{endpoint="/v1/completions",status="200"}' in text
+    assert "pellucid_engine_slots 4\n" in text and "pellucid_first_token_seconds_count" in text
+
+
+def test_every_answer_carries_the_same_headers_and_allows_no_other_origin(http):
+    for path in ("/health", "/nothing", "/v1/models"):
+        headers = http.get(path, headers={"Origin": "https://evil.example"}).headers
+        assert headers["x-content-type-options"] == "nosniff" and headers["server"].startswith("pellucid/")
+        assert not any(name.startswith("access-control") for name in headers)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        ({"method": "GET", "url": "/nothing"}, 404, "not_found"),
+        ({"method": "GET", "url": "/v1/completions"}, 405, None),
+        ({"method": "GET", "url": "/v1/models/other"}, 404, "model_not_found"),
+        ({"method": "POST", "url": "/v1/completions", "json": {"prompt": "a", "model": "other"}}, 404, "model_not_found"),
+        ({"method": "POST", "url": "/v1/completions", "content": b"{", "headers": {"content-type": "application/json"}}, 400, None),
+        ({"method": "POST", "url": "/v1/completions", "content": b"{}", "headers": {"content-type": "text/plain"}}, 415, None),
+        ({"method": "OPTIONS", "url": "/v1/completions"}, 405, None),
+        ({"method": "POST", "url": "/v1/completions", "json": {"prompt": "word " * 999}}, 400, "context_length_exceeded"),
+    ],
+)
+def test_errors_have_openais_shape(http, request_, status, code):
+    answer = http.request(**request_)
+    error = answer.json()["error"]
+    assert answer.status_code == status and error.keys() == {"message", "type", "param", "code"} and error["message"]
+    assert code is None or error["code"] == code
+
+
+def test_openais_client_raises_its_own_errors(client):
+    import openai
+
+    with pytest.raises(openai.NotFoundError):
+        client.completions.create(model="other", prompt="a")
+    with pytest.raises(openai.BadRequestError, match="unknown field"):
+        client.completions.create(model="tiny", prompt="a", extra_body={"temprature": 0})
+
+
+def test_the_log_likelihoods_are_those_of_the_checkpoint(client, decoder, tokenizer):
+    ids = tokenizer.encode("The river is 12 km long 😀.")
+    answer = client.completions.create(model="tiny", prompt=ids, max_tokens=0, echo=True, logprobs=2).choices[0]
+    with torch.no_grad():
+        expected_TV = torch.log_softmax(decoder.logits(decoder(torch.tensor([ids])))[0].double(), -1)
+    assert answer.text == tokenizer.decode_after(ids) and answer.logprobs.token_logprobs[0] is None
+    own = [float(expected_TV[place, id_]) for place, id_ in enumerate(ids[1:])]
+    assert answer.logprobs.token_logprobs[1:] == pytest.approx(own, abs=1e-4)
+
+
+def test_the_description_is_openapi_and_its_references_lead_somewhere(http):
+    described = http.get("/openapi.json").json()
+    assert described["openapi"] == "3.1.0"
+
+    def references(value):
+        if isinstance(value, dict):
+            yield from [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+            for one in value.values():
+                yield from references(one)
+        elif isinstance(value, list):
+            for one in value:
+                yield from references(one)
+
+    found = set(references(described))
+    assert found
+    for reference in found:
+        at = described
+        for part in reference.removeprefix("#/").split("/"):
+            at = at[part]
+
+
+def test_answers_are_as_described(http):
+    jsonschema = pytest.importorskip("jsonschema")
+    described = http.get("/openapi.json").json()
+    bodies = {
+        "/v1/completions": {"prompt": ["a", "b"], "logprobs": 2, "max_tokens": 3, "echo": True},
+        "/v1/chat/completions": {
+            "messages": [{"role": "user", "content": "a"}],
+            "max_tokens": 3,
+            "logprobs": True,
+            "top_logprobs": 2,
+        },
+    }
+    for path, body in bodies.items():
+        for sent, status in ((body, "200"), (body | {"n": 0}, "400")):
+            answer = http.post(path, json=sent)
+            assert answer.status_code == int(status)
+            responses = described["paths"][path]["post"]["responses"]
+            schema = responses[status] if status == "200" else described["components"]["responses"]["Error"]
+            schema = schema["content"]["application/json"]["schema"] | {"components": described["components"]}
+            jsonschema.validate(answer.json(), schema)
+
+
+def test_a_key_is_asked_for_everywhere_but_at_health(start):
+    key = "a-key-of-twenty-characters"
+    url = start(key=key).url
+    with httpx.Client(base_url=url, trust_env=False) as http:
+        assert http.get("/health").status_code == 200
+        for given in (None, "Bearer wrong", f"Basic {key}", f"Bearer {key}x", "Bearer"):
+            headers = {"Authorization": given} if given is not None else {}
+            for path in ("/v1/models", "/metrics", "/v1/nothing"):
+                assert http.get(path, headers=headers).status_code == 401
+        assert http.get("/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+
+
+def test_a_body_that_is_not_what_it_says_changes_nothing(http):
+    for body in (
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"prompt": "\\ud800"}',
+        b'{"prompt": NaN}',
+        b'{"prompt": "a", "temperature": 1e999}',
+        b"",
+    ):
+        answer = http.post("/v1/completions", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 400, (body[:20], answer.text)
+    assert json.loads(http.post("/v1/completions", json={"prompt": "a", "max_tokens": 1}).text)["choices"]
+
+
+PAIRS = [Pair("The right to", " education"), Pair("The right to", " work and rest"), Pair("", "Die Würde"), Pair("x =", " 1\n🎉")]
+
+
+def test_lm_evals_own_client_gets_the_scores_of_the_model_in_process(server, decoder, tokenizer, tmp_path):
+    pytest.importorskip("transformers")
+    models = pytest.importorskip("lm_eval.models.openai_completions")
+    instances = pytest.importorskip("lm_eval.api.instance")
+    tokenizer.save_for_transformers(tmp_path, 256)
+    client = models.LocalCompletionsAPI(
+        base_url=f"{server.url}/v1/completions",
+        model="tiny",
+        tokenizer=str(tmp_path),
+        tokenizer_backend="huggingface",
+        max_length=255,
+    )
+    asked = [
+        instances.Instance("loglikelihood", {}, (pair.context, pair.continuation), at, metadata=("t", at, 1))
+        for at, pair in enumerate(PAIRS)
+    ]
+    found = client.loglikelihood(asked, disable_tqdm=True)
+    in_process = LocalModel(decoder, tokenizer).loglikelihoods(PAIRS)
+    assert [value for value, _ in found] == pytest.approx([-one.nats for one in in_process], abs=1e-3)
+    assert [greedy for _, greedy in found] == [one.greedy for one in in_process]
+
+
+def test_our_own_client_gets_the_scores_and_the_answers_of_the_model_in_process(server, decoder, tokenizer):
+    endpoint, local = open_endpoint(EndpointConfig(url=server.url)), LocalModel(decoder, tokenizer)
+    assert endpoint.context_tokens == 256
+    with_context = [pair for pair in PAIRS if pair.context]  # nothing stands before a text here that would score its first token
+    for theirs, ours in zip(endpoint.loglikelihoods(with_context), local.loglikelihoods(with_context), strict=True):
+        assert theirs.nats == pytest.approx(ours.nats, abs=1e-3) and theirs.tokens == ours.tokens
+    decoding = Decoding(max_new_tokens=12, temperature=0)
+    prompts = ["The river", "x = 1"]
+    theirs, ours = ([one.text for one in model.complete(prompts, decoding, [1, 2])] for model in (endpoint, local))
+    names = re.compile("|".join(map(re.escape, tokenizer.special)))
+    assert theirs == [names.sub("", text) for text in ours]  # a server shows no special tokens

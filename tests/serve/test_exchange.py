@@ -1,0 +1,83 @@
+import asyncio
+import json
+import socket
+import time
+
+import httpx
+import pytest
+
+LONG = {"prompt": "The river", "max_tokens": 240, "temperature": 0}
+
+
+def until(told, seconds=30):
+    end = time.monotonic() + seconds
+    while not told():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def parts(response):
+    for line in response.iter_lines():
+        if line.startswith("data: {"):
+            yield json.loads(line.removeprefix("data: "))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_frees_its_slot(start, served, stream):
+    server = start()
+    before = served.engine.stats()
+    body = LONG | {"stream": stream, "logprobs": 20, "echo": True, "n": 4}
+    with (
+        pytest.raises(httpx.ReadTimeout),
+        httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=0.05, trust_env=False) as response,
+    ):
+        for _ in parts(response):
+            raise httpx.ReadTimeout("enough")
+    until(lambda: served.engine.stats().running == served.engine.stats().waiting == server.app.state.admission.inside == 0)
+    assert served.engine.stats().cancelled >= before.cancelled + 1
+    assert served.engine.stats().failed == before.failed
+
+
+def test_a_full_queue_answers_429_and_when_to_come_again(start, served):
+    url = start(max_waiting=0).url
+    body = LONG | {"n": 4, "stream": True, "logprobs": 20, "echo": True}
+    with httpx.Client(trust_env=False) as http, http.stream("POST", f"{url}/v1/completions", json=body) as response:
+        assert response.status_code == 200
+        full = httpx.post(f"{url}/v1/completions", json={"prompt": "a"}, trust_env=False)
+        assert full.status_code == 429 and int(full.headers["retry-after"]) >= 1
+        assert full.json()["error"]["code"] == "queue_full"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_request_beyond_its_deadline_is_given_up(start, served, stream):
+    url = start(deadline_s=0.02).url
+    answer = httpx.post(f"{url}/v1/completions", json=LONG | {"stream": stream, "echo": True, "logprobs": 20}, trust_env=False)
+    error = json.loads(answer.text.strip().splitlines()[-1].removeprefix("data: ")) if stream else answer.json()
+    assert answer.status_code == (200 if stream else 504) and error["error"]["code"] == "deadline_exceeded"
+    until(lambda: served.engine.stats().running == 0)
+
+
+def test_a_body_that_is_too_long_or_too_slow_is_refused(start):
+    server = start(max_body_bytes=100, body_s=0.2)
+    answer = httpx.post(f"{server.url}/v1/completions", json={"prompt": "a" * 200}, trust_env=False)
+    assert answer.status_code == 413
+    with socket.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1]))) as connection:
+        head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
+        connection.sendall(head.encode())
+        connection.settimeout(30)
+        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_many_at_once_get_what_they_get_alone(server):
+    prompts = ["The river", "x = 1", "日本", "é", "One two", "a", "b", "Größe"]
+
+    async def ask(http, prompt):
+        body = {"prompt": prompt, "max_tokens": 16, "temperature": 0}
+        return (await http.post(f"{server.url}/v1/completions", json=body)).json()["choices"][0]["text"]
+
+    async def both():
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+            return await asyncio.gather(*(ask(http, prompt) for prompt in prompts)), [await ask(http, prompt) for prompt in prompts]
+
+    together, alone = asyncio.run(both())
+    assert together == alone
