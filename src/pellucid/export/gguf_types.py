@@ -1,8 +1,8 @@
 """Which number type each tensor of a GGUF file gets.
 
-The mixes, and what stands in for a type whose blocks do not fit, are those of llama.cpp's own quantiser without an importance matrix
-(src/llama-quant.cpp: `llama_tensor_get_type_impl`, `tensor_type_fallback`, `tensor_allows_quantization`), for the architectures
-exported here. One thing is our own: F16 and BF16 files hold a head of its own in float32.
+The mixes, and what stands in for a type whose blocks do not fit, are those of llama.cpp's own quantiser without an importance
+matrix (src/llama-quant.cpp: `llama_tensor_get_type_impl`, `tensor_type_fallback`, `tensor_allows_quantization`), for the
+architectures exported here. One thing is our own: F16 and BF16 files hold a head of its own in float32.
 """
 
 import math

@@ -68,4 +68,10 @@ def quantizer(kind: TensorType) -> Callable[[npt.NDArray[np.float32]], npt.NDArr
     number = gguf.GGMLQuantizationType[kind]
     if package == "libgguf":
         return lambda rows: np.asarray(libgguf.quantize_rows(np.ascontiguousarray(rows), int(number)))
-    return lambda rows: np.ascontiguousarray(gguf.quants.quantize(rows, number)).view(np.uint8)
+
+    def in_blocks(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        # A block so near to zero that its scale is zero in half precision decodes to zeros, whatever its codes overflow to.
+        with np.errstate(all="ignore"):
+            return np.ascontiguousarray(gguf.quants.quantize(rows, number)).view(np.uint8)
+
+    return in_blocks
