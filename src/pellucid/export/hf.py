@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import disk_full_is_explained, read_json, write_bytes, write_json
 from pellucid.export.hf_config import hf_config
+from pellucid.export.shards import SHARD_BYTES, WEIGHTS, save_shards
 from pellucid.model.hf_names import to_hf
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.imported import CHAT_TEMPLATE, CONFIG
 from pellucid.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["WEIGHTS", "ChatExport", "HfType", "check_vocabulary", "write_hf"]
-
-WEIGHTS = "model.safetensors"
 
 HfType = Literal["float32", "bfloat16"]
 
@@ -40,28 +38,30 @@ def write_hf(
     *,
     dtype: HfType = "float32",
     chat: ChatExport | None = None,
-) -> None:
+    shard_bytes: int = SHARD_BYTES,
+) -> list[str]:
     """Write the model and its tokenizer for `AutoModelForCausalLM` and `AutoTokenizer`; `state` has our names.
 
     The end of text also begins a text, as in training. Padding is known to the tokenizer but not to the model: a padding id in
     `config.json` would freeze that row of the embedding in later fine-tuning, and it is the end of text's row. With `chat`, the
-    template lies beside the tokenizer and generation ends at every id that ends an answer.
+    template lies beside the tokenizer and generation ends at every id that ends an answer. Weights of more than `shard_bytes` are
+    spread over several files, with an index. Returns the names of the files with weights.
     Raises `UsageError` for a shape that no transformers class computes, and `ArtifactError` where weights, config and tokenizer
     disagree.
     """
     check_vocabulary(config, tokenizer)
+    tensors = to_hf(state, config)
     folder.mkdir(parents=True, exist_ok=True)
-    kind = getattr(torch, dtype)
-    tensors = {name: tensor.detach().to("cpu", kind).contiguous() for name, tensor in to_hf(state, config).items()}
     ends = {"bos_token_id": tokenizer.eos_id, "eos_token_id": tokenizer.eos_id}
     with disk_full_is_explained(folder):
-        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        files = save_shards(tensors, getattr(torch, dtype), folder, shard_bytes)
         write_json(folder / "config.json", hf_config(config, ends, dtype))
         stops = {"eos_token_id": list(chat.stop_ids)} if chat is not None and len(chat.stop_ids) > 1 else {}
         write_json(folder / "generation_config.json", {**ends, **stops, "pad_token_id": tokenizer.eos_id})
         tokenizer.save_for_transformers(folder, config.context_tokens)
         if chat is not None:
             _write_template(folder, chat.template)
+    return files
 
 
 def _write_template(folder: Path, template: str) -> None:
