@@ -1,5 +1,6 @@
 import ctypes
 import os
+from collections import Counter
 from pathlib import Path
 from typing import get_args
 
@@ -80,6 +81,23 @@ def test_values_of_llamas_70b_get_a_bit_more_in_q4_k_m():
     got = [grouped.choose(f"blk.{layer}.attn_v.weight", (64, 256)).got for layer in range(80)]
     assert (got.count("Q6_K"), got.count("Q5_K")) == (40, 40)
     assert "Q5_K" not in [every_head.choose(f"blk.{layer}.attn_v.weight", (64, 256)).got for layer in range(80)]
+
+
+# Matrices by type in the files that llama.cpp's own quantiser made of SmolLM2-135M, 576 wide with an MLP of 1536 and a tied head.
+SMOLLM2 = {
+    "Q8_0": {"Q8_0": 211},
+    "Q4_0": {"Q8_0": 1, "Q4_0": 210},
+    "Q4_K_M": {"Q8_0": 15, "Q5_0": 166, "Q6_K": 14, "Q4_K": 16},
+}
+
+
+@pytest.mark.parametrize("dtype", SMOLLM2)
+def test_smollm2_gets_what_llama_cpps_quantiser_gives_it(dtype):
+    types = mix(dtype, has_head=False, layers=30)
+    widths = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up"), 576) | {"ffn_down": 1536}
+    matrices = {f"blk.{layer}.{part}.weight": width for layer in range(30) for part, width in widths.items()}
+    matrices["token_embd.weight"] = 576
+    assert Counter(types.choose(name, (192, width)).got for name, width in matrices.items()) == SMOLLM2[dtype]
 
 
 @pytest.mark.parametrize("dtype", get_args(GgufType))
