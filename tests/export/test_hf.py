@@ -3,8 +3,10 @@ import json
 import pytest
 import torch
 
+from pellucid.checkpoint.hf_folder import read_hf_folder
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.export.hf import ChatExport, write_hf
+from pellucid.model.hf_names import to_hf
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.from_huggingface import import_huggingface
 from pellucid.tokenizer.tokenizer import load_tokenizer
@@ -90,3 +92,19 @@ def test_a_template_lies_in_the_folder_instead_of_one_that_the_vocabulary_brough
     # Without one of its own, a run leaves what the vocabulary brought.
     write_hf(stablelm.state, stablelm.config, brought, tmp_path / "base")
     assert transformers.AutoTokenizer.from_pretrained(tmp_path / "base").chat_template == "theirs"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_sharded_weights_load_in_transformers_bit_for_bit(trained, tokenizer, tmp_path, dtype):
+    names = write_hf(trained.state, trained.config, tokenizer, tmp_path / "cut", dtype=dtype, shard_bytes=50_000)
+    assert len(names) > 2
+    assert write_hf(trained.state, trained.config, tokenizer, tmp_path / "whole", dtype=dtype) == ["model.safetensors"]
+    # Weights that transformers does not find are new random numbers, so a bit-equal model has found them all.
+    cut, whole = (transformers.AutoModelForCausalLM.from_pretrained(tmp_path / name).state_dict() for name in ("cut", "whole"))
+    assert cut.keys() == whole.keys()
+    assert all(torch.equal(cut[name], whole[name]) for name in whole)
+    ours = to_hf(trained.state, trained.config)
+    assert all(torch.equal(cut[name], tensor.to(getattr(torch, dtype))) for name, tensor in ours.items())
+    if not trained.config.qk_norm:
+        _, again = read_hf_folder(tmp_path / "cut")
+        assert all(torch.equal(tensor, trained.state[name].to(getattr(torch, dtype)).float()) for name, tensor in again.items())

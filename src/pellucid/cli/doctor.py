@@ -20,7 +20,7 @@ _EXTRAS = {
     ),
     "cluster": (("ray",), "documents and shards on a Ray cluster"),
     "eval": (("lm_eval", "httpx"), "suites of lm-evaluation-harness; models and judges behind an endpoint"),
-    "gguf": (("gguf", "xllamacpp"), "GGUF files, read, written and tried in llama.cpp"),
+    "gguf": (("gguf", "libgguf", "xllamacpp"), "GGUF files, read, written and tried in llama.cpp"),
     "hf": (("transformers",), "checking the Hugging Face export in transformers"),
     "hub": (("datasets", "fsspec"), "data sets of the Hugging Face hub"),
     "huggingface": (("tokenizers",), "vocabularies from a tokenizer.json"),

@@ -4,29 +4,45 @@ LayerNorm models are written as llama.cpp's `stablelm`, RMSNorm models as its `l
 same tensors as the Hugging Face folder. Written with `gguf`, the format owner's package.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from importlib import metadata, util
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from pellucid.core.errors import ArtifactError, MissingExtraError
-from pellucid.core.files import disk_full_is_explained
+from pellucid.core.errors import MissingExtraError, PellucidWarning
+from pellucid.core.files import writing
+from pellucid.core.progress import progress
+from pellucid.export.gguf_types import HEAD, GgufType, Mix, TypeChoice, bits_per_weight, explain_fallbacks, file_type, stored_bytes
 from pellucid.export.hf import ChatExport, check_vocabulary
+from pellucid.export.quantize import encode, quantizer
 from pellucid.model.hf_names import architecture, to_hf
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["GgufType", "write_gguf"]
 
-GgufType = Literal["F32", "F16"]
-
-HEAD = "lm_head.weight"
-
 # transformers' class → llama.cpp's architecture, by its name in gguf.MODEL_ARCH.
 ARCHITECTURES = {"StableLmForCausalLM": "STABLELM", "LlamaForCausalLM": "LLAMA", "Qwen3ForCausalLM": "QWEN3"}
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A tensor of the file before it is made: what it is made of, and the type it gets."""
+
+    theirs: str
+    part: Tensor | list[Tensor]
+    shape: tuple[int, ...]
+    choice: TypeChoice
 
 
 def write_gguf(
@@ -38,44 +54,52 @@ def write_gguf(
     dtype: GgufType,
     name: str,
     chat: ChatExport | None = None,
-) -> None:
-    """Write the model as one GGUF file; `state` has our names, `name` is shown by runtimes. Norms, biases and a head stay float32.
+) -> Mapping[str, Any]:
+    """Write the model as one GGUF file; `state` has our names, `name` is shown by runtimes. Return what each tensor became.
 
-    With `chat`, runtimes render conversations with its template, and end answers where it says.
+    Norms and biases stay float32, and so does a head in an F16 or BF16 file; `export.gguf_types` says which tensor of a quantised
+    file gets which type. The result has `types` (llama.cpp's name of a tensor → its type), `counts`, `bits_per_weight` over all
+    weights, `fallbacks` (tensor, width, wanted, got) where rows do not fit a type's blocks, and the versions of what wrote it; a
+    `PellucidWarning` explains the fallbacks. With `chat`, runtimes render conversations with its template, and end answers where
+    it says. One pass, with one tensor at a time in memory beside `state`.
 
-    Raises `MissingExtraError` without the package gguf, `UsageError` for a shape that llama.cpp does not compute, and
-    `ArtifactError` where weights, config and tokenizer disagree or a weight does not fit the type.
+    Raises `MissingExtraError` without the package gguf (for K types also libgguf), `UsageError` for a shape that llama.cpp does
+    not compute, and `ArtifactError` where weights, config and tokenizer disagree or a weight does not fit the type.
     """
     gguf = _gguf()
     check_vocabulary(config, tokenizer)
-    tensors = to_hf(state, config)
     arch = gguf.MODEL_ARCH[ARCHITECTURES[architecture(config)]]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with disk_full_is_explained(path):
-        writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[arch])
-        writer.add_name(name)
-        writer.add_file_type(gguf.LlamaFileType.ALL_F32 if dtype == "F32" else gguf.LlamaFileType.MOSTLY_F16)
-        _add_shape(writer, config)
-        _add_vocabulary(writer, gguf.TokenType, config, tokenizer)
-        if chat is not None:
-            writer.add_chat_template(chat.template)
-            for end_of_turn in [id_ for id_ in chat.stop_ids if id_ != tokenizer.eos_id][:1]:
-                writer.add_eot_token_id(end_of_turn)
-        names = gguf.get_tensor_name_map(arch, config.layers)
-        for theirs, array in _arrays(tensors, config):
-            writer.add_tensor(names.get_name(theirs, try_suffixes=(".weight", ".bias")), _cast(theirs, array, dtype))
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+    planned = _plan(_parts(to_hf(state, config), config), gguf.get_tensor_name_map(arch, config.layers), config, dtype)
+    for kind in {tensor.choice.got for tensor in planned}:
+        quantizer(kind)  # is its package there, before anything is written
+    weights = sum(math.prod(tensor.shape) for tensor in planned)
+    with writing(path) as file, progress("GGUF", weights, "weights") as bar:
+        writer = gguf.GGUFWriter(Path(file.name), gguf.MODEL_ARCH_NAMES[arch])
+        with closing(writer):
+            writer.add_name(name)
+            writer.add_file_type(gguf.LlamaFileType[file_type(dtype)])
+            writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+            _add_shape(writer, config)
+            _add_vocabulary(writer, gguf.TokenType, config, tokenizer)
+            if chat is not None:
+                _add_chat(writer, chat, tokenizer)
+            for tensor in planned:
+                kind, shape = tensor.choice.got, tensor.shape
+                stored = stored_bytes(kind, shape)
+                writer.add_tensor_info(tensor.choice.tensor, shape, np.dtype(np.float32), stored, gguf.GGMLQuantizationType[kind])
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+            for tensor in planned:
+                bar.note(tensor.choice.tensor)
+                writer.write_tensor_data(encode(tensor.theirs, _array(tensor, config), tensor.choice.got, done=bar.advance))
+    return _facts(dtype, planned)
 
 
-def _gguf() -> Any:
-    try:
-        import gguf
-    except ImportError as error:
-        raise MissingExtraError("gguf", "gguf", "a GGUF export") from error
-    return gguf
+def _add_chat(writer: Any, chat: ChatExport, tokenizer: Tokenizer) -> None:
+    writer.add_chat_template(chat.template)
+    for end_of_turn in [id_ for id_ in chat.stop_ids if id_ != tokenizer.eos_id][:1]:
+        writer.add_eot_token_id(end_of_turn)
 
 
 def _add_shape(writer: Any, config: ModelConfig) -> None:
@@ -116,23 +140,40 @@ def _add_vocabulary(writer: Any, kinds: Any, config: ModelConfig, tokenizer: Tok
     writer.add_add_eos_token(False)
 
 
-def _arrays(tensors: Mapping[str, Tensor], config: ModelConfig) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    """Yield Hugging Face's names with what llama.cpp wants under them."""
-    heads: dict[str, list[npt.NDArray[np.float32]]] = {}
+def _parts(tensors: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor | list[Tensor]]:
+    """Hugging Face's names → what lies under them: a tensor, or those that llama.cpp has stacked where transformers has modules."""
+    found: dict[str, Tensor | list[Tensor]] = {}
+    stacked: dict[str, list[Tensor]] = {}
     for theirs, tensor in tensors.items():
-        array: npt.NDArray[np.float32] = tensor.detach().to("cpu").float().numpy()
         module, is_one_heads, _ = theirs.partition(".norms.")
         if is_one_heads:
-            heads.setdefault(f"{module}.weight", []).append(array)
-            continue
-        if architecture(config) == "LlamaForCausalLM" and theirs.endswith(("q_proj.weight", "k_proj.weight")):
-            array = _interleave(array, config.head_channels)
-        yield theirs, array
-    for theirs, arrays in heads.items():
-        yield theirs, np.stack(arrays)
+            stacked.setdefault(f"{module}.weight", []).append(tensor)
+        else:
+            found[theirs] = tensor
     if config.norm == "layernorm" and config.tied_head:
         # llama.cpp's `llama` falls back to the embedding; its `stablelm` wants the head written out.
-        yield HEAD, tensors["model.embed_tokens.weight"].detach().to("cpu").float().numpy()
+        found["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+    return found | stacked
+
+
+def _plan(parts: Mapping[str, Tensor | list[Tensor]], names: Any, config: ModelConfig, dtype: GgufType) -> list[_Planned]:
+    """Choose every tensor's type, in the order in which they are written."""
+    written = {theirs: names.get_name(theirs, try_suffixes=(".weight", ".bias")) for theirs in parts}
+    mix = Mix(dtype, config, has_head=HEAD in written.values())
+    planned = []
+    for theirs, part in parts.items():
+        shape = tuple(part.shape) if isinstance(part, Tensor) else (len(part), *part[0].shape)
+        planned.append(_Planned(theirs, part, shape, mix.choose(written[theirs], shape)))
+    return planned
+
+
+def _array(tensor: _Planned, config: ModelConfig) -> npt.NDArray[np.float32]:
+    """Return what llama.cpp wants under the name, in float32."""
+    part = tensor.part if isinstance(tensor.part, Tensor) else torch.stack(tensor.part)
+    array: npt.NDArray[np.float32] = part.detach().to("cpu", torch.float32).contiguous().numpy()
+    if architecture(config) == "LlamaForCausalLM" and tensor.theirs.endswith(("q_proj.weight", "k_proj.weight")):
+        return _interleave(array, config.head_channels)
+    return array
 
 
 def _interleave(array: npt.NDArray[np.float32], head_channels: int) -> npt.NDArray[np.float32]:
@@ -141,13 +182,28 @@ def _interleave(array: npt.NDArray[np.float32], head_channels: int) -> npt.NDArr
     return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(array.shape))
 
 
-def _cast(name: str, array: npt.NDArray[np.float32], dtype: GgufType) -> npt.NDArray[Any]:
-    if not np.isfinite(array).all():
-        raise ArtifactError(f"{name} holds values that are not finite; export an earlier checkpoint")
-    # The head's rounding would reach the logits as it is, so it stays float32, as in llama.cpp's own mixed types.
-    if dtype == "F32" or array.ndim == 1 or "norm" in name or name == HEAD:
-        return array
-    largest = float(np.abs(array).max(initial=0.0))
-    if largest > float(np.finfo(np.float16).max):
-        raise ArtifactError(f"{name} reaches {largest:.4g}, F16 ends at 65504: set export.gguf_type: F32")
-    return array.astype(np.float16)
+def _facts(dtype: GgufType, planned: Sequence[_Planned]) -> dict[str, Any]:
+    """Say what each tensor became, in the result and, where that is not what was asked for, in a warning."""
+    choices = [tensor.choice for tensor in planned]
+    if explained := explain_fallbacks(dtype, choices):
+        warnings.warn(explained, PellucidWarning, stacklevel=3)
+    weights = [math.prod(tensor.shape) for tensor in planned]
+    bits = sum(bits_per_weight(choice.got) * count for choice, count in zip(choices, weights, strict=True))
+    changed = [choice for choice in choices if choice.got != choice.wanted]
+    packages = ("gguf", "libgguf")
+    return {
+        "type": dtype,
+        "types": {choice.tensor: choice.got for choice in choices},
+        "counts": dict(Counter(choice.got for choice in choices)),
+        "bits_per_weight": bits / sum(weights),
+        "fallbacks": [{"tensor": c.tensor, "width": c.width, "wanted": c.wanted, "got": c.got} for c in changed],
+        "written_with": {package: metadata.version(package) for package in packages if util.find_spec(package) is not None},
+    }
+
+
+def _gguf() -> Any:
+    try:
+        import gguf
+    except ImportError as error:
+        raise MissingExtraError("gguf", "gguf", "a GGUF export") from error
+    return gguf

@@ -5,18 +5,16 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from pellucid.core.files import disk_full_is_explained
 from pellucid.export.beside import ChatExport, check_vocabulary, write_beside
+from pellucid.export.shards import SHARD_BYTES, WEIGHTS, save_shards
 from pellucid.model.hf_names import to_hf
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["WEIGHTS", "ChatExport", "HfType", "check_vocabulary", "write_hf"]
-
-WEIGHTS = "model.safetensors"
 
 HfType = Literal["float32", "bfloat16"]
 
@@ -29,17 +27,19 @@ def write_hf(
     *,
     dtype: HfType = "float32",
     chat: ChatExport | None = None,
-) -> None:
+    shard_bytes: int = SHARD_BYTES,
+) -> list[str]:
     """Write the model and its tokenizer for `AutoModelForCausalLM` and `AutoTokenizer`; `state` has our names.
 
-    What lies beside the weights is told at `write_beside`.
+    What lies beside the weights is told at `write_beside`. Weights of more than `shard_bytes` are spread over several files, with an
+    index. Returns the names of the files with weights.
     Raises `UsageError` for a shape that no transformers class computes, and `ArtifactError` where weights, config and tokenizer
     disagree.
     """
     check_vocabulary(config, tokenizer)
+    tensors = to_hf(state, config)
     folder.mkdir(parents=True, exist_ok=True)
-    kind = getattr(torch, dtype)
-    tensors = {name: tensor.detach().to("cpu", kind).contiguous() for name, tensor in to_hf(state, config).items()}
     with disk_full_is_explained(folder):
-        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        files = save_shards(tensors, getattr(torch, dtype), folder, shard_bytes)
         write_beside(config, tokenizer, folder, dtype=dtype, chat=chat)
+    return files

@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pellucid.adapters.peft_format import load_peft
+from pellucid.checkpoint.hf_folder import weight_files
 from pellucid.checkpoint.models import load_weights
 from pellucid.core.errors import ArtifactError
 from pellucid.export.gguf import GgufType
-from pellucid.export.hf import WEIGHTS, HfType
+from pellucid.export.hf import HfType
 from pellucid.export.llama_cpp import LlamaCpp
 from pellucid.model.decoder import Decoder
 from pellucid.model.hf_names import from_hf
@@ -206,7 +207,7 @@ def _check_plain_call(folder: Path, tokenizer: Tokenizer) -> None:
 
 def _reloaded(folder: Path, model: Decoder) -> tuple[Callable[[Sequence[int]], Tensor], Callable[[str], list[int]]]:
     again = Decoder(model.config)
-    tensors = {name: tensor.float() for name, tensor in load_file(folder / WEIGHTS).items()}
+    tensors = {name: tensor.float() for file in weight_files(folder) for name, tensor in load_file(folder / file).items()}
     again.load_state_dict(from_hf(tensors, model.config))
     return lambda ids: _logits(again, ids), load_tokenizer(folder).encode
 
