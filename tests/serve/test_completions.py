@@ -86,10 +86,6 @@ def test_a_stop_text_in_an_echoed_prompt_ends_nothing(client):
 
 def test_the_end_of_text_ends_it_and_counts(client, tokenizer):
     # The end of text is made the only token that can be drawn.
-    from pellucid.generate.sampling import Sampling
-
-    if "logit_bias" not in Sampling.__dataclass_fields__:
-        pytest.skip("this sampler has no logit_bias yet")
     answer = free(client, logit_bias={str(tokenizer.eos_id): 100}, logprobs=1)
     assert (answer.choices[0].text, answer.choices[0].finish_reason, answer.usage.completion_tokens) == ("", "stop", 1)
     assert len(answer.choices[0].logprobs.tokens) == 1

@@ -1,9 +1,14 @@
+import threading
 from pathlib import Path
 
 import pytest
 
 from pellucid.core.errors import UsageError
+from pellucid.generate.decoding import generate
+from pellucid.generate.engine import Finished, GenerationRequest, Token
+from pellucid.generate.sampling import Sampling
 from pellucid.stages.served import EngineShape, open_served
+from pellucid.stages.subjects import find_target, open_model
 
 
 def test_an_export_in_gguf_is_served_by_llama_cpp_with_its_own_chat_format(finished_run: Path) -> None:
@@ -23,3 +28,26 @@ def test_a_context_beyond_the_models_and_shapes_of_nothing_are_refused(finished_
         open_served(finished_run / "exports" / "gguf", EngineShape(context_tokens=10**6))
     with pytest.raises(UsageError, match="--slots 0"):
         EngineShape(slots=0)
+
+
+@pytest.mark.parametrize("place", [".", "pretrain", "exports/hf"])
+def test_a_run_a_stage_and_a_folder_are_served_by_torch_and_answer_as_the_model_alone(finished_run: Path, place: str) -> None:
+    model = open_served(finished_run / place, EngineShape(slots=2))
+    done = threading.Event()
+    events: list[object] = []
+
+    def note(event: object) -> None:
+        events.append(event)
+        if isinstance(event, Finished):
+            done.set()
+
+    try:
+        assert model.engine.identity["engine"] == "torch" and (model.chat is not None) == (place != "pretrain")
+        ids = tuple(model.encode("Die Würde"))
+        model.engine.submit(GenerationRequest(ids, 6, Sampling(temperature=0)), note)
+        assert done.wait(60)
+        alone = open_model(find_target(finished_run / place))
+        expected = list(generate(alone.model, ids, max_new_tokens=6, temperature=0))
+        assert [event.id for event in events if isinstance(event, Token)] == expected
+    finally:
+        model.engine.close()

@@ -31,8 +31,8 @@ def write_hf(
 ) -> list[str]:
     """Write the model and its tokenizer for `AutoModelForCausalLM` and `AutoTokenizer`; `state` has our names.
 
-    What lies beside the weights is told at `write_beside`. Weights of more than `shard_bytes` are spread over several files, with an
-    index. Returns the names of the files with weights.
+    What lies beside the weights is told at `write_beside`. Weights of more than `shard_bytes` are spread over several files, with
+    an index. Returns the names of the files with weights.
     Raises `UsageError` for a shape that no transformers class computes, and `ArtifactError` where weights, config and tokenizer
     disagree.
     """

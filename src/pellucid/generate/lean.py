@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.kernels.attention import attention
+from pellucid.kernels.slots import SlotCache
 from pellucid.model.decoder import Attending, Attention, Block, Decoder
 
 __all__ = ["Product", "lean_blocks"]
@@ -94,9 +95,8 @@ class _LeanAttention(nn.Module):
         qk_BNTC = self._turn(qk_BTNC, attending).transpose(1, 2)
         q_BHTC, k_BKTC = qk_BNTC[:, :heads], qk_BNTC[:, heads:]
         cache = attending.cache
-        attend = getattr(cache, "attend", None)
-        if attend is not None:  # slots of different lengths, which look at their own keys
-            y_BHTC: Tensor = attend(self._layer, q_BHTC, k_BKTC, v_BKTC)
+        if isinstance(cache, SlotCache):
+            y_BHTC = cache.attend(self._layer, q_BHTC, k_BKTC, v_BKTC)
         else:
             if cache is not None:
                 k_BKTC, v_BKTC = cache.extend(self._layer, k_BKTC, v_BKTC)

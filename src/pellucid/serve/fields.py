@@ -7,7 +7,6 @@ refused.
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -96,23 +95,19 @@ class CommonFields(_Strict):
         bias = {int(key): value for key, value in (self.logit_bias or {}).items()}
         if wrong := [id_ for id_ in bias if id_ >= vocab_tokens]:
             raise invalid("logit_bias", f"token id {wrong[0]} is outside of the vocabulary; ids are 0 to {vocab_tokens - 1}")
-        values: dict[str, Any] = {
-            "temperature": 1.0 if self.temperature is None else self.temperature,
-            "top_p": 1.0 if self.top_p is None else self.top_p,
+        # null is the default; so is 0 where it cuts nothing.
+        given: dict[str, Any] = {
+            "temperature": self.temperature,
             "top_k": min(self.top_k, vocab_tokens) if self.top_k else None,
+            "top_p": self.top_p,
+            "min_p": self.min_p,
+            "repetition_penalty": self.repetition_penalty,
+            "presence_penalty": self.presence_penalty,
+            "frequency_penalty": self.frequency_penalty,
+            "logit_bias": tuple(sorted(bias.items())),
         }
-        more = {
-            "min_p": self.min_p or None,
-            "repetition_penalty": self.repetition_penalty if self.repetition_penalty not in (None, 1.0) else None,
-            "presence_penalty": self.presence_penalty or None,
-            "frequency_penalty": self.frequency_penalty or None,
-            "logit_bias": tuple(sorted(bias.items())) or None,
-        }
-        given: dict[str, Any] = {name: value for name, value in more.items() if value is not None}
-        if unknown := given.keys() - {field.name for field in fields(Sampling)}:
-            raise invalid(min(unknown), "this engine does not have it; leave it out")
         try:
-            return Sampling(**values, **given)
+            return Sampling(**{name: value for name, value in given.items() if value is not None})
         except UsageError as error:
             raise invalid(None, str(error)) from error
 

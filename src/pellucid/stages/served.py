@@ -5,16 +5,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pellucid.checkpoint.weights import is_checkpoint
+import torch
+
 from pellucid.core.errors import DataError, UsageError
 from pellucid.core.files import sha256_file
 from pellucid.core.progress import progress
-from pellucid.generate.engine import Engine
+from pellucid.generate.columns import ColumnsDecoder
+from pellucid.generate.torch_engine import TorchEngine
 from pellucid.recipe.gguf_shape import read_gguf_config
 from pellucid.recipe.like import is_gguf_file
 from pellucid.serve.llama_engine import LlamaEngine, LlamaShape
 from pellucid.serve.model import ServedModel
-from pellucid.stages.subjects import Target, find_target, vocabulary_beside
+from pellucid.stages.subjects import Target, find_target, open_model, vocabulary_beside
 from pellucid.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["EngineShape", "open_served"]
@@ -42,33 +44,43 @@ def open_served(path: Path, shape: EngineShape, name: str | None = None) -> Serv
     Raises `UsageError` for what cannot be served, `MissingExtraError` for the package that its engine needs.
     """
     target = find_target(path)
-    if not target.weights.is_file() or not is_gguf_file(target.weights):
-        raise UsageError(
-            f"{target.weights}: the engine for {'checkpoints' if is_checkpoint(target.weights) else 'Hugging Face folders'} is not "
-            "part of this version; give a GGUF file (exports/gguf of a run)"
-        )
-    beside = vocabulary_beside(target.weights)
     with progress(f"Loading {target.weights.name}"):
-        engine = _llama(target.weights, beside.tokenizer, shape)
-    return ServedModel(
-        name=name or _name(target),
-        engine=engine,
-        tokenizer=beside.tokenizer,
-        chat=beside.chat,
-        first_id=beside.tokenizer.special[beside.tokenizer.bos],
-        begins_texts=beside.begins_texts,
-        created=int(time.time()),
+        own_name = name or _name(target)
+        if target.weights.is_file() and is_gguf_file(target.weights):
+            return _with_llama_cpp(target.weights, shape, own_name)
+        return _with_torch(target, shape, own_name)
+
+
+def _with_torch(target: Target, shape: EngineShape, name: str) -> ServedModel:
+    if shape.threads is not None:
+        torch.set_num_threads(shape.threads)
+    opened = open_model(target)
+    on_cpu = opened.model.head_weight.device.type == "cpu"
+    engine = TorchEngine(
+        ColumnsDecoder(opened.model) if on_cpu else opened.model,
+        slots=shape.slots,
+        context_tokens=_context(shape, opened.context_tokens),
+        identity=opened.identity,
     )
+    first_id = opened.tokenizer.eos_id if opened.first_id is None else opened.first_id
+    return ServedModel(name, engine, opened.tokenizer, opened.chat_format, first_id, opened.begins_texts, int(time.time()))
 
 
-def _llama(file: Path, tokenizer: Tokenizer, shape: EngineShape) -> Engine:
-    config = read_gguf_config(file)
-    context_tokens = shape.context_tokens or min(config.context_tokens, _LONGEST_CONTEXT)
-    if context_tokens > config.context_tokens:
-        raise UsageError(f"--context {context_tokens}: the model was trained for {config.context_tokens} tokens at most")
+def _with_llama_cpp(file: Path, shape: EngineShape, name: str) -> ServedModel:
+    beside, config = vocabulary_beside(file), read_gguf_config(file)
+    tokenizer = beside.tokenizer
     own = [_bytes(tokenizer, id_) for id_ in range(config.vocab_tokens)]
-    threads = shape.threads or os.cpu_count() or 1
-    return LlamaEngine(file, own, LlamaShape(context_tokens, shape.slots, threads), sha256_file(file))
+    llama = LlamaShape(_context(shape, config.context_tokens), shape.slots, shape.threads or os.cpu_count() or 1)
+    engine = LlamaEngine(file, own, llama, sha256_file(file))
+    first_id = tokenizer.special[tokenizer.bos]
+    return ServedModel(name, engine, tokenizer, beside.chat, first_id, beside.begins_texts, int(time.time()))
+
+
+def _context(shape: EngineShape, most: int) -> int:
+    tokens = shape.context_tokens or min(most, _LONGEST_CONTEXT)
+    if tokens > most:
+        raise UsageError(f"--context {tokens}: the model was trained for {most} tokens at most")
+    return tokens
 
 
 def _bytes(tokenizer: Tokenizer, id_: int) -> bytes:
