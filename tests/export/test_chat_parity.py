@@ -5,9 +5,10 @@ import json
 import pytest
 
 from pellucid.core.errors import ArtifactError
-from pellucid.export.chat_parity import check_gguf_chat, check_hf_chat, probe_conversations
+from pellucid.export.chat_parity import check_gguf_chat, check_hf_chat
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import ChatExport, write_hf
+from pellucid.export.probes import probe_conversations
 
 chats = pytest.importorskip("pellucid.tokenizer.chat")
 

@@ -10,7 +10,8 @@ from pellucid.core.errors import ArtifactError
 from pellucid.export import parity
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import write_hf
-from pellucid.export.parity import check_gguf, check_hf, check_peft, probe_sequences, probe_texts
+from pellucid.export.parity import check_gguf, check_hf, check_peft, probe_sequences
+from pellucid.export.probes import probe_texts
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.tuning import AdapterConfig
 from pellucid.tokenizer.from_huggingface import import_huggingface

@@ -7,30 +7,13 @@ from typing import Any
 
 from pellucid.core.errors import ArtifactError, DataError
 from pellucid.export.llama_cpp import LlamaCpp
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_conversations
 from pellucid.tokenizer.chat import ChatFormat
 from pellucid.tokenizer.tokenizer import Tokenizer
 
-__all__ = ["check_gguf_chat", "check_hf_chat", "probe_conversations"]
+__all__ = ["check_gguf_chat", "check_hf_chat"]
 
 Message = dict[str, str]
-
-
-def probe_conversations(tokenizer: Tokenizer) -> list[list[Message]]:
-    """Return conversations made of the probe texts, each up to a question: one turn, several, with and without a system prompt.
-
-    Texts that hold a special token's name are left out: here it stays text, in other runtimes it becomes the token. Blanks
-    around a text are cut off, as many templates do so themselves.
-    """
-    texts = [text.strip() for text in probe_texts() if not any(name in text for name in tokenizer.special)]
-    texts = [text for text in texts if text]
-    found: list[list[Message]] = []
-    for number, start in enumerate(range(0, len(texts) - 5, 5)):
-        system = [{"role": "system", "content": texts[start + 5]}] if number % 2 else []
-        turns = texts[start : start + (1, 3, 5)[number % 3]]
-        roles = ("user", "assistant")
-        found.append([*system, *({"role": roles[place % 2], "content": text} for place, text in enumerate(turns))])
-    return found
 
 
 def check_hf_chat(folder: Path, chat: ChatFormat, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """The proof that an export is the checkpoint it came from: loaded again by its own runtime, and compared with the model."""
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import metadata, resources, util
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,12 @@ from pellucid.core.errors import ArtifactError
 from pellucid.export.gguf import GgufType
 from pellucid.export.hf import HfType
 from pellucid.export.llama_cpp import LlamaCpp
+from pellucid.export.probes import probe_texts
 from pellucid.model.decoder import Decoder
 from pellucid.model.hf_names import from_hf
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 
-__all__ = ["GGUF_LIMITS", "HF_LIMIT", "check_gguf", "check_hf", "check_peft", "probe_sequences", "probe_texts"]
+__all__ = ["GGUF_LIMITS", "HF_LIMIT", "check_gguf", "check_hf", "check_peft", "probe_sequences"]
 
 # Largest difference of a logit, where logits reach no further than `USUAL_LOGIT`: rounding grows with what is rounded, so beyond
 # that the limits grow in proportion. F16: llama.cpp also rounds what it multiplies the weights with.
@@ -34,12 +34,6 @@ GGUF_LIMITS: dict[GgufType, float] = {"F32": 1e-4, "F16": 2e-2}
 
 _PROMPT_TOKENS = 4
 _GENERATED_TOKENS = 8
-
-
-def probe_texts() -> list[str]:
-    """Return the fixed texts on which tokenizers are compared: seven languages, code, and what tokenizers trip over."""
-    texts: dict[str, list[str]] = json.loads(resources.files("pellucid.export").joinpath("probe_texts.json").read_text("utf-8"))
-    return [text for group in texts.values() for text in group]
 
 
 def probe_sequences(tokenizer: Tokenizer, context_tokens: int) -> list[list[int]]:

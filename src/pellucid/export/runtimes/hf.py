@@ -62,7 +62,7 @@ class TransformersRuntime:
 
     def encode(self, text: str) -> list[int]:
         """Return the tokenizer's ids of a raw text."""
-        return list(self._raw(text, add_special_tokens=False)["input_ids"])
+        return list(self._raw(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
         """Return the ids of `apply_chat_template`; None where the folder has no template."""
