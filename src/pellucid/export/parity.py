@@ -24,7 +24,7 @@ from pellucid.model.decoder import Decoder
 from pellucid.model.hf_names import from_hf
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 
-__all__ = ["GGUF_LIMITS", "HF_LIMIT", "check_gguf", "check_hf", "check_peft", "probe_sequences"]
+__all__ = ["GGUF_LIMITS", "HF_LIMIT", "check_gguf", "check_hf", "check_peft", "check_plain_call", "probe_sequences"]
 
 # Largest difference of a logit, where logits reach no further than `USUAL_LOGIT`: rounding grows with what is rounded, so beyond
 # that the limits grow in proportion. F16: llama.cpp also rounds what it multiplies the weights with.
@@ -68,7 +68,7 @@ def check_hf(folder: Path, model: Decoder, tokenizer: Tokenizer, *, dtype: HfTyp
         **_compare_ids(loaded_with, encode, tokenizer, exact=tokenizer.exact_in_transformers),
     }
     if has_transformers:
-        _check_plain_call(folder, tokenizer)
+        check_plain_call(folder, tokenizer)
     sequences = probe_sequences(tokenizer, model.config.context_tokens)
     ours = [_logits(reference, ids) for ids in sequences]
     differences = np.concatenate(
@@ -177,7 +177,7 @@ def _their_logits(loaded: Any, ids: Sequence[int]) -> Tensor:
     return logits_TV
 
 
-def _check_plain_call(folder: Path, tokenizer: Tokenizer) -> None:
+def check_plain_call(folder: Path, tokenizer: Tokenizer) -> None:
     """Raise `ArtifactError` where transformers ends texts with another token than training did, or adds tokens to a text."""
     import transformers
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import util
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,11 +22,12 @@ from pellucid.core.units import format_bytes
 from pellucid.export.beside import ChatExport
 from pellucid.export.bitsandbytes import write_llm_int8
 from pellucid.export.certificate import file_facts, require
+from pellucid.export.chat_parity import check_hf_chat
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import write_hf
 from pellucid.export.mlx import write_mlx
 from pellucid.export.openvino import write_openvino
-from pellucid.export.parity import check_peft
+from pellucid.export.parity import check_peft, check_plain_call
 from pellucid.export.torchao import write_torchao
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.after import GgufType, MlxType, OpenVinoType, TorchaoType
@@ -92,11 +94,21 @@ def _export(one: Planned, path: Path, source: _Source, certifier: Certifier) -> 
         return {"place": one.place, "facts": facts | {"bytes": file_facts(path)["bytes"]}, "certificate": None}
     facts = _write(one, path, source)
     try:
+        if one.format == "hf":
+            _check_calls(path, certifier, source.tokenizer)
         certificate = certifier.certify(one, path)
         require(certificate)
     except ArtifactError as error:
         raise ArtifactError(f"export {one.name}: {error}") from error
     return {"place": one.place, "facts": facts | {"bytes": certificate["bytes"]}, "certificate": certificate}
+
+
+def _check_calls(folder: Path, certifier: Certifier, tokenizer: Tokenizer) -> None:
+    """Check what is transformers' own beside the certificate: a plain call adds nothing, and finished conversations are read alike."""
+    if util.find_spec("transformers") is not None:
+        check_plain_call(folder, tokenizer)
+    if certifier.chat is not None:
+        check_hf_chat(folder, certifier.chat, tokenizer)
 
 
 def _write(one: Planned, path: Path, source: _Source) -> dict[str, Any]:
