@@ -104,7 +104,7 @@ def _export(one: Planned, path: Path, source: _Source, certifier: Certifier) -> 
 
 
 def _check_calls(folder: Path, certifier: Certifier, tokenizer: Tokenizer) -> None:
-    """Check what is transformers' own beside the certificate: a plain call adds nothing, and finished conversations are read alike."""
+    """Check what the certificate leaves to transformers alone: plain calls add nothing, finished conversations are read alike."""
     if util.find_spec("transformers") is not None:
         check_plain_call(folder, tokenizer)
     if certifier.chat is not None:
