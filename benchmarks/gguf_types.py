@@ -25,7 +25,7 @@ from pellucid.core.errors import PellucidWarning
 from pellucid.core.files import sha256_file, write_json
 from pellucid.core.progress import track
 from pellucid.export.gguf import GgufType, write_gguf
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.model.decoder import Decoder
 from pellucid.tokenizer.from_gguf import import_gguf
 

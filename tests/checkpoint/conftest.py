@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.tokenizer import Tokenizer

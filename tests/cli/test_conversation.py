@@ -8,7 +8,7 @@ import pytest
 
 from pellucid.cli.conversation import Conversation
 from pellucid.core.errors import UsageError
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.bpe import BytePairTokenizer

@@ -32,3 +32,15 @@ def test_an_edited_ledger_does_not_hold(run_copy: Path, capsys: pytest.CaptureFi
 def test_a_folder_without_artifacts_does_not_pass(tmp_path: Path) -> None:
     assert main(["verify", str(tmp_path)]) == 1
     assert main(["verify", str(tmp_path / "none")]) == 2
+
+
+def test_exports_are_opened_again_when_asked(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("xllamacpp")
+    assert main(["verify", str(run_copy), "--exports", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["faults"] == []
+    assert any(line.startswith("exports/gguf/model-F16.gguf in llama.cpp ") for line in found["checked"])
+    file = run_copy / "exports" / "gguf" / "model-F16.gguf"
+    file.write_bytes(file.read_bytes()[:-100])
+    assert main(["verify", str(run_copy), "--exports"]) == 1
+    assert f"does not hold: {file}: " in capsys.readouterr().out

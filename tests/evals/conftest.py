@@ -18,7 +18,7 @@ from pellucid.evals.subject import Answer, Decoding, Likelihood, Message, OnDone
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import ChatExport
 from pellucid.export.llama_cpp import LlamaCpp
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.suites import EndpointConfig

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.from_huggingface import import_huggingface

@@ -5,9 +5,13 @@ import json
 import pytest
 
 from pellucid.core.errors import ArtifactError
-from pellucid.export.chat_parity import check_gguf_chat, check_hf_chat, probe_conversations
+from pellucid.export.chat_parity import check_hf_chat
+from pellucid.export.comparing import compare_conversations
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import ChatExport, write_hf
+from pellucid.export.probes import Probe, probe_conversations
+from pellucid.export.runtimes.decoder import DecoderRuntime
+from pellucid.export.runtimes.llama_cpp import LlamaCppRuntime
 
 chats = pytest.importorskip("pellucid.tokenizer.chat")
 
@@ -28,6 +32,14 @@ def hf_folder(trained, tokenizer, chat, folder):
 def gguf_file(trained, tokenizer, chat, path):
     write_gguf(trained.state, trained.config, tokenizer, path, dtype="F16", name="t", chat=chat)
     return path
+
+
+def in_llama_cpp(path, chat, trained, tokenizer):
+    """How many conversations llama.cpp reads as training does, and the ids that end answers in training and not there."""
+    reference = DecoderRuntime(trained.model, tokenizer, chat)
+    with LlamaCppRuntime(path, 64) as runtime:
+        found = compare_conversations(runtime, reference, Probe((), (), probe_conversations(tokenizer)))
+        return found["equal"], found["compared"], reference.stop_ids() - runtime.stop_ids()
 
 
 def test_conversations_have_one_to_five_turns_with_and_without_a_system_prompt(tokenizer):
@@ -52,8 +64,8 @@ def test_llama_cpp_reads_conversations_from_the_file_as_training_does_and_ends_a
     pytest.importorskip("xllamacpp")
     chat = chat_of(tokenizer, tmp_path, name, "Be brief.")
     path = gguf_file(llama, tokenizer, exported(chat), tmp_path / "model.gguf")
-    result = check_gguf_chat(path, chat, tokenizer, 64)
-    assert result["conversations_with_equal_ids"] == len(probe_conversations(tokenizer))
+    every = len(probe_conversations(tokenizer))
+    assert in_llama_cpp(path, chat, llama, tokenizer) == (every, every, set())
 
 
 def test_published_vocabularies_converse_alike_too(llama, published, tmp_path):
@@ -62,16 +74,16 @@ def test_published_vocabularies_converse_alike_too(llama, published, tmp_path):
     folder = hf_folder(llama, published, chat, tmp_path / "hf")
     assert check_hf_chat(folder, chat, published)["conversations_with_equal_ids"] > 70
     path = gguf_file(llama, published, exported(chat), tmp_path / "model.gguf")
-    assert check_gguf_chat(path, chat, published, 64)["conversations_with_equal_ids"] > 30
+    equal, compared, _ = in_llama_cpp(path, chat, llama, published)
+    assert equal == compared > 30
 
 
 def test_sentencepiece_differences_of_llama_cpp_are_counted(llama, pieces, tmp_path):
     pytest.importorskip("xllamacpp")
     chat = chat_of(pieces, tmp_path, "zephyr")
     path = gguf_file(llama, pieces, exported(chat), tmp_path / "model.gguf")
-    result = check_gguf_chat(path, chat, pieces, 64)
-    assert 0 <= result["conversations_with_equal_ids"] <= result["conversations_compared"]
-    assert result["conversations_compared"] > 30
+    equal, compared, _ = in_llama_cpp(path, chat, llama, pieces)
+    assert 0 <= equal <= compared and compared > 30
 
 
 def test_another_template_in_the_folder_is_not_certified(llama, tokenizer, tmp_path):
@@ -92,10 +104,9 @@ def test_a_file_whose_answers_would_not_end_is_not_certified(llama, tokenizer, t
     chat = chat_of(tokenizer, tmp_path, "own.jinja")
     end = tokenizer.special["<|reg3|>"]
     assert chat.stop_ids == (tokenizer.eos_id, end)
-    check_gguf_chat(gguf_file(llama, tokenizer, exported(chat), tmp_path / "model.gguf"), chat, tokenizer, 64)
+    assert not in_llama_cpp(gguf_file(llama, tokenizer, exported(chat), tmp_path / "model.gguf"), chat, llama, tokenizer)[2]
     unsaid = ChatExport(chat.exported, (tokenizer.eos_id,))
-    with pytest.raises(ArtifactError, match=f"an answer does not end at the id {end}"):
-        check_gguf_chat(gguf_file(llama, tokenizer, unsaid, tmp_path / "model.gguf"), chat, tokenizer, 64)
+    assert in_llama_cpp(gguf_file(llama, tokenizer, unsaid, tmp_path / "model.gguf"), chat, llama, tokenizer)[2] == {end}
 
 
 def test_generation_in_transformers_ends_at_every_stop_id(llama, tokenizer, tmp_path):

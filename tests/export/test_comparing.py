@@ -18,8 +18,7 @@ from pellucid.export.comparing import (
     kl_divergences,
     windows_of,
 )
-from pellucid.export.parity import probe_texts
-from pellucid.export.probes import Probe
+from pellucid.export.probes import Probe, probe_texts
 from pellucid.export.runtimes.decoder import DecoderRuntime
 from pellucid.export.runtimes.log_softmax import log_softmax
 from pellucid.model.decoder import Decoder

@@ -94,7 +94,7 @@ def test_norms_of_heads_are_stacked_for_stablelm_shared_for_qwen3_and_stay_f32(s
 def test_a_weight_beyond_f16_and_one_that_is_not_finite_are_refused(stablelm, tokenizer, tmp_path):
     state = stablelm.state | {"embedding.weight": torch.full_like(stablelm.state["embedding.weight"], 70_000.0)}
     with pytest.raises(
-        ArtifactError, match=r"model.embed_tokens.weight reaches 7e\+04, F16 ends at 65504: set export.gguf_type: F32"
+        ArtifactError, match=r"model.embed_tokens.weight reaches 7e\+04, F16 ends at 65504: set export.gguf_types: \[F32\]"
     ):
         write_gguf(state, stablelm.config, tokenizer, tmp_path / "model.gguf", dtype="F16", name="t")
     state["head.weight"] = torch.full_like(state["head.weight"], float("nan"))

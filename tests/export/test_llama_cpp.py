@@ -7,7 +7,7 @@ from pellucid.core.errors import ArtifactError
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import ChatExport
 from pellucid.export.llama_cpp import LlamaCpp
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.tokenizer.arcade import arcade100k
 
 pytest.importorskip("xllamacpp")

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.export.hf import write_hf
 from pellucid.export.mlx import write_mlx
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.export.runtimes.mlx import MlxRuntime
 from pellucid.model.decoder import Decoder
 from pellucid.model.hf_names import from_hf

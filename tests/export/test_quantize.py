@@ -101,7 +101,7 @@ def test_a_value_that_is_not_finite_is_refused(kind, value):
 @pytest.mark.parametrize(("kind", "what"), [("F16", "F16 ends"), ("Q4_1", "Q4_1 has F16 scales, which end")])
 def test_a_value_beyond_half_precision_is_refused_where_it_would_become_infinite(kind, what):
     rows = np.full((2, 256), -70_000.0, np.float32)
-    with pytest.raises(ArtifactError, match=rf"w reaches 7e\+04, {what} at 65504: set export.gguf_type: F32"):
+    with pytest.raises(ArtifactError, match=rf"w reaches 7e\+04, {what} at 65504: set export.gguf_types: \[F32\]"):
         encode("w", rows, kind)
     assert np.isfinite(gguf.quants.dequantize(encode("w", rows, "BF16"), gguf.GGMLQuantizationType.BF16)).all()
 

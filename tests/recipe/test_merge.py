@@ -39,8 +39,8 @@ def overridden(*texts: str) -> dict[str, object]:
 
 
 def test_mappings_merge_and_lists_replace() -> None:
-    result = merged("export: {gguf_type: F32}\nsources: [{name: z}]\n")
-    assert result["export"] == {"formats": ["hf"], "gguf_type": "F32"}
+    result = merged("export: {hf_type: bfloat16}\nsources: [{name: z}]\n")
+    assert result["export"] == {"formats": ["hf"], "hf_type": "bfloat16"}
     assert result["sources"] == [{"name": "z"}]
     assert merged("export: {formats: [gguf]}")["export"] == {"formats": ["gguf"]}
 
@@ -59,7 +59,7 @@ def test_a_model_that_names_a_preset_starts_from_it() -> None:
 
 
 def test_merging_changes_neither_side() -> None:
-    base, child = tree(BASE), tree("sources: {a: null}\nexport: {gguf_type: F32}")
+    base, child = tree(BASE), tree("sources: {a: null}\nexport: {hf_type: bfloat16}")
     before = plain(base), plain(child)
     merge(base, child)
     assert (plain(base), plain(child)) == before

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pellucid.export.gguf import write_gguf
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
 from pellucid.serve.app import make_app

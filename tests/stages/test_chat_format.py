@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pellucid.core.errors import UsageError
 from pellucid.export.chat_parity import Message
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.load import LoadedRecipe, load_recipe
 from pellucid.recipe.model import ModelConfig

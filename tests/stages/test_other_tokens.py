@@ -7,7 +7,7 @@ import pytest
 
 from pellucid.core.errors import DataError, PellucidWarning
 from pellucid.export.gguf import write_gguf
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
 from pellucid.stages.other_tokens import tokens_by_id, warn_of_other_tokens

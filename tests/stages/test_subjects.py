@@ -37,20 +37,29 @@ def test_a_base_model_has_no_chat_format_and_a_tuned_one_has(finished_run: Path)
     assert answer.new_tokens <= 3
 
 
-@pytest.mark.parametrize("kind", ["hf", "gguf"])
-def test_an_export_scores_as_the_checkpoint_that_it_came_from(finished_run: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "label", "kind"), [("hf", "hf", "huggingface"), ("gguf/model-F16.gguf", "gguf-F16", "gguf")], ids=["hf", "gguf"]
+)
+def test_an_export_scores_as_the_checkpoint_that_it_came_from(finished_run: Path, place: str, label: str, kind: str) -> None:
     checkpoint = open_model(find_target(finished_run))
-    target = find_target(finished_run / "exports" / kind)
-    assert target.label == f"export-{kind}"
+    target = find_target(finished_run / "exports" / place)
+    assert target.label == f"export-{label}"
     export = open_model(target)
-    assert export.identity["kind"] == {"hf": "huggingface", "gguf": "gguf"}[kind]
+    assert export.identity["kind"] == kind
     assert export.chat_format is not None
     # Our vocabularies begin a text with the end of another, and nothing is put before it twice.
     assert export.first_id == checkpoint.tokenizer.eos_id and not export.begins_texts
     # The GGUF file holds 16 bits of every weight.
     for ours, theirs in zip(checkpoint.loglikelihoods(PAIRS), export.loglikelihoods(PAIRS), strict=True):
-        assert theirs.nats == pytest.approx(ours.nats, abs=1e-4 if kind == "hf" else 2e-2)
+        assert theirs.nats == pytest.approx(ours.nats, abs=1e-4 if label == "hf" else 2e-2)
         assert theirs.tokens == ours.tokens
+
+
+def test_of_several_gguf_files_one_has_to_be_named(finished_run: Path) -> None:
+    folder = finished_run / "exports" / "gguf"
+    with pytest.raises(UsageError, match=r"holds 2 GGUF files \(model-F16.gguf, model-Q8_0.gguf\); give one of them, for example"):
+        find_target(folder)
+    assert find_target(folder / "model-Q8_0.gguf").label == "export-gguf-Q8_0"
 
 
 def test_a_model_outside_of_a_run_is_known_by_its_folder(finished_run: Path, tmp_path: Path) -> None:

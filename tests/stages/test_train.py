@@ -148,7 +148,7 @@ def test_weights_that_do_not_fit_or_are_not_there_are_errors(
     assert train_from(run_copy, run_copy) == train_from(run_copy, run_copy / "pretrain" / "checkpoints" / "step-00000030") == 2
     assert "which this stage makes itself" in capsys.readouterr().err
     assert find_faults(run_copy / "pretrain") == []
-    for where in (".", "exports/hf", "exports/gguf/model.gguf"):
+    for where in (".", "exports/hf", "exports/gguf/model-F16.gguf"):
         assert train_from(run_copy, finished_run / where, "--set", "model.layers=3") == 1
         text = capsys.readouterr().err
         assert "layers: the checkpoint has 2, the recipe says 3" in text

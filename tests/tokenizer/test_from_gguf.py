@@ -11,7 +11,7 @@ import pytest
 from pellucid.core.errors import ArtifactError, DataError, UsageError
 from pellucid.export.gguf import write_gguf
 from pellucid.export.llama_cpp import LlamaCpp
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.bpe import BytePairTokenizer

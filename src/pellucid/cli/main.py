@@ -125,7 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
             "serve",
             "serve",
             "answer requests over HTTP, by OpenAI's interface, on this machine only unless a key is set",
-            "runs/pocket/exports/gguf --port 8000",
+            "runs/pocket/exports/gguf/model-F16.gguf --port 8000",
         )
     )
 
@@ -148,8 +148,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     average.add_argument("--stage", metavar="NAME", help="training stage; the last when not given")
 
-    verify = _command(commands, "verify", "verify", "check every artifact of a run against its manifest", "runs/pocket")
+    verify = _command(commands, "verify", "verify", "check every artifact of a run against its manifest", "runs/pocket --exports")
     verify.add_argument("run", metavar="RUN", help="run folder")
+    verify.add_argument("--exports", action="store_true", help="open every export again and compare it with the checkpoint")
     verify.add_argument("--json", action="store_true", help="print JSON instead of text")
 
     show = _command(

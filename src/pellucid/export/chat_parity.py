@@ -1,4 +1,4 @@
-"""The proof that an export converses as training did: conversations become the same ids in its runtime, and answers end there."""
+"""A folder converses in transformers as training did: conversations become the same ids, up to an answer and with one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import util
@@ -6,31 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.core.errors import ArtifactError, DataError
-from pellucid.export.llama_cpp import LlamaCpp
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_conversations
 from pellucid.tokenizer.chat import ChatFormat
 from pellucid.tokenizer.tokenizer import Tokenizer
 
-__all__ = ["check_gguf_chat", "check_hf_chat", "probe_conversations"]
+__all__ = ["check_hf_chat"]
 
 Message = dict[str, str]
-
-
-def probe_conversations(tokenizer: Tokenizer) -> list[list[Message]]:
-    """Return conversations made of the probe texts, each up to a question: one turn, several, with and without a system prompt.
-
-    Texts that hold a special token's name are left out: here it stays text, in other runtimes it becomes the token. Blanks
-    around a text are cut off, as many templates do so themselves.
-    """
-    texts = [text.strip() for text in probe_texts() if not any(name in text for name in tokenizer.special)]
-    texts = [text for text in texts if text]
-    found: list[list[Message]] = []
-    for number, start in enumerate(range(0, len(texts) - 5, 5)):
-        system = [{"role": "system", "content": texts[start + 5]}] if number % 2 else []
-        turns = texts[start : start + (1, 3, 5)[number % 3]]
-        roles = ("user", "assistant")
-        found.append([*system, *({"role": roles[place % 2], "content": text} for place, text in enumerate(turns))])
-    return found
 
 
 def check_hf_chat(folder: Path, chat: ChatFormat, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -52,27 +34,6 @@ def check_hf_chat(folder: Path, chat: ChatFormat, tokenizer: Tokenizer) -> dict[
     return _compare(f"{folder} in transformers", render, chat, tokenizer, exact=tokenizer.exact_in_transformers)
 
 
-def check_gguf_chat(path: Path, chat: ChatFormat, tokenizer: Tokenizer, context_tokens: int) -> dict[str, Any]:
-    """Compare llama.cpp's rendering of a file's template with the chat format, and see that each stop id ends an answer there.
-
-    llama.cpp puts a space after every special token where SentencePiece puts one before a text; differences of such vocabularies
-    are counted, those of others raise `ArtifactError`.
-    """
-    with LlamaCpp(path, context_tokens) as runtime:
-        result = _compare(
-            f"{path} in llama.cpp",
-            lambda messages, prompt: runtime.tokenize(runtime.render(messages), parse_special=True),
-            chat,
-            tokenizer,
-            exact=tokenizer.vocabulary().model == "gpt2",
-            whole=False,
-        )
-        for id_ in chat.stop_ids:
-            if not runtime.ends_at(id_):
-                raise ArtifactError(f"{path} in llama.cpp: an answer does not end at the id {id_}, which ends it in training")
-    return result
-
-
 def _compare(
     what: str,
     render: Callable[[Sequence[Message], bool], list[int]],
@@ -80,12 +41,11 @@ def _compare(
     tokenizer: Tokenizer,
     *,
     exact: bool,
-    whole: bool = True,
 ) -> dict[str, Any]:
-    """Count conversations with equal ids, up to an answer and (`whole`) with one; what the template does not allow is left out."""
+    """Count conversations with equal ids, up to an answer and with one; what the template does not allow is left out."""
     equal = compared = 0
     for messages in probe_conversations(tokenizer):
-        for spoken, prompt in ((messages, True), ([*messages, {"role": "assistant", "content": "42."}], False))[: 1 + whole]:
+        for spoken, prompt in ((messages, True), ([*messages, {"role": "assistant", "content": "42."}], False)):
             try:
                 ours = list(chat.prompt(spoken) if prompt else chat.encode(spoken).ids)
             except DataError:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pellucid.recipe.after import GgufType
 from pellucid.recipe.model import ModelConfig
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "stored_bytes",
 ]
 
-GgufType = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K_M", "Q5_K_M", "Q6_K"]
 TensorType = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
 
 _BLOCKS: dict[TensorType, tuple[int, int]] = {

@@ -24,6 +24,6 @@ def float16(name: str, tensor: Tensor) -> Tensor:
     largest = float(tensor.abs().amax()) if tensor.numel() else 0.0
     if largest > FLOAT16_LARGEST:
         raise ArtifactError(
-            f"{name} reaches {largest:.4g}, float16 ends at {FLOAT16_LARGEST:g}: export as hf or as GGUF with gguf_type: F32"
+            f"{name} reaches {largest:.4g}, float16 ends at {FLOAT16_LARGEST:g}: export as hf or as GGUF with gguf_types: [F32]"
         )
     return tensor.half()

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,12 +10,11 @@ from pellucid.core.files import disk_full_is_explained
 from pellucid.export.beside import ChatExport, check_vocabulary, write_beside
 from pellucid.export.shards import SHARD_BYTES, WEIGHTS, save_shards
 from pellucid.model.hf_names import to_hf
+from pellucid.recipe.after import HfType
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["WEIGHTS", "ChatExport", "HfType", "check_vocabulary", "write_hf"]
-
-HfType = Literal["float32", "bfloat16"]
 
 
 def write_hf(

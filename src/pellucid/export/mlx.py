@@ -6,7 +6,7 @@ The tensors and settings are those that `mlx_lm.convert` makes of the Hugging Fa
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -16,12 +16,12 @@ from pellucid.core.progress import track
 from pellucid.export.beside import ChatExport, check_vocabulary, write_beside
 from pellucid.export.half import float16
 from pellucid.model.hf_names import architecture, to_hf
+from pellucid.recipe.after import MlxType
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["MlxType", "write_mlx"]
 
-MlxType = Literal["fp16", "int4"]
 
 _WEIGHTS = "model.safetensors"
 _HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -19,12 +19,12 @@ from pellucid.export.half import float16
 from pellucid.export.openvino_graph import stateful_graph
 from pellucid.model.decoder import Decoder
 from pellucid.model.hf_names import architecture
+from pellucid.recipe.after import OpenVinoType
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["GRAPH", "OpenVinoType", "write_openvino"]
 
-OpenVinoType = Literal["fp16", "int4"]
 
 GRAPH = "openvino_model.xml"
 """The name by which OpenVINO's own programs look for it; the weights lie beside it as openvino_model.bin."""

@@ -38,7 +38,7 @@ def encode(
         return array
     if kind != "BF16" and max(-low, high) > _F16_MAX:
         what = "F16 ends" if kind == "F16" else f"{kind} has F16 scales, which end"
-        raise ArtifactError(f"{name} reaches {max(-low, high):.4g}, {what} at 65504: set export.gguf_type: F32")
+        raise ArtifactError(f"{name} reaches {max(-low, high):.4g}, {what} at 65504: set export.gguf_types: [F32]")
     rows = array.reshape(-1, array.shape[-1])
     step = max(1, _CHUNK_WEIGHTS // rows.shape[1])
     quantize = quantizer(kind)

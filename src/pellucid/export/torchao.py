@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,12 +11,11 @@ from torch import Tensor
 from pellucid.export.beside import ChatExport
 from pellucid.export.requantized import need, write_requantized
 from pellucid.model.hf_names import to_hf
+from pellucid.recipe.after import TorchaoType
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.tokenizer import Tokenizer
 
 __all__ = ["TorchaoType", "write_torchao"]
-
-TorchaoType = Literal["int8", "int4"]
 
 _GROUP = 32
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -30,7 +31,10 @@ def read_exported_weights(path: Path, config: ModelConfig) -> dict[str, Tensor]:
     files = sorted(path.glob("*.safetensors"))
     if not files:
         raise ArtifactError(f"{path} holds no *.safetensors file")
-    return from_hf({name: tensor.float() for file in files for name, tensor in load_file(file).items()}, config)
+    try:
+        return from_hf({name: tensor.float() for file in files for name, tensor in load_file(file).items()}, config)
+    except SafetensorError as error:
+        raise ArtifactError(f"{path} holds weights that cannot be read: {error}") from error
 
 
 def weight_errors(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, Any]:

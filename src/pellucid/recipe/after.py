@@ -7,7 +7,23 @@ from pydantic import Field
 from pellucid.recipe.section import Section
 from pellucid.recipe.suites import BenchmarksConfig
 
-__all__ = ["EvaluateConfig", "ExportConfig", "PlanConfig"]
+__all__ = [
+    "CertificateConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "GgufType",
+    "HfType",
+    "MlxType",
+    "OpenVinoType",
+    "PlanConfig",
+    "TorchaoType",
+]
+
+HfType = Literal["float32", "bfloat16"]
+GgufType = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q4_K_M", "Q5_K_M", "Q6_K"]
+MlxType = Literal["fp16", "int4"]
+OpenVinoType = Literal["fp16", "int4"]
+TorchaoType = Literal["int8", "int4"]
 
 
 class EvaluateConfig(Section):
@@ -23,13 +39,27 @@ class EvaluateConfig(Section):
     benchmarks: BenchmarksConfig | None = Field(None, description="Suites of benchmarks to run when training is done.")
 
 
-class ExportConfig(Section):
-    """What is written for other runtimes."""
+class CertificateConfig(Section):
+    """How much is compared when an export is opened in its own runtime. Strings and conversations are always compared in full."""
 
-    formats: tuple[Literal["hf", "gguf", "peft"], ...] = Field(
+    tokens: int = Field(1024, ge=2, description="Held-out tokens on which next-token distributions are compared.")
+    window_tokens: int = Field(256, ge=2, description="Longest stretch of them that is read in one go.")
+    questions: int = Field(8, ge=0, description="Questions with four answers, made of held-out documents.")
+
+
+class ExportConfig(Section):
+    """What is written for other runtimes: of each format every type that is listed."""
+
+    formats: tuple[Literal["hf", "gguf", "mlx", "openvino", "torchao", "bitsandbytes", "peft"], ...] = Field(
         ("hf",), description="Which exports are written; peft: the last stage's adapter by itself, which the others hold merged."
     )
-    gguf_type: Literal["F32", "F16"] = Field("F16", description="Number type of the GGUF file's matrices.")
+    hf_type: HfType = Field("float32", description="Number type of the Hugging Face folder's weights.")
+    hf_shard_bytes: int = Field(5_000_000_000, ge=1, description="Largest weight file of that folder; more makes several files.")
+    gguf_types: tuple[GgufType, ...] = Field(("F16",), min_length=1, description="GGUF files to write, by their matrices' type.")
+    mlx_types: tuple[MlxType, ...] = Field(("fp16",), min_length=1, description="MLX folders to write.")
+    openvino_types: tuple[OpenVinoType, ...] = Field(("fp16",), min_length=1, description="OpenVINO folders to write.")
+    torchao_types: tuple[TorchaoType, ...] = Field(("int8",), min_length=1, description="torchao folders to write.")
+    certificate: CertificateConfig = Field(CertificateConfig(), description="How closely each export is compared.")
 
 
 class PlanConfig(Section):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pellucid.core.files import write_bytes
 from pellucid.recipe.recipe import Recipe
-from pellucid.report import benchmarks, curves, sections, tuning
+from pellucid.report import benchmarks, curves, exports, sections, tuning
 from pellucid.report.card import CARD
 from pellucid.report.croissant import CROISSANT
 from pellucid.report.facts import Facts
@@ -24,7 +24,7 @@ _SECTIONS = (
     ("benchmarks", "Benchmarks", benchmarks.benchmarks),
     ("tuning", "From base model to assistant", tuning.tuning),
     ("samples", "Samples", sections.samples),
-    ("exports", "Exports", sections.exports),
+    ("exports", "Exports", exports.exports),
     ("machine", "Machine and time", sections.machine),
     ("omissions", "Left out", sections.omissions),
 )

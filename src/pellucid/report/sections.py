@@ -10,9 +10,9 @@ from pellucid.report.facts import Fact, Facts
 from pellucid.report.figures import bars, curves, stacked_share
 from pellucid.report.markup import figure, paragraph, section, table
 
-__all__ = ["architecture", "data", "exports", "funnel", "heldout", "machine", "omissions", "samples", "training"]
+__all__ = ["architecture", "data", "funnel", "heldout", "machine", "omissions", "samples", "training"]
 
-PLAN, FUNNEL, SCORES, EXPORT = "plan/plan.json", "documents/funnel.json", "scores/heldout.json", "exports/export.json"
+PLAN, FUNNEL, SCORES = "plan/plan.json", "documents/funnel.json", "scores/heldout.json"
 LANGUAGES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "nl": "Dutch", "pt": "Portuguese"}
 
 
@@ -209,18 +209,6 @@ def heldout(facts: Facts, recipe: Recipe) -> str:
             table(columns, rows, caption=f"Held-out bits per byte by {title.lower()}; perplexity is per token.", total=True)
         )
     return section("heldout", "Held-out scores", *parts)
-
-
-def exports(facts: Facts, recipe: Recipe) -> str:
-    """What was written for other runtimes, and how far each answers as the checkpoint does."""
-    rows: list[list[Fact | str | None]] = []
-    for name, check in facts.document(EXPORT)["formats"].items():
-        for key, value in check.items():
-            if isinstance(value, int | float | str) and not isinstance(value, bool):
-                show = (lambda v: f"{v:.3g}") if isinstance(value, float) else str
-                rows.append([f"{name}: {key.replace('_', ' ')}", facts.get(EXPORT, "formats", name, key, show=show)])
-    caption = "Each export was opened again in its runtime and compared with the checkpoint."
-    return section("exports", "Exports", table(("Check", "Result"), rows, caption=caption))
 
 
 def samples(facts: Facts, recipe: Recipe) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pellucid.core.errors import UsageError
 from pellucid.core.files import write_bytes
-from pellucid.export.chat_parity import Message
+from pellucid.export.runtimes.runtime import Message
 from pellucid.generate.decoding import generate
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.conversations import TEMPLATES

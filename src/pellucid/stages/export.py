@@ -1,7 +1,13 @@
 """Checkpoint → `exports/`: each format written, opened again in its own runtime and compared with the checkpoint."""
 
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from torch import Tensor
 
 from pellucid.adapters.lora import base_state
 from pellucid.adapters.peft_format import save_peft
@@ -9,14 +15,23 @@ from pellucid.checkpoint.files import read_section
 from pellucid.checkpoint.hf_folder import CONFIG
 from pellucid.checkpoint.models import load_model
 from pellucid.core.artifacts import Build, Key, fingerprint
+from pellucid.core.errors import ArtifactError
 from pellucid.core.files import write_json
 from pellucid.core.progress import progress
 from pellucid.core.units import format_bytes
-from pellucid.export.chat_parity import check_gguf_chat, check_hf_chat
+from pellucid.export.beside import ChatExport
+from pellucid.export.bitsandbytes import write_llm_int8
+from pellucid.export.certificate import file_facts, require
+from pellucid.export.chat_parity import check_hf_chat
 from pellucid.export.gguf import write_gguf
-from pellucid.export.hf import ChatExport, write_hf
-from pellucid.export.parity import check_gguf, check_hf, check_peft
+from pellucid.export.hf import write_hf
+from pellucid.export.mlx import write_mlx
+from pellucid.export.openvino import write_openvino
+from pellucid.export.parity import check_peft, check_plain_call
+from pellucid.export.torchao import write_torchao
 from pellucid.model.decoder import Decoder
+from pellucid.recipe.after import GgufType, MlxType, OpenVinoType, TorchaoType
+from pellucid.stages.certificates import Certifier, Planned, planned_exports
 from pellucid.stages.chat_format import chat_format_of
 from pellucid.stages.run_folder import final_checkpoint
 from pellucid.stages.stage import Context, Stage
@@ -25,55 +40,113 @@ from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 __all__ = ["EXPORT"]
 
 
+@dataclass(frozen=True)
+class _Source:
+    """What every format is written from."""
+
+    context: Context
+    model: Decoder
+    state: Mapping[str, Tensor]
+    tokenizer: Tokenizer
+    chat: ChatExport | None
+
+
 def _key(context: Context) -> Key:
     recipe = context.recipe
     checkpoint = fingerprint(final_checkpoint(context.run, recipe.train[-1]))
     inputs = {"checkpoint": checkpoint, "tokenizer": fingerprint(context.folder("tokenizer"))}
+    if recipe.sources:
+        inputs["documents"] = fingerprint(context.folder("documents"))
     settings = {**recipe.export.model_dump(mode="json"), "name": recipe.name}
     if recipe.is_chat:
         chat = chat_format_of(recipe, context.run)
         settings["chat"] = {"template": chat.exported, "stop_ids": list(chat.stop_ids)}
-    return Key("exports", 2, 0, settings, inputs)
+    return Key("exports", 3, 0, settings, inputs)
 
 
 def _build(context: Context, build: Build) -> str:
-    recipe, config = context.recipe, context.recipe.export
+    recipe, run = context.recipe, context.run
+    # Nothing of an attempt that was cut off is gone on with: a file that is left over would be certified as the export's.
+    for left in [path for path in build.path.iterdir() if path.is_dir()]:
+        shutil.rmtree(left)
     tokenizer = load_tokenizer(context.folder("tokenizer"))
-    model, meta = load_model(final_checkpoint(context.run, recipe.train[-1]))
+    model, meta = load_model(final_checkpoint(run, recipe.train[-1]))
     model.eval()
-    state = model.state_dict()
-    chat = chat_format_of(recipe, context.run) if recipe.is_chat else None
-    written = ChatExport(chat.exported, chat.stop_ids) if chat is not None else None
-    checks: dict[str, dict[str, Any]] = {}
-    with progress("exports", len(config.formats), "formats") as bar:
-        for name in config.formats:
-            bar.note(name)
-            if name == "hf":
-                write_hf(state, recipe.model, tokenizer, build.path / "hf", chat=written)
-                checks[name] = check_hf(build.path / "hf", model, tokenizer)
-                if chat is not None:
-                    checks[name] |= check_hf_chat(build.path / "hf", chat, tokenizer)
-            elif name == "peft":
-                checks[name] = _peft(context, build.path / "peft", model, tokenizer)
-            else:
-                path = build.path / "gguf" / "model.gguf"
-                write_gguf(state, recipe.model, tokenizer, path, dtype=config.gguf_type, name=recipe.name, chat=written)
-                checks[name] = check_gguf(path, model, tokenizer, dtype=config.gguf_type)
-                if chat is not None:
-                    checks[name] |= check_gguf_chat(path, chat, tokenizer, recipe.model.context_tokens)
-            files = [file for file in (build.path / name).rglob("*") if file.is_file()]
-            checks[name]["bytes"] = sum(file.stat().st_size for file in files)
+    certifier = Certifier(recipe, run, model, tokenizer)
+    chat = None if certifier.chat is None else ChatExport(certifier.chat.exported, certifier.chat.stop_ids)
+    source = _Source(context, model, model.state_dict(), tokenizer, chat)
+    planned = planned_exports(recipe.export)
+    entries: dict[str, dict[str, Any]] = {}
+    with progress("exports", len(planned), "exports") as bar:
+        for one in planned:
+            bar.note(one.name)
+            entries[one.name] = _export(one, build.path / one.place, source, certifier)
             bar.advance()
-    write_json(build.path / "export.json", {"formats": checks, "checkpoint_step": meta["step"]})
-    build.summary.update(checks)
-    return ", ".join(
-        f"{name} {format_bytes(check['bytes'])} (logits within {check['largest_logit_difference']:.1g})"
-        for name, check in checks.items()
-    )
+    write_json(build.path / "export.json", {"formats": entries, "checkpoint_step": meta["step"]})
+    build.summary.update({name: _short(entry) for name, entry in entries.items()})
+    return ", ".join(_line(name, short) for name, short in build.summary.items())
 
 
-def _peft(context: Context, folder: Path, model: Decoder, tokenizer: Tokenizer) -> dict[str, Any]:
+def _export(one: Planned, path: Path, source: _Source, certifier: Certifier) -> dict[str, Any]:
+    """Write one export, return its entry of `export.json`. Raises `ArtifactError`, by its name, where it is not the checkpoint."""
+    if one.format == "peft":
+        facts = _peft(source, path)
+        return {"place": one.place, "facts": facts | {"bytes": file_facts(path)["bytes"]}, "certificate": None}
+    facts = _write(one, path, source)
+    try:
+        if one.format == "hf":
+            _check_calls(path, certifier, source.tokenizer)
+        certificate = certifier.certify(one, path)
+        require(certificate)
+    except ArtifactError as error:
+        raise ArtifactError(f"export {one.name}: {error}") from error
+    return {"place": one.place, "facts": facts | {"bytes": certificate["bytes"]}, "certificate": certificate}
+
+
+def _check_calls(folder: Path, certifier: Certifier, tokenizer: Tokenizer) -> None:
+    """Check what the certificate leaves to transformers alone: plain calls add nothing, finished conversations are read alike."""
+    if util.find_spec("transformers") is not None:
+        check_plain_call(folder, tokenizer)
+    if certifier.chat is not None:
+        check_hf_chat(folder, certifier.chat, tokenizer)
+
+
+def _write(one: Planned, path: Path, source: _Source) -> dict[str, Any]:
+    config, tokenizer, chat = source.context.recipe.model, source.tokenizer, source.chat
+    if one.format == "hf":
+        settings = source.context.recipe.export
+        shards = write_hf(
+            source.state, config, tokenizer, path, dtype=settings.hf_type, chat=chat, shard_bytes=settings.hf_shard_bytes
+        )
+        return {"type": one.type, "weight_files": shards}
+    if one.format == "gguf":
+        name = source.context.recipe.name
+        return dict(write_gguf(source.state, config, tokenizer, path, dtype=cast(GgufType, one.type), name=name, chat=chat))
+    if one.format == "mlx":
+        return write_mlx(source.state, config, tokenizer, path, type=cast(MlxType, one.type), chat=chat)
+    if one.format == "openvino":
+        return write_openvino(source.state, config, tokenizer, path, type=cast(OpenVinoType, one.type), chat=chat)
+    if one.format == "torchao":
+        return write_torchao(source.state, config, tokenizer, path, type=cast(TorchaoType, one.type), chat=chat)
+    return write_llm_int8(source.state, config, tokenizer, path, chat=chat)
+
+
+def _short(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an entry stands in the manifest and on the screen."""
+    facts, certificate = entry["facts"], entry["certificate"]
+    if certificate is None:
+        return {"bytes": facts["bytes"], "largest_logit_difference": facts["largest_logit_difference"]}
+    return {"bytes": facts["bytes"], "runtime": certificate["runtime"], "kl_mean": certificate["distributions"]["kl_nats"]["mean"]}
+
+
+def _line(name: str, short: Mapping[str, Any]) -> str:
+    found = f"KL {short['kl_mean']:.1g}" if "kl_mean" in short else f"logits within {short['largest_logit_difference']:.1g}"
+    return f"{name} {format_bytes(short['bytes'])} ({found})"
+
+
+def _peft(source: _Source, folder: Path) -> dict[str, Any]:
     """Write the last stage's adapter, and beside it the weights below it unless the recipe names them as a Hugging Face folder."""
+    context, tokenizer = source.context, source.tokenizer
     stage, config = context.recipe.train[-1], context.recipe.model
     assert stage.adapter is not None, "the recipe's check sees to it"
     state, _ = read_section(final_checkpoint(context.run, stage), "model", verify=False)
@@ -84,7 +157,7 @@ def _peft(context: Context, folder: Path, model: Decoder, tokenizer: Tokenizer) 
         base, below = "base", folder / "base"
         write_hf(base_state(state), config, tokenizer, below)
     save_peft(state, config, stage.adapter, folder, base=base)
-    return check_peft(folder, below, model, tokenizer)
+    return check_peft(folder, below, source.model, tokenizer)
 
 
 EXPORT = Stage("export", "exports", _key, _build)

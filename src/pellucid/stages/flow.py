@@ -96,8 +96,8 @@ def _refuse_company(command: str) -> None:
 
 def _closing_lines(run: Path, seconds: float, changed: bool) -> None:
     console.print(f"\n{'Done' if changed else 'Nothing changed'} in {format_duration(seconds)}.", style="bold")
-    gguf = run / "exports" / "gguf" / "model.gguf"
+    gguf = sorted((run / "exports" / "gguf").glob("*.gguf"))
     console.print(f"  look at    {run / 'report' / 'index.html'}", soft_wrap=True)
-    if gguf.is_file():
-        console.print(f"  llama.cpp  {gguf}", soft_wrap=True)
+    if gguf:
+        console.print(f"  llama.cpp  {gguf[0]}", soft_wrap=True)
     console.print(f"  type next  pellucid chat {run}", soft_wrap=True)

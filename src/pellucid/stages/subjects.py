@@ -53,7 +53,7 @@ class Target:
 def find_target(path: Path) -> Target:
     """Return what lies at a path: the newest checkpoint of a run, the last one of a stage, a checkpoint, or another's weights.
 
-    Raises `UsageError` when it is nothing of that, `ArtifactError` for a run without a checkpoint.
+    Raises `UsageError` when it is nothing of that or several GGUF files, `ArtifactError` for a run without a checkpoint.
     """
     if (path / RECIPE_FILE).is_file():
         return _in_run(newest_checkpoint(path, open_recipe(path)), path)
@@ -62,7 +62,10 @@ def find_target(path: Path) -> Target:
         return _in_run(weights_at(path).resolve(), run)
     if path.is_dir() and not (path / "config.json").is_file():
         files = sorted(path.glob("*.gguf"))
-        if len(files) == 1:
+        if len(files) > 1:
+            names = ", ".join(file.name for file in files)
+            raise UsageError(f"{path} holds {len(files)} GGUF files ({names}); give one of them, for example {files[0]}")
+        if files:
             path = files[0]
     try:
         is_gguf_file(path)
@@ -70,9 +73,10 @@ def find_target(path: Path) -> Target:
         raise UsageError(
             f"{path} {'is nothing that can be evaluated' if path.exists() else 'does not exist'}; give {_KINDS}"
         ) from error
-    # An export lies in its run as EXPORTS/KIND; others' weights are known by their own name.
+    # An export lies in its run as exports/KIND or exports/gguf/model-TYPE.gguf; others' weights are known by their own name.
     name = path.stem if path.is_file() else path.resolve().name
-    return Target(path, run, f"export-{path.parent.name if path.is_file() else name}" if run is not None else name)
+    kind = f"{path.resolve().parent.name}{name.removeprefix('model')}" if path.is_file() else name
+    return Target(path, run, f"export-{kind}" if run is not None else name)
 
 
 def _in_run(checkpoint: Path, run: Path) -> Target:

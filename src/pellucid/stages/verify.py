@@ -1,11 +1,13 @@
-"""Check a finished run from its folder alone: files against manifests, and the chain of the ledger."""
+"""Check a finished run from its folder alone: files against manifests and certificates, and the chain of the ledger."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from pellucid.core.artifacts import KEY, MANIFEST, find_faults
 from pellucid.core.errors import ArtifactError
+from pellucid.core.files import read_json
 from pellucid.core.ledger import read_ledger
+from pellucid.export.certificate import changed_files
 
 __all__ = ["Verification", "verify_run"]
 
@@ -27,7 +29,8 @@ class Verification:
 def verify_run(run: Path) -> Verification:
     """Read every byte of every artifact under `run` and compare it with its manifest; check the ledger's chain.
 
-    A stage's folder without a manifest is a fault, unless the stage is still being built there.
+    Exports are compared with their certificates as well. A stage's folder without a manifest is a fault, unless the stage is still
+    being built there.
     """
     checked, faults = [], []
     for manifest in sorted(found for places in _ARTIFACTS for found in run.glob(f"{places}/{MANIFEST}")):
@@ -36,6 +39,7 @@ def verify_run(run: Path) -> Verification:
             faults += find_faults(manifest.parent)
         except ArtifactError as error:
             faults.append(str(error))
+    faults += _changed_exports(run / "exports")
     ledger = run / "ledger.jsonl"
     if ledger.is_file():
         checked.append("ledger.jsonl")
@@ -49,6 +53,16 @@ def verify_run(run: Path) -> Verification:
     elif checked:
         faults.append(f"{ledger} is missing")
     return Verification(checked, faults)
+
+
+def _changed_exports(exports: Path) -> list[str]:
+    """Compare each export with its own certificate: a manifest that was made anew for altered files does not hide them."""
+    try:
+        entries = read_json(exports / "export.json")["formats"] if (exports / "export.json").is_file() else {}
+        certified = [(exports / one["place"], one["certificate"]) for one in entries.values() if one.get("certificate")]
+        return [f"{path}: {line}" for path, certificate in certified for line in changed_files(certificate, path)]
+    except (ArtifactError, KeyError, TypeError, AttributeError) as error:
+        return [f"{exports / 'export.json'} cannot be read as certificates: {error}"]
 
 
 def _accounted(folder: Path) -> bool:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from pellucid.core.errors import ArtifactError, DataError
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.export.runtimes.folder_text import encode, encode_chat, open_tokenizer
 from pellucid.tokenizer.training import train_bpe
 

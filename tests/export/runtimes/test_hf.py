@@ -6,6 +6,7 @@ import torch
 
 from pellucid.core.errors import ArtifactError, DataError
 from pellucid.export.hf import ChatExport, write_hf
+from pellucid.export.probes import probe_texts
 from pellucid.export.runtimes.decoder import DecoderRuntime
 from pellucid.export.runtimes.hf import TransformersRuntime
 
@@ -52,3 +53,14 @@ def test_a_folder_that_does_not_load_is_named(stablelm, tokenizer, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "no such"}))
     with pytest.raises(ArtifactError, match="does not load"):
         TransformersRuntime(tmp_path)
+
+
+def test_vocabularies_of_others_are_carried_along_unchanged_and_read_alike_where_that_can_be(llama, published, pieces, tmp_path):
+    for tokenizer, name, exact in ((published, "tokenizer.json", True), (pieces, "tokenizer.model", False)):
+        folder = tmp_path / name
+        write_hf(llama.state, llama.config, tokenizer, folder)
+        assert (folder / name).read_bytes() == tokenizer._files.main
+        with TransformersRuntime(folder) as runtime:
+            equal = [runtime.encode(text) == tokenizer.encode(text) for text in probe_texts()]
+        # transformers makes merges of SentencePiece's pieces, which cannot say all.
+        assert all(equal) if exact else any(equal)

@@ -5,7 +5,7 @@ from pellucid.core.errors import ArtifactError
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import ChatExport
 from pellucid.export.llama_cpp import LlamaCpp
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.export.runtimes import llama_library
 from pellucid.export.runtimes.decoder import DecoderRuntime
 from pellucid.export.runtimes.llama_library import LlamaLibrary

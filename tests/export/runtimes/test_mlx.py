@@ -5,7 +5,7 @@ import torch
 from pellucid.core.errors import ArtifactError
 from pellucid.export.beside import ChatExport
 from pellucid.export.mlx import write_mlx
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.export.runtimes.mlx import MlxRuntime
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig

@@ -5,7 +5,7 @@ import torch
 from pellucid.core.errors import ArtifactError
 from pellucid.export.beside import ChatExport
 from pellucid.export.openvino import write_openvino
-from pellucid.export.parity import probe_texts
+from pellucid.export.probes import probe_texts
 from pellucid.export.runtimes.openvino import OpenVinoRuntime
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig

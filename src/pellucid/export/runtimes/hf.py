@@ -1,5 +1,6 @@
 """transformers as a runtime of the certificate: a folder that `AutoModelForCausalLM` and `AutoTokenizer` open."""
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,16 +54,21 @@ class TransformersRuntime:
                 raise
             raise ArtifactError(f"transformers {self.version} does not load {folder}: {error}") from error
         self.load_s = time.perf_counter() - started
+        # It says at every multiplication that it rounds to float16, which is how LLM.int8 works.
+        self._remarks = logging.getLogger("bitsandbytes")
+        self._level = self._remarks.level
+        self._remarks.setLevel(logging.ERROR)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._remarks.setLevel(self._level)
         del self._model
 
     def encode(self, text: str) -> list[int]:
         """Return the tokenizer's ids of a raw text."""
-        return list(self._raw(text, add_special_tokens=False)["input_ids"])
+        return list(self._raw(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
         """Return the ids of `apply_chat_template`; None where the folder has no template."""

@@ -1,0 +1,28 @@
+from pathlib import Path
+
+from pellucid.core.files import read_json, write_json
+from pellucid.report.exports import EXPORT, exports
+from pellucid.report.facts import Facts
+from pellucid.stages.run_folder import open_recipe
+
+
+def test_every_export_stands_with_the_runtime_that_opened_it_and_its_figures_link_to_the_certificate(finished_run: Path) -> None:
+    html = exports(Facts(finished_run), open_recipe(finished_run))
+    entries = read_json(finished_run / EXPORT)["formats"]
+    assert set(entries) == {"hf", "gguf-F16", "gguf-Q8_0"}
+    for name, entry in entries.items():
+        assert f'data-pointer="/formats/{name}/certificate/distributions/kl_nats/mean"' in html
+        assert f"{entry['certificate']['distributions']['kl_nats']['mean']:.3g}" in html
+    assert html.count(">llama.cpp<") == 2 and html.count(">transformers<") == 1
+
+
+def test_an_adapter_has_a_table_of_its_own_and_questions_may_be_missing(finished_run: Path, tmp_path: Path) -> None:
+    written = read_json(finished_run / EXPORT)
+    certificate = written["formats"]["hf"]["certificate"] | {"questions": None}
+    facts = {"loaded_with": "peft 0.21.2", "largest_logit_difference": 1.5e-6, "limit": 1e-4, "positions": 252, "bytes": 2048}
+    formats = {"hf": written["formats"]["hf"] | {"certificate": certificate}}
+    formats["peft"] = {"place": "peft", "facts": facts, "certificate": None}
+    write_json(tmp_path / EXPORT, {"formats": formats, "checkpoint_step": 1})
+    html = exports(Facts(tmp_path), open_recipe(finished_run))
+    assert html.count("<table") == 2 and "peft 0.21.2" in html and "1.5e-06" in html
+    assert "questions/same_choice_frac" not in html

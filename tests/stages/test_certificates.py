@@ -1,0 +1,148 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from pellucid.checkpoint.models import load_model
+from pellucid.core.artifacts import Key, read_manifest, seal
+from pellucid.export.certificate import changed_files, file_facts
+from pellucid.export.gguf import write_gguf
+from pellucid.export.hf import ChatExport, write_hf
+from pellucid.model.decoder import Decoder
+from pellucid.recipe.after import ExportConfig
+from pellucid.stages.certificates import Certifier, Planned, planned_exports, repeat_certificates
+from pellucid.stages.run_folder import final_checkpoint, open_recipe
+from pellucid.stages.verify import verify_run
+from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
+
+HF = Planned("hf", "hf", "float32", "hf")
+
+
+def opened(run: Path) -> tuple[Decoder, Tokenizer]:
+    model, _ = load_model(final_checkpoint(run, open_recipe(run).train[-1]))
+    return model.eval(), load_tokenizer(run / "tokenizer")
+
+
+def seal_again(exports: Path) -> None:
+    """Give altered exports a manifest that agrees with them."""
+    manifest = read_manifest(exports)
+    seal(
+        exports,
+        Key(manifest.kind, manifest.schema_version, manifest.seed, manifest.config, manifest.inputs),
+        summary={},
+        started=0.0,
+    )
+
+
+def permuted_heads(model: Decoder) -> dict[str, torch.Tensor]:
+    """The first two heads of one layer change places, in the queries alone."""
+    state, size = dict(model.state_dict()), model.config.head_channels
+    weight = state["blocks.1.attention.query.weight"].clone()
+    weight[:size], weight[size : 2 * size] = weight[size : 2 * size].clone(), weight[:size].clone()
+    return {**state, "blocks.1.attention.query.weight": weight}
+
+
+def test_every_type_of_every_format_has_a_name_and_a_place_of_its_own() -> None:
+    config = ExportConfig(
+        formats=("hf", "gguf", "mlx", "openvino", "torchao", "bitsandbytes", "peft", "gguf"),
+        gguf_types=("F16", "Q4_0", "F16"),
+        mlx_types=("fp16", "int4"),
+    )
+    planned = planned_exports(config)
+    assert [one.name for one in planned] == [
+        "hf", "gguf-F16", "gguf-Q4_0", "mlx-fp16", "mlx-int4", "openvino-fp16", "torchao-int8", "bitsandbytes-int8", "peft",
+    ]  # fmt: skip
+    assert [one.place for one in planned[:4]] == ["hf", "gguf/model-F16.gguf", "gguf/model-Q4_0.gguf", "mlx-fp16"]
+    assert len({one.place for one in planned}) == len(planned)
+
+
+def test_a_run_holds_when_its_exports_are_opened_again(finished_run: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    pytest.importorskip("transformers")
+    opened_again, faults = repeat_certificates(finished_run)
+    assert faults == []
+    assert [line.split()[0] for line in opened_again] == [
+        "exports/hf",
+        "exports/gguf/model-F16.gguf",
+        "exports/gguf/model-Q8_0.gguf",
+    ]
+
+
+@pytest.mark.parametrize("place", ["hf/model.safetensors", "gguf/model-Q8_0.gguf"])
+def test_one_flipped_byte_does_not_hold_though_the_manifest_was_made_anew(run_copy: Path, place: str) -> None:
+    file = run_copy / "exports" / place
+    whole = bytearray(file.read_bytes())
+    whole[-1000] ^= 1
+    file.write_bytes(whole)
+    seal_again(run_copy / "exports")
+    faults = verify_run(run_copy).faults
+    assert len(faults) == 1 and f"{file.name} is not the file that was certified" in faults[0]
+
+
+def test_permuted_heads_do_not_hold_though_manifest_and_digests_were_made_anew(run_copy: Path) -> None:
+    """Who has rewritten an export and all digests of it: only the model itself tells."""
+    pytest.importorskip("xllamacpp")
+    pytest.importorskip("transformers")
+    model, tokenizer = opened(run_copy)
+    recipe, exports = open_recipe(run_copy), run_copy / "exports"
+    chat = Certifier(recipe, run_copy, model, tokenizer).chat
+    assert chat is not None
+    told, wrong = ChatExport(chat.exported, chat.stop_ids), permuted_heads(model)
+    shutil.rmtree(exports / "hf")
+    write_hf(wrong, recipe.model, tokenizer, exports / "hf", chat=told)
+    write_gguf(wrong, recipe.model, tokenizer, exports / "gguf/model-Q8_0.gguf", dtype="Q8_0", name=recipe.name, chat=told)
+    written = json.loads((exports / "export.json").read_text())
+    for entry in written["formats"].values():
+        path = exports / entry["place"]
+        if changed_files(entry["certificate"], path):
+            entry["certificate"] |= file_facts(path)
+    (exports / "export.json").write_text(json.dumps(written))
+    seal_again(exports)
+    assert verify_run(run_copy).faults == []
+    opened_again, faults = repeat_certificates(run_copy)
+    assert len(opened_again) == 3
+    for place in ("hf", "gguf/model-Q8_0.gguf"):
+        lines = [fault for fault in faults if fault.startswith(f"{exports / place}: ")]
+        assert any("blocks.1.attention.query.weight, row" in line and "is off by" in line for line in lines), lines
+    assert not [fault for fault in faults if "F16" in fault]
+
+
+def test_a_file_that_its_runtime_does_not_open_is_a_fault_and_the_others_are_still_opened(run_copy: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    pytest.importorskip("transformers")
+    (run_copy / "exports/hf/model.safetensors").write_bytes(b"no weights")
+    opened_again, faults = repeat_certificates(run_copy)
+    assert len(opened_again) == 2 and len(faults) == 1 and faults[0].startswith(f"{run_copy / 'exports/hf'}: ")
+
+
+def test_without_transformers_the_folder_is_read_back_and_the_certificate_names_what_opened_it(
+    finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    certifier = Certifier(open_recipe(finished_run), finished_run, *opened(finished_run))
+    certificate = certifier.certify(HF, finished_run / "exports/hf")
+    assert certificate["passed"], certificate["reasons"]
+    assert certificate["runtime"] == "Pellucid" and certificate["strings"]["compared"] >= 1000
+
+
+def test_a_run_that_holds_nothing_out_is_compared_on_texts_of_the_package(finished_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    shutil.copytree(finished_run / "tokenizer", tmp_path / "tokenizer")
+    certifier = Certifier(open_recipe(finished_run), tmp_path, *opened(finished_run))
+    certificate = certifier.certify(HF, finished_run / "exports/hf")
+    assert certificate["passed"] and certificate["questions"] is None and certificate["distributions"]["positions"] == 1024
+
+
+def test_the_checkpoints_own_answers_are_computed_once_for_all_exports(finished_run: Path) -> None:
+    """With its weights gone the checkpoint still answers as before, so that a second export is compared with the same."""
+    pytest.importorskip("transformers")
+    model, tokenizer = opened(finished_run)
+    certifier = Certifier(open_recipe(finished_run), finished_run, model, tokenizer)
+    first = certifier.certify(HF, finished_run / "exports/hf")
+    with torch.no_grad():
+        model.norm.weight.zero_()  # type: ignore[union-attr, operator]
+    second = certifier.certify(HF, finished_run / "exports/hf")
+    assert second["distributions"] == first["distributions"] and not second["passed"]
+    assert "norm.weight" in second["reasons"][0]
