@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -37,7 +38,8 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
     metrics = Metrics()
     exchange = Exchange(model, settings, admission, metrics)
     card = {"id": model.name, "object": "model", "created": model.created, "owned_by": "pellucid"}
-    described = card | {"max_model_len": model.engine.context_tokens, "pellucid": dict(model.engine.identity)}
+    facts = {**model.engine.identity, "chat_format": model.chat is not None}
+    described = card | {"max_model_len": model.engine.context_tokens, "pellucid": facts}
 
     async def completions(request: Request) -> Response:
         return await exchange.answer(request, lambda body: plan_completion(model, read_fields(CompletionFields, body)))
@@ -80,8 +82,7 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
         Route("/metrics", shown_metrics, methods=["GET"]),
         Route("/openapi.json", description, methods=["GET"]),
     ]
-    if (STATIC / "index.html").is_file():
-        routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
+    routes.append(Mount("/", _Page(directory=STATIC, html=True)))
     handlers = {HTTPException: _http_error, ApiError: _api_error, Exception: _own_error}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     app.state.admission = admission
@@ -106,6 +107,15 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 def _own_error(request: Request, _: Exception) -> Response:
     return _api_error(request, ApiError(500, "the server met an error of its own; its log says which", code="internal_error"))
+
+
+class _Page(StaticFiles):
+    """The chat page's files. Browsers ask each time whether they have changed, so that files of two versions never meet."""
+
+    def file_response(self, *arguments: Any, **named: Any) -> Response:
+        response = super().file_response(*arguments, **named)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 class _Gate:
