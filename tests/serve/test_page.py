@@ -1,6 +1,7 @@
 """The chat page as its reader has it: a real Chromium, a real server, real (tiny) models."""
 
 import json
+import random
 import re
 import shutil
 from pathlib import Path
@@ -171,7 +172,7 @@ def test_every_file_of_the_page_has_its_type_and_is_asked_for_anew(taught_url):
         html = http.get("/")
         names = re.findall(r'(?:src|href)="([a-z.]+)"', html.text)
         assert {"chat.js", "chat.css", "theme.js", "icon.svg"} <= set(names)
-        for name in ("", *names, "api.js", "store.js", "tokens.js", "tip.js", "view.js", "settings.js"):
+        for name in ("", *names, "api.js", "store.js", "tokens.js", "tip.js", "view.js", "notice.js", "settings.js"):
             headers = http.get(f"/{name}").raise_for_status().headers
             expected = {"": "html", "js": "javascript", "css": "css", "svg": "svg"}[name.rpartition(".")[2]]
             assert expected in headers["content-type"] and headers["cache-control"] == "no-cache"
@@ -380,6 +381,73 @@ def test_a_server_that_has_gone_is_named_and_what_was_said_is_kept(visit, start,
     say(page, "Are you there?")
     page.get_by_text("The server does not answer.").wait_for()
     assert kept(page)[0]["messages"] == [{"role": "user", "content": "Are you there?"}]
+
+
+def test_an_edit_that_gets_no_answer_changes_nothing(visit, start, endless):
+    engine = TorchEngine(endless.engine._model, slots=1)
+    one = start(ServedModel("gone", engine, endless.tokenizer, endless.chat, 0, begins_texts=False, created=1))
+    page = visit(one.url)
+    settle(page, Temperature=0, Most_new_tokens=4)
+    for number, text in enumerate(("First", "Second")):
+        say(page, text)
+        answered(page, number)
+    before = page.locator(".message .text").all_text_contents()
+    one.stop()
+    page.locator(".user").first.get_by_role("button", name="Edit").click()
+    page.get_by_label("Edit your message").fill("Changed")
+    page.keyboard.press("Enter")
+    page.get_by_text("The server does not answer.").wait_for()
+    assert page.locator(".message .text").all_text_contents() == before
+    assert [message["content"] for message in kept(page)[0]["messages"]] == before
+
+
+def test_an_answer_that_is_given_up_midway_is_kept_as_far_as_it_came(visit, start, endless):
+    engine = TorchEngine(endless.engine._model, slots=1)
+    model = ServedModel("slow", engine, endless.tokenizer, endless.chat, endless.first_id, begins_texts=False, created=1)
+    page = visit(start(model, deadline_s=1.5).url)
+    settle(page, Temperature=0, Most_new_tokens=8000)
+    say(page, "Hello")
+    page.get_by_text("The answer took too long and was given up.").wait_for()
+    assert answered(page) == kept(page)[0]["messages"][1]["content"] != ""
+    assert "broken off" in page.locator(".assistant .facts").text_content()
+
+
+def test_segments_joined_are_the_text_whatever_the_tokens_are(visit, taught_url):
+    """Characters cut anywhere, special tokens without a text, texts that come late or are cut off by a stop text."""
+    draw = random.Random(0)
+    alphabet = ["a", " the", "é", "😀", "\n", "\ufeff", "語", "\xa0"]
+    cases, texts = [], []
+    for _ in range(300):
+        text = "".join(draw.choices(alphabet, k=draw.randint(1, 12)))
+        data, pieces, sent, tokens = text.encode(), [], 0, []
+        while data:
+            size = draw.randint(1, 5)
+            tokens.append(list(data[:size]))
+            data = data[size:]
+            if draw.random() < 0.1:
+                tokens.append(list(b"<|special|>"))
+        held = draw.randint(0, 3)
+        shown = text[: len(text) - held]
+        while tokens:
+            count = draw.randint(1, 3)
+            upto = len(shown) if len(tokens) <= count else draw.randint(sent, len(shown))
+            pieces.append({"text": shown[sent:upto], "tokens": tokens[:count]})
+            tokens, sent = tokens[count:], upto
+        cases.append(pieces)
+        texts.append(shown)
+    found = visit(taught_url).evaluate(
+        """async (cases) => {
+          const { Segments } = await import("/tokens.js");
+          return cases.map((pieces) => {
+            const segments = new Segments();
+            const tokens = (one) => one.tokens.map((bytes) => ({ bytes: Uint8Array.from(bytes), logprob: -1, top: [] }));
+            const found = pieces.flatMap((one) => segments.add(one.text, tokens(one)));
+            return [...found, ...segments.end()].map((one) => one[0]).join("");
+          });
+        }""",
+        cases,
+    )
+    assert found == texts
 
 
 def test_a_base_model_continues_text_and_the_page_says_so(visit, start, endless):

@@ -1,6 +1,7 @@
 /* The page: what the reader does → what is asked of the server → what is shown and kept. */
 
-import { answer, model, Refused } from "./api.js";
+import { answer, model } from "./api.js";
+import { complain, hideNotice, notice } from "./notice.js";
 import { askForKey, currentKey, defaults, openSettings, watchLooks } from "./settings.js";
 import * as store from "./store.js";
 import { hideTip, watchTokens } from "./tip.js";
@@ -14,19 +15,21 @@ let served = null;
 let conversation = null;
 let running = null; // {conversation, message, controller}: one answer at a time
 let undo = null;
-let countdown = 0;
 
 const isChat = () => served?.isChat ?? true;
 
 async function connect() {
   try {
-    served = await model(currentKey());
+    await meet();
+    hideNotice();
   } catch (error) {
     at("model").textContent = "No model";
     complain(error, connect);
-    return;
   }
-  hideNotice();
+}
+
+async function meet() {
+  served = await model(currentKey());
   at("model").textContent = `${served.name} · ${served.context} tokens of context`;
   at("base").hidden = served.isChat;
   at("input").placeholder = at("input-label").textContent = served.isChat ? "Message" : "Text to be continued";
@@ -40,6 +43,7 @@ async function connect() {
 function open(one) {
   conversation = one.id === running?.conversation.id ? running.conversation : one;
   closeDrawer();
+  hideNotice();
   showMessages();
   refresh();
   scrollDown();
@@ -117,33 +121,32 @@ function send() {
 function edit(owner, message, text) {
   if (running) return;
   const place = owner.messages.indexOf(message);
-  remember(owner);
+  remember(owner, () => edit(owner, message, text));
   owner.messages[place] = { role: message.role, content: text };
   if (message.role === "user") cut(owner, place + 1);
   store.save(owner);
   showMessages();
   if (message.role === "user") respond(owner);
+  else undo = null;
 }
 
 function retry(owner, message) {
   if (running) return;
   const place = owner.messages.indexOf(message) + (message.role === "user" ? 1 : 0);
-  remember(owner);
+  remember(owner, () => retry(owner, message));
   cut(owner, place);
   store.save(owner);
   showMessages();
   respond(owner);
 }
 
-/** So that what an edit or a retry takes away can be had back. */
-function remember(owner) {
-  undo = { owner, messages: [...owner.messages] };
+/** What an edit or a retry takes away comes back when nothing is written in its place, and can be had back later. */
+function remember(owner, again) {
+  undo = { owner, messages: [...owner.messages], gone: 0, again };
 }
 
 function cut(owner, from) {
-  const gone = owner.messages.splice(from);
-  if (gone.length < 2) return;
-  undo.gone = gone.length;
+  undo.gone = owner.messages.splice(from).length;
 }
 
 async function respond(owner) {
@@ -162,23 +165,27 @@ async function respond(owner) {
   scrollDown();
   let failure = null;
   try {
-    served ??= await model(currentKey());
+    if (!served) await meet();
     await receive(own, asked);
   } catch (error) {
     message.end = error.name === "AbortError" ? "stopped" : "broken";
     if (error.name !== "AbortError") failure = error;
   }
   running = null;
-  if (!message.content && message.end) owner.messages.splice(owner.messages.indexOf(message), 1);
+  if (!message.content && !message.end) message.end = "empty";
+  const isNothing = !message.content && ["stopped", "broken"].includes(message.end);
+  if (isNothing) owner.messages = wasCut?.messages ?? asked;
   if (store.all().some((one) => one.id === owner.id)) store.save(owner);
   if (owner === conversation) {
-    if (message.content || !message.end) finish(own.article, message);
-    else showMessages();
+    if (isNothing) showMessages();
+    else finish(own.article, message);
   }
   refresh();
   at("said").textContent = failure ? "" : `${message.end === "stopped" ? "Stopped." : "The answer is there."} ${message.content}`;
-  if (failure) complain(failure, () => (message.content ? retry(owner, message) : respond(owner)));
-  else if (wasCut?.gone) offerUndo(wasCut);
+  const again = isNothing ? wasCut?.again ?? (() => respond(owner)) : () => retry(owner, message);
+  if (failure) complain(failure, again);
+  else if (isNothing && wasCut) notice("Stopped before anything was written; all is as it was.", "Try again", again);
+  else if (wasCut?.gone > 1) offerUndo(wasCut);
   else if (!store.isKept) notice("This browser does not keep the conversation: its storage is full or closed. Export what you need.");
 }
 
@@ -217,50 +224,6 @@ function offerUndo({ owner, messages, gone }) {
     store.save(owner);
     open(owner);
   });
-}
-
-// Saying what is wrong, and what can be done.
-
-function notice(text, label = null, action = null) {
-  clearInterval(countdown);
-  at("notice").hidden = false;
-  at("notice-text").textContent = text;
-  Object.assign(at("notice-action"), { hidden: !label, textContent: label ?? "", disabled: false });
-  at("notice-action").onclick = () => {
-    hideNotice();
-    action();
-  };
-}
-
-function hideNotice() {
-  clearInterval(countdown);
-  at("notice").hidden = true;
-}
-
-function complain(error, again) {
-  if (!(error instanceof Refused)) {
-    console.error(error);
-    notice(`This page met an error of its own: ${error.message}`, "Try again", again);
-    return;
-  }
-  if (error.status === 401) {
-    const isWrong = currentKey() !== null;
-    const asking = () => askForKey(again);
-    notice(isWrong ? "The server does not take this key." : error.advice, "Enter the key", asking);
-    asking();
-    return;
-  }
-  notice(error.advice, "Try again", again);
-  if (error.retryAfter_s === undefined) return;
-  let left = error.retryAfter_s;
-  at("notice-action").disabled = true;
-  const tick = () => {
-    at("notice-action").textContent = left > 0 ? `Try again (${left})` : "Try again";
-    at("notice-action").disabled = left > 0;
-    if (left-- <= 0) clearInterval(countdown);
-  };
-  tick();
-  countdown = setInterval(tick, 1000);
 }
 
 // The window.

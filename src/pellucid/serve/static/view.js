@@ -21,6 +21,7 @@ const ENDS = {
   length: (message) => `ended at the limit of ${message.limit} new tokens`,
   stopped: () => "stopped by you",
   broken: () => "broken off",
+  empty: () => "ended at once, without a word",
 };
 
 /** What is said under an answer: its tokens, its time, and why it ended where that is not plain. */
