@@ -178,6 +178,8 @@ def test_every_file_of_the_page_has_its_type_and_is_asked_for_anew(taught_url):
             assert expected in headers["content-type"] and headers["cache-control"] == "no-cache"
             assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
             assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
+        seen = {"If-None-Match": html.headers["etag"]}
+        assert http.get("/", headers=seen).status_code == 304 and http.get("/chat.js", headers=seen).status_code == 200
         assert http.get("/../app.py").status_code == http.get("/%2e%2e/app.py").status_code == 404
 
 

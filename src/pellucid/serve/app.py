@@ -2,15 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pellucid import __version__
@@ -24,11 +21,11 @@ from pellucid.serve.guard import SECURITY_HEADERS, Guard
 from pellucid.serve.metrics import Metrics
 from pellucid.serve.model import ServedModel
 from pellucid.serve.openapi import openapi
+from pellucid.serve.page import page_routes
 from pellucid.serve.settings import ServerSettings
 
 __all__ = ["make_app"]
 
-STATIC = Path(__file__).with_name("static")
 _ENDPOINTS = ("/v1/completions", "/v1/chat/completions", "/v1/models", "/health", "/metrics", "/openapi.json")
 
 
@@ -73,7 +70,7 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
         finally:
             model.engine.close()
 
-    routes: list[Route | Mount] = [
+    routes = [
         Route("/v1/completions", completions, methods=["POST"]),
         Route("/v1/chat/completions", chat, methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),
@@ -81,8 +78,8 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
         Route("/health", health, methods=["GET"]),
         Route("/metrics", shown_metrics, methods=["GET"]),
         Route("/openapi.json", description, methods=["GET"]),
+        *page_routes(),
     ]
-    routes.append(Mount("/", _Page(directory=STATIC, html=True)))
     handlers = {HTTPException: _http_error, ApiError: _api_error, Exception: _own_error}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     app.state.admission = admission
@@ -107,15 +104,6 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 def _own_error(request: Request, _: Exception) -> Response:
     return _api_error(request, ApiError(500, "the server met an error of its own; its log says which", code="internal_error"))
-
-
-class _Page(StaticFiles):
-    """The chat page's files. Browsers ask each time whether they have changed, so that files of two versions never meet."""
-
-    def file_response(self, *arguments: Any, **named: Any) -> Response:
-        response = super().file_response(*arguments, **named)
-        response.headers["Cache-Control"] = "no-cache"
-        return response
 
 
 class _Gate:
