@@ -100,12 +100,14 @@ class Borrowed:
 
 
 @pytest.fixture(scope="session")
-def start(served):
+def start(request):
     """Start a server with these settings; all of them stop at the end."""
     running = []
 
     def started(model=None, **settings):
-        model = model or dataclasses.replace(served, engine=Borrowed(served.engine))
+        if model is None:
+            served = request.getfixturevalue("served")
+            model = dataclasses.replace(served, engine=Borrowed(served.engine))
         running.append(Running(model, ServerSettings(port=0, **settings)))
         return running[-1]
 

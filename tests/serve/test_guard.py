@@ -50,6 +50,14 @@ def test_pages_of_other_sites_are_refused_and_ours_are_not():
         assert status(Guard(ServerSettings()), [(b"host", b"localhost"), JSON, (b"sec-fetch-site", site)], "POST") == expected
 
 
+def test_a_link_of_another_site_may_lead_to_the_page_and_to_nothing_else():
+    guard = Guard(ServerSettings())
+    link = [(b"host", b"localhost"), (b"sec-fetch-site", b"cross-site"), (b"sec-fetch-mode", b"navigate")]
+    assert status(guard, link, path="/") == 200
+    assert status(guard, link, path="/v1/models") == status(guard, [*link, JSON], "POST", "/") == 403
+    assert status(guard, [*link[:2], (b"sec-fetch-mode", b"no-cors")], path="/") == 403
+
+
 def test_only_the_whole_key_opens_and_two_keys_open_nothing():
     key = "a-key-of-twenty-characters"
     guard = Guard(ServerSettings(key=key))

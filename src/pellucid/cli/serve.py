@@ -40,7 +40,7 @@ def command(arguments: argparse.Namespace) -> int:
         serve(
             make_app(model, settings),
             settings,
-            lambda address: print_text(f"{model.name} is served at {address}/v1 ({facts}). {end}"),
+            lambda address: print_text(f"{model.name} is served at {address}/v1 ({facts}); chat with it at {address}/. {end}"),
         )
     finally:
         model.engine.close()

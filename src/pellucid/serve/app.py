@@ -2,14 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pellucid import __version__
@@ -23,11 +21,11 @@ from pellucid.serve.guard import SECURITY_HEADERS, Guard
 from pellucid.serve.metrics import Metrics
 from pellucid.serve.model import ServedModel
 from pellucid.serve.openapi import openapi
+from pellucid.serve.page import page_routes
 from pellucid.serve.settings import ServerSettings
 
 __all__ = ["make_app"]
 
-STATIC = Path(__file__).with_name("static")
 _ENDPOINTS = ("/v1/completions", "/v1/chat/completions", "/v1/models", "/health", "/metrics", "/openapi.json")
 
 
@@ -37,7 +35,8 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
     metrics = Metrics()
     exchange = Exchange(model, settings, admission, metrics)
     card = {"id": model.name, "object": "model", "created": model.created, "owned_by": "pellucid"}
-    described = card | {"max_model_len": model.engine.context_tokens, "pellucid": dict(model.engine.identity)}
+    facts = {**model.engine.identity, "chat_format": model.chat is not None}
+    described = card | {"max_model_len": model.engine.context_tokens, "pellucid": facts}
 
     async def completions(request: Request) -> Response:
         return await exchange.answer(request, lambda body: plan_completion(model, read_fields(CompletionFields, body)))
@@ -71,7 +70,7 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
         finally:
             model.engine.close()
 
-    routes: list[Route | Mount] = [
+    routes = [
         Route("/v1/completions", completions, methods=["POST"]),
         Route("/v1/chat/completions", chat, methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),
@@ -79,9 +78,8 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
         Route("/health", health, methods=["GET"]),
         Route("/metrics", shown_metrics, methods=["GET"]),
         Route("/openapi.json", description, methods=["GET"]),
+        *page_routes(),
     ]
-    if (STATIC / "index.html").is_file():
-        routes.append(Mount("/", StaticFiles(directory=STATIC, html=True)))
     handlers = {HTTPException: _http_error, ApiError: _api_error, Exception: _own_error}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     app.state.admission = admission

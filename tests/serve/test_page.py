@@ -1,0 +1,546 @@
+"""The chat page as its reader has it: a real Chromium, a real server, real (tiny) models."""
+
+import json
+import random
+import re
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+
+from pellucid.export.parity import probe_texts
+from pellucid.generate.torch_engine import TorchEngine
+from pellucid.model.decoder import Decoder, init_weights
+from pellucid.recipe.model import ModelConfig
+from pellucid.serve.model import ServedModel
+from pellucid.tokenizer.chat import load_chat_format
+from pellucid.tokenizer.training import train_bpe
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+SHAPE = {
+    "vocab_tokens": 608, "context_tokens": 8192, "layers": 2, "hidden": 64, "heads": 4, "kv_heads": 2, "mlp_hidden": 96,
+    "norm": "rmsnorm", "norm_bias": False, "rotary_frac": 1.0, "qkv_bias": False, "tied_head": False, "init_std": 0.1,
+}  # fmt: skip
+KEY = "a-key-of-twenty-characters"
+QUESTION = "Say it."
+HOSTILE = (
+    "Ünsafe 😀: <script>document.title='taken'</script>\n<img src=x onerror=\"document.title='taken'\"> "
+    "<a href=\"javascript:document.title='taken'\">here</a> <b>bold</b> &lt; end"
+)
+
+
+@pytest.fixture(scope="module")
+def vocabulary():
+    return train_bpe(probe_texts() * 2, 600)
+
+
+@pytest.fixture(scope="module")
+def chat(vocabulary, tmp_path_factory):
+    return load_chat_format("zephyr", vocabulary, base=tmp_path_factory.mktemp("chat"))
+
+
+@pytest.fixture(scope="module")
+def endless(vocabulary, chat):
+    """A model with random weights that never ends its answer by itself when its likeliest token is taken."""
+    torch.manual_seed(0)
+    model = Decoder(ModelConfig(**SHAPE))
+    init_weights(model, 5)
+    with torch.no_grad():
+        model.head.weight[vocabulary.eos_id] = 0
+    engine = TorchEngine(model, slots=1)
+    yield ServedModel("endless", engine, vocabulary, chat, vocabulary.eos_id, begins_texts=False, created=1)
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def taught(vocabulary, chat):
+    """A model that has learnt one answer by heart, and the answer is markup that would take over a careless page."""
+    torch.manual_seed(0)
+    model = Decoder(ModelConfig(**SHAPE))
+    init_weights(model, 5)
+    prompt = list(chat.prompt([{"role": "user", "content": QUESTION}]))
+    ids = torch.tensor([[*prompt, *vocabulary.encode(HOSTILE), vocabulary.eos_id]])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    for _ in range(120):
+        logits = model.logits(model(ids[:, :-1]))[0, len(prompt) - 1 :]
+        loss = torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.05
+    engine = TorchEngine(model, slots=2)
+    yield ServedModel("taught", engine, vocabulary, chat, vocabulary.eos_id, begins_texts=False, created=1)
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as session:
+        opened = session.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page in a browser that has seen nothing yet. `page.complaints` are its console's and its network's."""
+    contexts = []
+
+    def visited(url, width=1280, **more):
+        contexts.append(browser.new_context(viewport={"width": width, "height": 800}, **more))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(20_000)
+        page.complaints = []
+        page.on("console", lambda message: page.complaints.append(message.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("request", lambda request: request.url.startswith((url, "blob:")) or page.complaints.append(request.url))
+        page.goto(url)
+        return page
+
+    yield visited
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def taught_url(start, taught):
+    return start(taught).url
+
+
+@pytest.fixture(scope="module")
+def endless_url(start, endless):
+    return start(endless, max_waiting=0).url
+
+
+def settle(page, **values):
+    """Choose settings, by the labels that the reader sees."""
+    page.get_by_role("button", name="Settings").click()
+    for label, value in values.items():
+        page.get_by_label(label.replace("_", " ")).fill(str(value))
+    page.get_by_role("button", name="Done").click()
+
+
+def say(page, text):
+    page.get_by_label("Message", exact=True).fill(text)
+    page.keyboard.press("Enter")
+
+
+def answered(page, number=0):
+    """Wait until an answer is whole; return its text."""
+    page.locator("#send").wait_for()
+    return page.locator(".assistant .text").nth(number).text_content()
+
+
+def hostile_answer(page):
+    settle(page, Temperature=0)
+    say(page, QUESTION)
+    return answered(page)
+
+
+def kept(page):
+    """What the browser keeps."""
+    return page.evaluate("Object.entries(localStorage).filter(([k]) => k.includes('conversation')).map(([, v]) => JSON.parse(v))")
+
+
+def test_an_answer_is_shown_as_the_text_it_is_and_runs_nothing(visit, taught_url):
+    page = visit(taught_url)
+    assert hostile_answer(page) == HOSTILE
+    assert page.title() == f"{QUESTION} · Pellucid chat"
+    assert page.locator(".message :is(script, img, a, b)").count() == 0
+    page.reload()
+    page.locator("#list .open").click()
+    assert page.locator(".assistant .text").text_content() == HOSTILE
+    assert page.locator(".message :is(script, img, a, b)").count() == 0 and page.title() == f"{QUESTION} · Pellucid chat"
+    assert page.complaints == []
+
+
+def test_the_policy_lets_no_script_run_that_the_server_does_not_have(visit, taught_url):
+    page = visit(taught_url)
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', `<img src=x onerror=\"document.title='taken'\">`)")
+    page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: \"document.title='taken'\"}))")
+    page.wait_for_timeout(200)
+    assert page.title() != "taken" and any("Content Security Policy" in one for one in page.complaints)
+
+
+def test_every_file_of_the_page_has_its_type_and_is_asked_for_anew(taught_url):
+    with httpx.Client(base_url=taught_url, trust_env=False) as http:
+        html = http.get("/")
+        names = re.findall(r'(?:src|href)="([a-z.]+)"', html.text)
+        assert {"chat.js", "chat.css", "theme.js", "icon.svg"} <= set(names)
+        for name in ("", *names, "api.js", "store.js", "tokens.js", "tip.js", "view.js", "notice.js", "settings.js"):
+            headers = http.get(f"/{name}").raise_for_status().headers
+            expected = {"": "html", "js": "javascript", "css": "css", "svg": "svg"}[name.rpartition(".")[2]]
+            assert expected in headers["content-type"] and headers["cache-control"] == "no-cache"
+            assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
+            assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
+        seen = {"If-None-Match": html.headers["etag"]}
+        assert http.get("/", headers=seen).status_code == 304 and http.get("/chat.js", headers=seen).status_code == 200
+        assert http.get("/../app.py").status_code == http.get("/%2e%2e/app.py").status_code == 404
+
+
+def test_a_tokens_probabilities_are_those_that_the_server_tells(visit, taught_url):
+    page = visit(taught_url)
+    hostile_answer(page)
+    body = {"messages": [{"role": "user", "content": QUESTION}], "temperature": 0, "logprobs": True, "top_logprobs": 5}
+    with httpx.Client(base_url=taught_url, trust_env=False, timeout=60) as http:
+        told = http.post("/v1/chat/completions", json=body).json()["choices"][0]["logprobs"]["content"]
+    (message,) = [one for one in kept(page)[0]["messages"] if one["role"] == "assistant"]
+    whole = [segment for segment in message["segments"] if segment[3] == 1]
+    by_text = {one["token"]: one for one in told}
+    assert "".join(segment[0] for segment in message["segments"]) == HOSTILE
+    assert len(whole) > 30 and message["tokens"] == len(told)
+    last = told[-1]
+    assert whole[-1][0] == last["token"] and whole[-1][1] == pytest.approx(last["logprob"], abs=1e-4)
+    assert all(segment[0] in by_text for segment in whole)
+    emoji = next(segment for segment in message["segments"] if "😀" in segment[0])
+    assert emoji[3] > 1, "a character of several tokens is one segment"
+    page.locator(".token").last.hover()
+    drawn = page.locator("#tip .row.drawn")
+    assert drawn.locator(".name").text_content() == last["token"].replace(" ", "␣")
+    assert page.locator("#tip .row").count() == 5 and drawn.locator(".share").text_content().endswith("%")
+    page.locator("#title").hover()
+    assert page.locator("#tip").is_hidden()
+
+
+def test_the_keyboard_reads_tokens_and_their_probabilities(visit, taught_url):
+    page = visit(taught_url)
+    hostile_answer(page)
+    page.locator(".assistant .text").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert page.locator(".looked-at").count() == 1 and page.locator("#tip").is_visible()
+    third = page.locator(".token").nth(2).text_content()
+    assert page.locator(".looked-at").text_content() == third
+    assert "%" in page.locator("#said").text_content()
+    page.keyboard.press("Escape")
+    assert page.locator("#tip").is_hidden()
+
+
+@pytest.mark.parametrize("way", ["Escape", "button"])
+def test_an_answer_can_be_stopped_and_gives_its_slot_back(visit, endless, endless_url, way):
+    page = visit(endless_url)
+    settle(page, Temperature=0, Most_new_tokens=8000)
+    before = endless.engine.stats().cancelled
+    say(page, "Go on")
+    page.locator(".assistant .token").nth(3).wait_for()
+    if way == "Escape":
+        page.keyboard.press("Escape")
+    else:
+        page.get_by_role("button", name="Stop").click()
+    text = answered(page)
+    assert text and "stopped by you" in page.locator(".assistant .facts").text_content()
+    page.wait_for_timeout(300)
+    assert page.locator(".assistant .text").text_content() == text
+    stats = endless.engine.stats()
+    assert stats.cancelled == before + 1 and stats.running == 0
+    assert page.complaints == []
+
+
+def test_enter_sends_and_shift_enter_begins_a_line(visit, endless_url):
+    page = visit(endless_url)
+    settle(page, Temperature=0, Most_new_tokens=5)
+    page.keyboard.press("Control+A")
+    page.get_by_label("Message", exact=True).focus()
+    page.keyboard.type("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
+    assert page.locator(".message").count() == 0
+    page.keyboard.press("Enter")
+    answered(page)
+    assert page.locator(".user .text").text_content() == "one\ntwo"
+    assert "ended at the limit of 5 new tokens" in page.locator(".facts").last.text_content()
+
+
+def test_settings_reach_the_server(visit, endless_url):
+    page = visit(endless_url)
+    settle(page, System_prompt="Be brief.", Temperature=0.25, Top_p=0.5, Most_new_tokens=3, Seed=7)
+    with page.expect_request("**/v1/chat/completions") as asked:
+        say(page, "Hello")
+    sent = json.loads(asked.value.post_data)
+    assert sent["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
+    assert (sent["temperature"], sent["top_p"], sent["max_tokens"], sent["seed"]) == (0.25, 0.5, 3, 7)
+    answered(page)
+    page.get_by_role("button", name="New conversation").click()
+    page.get_by_role("button", name="Settings").click()
+    assert page.get_by_label("System prompt").input_value() == "Be brief.", "new conversations begin as the last one"
+
+
+def test_an_edited_message_is_answered_anew_and_what_it_replaced_can_be_had_back(visit, endless_url):
+    page = visit(endless_url)
+    settle(page, Temperature=0, Most_new_tokens=4)
+    for number, text in enumerate(("First", "Second")):
+        say(page, text)
+        answered(page, number)
+    before = page.locator(".message .text").all_text_contents()
+    page.locator(".user").first.get_by_role("button", name="Edit").click()
+    field = page.get_by_label("Edit your message")
+    assert field.input_value() == "First"
+    field.fill("Changed")
+    page.get_by_role("button", name="Save and send").click()
+    page.get_by_text("3 later messages were replaced.").wait_for()
+    assert page.locator(".user .text").all_text_contents() == ["Changed"] and page.locator(".assistant").count() == 1
+    page.get_by_role("button", name="Undo").click()
+    assert page.locator(".message .text").all_text_contents() == before
+    assert [message["content"] for message in kept(page)[0]["messages"]] == before
+
+
+def test_retry_asks_again_for_the_same_and_an_edited_answer_goes_into_what_is_asked_next(visit, endless_url):
+    page = visit(endless_url)
+    settle(page, Temperature=0, Most_new_tokens=4)
+    say(page, "First")
+    first = answered(page)
+    with page.expect_request("**/v1/chat/completions") as asked:
+        page.locator(".assistant").get_by_role("button", name="Retry").click()
+    assert json.loads(asked.value.post_data)["messages"] == [{"role": "user", "content": "First"}]
+    assert answered(page) == first and page.locator(".message").count() == 2
+    page.locator(".assistant").get_by_role("button", name="Edit").click()
+    page.get_by_label("Edit this answer").fill("Mine")
+    page.get_by_role("button", name="Save", exact=True).click()
+    with page.expect_request("**/v1/chat/completions") as asked:
+        say(page, "Second")
+    sent = json.loads(asked.value.post_data)["messages"]
+    assert [message["content"] for message in sent] == ["First", "Mine", "Second"]
+    answered(page, 1)
+
+
+def test_conversations_are_kept_exported_and_deleted(visit, endless_url):
+    page = visit(endless_url)
+    settle(page, Temperature=0, Most_new_tokens=3)
+    say(page, "The first talk")
+    answered(page)
+    page.get_by_role("button", name="New conversation").click()
+    assert page.locator(".message").count() == 0
+    say(page, "The second talk")
+    answered(page)
+    page.reload()
+    assert page.locator("#list .open").all_text_contents() == ["The second talk", "The first talk"]
+    page.get_by_role("button", name="The first talk", exact=True).click()
+    assert page.locator(".user .text").text_content() == "The first talk"
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="Export all").click()
+    exported = json.loads(Path(coming.value.path()).read_text(encoding="utf-8"))
+    assert [one["messages"][0]["content"] for one in exported] == ["The second talk", "The first talk"]
+    page.get_by_role("button", name="Delete “The first talk”").click()
+    assert page.locator("#list .open").all_text_contents() == ["The second talk"] and len(kept(page)) == 1
+    page.get_by_role("button", name="Undo").click()
+    assert sorted(page.locator("#list .open").all_text_contents()) == ["The first talk", "The second talk"]
+    page.get_by_role("button", name="Delete all").click()
+    assert kept(page) == [] and page.locator("#list li").count() == 0
+
+
+def test_the_key_is_asked_for_and_forgotten_with_the_tab(visit, start, taught):
+    page = visit(start(taught, key=KEY).url)
+    page.get_by_label("Key", exact=True).fill("wrong")
+    page.get_by_role("button", name="Use this key").click()
+    page.get_by_text("The server does not take this key.").wait_for()
+    page.get_by_label("Key", exact=True).fill(KEY)
+    page.get_by_role("button", name="Use this key").click()
+    page.get_by_text("taught · 8192 tokens of context").wait_for()
+    assert hostile_answer(page) == HOSTILE
+    page.reload()
+    page.get_by_text("taught · 8192 tokens of context").wait_for()
+    assert KEY not in page.evaluate("JSON.stringify({...localStorage})")
+    assert "401" in page.complaints[0] and len(page.complaints) == 2
+
+
+def test_a_busy_server_is_waited_for_and_asked_again(visit, endless_url):
+    page = visit(endless_url)
+    settle(page, Temperature=0, Most_new_tokens=3)
+    body = {"messages": [{"role": "user", "content": "a"}], "temperature": 0, "stream": True, "max_tokens": 8000}
+    with (
+        httpx.Client(base_url=endless_url, trust_env=False, timeout=60) as http,
+        http.stream("POST", "/v1/chat/completions", json=body) as other,
+    ):
+        lines = other.iter_lines()
+        next(lines)
+        say(page, "Hello")
+        page.get_by_text("The server is busy. Try again in about").wait_for()
+        assert page.locator("#notice-action").is_disabled() and page.locator(".assistant").count() == 0
+    page.locator("#notice-action:enabled").click()
+    page.locator(".assistant .token").first.wait_for()
+    assert answered(page) and page.locator("#notice").is_hidden() and page.locator(".user").count() == 1
+
+
+def test_too_long_a_prompt_is_explained(visit, endless_url):
+    page = visit(endless_url)
+    settle(page, Most_new_tokens=9000)
+    say(page, "Hello")
+    page.get_by_text("This is longer than the model can read. Begin a new conversation").wait_for()
+    assert page.locator(".message").count() == 1 and page.get_by_role("button", name="Try again").is_enabled()
+
+
+def test_a_server_that_has_gone_is_named_and_what_was_said_is_kept(visit, start, endless):
+    engine = TorchEngine(endless.engine._model, slots=1)
+    one = start(ServedModel("gone", engine, endless.tokenizer, endless.chat, 0, begins_texts=False, created=1))
+    page = visit(one.url)
+    page.get_by_text("gone · 8192").wait_for()
+    one.stop()
+    say(page, "Are you there?")
+    page.get_by_text("The server does not answer.").wait_for()
+    assert kept(page)[0]["messages"] == [{"role": "user", "content": "Are you there?"}]
+
+
+def test_an_edit_that_gets_no_answer_changes_nothing(visit, start, endless):
+    engine = TorchEngine(endless.engine._model, slots=1)
+    one = start(ServedModel("gone", engine, endless.tokenizer, endless.chat, 0, begins_texts=False, created=1))
+    page = visit(one.url)
+    settle(page, Temperature=0, Most_new_tokens=4)
+    for number, text in enumerate(("First", "Second")):
+        say(page, text)
+        answered(page, number)
+    before = page.locator(".message .text").all_text_contents()
+    one.stop()
+    page.locator(".user").first.get_by_role("button", name="Edit").click()
+    page.get_by_label("Edit your message").fill("Changed")
+    page.keyboard.press("Enter")
+    page.get_by_text("The server does not answer.").wait_for()
+    assert page.locator(".message .text").all_text_contents() == before
+    assert [message["content"] for message in kept(page)[0]["messages"]] == before
+
+
+def test_an_answer_that_is_given_up_midway_is_kept_as_far_as_it_came(visit, start, endless):
+    engine = TorchEngine(endless.engine._model, slots=1)
+    model = ServedModel("slow", engine, endless.tokenizer, endless.chat, endless.first_id, begins_texts=False, created=1)
+    page = visit(start(model, deadline_s=1.5).url)
+    settle(page, Temperature=0, Most_new_tokens=8000)
+    say(page, "Hello")
+    page.get_by_text("The answer took too long and was given up.").wait_for()
+    assert answered(page) == kept(page)[0]["messages"][1]["content"] != ""
+    assert "broken off" in page.locator(".assistant .facts").text_content()
+
+
+def test_segments_joined_are_the_text_whatever_the_tokens_are(visit, taught_url):
+    """Characters cut anywhere, special tokens without a text, texts that come late or are cut off by a stop text."""
+    draw = random.Random(0)
+    alphabet = ["a", " the", "é", "😀", "\n", "\ufeff", "語", "\xa0"]
+    cases, texts = [], []
+    for _ in range(300):
+        text = "".join(draw.choices(alphabet, k=draw.randint(1, 12)))
+        data, pieces, sent, tokens = text.encode(), [], 0, []
+        while data:
+            size = draw.randint(1, 5)
+            tokens.append(list(data[:size]))
+            data = data[size:]
+            if draw.random() < 0.1:
+                tokens.append(list(b"<|special|>"))
+        held = draw.randint(0, 3)
+        shown = text[: len(text) - held]
+        while tokens:
+            count = draw.randint(1, 3)
+            upto = len(shown) if len(tokens) <= count else draw.randint(sent, len(shown))
+            pieces.append({"text": shown[sent:upto], "tokens": tokens[:count]})
+            tokens, sent = tokens[count:], upto
+        cases.append(pieces)
+        texts.append(shown)
+    found = visit(taught_url).evaluate(
+        """async (cases) => {
+          const { Segments } = await import("/tokens.js");
+          return cases.map((pieces) => {
+            const segments = new Segments();
+            const tokens = (one) => one.tokens.map((bytes) => ({ bytes: Uint8Array.from(bytes), logprob: -1, top: [] }));
+            const found = pieces.flatMap((one) => segments.add(one.text, tokens(one)));
+            return [...found, ...segments.end()].map((one) => one[0]).join("");
+          });
+        }""",
+        cases,
+    )
+    assert found == texts
+
+
+def test_a_base_model_continues_text_and_the_page_says_so(visit, start, endless):
+    engine = TorchEngine(endless.engine._model, slots=1)
+    model = ServedModel("base", engine, endless.tokenizer, None, endless.first_id, begins_texts=False, created=1)
+    page = visit(start(model).url)
+    page.get_by_text("This is a base model: it continues your text").wait_for()
+    settle(page, Temperature=0, Most_new_tokens=6)
+    page.get_by_label("Text to be continued").fill("The river")
+    page.keyboard.press("Enter")
+    first = answered(page)
+    page.keyboard.press("Enter")  # nothing more to say: it goes on by itself
+    page.locator(".assistant").nth(1).wait_for()
+    second = answered(page, 1)
+    with torch.no_grad():
+        ids = list(endless.tokenizer.encode("The river"))
+        for _ in range(6):
+            ids.append(int(endless.engine._model.logits(endless.engine._model(torch.tensor([ids])))[0, -1].argmax()))
+    assert first == endless.tokenizer.decode(ids).removeprefix("The river") and second
+    assert page.locator(".assistant .token").count() > 6
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_follow_the_system_until_a_choice_is_made(visit, taught_url, scheme):
+    page = visit(taught_url, color_scheme=scheme)
+    luminance = "parseInt(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])"
+    assert (page.evaluate(luminance) > 128) == (scheme == "light")
+    other = {"light": "dark", "dark": "light"}[scheme]
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Colours").select_option(other)
+    assert (page.evaluate(luminance) > 128) == (other == "light")
+    page.reload()
+    assert (page.evaluate(luminance) > 128) == (other == "light")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_have_the_contrast_that_wcag_asks_for(visit, taught_url, scheme):
+    page = visit(taught_url, color_scheme=scheme)
+    colours = page.evaluate(
+        "Object.fromEntries(['ink','soft','paper','side','own','link','button','on-button','box','wrong'].map("
+        "(n) => [n, getComputedStyle(document.documentElement).getPropertyValue('--' + n).trim()]))"
+    )
+    pairs = [("ink", back) for back in ("paper", "side", "own", "box", "wrong")]
+    pairs += [("soft", "paper"), ("soft", "side"), ("link", "box"), ("on-button", "button")]
+    found = {pair: round(contrast(colours[pair[0]], colours[pair[1]]), 2) for pair in pairs}
+    assert {pair: ratio for pair, ratio in found.items() if ratio < 4.5} == {}
+
+
+def contrast(one, other):
+    """WCAG 2.2's contrast ratio of two colours."""
+
+    def luminance(colour):
+        digits = colour.lstrip("#")
+        digits = "".join(digit * 2 for digit in digits) if len(digits) == 3 else digits
+        parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_it_works_on_a_phone(visit, taught_url):
+    page = visit(taught_url, width=390, has_touch=True, is_mobile=True)
+    assert hostile_answer(page) == HOSTILE
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator(".token").nth(5).tap()
+    box = page.locator("#tip").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] >= 0 and box["y"] + box["height"] <= 800
+    assert page.locator("#drawer").is_hidden()
+    page.get_by_role("button", name="Conversations").tap()
+    page.locator("#list .open").wait_for()
+    assert page.get_by_role("button", name="Conversations").get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Escape")
+    assert page.locator("#drawer").is_hidden()
+    page.get_by_role("button", name="Conversations").tap()
+    page.get_by_role("button", name="New conversation").tap()
+    assert page.locator(".message").count() == 0 and page.locator("#drawer").is_hidden()
+    assert page.complaints == []
+
+
+def test_everything_that_can_be_used_has_a_name(visit, taught_url):
+    page = visit(taught_url)
+    hostile_answer(page)
+    page.get_by_role("button", name="Settings").click()
+    unnamed = page.evaluate(
+        "[...document.querySelectorAll('button, input, textarea, select')].filter((one) => !one.hidden && "
+        "!(one.textContent.trim() || one.ariaLabel || one.labels?.length)).map((one) => one.outerHTML)"
+    )
+    assert unnamed == []
+    assert (
+        page.evaluate("new Set([...document.querySelectorAll('[id]')].map((one) => one.id)).size") == page.locator("[id]").count()
+    )
