@@ -112,7 +112,7 @@ class TransformersRuntime:
                 return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
         ids_BT = torch.tensor([list(ids) for ids in prompts], device=self._model.device)
-        settings = transformers.GenerationConfig(max_new_tokens=new_tokens, do_sample=False, eos_token_id=None, pad_token_id=0)
+        settings = transformers.GenerationConfig(max_new_tokens=new_tokens, do_sample=False, pad_token_id=0)  # type: ignore[no-untyped-call]
         started = time.perf_counter()
         self._model.generation_config.eos_token_id = None
         found_BT = self._model.generate(

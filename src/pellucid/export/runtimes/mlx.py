@@ -88,10 +88,11 @@ class MlxRuntime:
 
         started = time.perf_counter()
         held = make_prompt_cache(self._model)
-        ids_BT, at_s, new = self._mx.array([list(ids) for ids in prompts]), [], []
+        ids_BT = self._mx.array([list(ids) for ids in prompts])
+        at_s, new = [], []
         for _ in range(new_tokens):
             ids_BT = self._mx.argmax(self._model(ids_BT, cache=held)[:, -1], axis=-1, keepdims=True)
             self._mx.eval(ids_BT)
             at_s.append(time.perf_counter() - started)
             new.append(ids_BT)
-        return Stepped(at_s, self._mx.concatenate(new, axis=1).tolist())
+        return Stepped(at_s, np.array(self._mx.concatenate(new, axis=1)).tolist())

@@ -1,0 +1,81 @@
+"""The section of the page about speed: a model in the programs that run it, side by side (Stable LM 2's report, Table 8)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pellucid.core.errors import ArtifactError
+from pellucid.core.units import format_bytes
+from pellucid.recipe.recipe import Recipe
+from pellucid.report.facts import Fact, Facts
+from pellucid.report.markup import paragraph, section, table
+
+__all__ = ["THROUGHPUT", "throughput"]
+
+THROUGHPUT = "throughput/throughput.json"
+_SCHEMA = 1
+_NOT_MEASURED = "not measured"
+
+
+def throughput(facts: Facts, recipe: Recipe) -> str:
+    """Tokens a second, first token, memory and watts of each program and batch; empty where `pellucid throughput` was not run.
+
+    Raises `ArtifactError` for a file of another version.
+    """
+    if not facts.has(THROUGHPUT):
+        return ""
+    found = facts.document(THROUGHPUT)
+    if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
+        raise ArtifactError(f"{facts.run / THROUGHPUT} is not of schema {_SCHEMA}; run `pellucid throughput` again")
+    rows = [
+        _row(facts, number, batch, one, figures)
+        for number, one in enumerate(found["contestants"])
+        for batch, figures in one["batches"].items()
+    ]
+    heads = (
+        "Program", "Weights", "Version", "Batch", "Prompt, tok/s", "Decode, tok/s", "least", "most", "First token, ms",
+        "Peak memory", "before the model", "Files", "Watts", "Joules per token",
+    )  # fmt: skip
+    settings, machine = found["settings"], found["environment"]
+    caption = (
+        f"Medians of {settings['rounds']} rounds in which all took turns: {settings['prompt_tokens']} tokens of prompt, "
+        f"{settings['new_tokens']} new ones, {settings['threads']} thread(s), each program in a process of its own on "
+        f"{machine['processor']}. Joules are of the whole turn, prompts included, and of everything that the counters count."
+    )
+    reasons = [f"{one['name']}: {one['missing']}" for one in found["contestants"] if one["missing"] is not None]
+    reasons += [f"watts by {kind}: {reason}" for kind, reason in found["energy"]["missing"].items()]
+    notes = [f"{program}: {how}." for program, how in dict.fromkeys((one["program"], one["how"]) for one in found["contestants"])]
+    parts = [table(heads, rows, caption=caption, numbers_from=3)] if rows else []
+    parts += [paragraph(note) for note in notes]
+    parts += [paragraph(f"Not measured: {'; '.join(reasons)}.")] if reasons else []
+    return section("throughput", "Throughput", *parts)
+
+
+def _row(facts: Facts, number: int, batch: str, one: Mapping[str, Any], figures: Mapping[str, Any]) -> list[Fact | str | None]:
+    at = ("contestants", number)
+
+    def figure(name: str, key: str = "median", scale: float = 1.0) -> Fact | str:
+        if figures[name] is None:
+            return _NOT_MEASURED
+        return facts.get(THROUGHPUT, *at, "batches", batch, name, key, show=lambda value: short(scale * value))
+
+    return [
+        facts.get(THROUGHPUT, *at, "program"),
+        facts.get(THROUGHPUT, *at, "weights"),
+        facts.get(THROUGHPUT, *at, "version"),
+        batch,
+        figure("prompt_tokens_per_s"),
+        figure("decode_tokens_per_s"),
+        figure("decode_tokens_per_s", "min"),
+        figure("decode_tokens_per_s", "max"),
+        figure("first_token_s", scale=1e3),
+        facts.get(THROUGHPUT, *at, "memory", "peak_bytes", show=format_bytes),
+        facts.get(THROUGHPUT, *at, "memory", "before_bytes", show=format_bytes),
+        None if one["bytes"] is None else facts.get(THROUGHPUT, *at, "bytes", show=format_bytes),
+        figure("watts"),
+        figure("joules_per_token"),
+    ]
+
+
+def short(value: float) -> str:
+    """Return a figure with three digits, or whole: 0.0123, 17.7, 1234."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
