@@ -14,6 +14,10 @@ __all__ = ["THROUGHPUT", "throughput"]
 THROUGHPUT = "throughput/throughput.json"
 _SCHEMA = 1
 _NOT_MEASURED = "not measured"
+_RATES = (
+    "Program", "Weights", "Batch", "Prompt, tok/s", "Decode, tok/s", "least", "most", "First token, ms", "Watts", "Joules/token",
+)  # fmt: skip
+_SIZES = ("Program", "Weights", "Version", "Files", "Loaded in, s", "Peak memory", "before the model")
 
 
 def throughput(facts: Facts, recipe: Recipe) -> str:
@@ -26,31 +30,33 @@ def throughput(facts: Facts, recipe: Recipe) -> str:
     found = facts.document(THROUGHPUT)
     if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
         raise ArtifactError(f"{facts.run / THROUGHPUT} is not of schema {_SCHEMA}; run `pellucid throughput` again")
-    rows = [
-        _row(facts, number, batch, one, figures)
-        for number, one in enumerate(found["contestants"])
-        for batch, figures in one["batches"].items()
-    ]
-    heads = (
-        "Program", "Weights", "Version", "Batch", "Prompt, tok/s", "Decode, tok/s", "least", "most", "First token, ms",
-        "Peak memory", "before the model", "Files", "Watts", "Joules per token",
-    )  # fmt: skip
-    settings, machine = found["settings"], found["environment"]
-    caption = (
-        f"Medians of {settings['rounds']} rounds in which all took turns: {settings['prompt_tokens']} tokens of prompt, "
-        f"{settings['new_tokens']} new ones, {settings['threads']} thread(s), each program in a process of its own on "
-        f"{machine['processor']}. Joules are of the whole turn, prompts included, and of everything that the counters count."
-    )
+    measured = [(number, one) for number, one in enumerate(found["contestants"]) if one["batches"]]
+    parts = []
+    if measured:
+        rates = [_rates(facts, number, batch, figures) for number, one in measured for batch, figures in one["batches"].items()]
+        sizes = [_sizes(facts, number, one) for number, one in measured]
+        parts = [
+            table(_RATES, rates, caption=_caption(found), numbers_from=2),
+            table(_SIZES, sizes, caption="Each program in a process of its own, with its packages.", numbers_from=3),
+        ]
+    ways = dict.fromkeys((one["program"], one["how"]) for _, one in measured)
+    parts += [paragraph(f"{program}: {how}.") for program, how in ways]
     reasons = [f"{one['name']}: {one['missing']}" for one in found["contestants"] if one["missing"] is not None]
     reasons += [f"watts by {kind}: {reason}" for kind, reason in found["energy"]["missing"].items()]
-    notes = [f"{program}: {how}." for program, how in dict.fromkeys((one["program"], one["how"]) for one in found["contestants"])]
-    parts = [table(heads, rows, caption=caption, numbers_from=3)] if rows else []
-    parts += [paragraph(note) for note in notes]
     parts += [paragraph(f"Not measured: {'; '.join(reasons)}.")] if reasons else []
     return section("throughput", "Throughput", *parts)
 
 
-def _row(facts: Facts, number: int, batch: str, one: Mapping[str, Any], figures: Mapping[str, Any]) -> list[Fact | str | None]:
+def _caption(found: Mapping[str, Any]) -> str:
+    settings = found["settings"]
+    return (
+        f"Medians of {settings['rounds']} rounds in which all took turns, with the least and the most: "
+        f"{settings['prompt_tokens']} tokens of prompt, {settings['new_tokens']} new ones, threads: {settings['threads']}, on {found['environment']['processor']}. "
+        "Watts are of all that the counters count; joules are of the whole turn, prompts included, by new tokens."
+    )
+
+
+def _rates(facts: Facts, number: int, batch: str, figures: Mapping[str, Any]) -> list[Fact | str | None]:
     at = ("contestants", number)
 
     def figure(name: str, key: str = "median", scale: float = 1.0) -> Fact | str:
@@ -61,18 +67,25 @@ def _row(facts: Facts, number: int, batch: str, one: Mapping[str, Any], figures:
     return [
         facts.get(THROUGHPUT, *at, "program"),
         facts.get(THROUGHPUT, *at, "weights"),
-        facts.get(THROUGHPUT, *at, "version"),
         batch,
         figure("prompt_tokens_per_s"),
         figure("decode_tokens_per_s"),
         figure("decode_tokens_per_s", "min"),
         figure("decode_tokens_per_s", "max"),
         figure("first_token_s", scale=1e3),
-        facts.get(THROUGHPUT, *at, "memory", "peak_bytes", show=format_bytes),
-        facts.get(THROUGHPUT, *at, "memory", "before_bytes", show=format_bytes),
-        None if one["bytes"] is None else facts.get(THROUGHPUT, *at, "bytes", show=format_bytes),
         figure("watts"),
         figure("joules_per_token"),
+    ]
+
+
+def _sizes(facts: Facts, number: int, one: Mapping[str, Any]) -> list[Fact | str | None]:
+    at = ("contestants", number)
+    return [
+        *(facts.get(THROUGHPUT, *at, name) for name in ("program", "weights", "version")),
+        None if one["bytes"] is None else facts.get(THROUGHPUT, *at, "bytes", show=format_bytes),
+        facts.get(THROUGHPUT, *at, "load_s", show=short),
+        facts.get(THROUGHPUT, *at, "memory", "peak_bytes", show=format_bytes),
+        facts.get(THROUGHPUT, *at, "memory", "before_bytes", show=format_bytes),
     ]
 
 

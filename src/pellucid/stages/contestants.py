@@ -17,10 +17,10 @@ from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 __all__ = ["HOW", "context_of", "find_contestants", "tokenizer_of"]
 
 HOW: dict[Program, str] = {
-    "Pellucid": "the torch engine as `pellucid serve` runs it, without HTTP; on a CPU in float32, with weights laid out by columns",
-    "transformers": "its own `generate`, greedily, in the number type of the folder",
-    "llama.cpp": "its own library, `llama_decode`, without a server; keys and values in float16, flash attention as it chooses",
-    "llama.cpp, served": "its own server, as `pellucid serve` runs it; what HTTP on this machine costs is counted in",
+    "Pellucid": "the torch engine as pellucid serve runs it, without HTTP; on a CPU in float32, with weights laid out by columns",
+    "transformers": "its own method generate, greedily, in the number type of the folder",
+    "llama.cpp": "its own library (llama_decode), without a server; keys and values in float16, flash attention as it chooses",
+    "llama.cpp, served": "its own server, as pellucid serve runs it; what HTTP on this machine costs is counted in",
     "OpenVINO": "its CPU plug-in by its own settings, which round more than the certificate's; all logits of a prompt are computed",
     "MLX": "mlx-lm's model with its cache, on the device that MLX chooses; MLX has no setting for threads",
 }
