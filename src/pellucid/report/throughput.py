@@ -48,11 +48,11 @@ def throughput(facts: Facts, recipe: Recipe) -> str:
 
 
 def _caption(found: Mapping[str, Any]) -> str:
-    settings = found["settings"]
+    settings, processor = found["settings"], found["environment"]["processor"]
     return (
         f"Medians of {settings['rounds']} rounds in which all took turns, with the least and the most: "
-        f"{settings['prompt_tokens']} tokens of prompt, {settings['new_tokens']} new ones, threads: {settings['threads']}, on {found['environment']['processor']}. "
-        "Watts are of all that the counters count; joules are of the whole turn, prompts included, by new tokens."
+        f"{settings['prompt_tokens']} tokens of prompt, {settings['new_tokens']} new ones, threads: {settings['threads']}, on "
+        f"{processor}. Watts are of all that the counters count; joules are of the whole turn, prompts included, by new tokens."
     )
 
 
