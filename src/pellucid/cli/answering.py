@@ -43,10 +43,10 @@ class Answer:
         A character that several tokens make is one segment with their joint log-probability and without others at its place.
         """
         shown = [one for one in self.tokens if model.shown_bytes(one.token.id) and one.token.logprob is not None]
-        ends = [one.offset for one in shown[1:]] + [len(self.text)]
+        places = [*(one.offset for one in shown), len(self.text)]
         found: list[Segment] = []
         start, logprob, count = 0, 0.0, 0
-        for one, end in zip(shown, ends, strict=True):
+        for one, end in zip(shown, places[1:], strict=True):
             logprob, count = logprob + (one.token.logprob or 0.0), count + 1
             if text := self.text[start:end]:
                 alone = [(token_name(model.own_bytes(id_)), its) for id_, its in one.token.top]

@@ -117,7 +117,7 @@ class Commands:
             raise UsageError("nothing is known of this answer's tokens")
         if text and not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
             raise UsageError(f"/tokens {text}: give a whole number, of the unlikeliest tokens to be shown, or nothing for all")
-        self._terminal.styled(tokens_text(last.segments, int(text) if text else None))
+        self._terminal.styled(tokens_text(last.segments, int(text) if text else None, self._terminal.width))
 
     def _save(self, text: str) -> None:
         path = Path(text).expanduser() if text else self._file

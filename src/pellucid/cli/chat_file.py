@@ -18,6 +18,8 @@ _MOST_BYTES = 64 * 2**20
 _TITLE_CHARS = 60
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+# Rounding may leave a little above 0.
+Logprob = Annotated[float, Field(allow_inf_nan=False, le=0.01)]
 
 
 class _Tolerant(BaseModel):
@@ -30,7 +32,7 @@ class KeptMessage(_Tolerant):
 
     role: Literal["user", "assistant"]
     content: str
-    segments: list[tuple[str, Number | None, list[tuple[str, Number]], int]] | None = None
+    segments: list[tuple[str, Logprob | None, list[tuple[str, Logprob]], Annotated[int, Field(ge=0)]]] | None = None
     tokens: int | None = None
     seconds: Number | None = None
     limit: int | None = None
@@ -63,7 +65,7 @@ class Kept(_Tolerant):
     id: str = Field(default_factory=lambda: secrets.token_hex(12))
     changed: Number = 0
     settings: KeptSettings = Field(default_factory=KeptSettings)
-    messages: list[KeptMessage] = Field(default_factory=list)
+    messages: list[KeptMessage]
 
     @property
     def title(self) -> str:

@@ -105,7 +105,7 @@ class ChatSettings:
         for name in NUMBERS:
             value = self._value(name.replace("-", "_"))
             is_off = name in _OFF and name != "seed" and value == _OFF[name]
-            found.append((name, "off" if is_off else str(FIRST_SEED if value is None else value)))
+            found.append((name, "off" if is_off else _plain(FIRST_SEED if value is None else value)))
         return [*found, ("stop", ", ".join(map(repr, self.stop)) or "none")]
 
     def kept(self) -> dict[str, Any]:
@@ -147,6 +147,10 @@ class ChatSettings:
 
 
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
+
+
+def _plain(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _unescaped(text: str) -> str:

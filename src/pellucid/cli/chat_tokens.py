@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from pellucid.cli.answering import Segment
@@ -29,10 +30,11 @@ def percent(logprob: float) -> str:
     return "< 0.1 %" if 0 < share < 0.1 else f"{share:.1f} %"
 
 
-def tokens_text(segments: Sequence[Segment], unlikeliest: int | None = None) -> Text:
+def tokens_text(segments: Sequence[Segment], unlikeliest: int | None = None, columns: int = 120) -> Text:
     """Return the answer with its tokens shaded, and a line for each: its place, its text, its probability, what else was likely.
 
-    With `unlikeliest`, only so many lines, of the least likely tokens, in the order of the text.
+    With `unlikeliest`, only so many lines, of the least likely tokens, in the order of the text. A line names as many others as it
+    has room for.
     """
     found = Text()
     for text, logprob, _, _ in segments:
@@ -42,15 +44,18 @@ def tokens_text(segments: Sequence[Segment], unlikeliest: int | None = None) -> 
     if unlikeliest is not None:
         known = sorted(sorted(known, key=lambda one: one[2])[:unlikeliest], key=lambda one: one[0])
     names = [_name(one[0]) for _, one, _ in known]
-    width = min(_WIDEST, max(map(len, names), default=0))
+    width = min(_WIDEST, max(map(cell_len, names), default=0))
     for (place, (text, _, top, count), logprob), name in zip(known, names, strict=True):
         found.append(f"{place:>5}  ", "dim")
-        found.append(f"{name:<{width}}", _STYLES[shade(logprob)])
+        found.append(name + " " * (width - cell_len(name)), _STYLES[shade(logprob)])
         found.append(f"  {percent(logprob):>7}")
-        others = [f"{_name(other)} {percent(its)}" for other, its in top if other != text][:_SHOWN_OTHERS]
-        if count > 1:
-            others = [f"{count} tokens make this character; together"]
-        found.append(f"   {'   '.join(others)}\n", "dim")
+        others = "" if count == 1 else f"   {count} tokens make this character; together"
+        for other, its in [one for one in top if one[0] != text][:_SHOWN_OTHERS]:
+            more = f"   {_name(other)} {percent(its)}"
+            if cell_len(others + more) > columns - max(width, cell_len(name)) - 16:
+                break
+            others += more
+        found.append(f"{others}\n", "dim")
     count, total = sum(one[3] for one in segments), sum(one[1] for one in segments if one[1] is not None)
     if count:
         found.append(f"{count} tokens, perplexity {math.exp(min(700.0, -total / count)):.2f}", "dim")

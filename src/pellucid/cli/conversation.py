@@ -32,7 +32,7 @@ class Conversation:
     def __init__(self, model: ServedModel, settings: ChatSettings, terminal: Terminal) -> None:
         self._model, self._terminal = model, terminal
         self.settings = settings
-        self._kept = Kept()
+        self._kept = Kept(messages=[])
         self._answers = self._unread = 0
         self.answers = model.chat is not None
         self.was_stopped = False
@@ -83,7 +83,7 @@ class Conversation:
 
     def reset(self) -> None:
         """Begin anew, with the same settings."""
-        self._kept, self._unread = Kept(), 0
+        self._kept, self._unread = Kept(messages=[]), 0
 
     def load(self, kept: Kept) -> None:
         """Go on with a conversation that was kept. Raises `UsageError` for settings that cannot be, or not with this model."""

@@ -40,6 +40,11 @@ class Terminal:
         """Whether `read` can offer a line to be changed."""
         return self._readline is not None
 
+    @property
+    def width(self) -> int:
+        """How many columns a line has."""
+        return open_console().width
+
     def read(self, first: str = "") -> str | None:
         r"""Return the next line, on a terminal one that begins as `first` if that can be; None at the end of the input.
 
@@ -80,17 +85,17 @@ class Terminal:
         self._before = self._held = ""
         if remark:
             print_text(" ", end="")
-            self.remark(remark)
+            open_console().print(_remark(remark), soft_wrap=True)
         else:
             print_text("")
 
     def remark(self, text: str) -> None:
         """Say something that is none of the talk's texts: in brackets, and dim where that can be."""
-        self.styled(Text(f"[{visible(text)}]", "dim"))
+        self.styled(_remark(text))
 
     def styled(self, text: Text) -> None:
-        """Print a text, which must be fit to be shown, with its colours where the terminal has them. Nothing wraps its lines."""
-        open_console().print(text, soft_wrap=True)
+        """Print a text, which must be fit to be shown, with its colours where the terminal has them."""
+        open_console().print(text, soft_wrap=not self.is_shown)
 
     def _typed(self, prompt: str, first: str) -> str:
         if self._readline is None or not first:
@@ -106,12 +111,16 @@ class Terminal:
         assert self._readline is not None
         line = self._readline.get_line_buffer()
         if self._readline.get_begidx() == 0:
-            found = [word for word in self._words if word.startswith(text)] if text else []
+            found = [f"{word} " for word in self._words if word.startswith(text)] if text else []
         elif line.startswith(tuple(f"{word} " for word in self._with_files)):
             found = _files(text)
         else:
             found = []
         return found[state] if state < len(found) else None
+
+
+def _remark(text: str) -> Text:
+    return Text(f"[{visible(text)}]", "dim")
 
 
 def _readline() -> ModuleType | None:
