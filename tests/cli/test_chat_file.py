@@ -1,4 +1,6 @@
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +8,8 @@ import pytest
 
 from pellucid.cli.chat_file import Kept, KeptMessage, choose, read_file, write_file
 from pellucid.core.errors import DataError, UsageError
+
+STATIC = Path(__file__).parents[2] / "src" / "pellucid" / "serve" / "static"
 
 # As the chat page writes it: seconds of many digits, `null` for a seed, segments with and without a probability.
 PAGE: dict[str, Any] = {
@@ -104,6 +108,27 @@ def test_nothing_but_the_same_conversation_is_written_over(tmp_path: Path) -> No
             write_file(other, Kept(messages=[]), {})
     assert (tmp_path / "other.txt").read_text() == "precious"
     assert sorted(one.name for one in tmp_path.iterdir()) == ["other.txt", "talk.json"]
+
+
+@pytest.mark.skipif(
+    shutil.which("node") is None or not (STATIC / "transfer.js").is_file(), reason="needs node and the page's import"
+)
+def test_the_page_takes_in_what_was_written_here(tmp_path: Path) -> None:
+    """The page's own code reads the file: no message, number or segment is lost."""
+    (found,) = read_file(write(tmp_path / "page.json", PAGE))
+    write_file(tmp_path / "talk.json", found, PAGE["settings"])
+    shutil.copytree(STATIC, tmp_path / "page")
+    (tmp_path / "page" / "package.json").write_text('{"type": "module"}')
+    code = """
+    import { readFileSync } from "node:fs";
+    const { conversationsOf } = await import("./transfer.js");
+    const text = readFileSync("../talk.json", "utf-8");
+    console.log(JSON.stringify(await conversationsOf({ size: text.length, text: async () => text })));
+    """
+    done = subprocess.run(
+        ["node", "--input-type=module", "--eval", code], cwd=tmp_path / "page", capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [PAGE | {"changed": found.changed}]
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
