@@ -24,7 +24,9 @@ def chat_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="run, training stage, checkpoint, Hugging Face folder or GGUF file")
     parser.add_argument("--prompt", metavar="TEXT", help="answer or continue this once and leave, instead of asking for input")
     parser.add_argument("--system", metavar="TEXT", help="system prompt, for models that learnt from conversations")
-    parser.add_argument("--load", metavar="FILE", help="go on with a conversation that /save or the chat page's export has written")
+    parser.add_argument(
+        "--load", metavar="FILE", help="go on with a conversation, with its settings, that /save or the chat page has written"
+    )
     parser.add_argument("--new-tokens", type=int, default=128, metavar="N", help="longest answer or continuation (default: 128)")
     parser.add_argument("--temperature", type=float, default=0.8, metavar="X", help="0 takes the likeliest token (default: 0.8)")
     parser.add_argument("--top-k", type=int, default=50, metavar="N", help="choose among the N likeliest tokens (default: 50)")
