@@ -34,7 +34,9 @@ def naive(ids: list[int], splits: list[list[list[int]]], shortest: int) -> list[
             for document in documents:
                 for at in range(len(document)):
                     length = 0
-                    while begin + length < len(ids) and at + length < len(document) and ids[begin + length] == document[at + length]:
+                    while (
+                        begin + length < len(ids) and at + length < len(document) and ids[begin + length] == document[at + length]
+                    ):
                         length += 1
                     if length > best:
                         best, places = length, []
@@ -47,7 +49,9 @@ def naive(ids: list[int], splits: list[list[list[int]]], shortest: int) -> list[
     return [(*span, places) for span, places in sorted(held.items()) if span not in inside]
 
 
-def found(ids: list[int], indexes: list[NgramIndex], shortest: int = 8, **more: Any) -> list[tuple[int, int, list[tuple[int, int]]]]:
+def found(
+    ids: list[int], indexes: list[NgramIndex], shortest: int = 8, **more: Any
+) -> list[tuple[int, int, list[tuple[int, int]]]]:
     runs = find_runs(ids, indexes, shortest, **more).runs
     return [(run.begin, run.end, [(split, at) for split, places in run.places for at in places.tolist()]) for run in runs]
 
@@ -68,9 +72,7 @@ def test_what_is_found_is_what_trying_everything_finds(
     write_texts: Write, splits: list[list[str]], answer: str, shortest: int, shard_tokens: int
 ) -> None:
     with TemporaryDirectory() as folder:
-        indexes = [
-            index_of(texts, Path(folder, str(n)), write_texts, shard_tokens=shard_tokens) for n, texts in enumerate(splits)
-        ]
+        indexes = [index_of(texts, Path(folder, str(n)), write_texts, shard_tokens=shard_tokens) for n, texts in enumerate(splits)]
         ids = list(answer.encode())
         plain = [[list(text.encode()) for text in texts] for texts in splits]
         assert found(ids, indexes, shortest) == naive(ids, plain, shortest)
@@ -84,7 +86,7 @@ def test_a_cut_from_any_place_of_any_document_is_found_whole(tmp_path: Path, wri
     starts = index.stream.document_starts.tolist()
     for number, text in enumerate(texts):
         for begin, size in ((0, 8), (1, 8), (2, 9), (3, 11), (len(text) - 8, 8), (0, len(text))):
-            if 0 <= begin and begin + size <= len(text) and size >= 8:
+            if begin >= 0 and begin + size <= len(text) and size >= 8:
                 cut = list(text[begin : begin + size].encode())
                 assert found(cut, [index]) == [(0, size, [(0, starts[number] + begin)])]
 

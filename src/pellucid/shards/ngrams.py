@@ -1,9 +1,9 @@
 """Where do a few tokens in a row stand in a split? An index of every fourth place by the five tokens that begin there.
 
 Eight tokens in a row hold one of these places with its five tokens, wherever they stand, so whatever eight tokens two texts have in
-common is found from it, and nothing else has to be kept: a fourth of the places, as 32-bit numbers sorted by a hash of their tokens,
-and where the places of each hash begin. That is about 1.5 bytes for a token of the split. The hash only leads to places; whoever
-asks compares the tokens themselves.
+common is found from it, and nothing else has to be kept: a fourth of the places, as 32-bit numbers sorted by a hash of their
+tokens, and where the places of each hash begin. That is about 1.5 bytes for a token of the split. The hash only leads to places;
+whoever asks compares the tokens themselves.
 """
 
 from collections.abc import Callable
@@ -51,8 +51,8 @@ def build_index(
 ) -> None:
     """Write the index of a split into the folder `out`. Memory is bounded: parts are sorted one by one.
 
-    `advance` is told of tokens that are done. Raises `NotWantedError` once `is_wanted()` is false, `CannotDoError` for a split whose
-    places do not fit into 32 bits (17 thousand million tokens).
+    `advance` is told of tokens that are done. Raises `NotWantedError` once `is_wanted()` is false, `CannotDoError` for a split
+    whose places do not fit into 32 bits (17 thousand million tokens).
     """
     samples = _samples(stream)
     if samples > _LOW:
