@@ -1,5 +1,6 @@
 """What a run's documents say is found in its shards, and nothing else; the oracle is the documents' own text."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -71,6 +72,7 @@ def test_a_document_that_is_asked_about_is_found_with_what_is_known_of_it(origin
     assert told["covered_tokens"] == told["tokens"] == run["tokens"] and told["complete"]
     assert told["searched"]["documents"] == 6 and told["searched"]["run"] == "rivers-run"
     (document,) = run["shown"]
+    assert json.loads(json.dumps(told)) == told
     assert document == {
         "source": "lists", "document": 0, "id": "lists/0", "language": "en", "licence": "CC0-1.0", "origin": "here", "place": 0,
         "before": "", "match": text, "after": "", "begins": True, "ends": True,

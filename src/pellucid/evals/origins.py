@@ -134,9 +134,9 @@ class TrainingOrigins:
         """Return what is known of a document, and its text around a match of so many tokens."""
         assert self._tokenizer is not None
         stream = self._indexes[place.split].stream
-        first, end = stream.document_starts[place.document], stream.document_starts[place.document + 1] - 1
-        begin = max(int(first), place.token - _AROUND_TOKENS)
-        after = min(int(end), place.token + tokens + _AROUND_TOKENS)
+        first, end = stream.document_starts[place.document : place.document + 2].tolist()
+        begin = max(first, place.token - _AROUND_TOKENS)
+        after = min(end - 1, place.token + tokens + _AROUND_TOKENS)
         ids = stream.read(begin, after - begin).tolist()
         pieces = _bytes(self._tokenizer, ids)
         at = place.token - begin
@@ -147,12 +147,12 @@ class TrainingOrigins:
             "source": self.training.sources[place.split],
             "document": place.document,
             **{name: about[name] for name in ("id", "language", "licence", "origin")},
-            "place": place.token - int(first),
+            "place": place.token - first,
             "before": before,
             "match": match,
             "after": behind,
             "begins": begin == first,
-            "ends": after == end,
+            "ends": after == end - 1,
         }
 
 

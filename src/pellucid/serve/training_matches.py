@@ -59,7 +59,7 @@ class TrainingMatches:
         most = MOST_CHARS if isinstance(fields.text, str) else MOST_CHARS // 4
         if len(fields.text) > most:
             raise invalid("text", f"{len(fields.text)} {'characters' if isinstance(fields.text, str) else 'ids'}; at most {most}")
-        self._refuse_when_closed()
+        self._refuse(self._is_closed or self._exchange.admission.draining)
         await self._prepared(self._origins)
         if self._is_looking:
             raise ApiError(429, "another look-up runs; try again in a moment", code="lookup_running", headers={"Retry-After": "1"})
@@ -87,7 +87,7 @@ class TrainingMatches:
                 headers={"Retry-After": "2"},
             )
         self._preparing = None
-        self._refuse_when_closed()
+        self._refuse(self._is_closed)
         try:
             preparing.result()
         except (PellucidError, OSError) as error:
@@ -95,8 +95,8 @@ class TrainingMatches:
                 503, f"the training data cannot be looked into now: {error}", code="no_index", headers={"Retry-After": "30"}
             ) from error
 
-    def _refuse_when_closed(self) -> None:
-        if self._is_closed:
+    def _refuse(self, stops: bool) -> None:
+        if stops:
             raise ApiError(503, "the server stops and takes nothing new", code="stopping", headers={"Retry-After": "30"})
 
     async def _found(self, request: Request, origins: Origins, fields: TrainingMatchesFields) -> Response:
@@ -111,7 +111,7 @@ class TrainingMatches:
         try:
             limit_s = self._exchange.settings.deadline_s
             await asyncio.wait((looking, leaving), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-            self._refuse_when_closed()
+            self._refuse(self._is_closed)
             if looking.done():
                 return json_response(looking.result())
             if leaving.done():
