@@ -559,7 +559,8 @@ def test_an_answer_of_which_nothing_was_read_says_so_and_a_model_without_a_run_o
     say(page, QUESTION)
     answered(page)
     page.get_by_role("button", name="In the training data").click()
-    page.get_by_text("No 8 tokens in a row of this answer stand in the 4 documents").wait_for()
+    page.locator(".matches > p", has_text="No 8 tokens in a row of this answer stand in the 4 documents").wait_for()
+    assert page.locator("#said").text_content() == page.locator(".matches > p").text_content(), "screen readers are told"
     page = visit(taught_url)
     hostile_answer(page)
     assert page.get_by_role("button", name="Retry").count() > 0
