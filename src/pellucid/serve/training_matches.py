@@ -21,7 +21,7 @@ T = TypeVar("T")
 MOST_CHARS = 65_536
 """The longest text that is looked up, in characters; of ids, a quarter as many."""
 
-_PATIENCE_S = 1.0
+_PATIENCE_S = 2.0
 
 
 class TrainingMatches:

@@ -2,7 +2,7 @@
 
 Eight tokens in a row hold one of these places with its five tokens, wherever they stand, so whatever eight tokens two texts have in
 common is found from it, and nothing else has to be kept: a fourth of the places, as 32-bit numbers sorted by a hash of their
-tokens, and where the places of each hash begin. That is about 1.5 bytes for a token of the split. The hash only leads to places;
+tokens, and where the places of each hash begin. That is about 1.3 bytes for a token of the split. The hash only leads to places;
 whoever asks compares the tokens themselves.
 """
 
