@@ -126,3 +126,16 @@ def test_runs_too_short_for_the_index_and_look_ups_that_nobody_wants_are_refused
     with pytest.raises(NotWantedError):
         find_runs(list(b"abcdefghij"), [index], is_wanted=lambda: False)
     assert find_runs([], [index]).runs == find_runs([1, 2], [index]).runs == ()
+
+
+def test_a_look_up_that_would_take_long_can_be_given_up_in_the_middle(tmp_path: Path, write_texts: Write) -> None:
+    index = index_of(["a" * 4000], tmp_path, write_texts)
+    asked = []
+
+    def is_wanted() -> bool:
+        asked.append(None)
+        return len(asked) < 10
+
+    with pytest.raises(NotWantedError):
+        find_runs(list(b"a" * 3000), [index], is_wanted=is_wanted)
+    assert len(asked) == 10

@@ -22,6 +22,7 @@ MOST_CHARS = 65_536
 """The longest text that is looked up, in characters; of ids, a quarter as many."""
 
 _PATIENCE_S = 2.0
+_LONGEST_S = 60.0
 
 
 class TrainingMatches:
@@ -55,7 +56,7 @@ class TrainingMatches:
             body = await self._exchange.body(request)
         except ClientDisconnect:
             return gone()
-        fields = read_fields(TrainingMatchesFields, body)
+        fields = await asyncio.to_thread(read_fields, TrainingMatchesFields, body)
         most = MOST_CHARS if isinstance(fields.text, str) else MOST_CHARS // 4
         if len(fields.text) > most:
             raise invalid("text", f"{len(fields.text)} {'characters' if isinstance(fields.text, str) else 'ids'}; at most {most}")
@@ -100,7 +101,7 @@ class TrainingMatches:
             raise ApiError(503, "the server stops and takes nothing new", code="stopping", headers={"Retry-After": "30"})
 
     async def _found(self, request: Request, origins: Origins, fields: TrainingMatchesFields) -> Response:
-        """Look up, until the client leaves or the deadline comes; the thread then ends within one chunk of its work."""
+        """Look up, until the client leaves or the time is up; the thread then ends soon."""
         is_open = [True]
         how = {"min_tokens": fields.min_tokens, "max_runs": fields.max_runs, "max_documents": fields.max_documents}
         call: Callable[[], dict[str, Any]] = partial(
@@ -109,7 +110,7 @@ class TrainingMatches:
         looking = asyncio.wrap_future(self._thread.submit(call))
         leaving = asyncio.ensure_future(left(request))
         try:
-            limit_s = self._exchange.settings.deadline_s
+            limit_s = min(_LONGEST_S, self._exchange.settings.deadline_s)
             await asyncio.wait((looking, leaving), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
             self._refuse(self._is_closed)
             if looking.done():

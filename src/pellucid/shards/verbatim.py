@@ -21,6 +21,7 @@ MOST_PLACES = 5_000_000
 
 _CHUNK = 1 << 16
 _COMPACT_FROM = 1 << 20
+_STEPS_BETWEEN_LOOKS = 64
 # Columns of what is kept of a match.
 _SPLIT, _BEGIN, _END, _TOKEN = range(4)
 
@@ -67,10 +68,14 @@ def find_runs(
     ]
     kept = _Kept(len(ids_T))
     left, complete = most_places, True
-    waiting = _Waiting(ids_T, indexes, shortest, kept)
-    for count, split, at in sorted(counts):
+
+    def go_on() -> None:
         if is_wanted is not None and not is_wanted():
             raise NotWantedError("the look-up was given up")
+
+    waiting = _Waiting(ids_T, indexes, shortest, kept, go_on)
+    for count, split, at in sorted(counts):
+        go_on()
         if count > left:
             complete = False
             break
@@ -85,8 +90,15 @@ def find_runs(
 class _Waiting:
     """Gathers places until there are enough of them to be compared at once."""
 
-    def __init__(self, ids_T: NDArray[np.int64], indexes: Sequence[NgramIndex], shortest: int, kept: "_Kept") -> None:
-        self._ids_T, self._indexes, self._shortest, self._kept = ids_T, indexes, shortest, kept
+    def __init__(
+        self,
+        ids_T: NDArray[np.int64],
+        indexes: Sequence[NgramIndex],
+        shortest: int,
+        kept: "_Kept",
+        go_on: Callable[[], None],
+    ) -> None:
+        self._ids_T, self._indexes, self._shortest, self._kept, self._go_on = ids_T, indexes, shortest, kept, go_on
         self._places: dict[int, list[tuple[int, NDArray[np.int64]]]] = {}
         self._count = 0
 
@@ -102,49 +114,54 @@ class _Waiting:
         for split, found in self._places.items():
             at_P = np.concatenate([np.full(len(tokens), at, np.int64) for at, tokens in found])
             token_P = np.concatenate([tokens for _, tokens in found])
-            begin, end, token = _matches(self._indexes[split].stream, self._ids_T, at_P, token_P)
+            pair = _Pair(self._indexes[split].stream, self._ids_T, self._go_on)
+            begin, end, token = pair.matches(at_P, token_P)
             is_long = end - begin >= self._shortest
             self._kept.add(split, begin[is_long], end[is_long], token[is_long])
         self._places, self._count = {}, 0
 
 
-def _matches(
-    stream: TokenStream, ids_T: NDArray[np.int64], at_P: NDArray[np.int64], token_P: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return how far the text and the split agree around each pair of places: begin and end in the text, begin in the split."""
-    same = (stream.read_many(token_P, GRAM_TOKENS) == ids_T[at_P[:, None] + np.arange(GRAM_TOKENS)]).all(axis=1)
-    at, token = at_P[same], token_P[same]
-    document = stream.document_at(token)
-    starts = stream.document_starts
-    # The last token of a document is its end mark, which is no part of what it says.
-    first, last = starts[document], starts[document + 1] - 1
-    inside = token + GRAM_TOKENS <= last
-    at, token, first, last = at[inside], token[inside], first[inside], last[inside]
-    before = _agreeing(stream, ids_T, at - 1, token - 1, np.minimum(at, token - first), -1)
-    behind = at + GRAM_TOKENS, token + GRAM_TOKENS
-    after = _agreeing(stream, ids_T, *behind, np.minimum(len(ids_T) - behind[0], last - behind[1]), 1)
-    return at - before, behind[0] + after, token - before
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A split and the text, compared at pairs of places."""
 
+    stream: TokenStream
+    ids_T: NDArray[np.int64]
+    go_on: Callable[[], None]
 
-def _agreeing(
-    stream: TokenStream,
-    ids_T: NDArray[np.int64],
-    at_P: NDArray[np.int64],
-    token_P: NDArray[np.int64],
-    room_P: NDArray[np.int64],
-    direction: int,
-) -> NDArray[np.int64]:
-    """Return how many tokens agree from each pair of places on, at most `room_P`, in a direction."""
-    agreeing_P = np.zeros(len(at_P), np.int64)
-    active = np.flatnonzero(room_P > 0)
-    steps = 0
-    while len(active):
-        shift = steps * direction
-        same = stream.read_many(token_P[active] + shift, 1)[:, 0] == ids_T[at_P[active] + shift]
-        steps += 1
-        agreeing_P[active[same]] = steps
-        active = active[same & (room_P[active] > steps)]
-    return agreeing_P
+    def matches(
+        self, at_P: NDArray[np.int64], token_P: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return how far both agree around places where they may: begin and end in the text, begin in the split."""
+        same = (self.stream.read_many(token_P, GRAM_TOKENS) == self.ids_T[at_P[:, None] + np.arange(GRAM_TOKENS)]).all(axis=1)
+        at, token = at_P[same], token_P[same]
+        document = self.stream.document_at(token)
+        starts = self.stream.document_starts
+        # The last token of a document is its end mark, which is no part of what it says.
+        first, last = starts[document], starts[document + 1] - 1
+        inside = token + GRAM_TOKENS <= last
+        at, token, first, last = at[inside], token[inside], first[inside], last[inside]
+        before = self._agreeing(at - 1, token - 1, np.minimum(at, token - first), -1)
+        at_next, next_ = at + GRAM_TOKENS, token + GRAM_TOKENS
+        after = self._agreeing(at_next, next_, np.minimum(len(self.ids_T) - at_next, last - next_), 1)
+        return at - before, at_next + after, token - before
+
+    def _agreeing(
+        self, at_P: NDArray[np.int64], token_P: NDArray[np.int64], room_P: NDArray[np.int64], direction: int
+    ) -> NDArray[np.int64]:
+        """Return how many tokens agree from each pair of places on, at most `room_P`, in a direction."""
+        agreeing_P = np.zeros(len(at_P), np.int64)
+        active = np.flatnonzero(room_P > 0)
+        steps = 0
+        while len(active):
+            if steps % _STEPS_BETWEEN_LOOKS == 0:
+                self.go_on()
+            shift = steps * direction
+            same = self.stream.read_many(token_P[active] + shift, 1)[:, 0] == self.ids_T[at_P[active] + shift]
+            steps += 1
+            agreeing_P[active[same]] = steps
+            active = active[same & (room_P[active] > steps)]
+        return agreeing_P
 
 
 class _Kept:
