@@ -1,8 +1,8 @@
 """A decoder's matrices twice: by columns, as a CPU reads them fastest for one token, and packed, as it does for several.
 
 Row by row, each output is a sum over a row, and sums over one vector are what matrix products do worst. Column by column, a step
-adds a multiple of a column to all outputs. From three rows on, oneDNN's products of packed matrices are faster; without packing they
-would pack anew each time. Values and shapes stay; `benchmarks/decode.py` and `streams.py` say what it gains.
+adds a multiple of a column to all outputs. From three rows on, oneDNN's products of packed matrices are faster; without packing
+they would pack anew each time. Values and shapes stay; `benchmarks/decode.py` and `streams.py` say what it gains.
 """
 
 from copy import deepcopy

@@ -40,9 +40,9 @@ class Int8Product:
         steps_NI = x_NI / step_N1
         coarse_NI = steps_NI.round()
         fine_NI = steps_NI.sub_(coarse_NI).mul_(_FINER).round_()
-        coarse_NO, fine_NO = self._sums(torch.cat((coarse_NI, fine_NI))).split(len(x_NI))
+        sums_MO = self._sums(torch.cat((coarse_NI, fine_NI)))
         # The two are put together in float32: the finer one counts a 254th.
-        y_NO = torch.add(coarse_NO, fine_NO, alpha=1 / _FINER).mul_(step_N1)
+        y_NO = torch.add(sums_MO[: len(x_NI)], sums_MO[len(x_NI) :], alpha=1 / _FINER).mul_(step_N1)
         if self._bias_O is not None:
             y_NO.add_(self._bias_O)
         return y_NO.view(*x_BTI.shape[:-1], -1)
