@@ -24,7 +24,7 @@ from pellucid.serve.model import ServedModel
 from pellucid.stages.subjects import Target, find_target, open_model, vocabulary_beside
 from pellucid.tokenizer.tokenizer import Tokenizer
 
-__all__ = ["WEIGHTS", "EngineShape", "Weights", "open_served"]
+__all__ = ["WEIGHTS", "EngineShape", "Weights", "fast_decoder", "open_served"]
 
 Weights = Literal["float32", "int8"]
 WEIGHTS: tuple[Weights, ...] = get_args(Weights)
@@ -70,7 +70,7 @@ def _with_torch(target: Target, shape: EngineShape, name: str) -> ServedModel:
         torch.set_num_threads(shape.threads)
     opened = open_model(target)
     engine = TorchEngine(
-        _fast(opened.model, shape.weights),
+        fast_decoder(opened.model, shape.weights),
         slots=shape.slots,
         context_tokens=_context(shape, opened.context_tokens),
         proposer=None if shape.draft is None else Proposer(_draft(shape.draft, opened, shape.weights)),
@@ -80,7 +80,7 @@ def _with_torch(target: Target, shape: EngineShape, name: str) -> ServedModel:
     return ServedModel(name, engine, opened.tokenizer, opened.chat_format, first_id, opened.begins_texts, int(time.time()))
 
 
-def _fast(model: Decoder, weights: Weights) -> Decoder:
+def fast_decoder(model: Decoder, weights: Weights) -> Decoder:
     """Return the model in the form in which its device writes fastest. Raises `CannotDoError` for 8 bits where there is no such."""
     if weights == "int8":
         return Int8Decoder(model)
@@ -96,7 +96,7 @@ def _draft(path: Path, large: LocalModel, weights: Weights) -> Decoder:
             f"--draft {path}: its vocabulary ({others[1]} tokens) is not that of the served model ({own[1]} tokens); "
             "give a model that was trained with the same tokenizer"
         )
-    return _fast(small.model, weights)
+    return fast_decoder(small.model, weights)
 
 
 def _check_for_llama_cpp(shape: EngineShape) -> None:
