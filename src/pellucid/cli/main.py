@@ -239,7 +239,7 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         choices=["float32", "int8"],
         default="float32",
-        help="how torch holds the matrices on a CPU; int8 is a quarter of the memory and faster (default: float32)",
+        help="how torch holds the matrices on a CPU; int8 takes less memory and writes faster (default: float32)",
     )
     parser.add_argument(
         "--draft",

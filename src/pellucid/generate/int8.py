@@ -51,6 +51,9 @@ class Int8Product:
 _Sums = Callable[[Tensor], Tensor]
 """Whole numbers from -127 to 127 in float32, (M, I) → their product with a matrix times the scales of its rows, (M, O)."""
 
+_Way = Callable[[Tensor, Tensor], _Sums]
+"""A matrix (O, I) in int8 and the scales of its rows → how to multiply with it."""
+
 
 def _by_int_mm(weight_OI: Tensor, scale_O: Tensor) -> _Sums:
     return lambda x_MI: torch._int_mm(x_MI.to(torch.int8), weight_OI.t()) * scale_O
@@ -68,7 +71,7 @@ def _by_fbgemm(weight_OI: Tensor, scale_O: Tensor) -> _Sums:
     return lambda x_MI: cast(Tensor, multiply(x_MI, 1.0, 128, packed))
 
 
-def _is_exact(way: Callable[[Tensor, Tensor], _Sums]) -> bool:
+def _is_exact(way: _Way) -> bool:
     """Try the largest sums: some instructions add pairs in 16 bits and cut what does not fit."""
     largest_MI = torch.full((2, 64), 127.0)
     largest_MI[1] = -127
@@ -80,7 +83,7 @@ def _is_exact(way: Callable[[Tensor, Tensor], _Sums]) -> bool:
 
 
 @cache
-def _sums_by() -> Callable[[Tensor, Tensor], _Sums] | None:
+def _sums_by() -> _Way | None:
     """Return the fastest way whose sums are exact on this CPU. fbgemm keeps the matrix packed, torch's own packs it each time."""
     return next((way for way in (_by_fbgemm, _by_int_mm) if _is_exact(way)), None)
 
