@@ -107,8 +107,9 @@ class SlotCache:
         k_SKTC, v_SKTC = self._k_LSKTC[layer], self._v_LSKTC[layer]
         for held_SKTC, new_1KNC in ((k_SKTC, k_1KNC), (v_SKTC, v_1KNC)):
             if len(self._pieces) == 1:  # a plain copy costs a few times less than one by indices
-                (slot, tokens), start = self._pieces[0], self.lengths[self._pieces[0].slot]
-                held_SKTC[slot, :, start : start + tokens] = new_1KNC[0]
+                (only,) = self._pieces
+                start = self.lengths[only.slot]
+                held_SKTC[only.slot, :, start : start + only.tokens] = new_1KNC[0]
             else:
                 held_SKTC[self._slot_N, :, self.position_N] = new_1KNC[0].transpose(0, 1).to(held_SKTC.dtype)
         read = []
