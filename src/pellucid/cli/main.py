@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from pellucid import __version__
+from pellucid.cli.chat_arguments import chat_arguments
 from pellucid.core.errors import PellucidError
 
 __all__ = ["THREADS_WAIT", "build_parser", "entry", "main"]
@@ -110,14 +111,15 @@ def build_parser() -> argparse.ArgumentParser:
         )
     )
 
-    chat = _command(commands, "chat", "chat", "talk to the trained model; a base model continues what you type", "runs/pocket")
-    chat.add_argument("run", metavar="RUN", help="run folder")
-    chat.add_argument("--prompt", metavar="TEXT", help="answer or continue this once and leave, instead of asking for input")
-    chat.add_argument("--system", metavar="TEXT", help="system prompt, for models that learnt from conversations")
-    chat.add_argument("--new-tokens", type=int, default=128, metavar="N", help="longest answer or continuation (default: 128)")
-    chat.add_argument("--temperature", type=float, default=0.8, metavar="X", help="0 takes the likeliest token (default: 0.8)")
-    chat.add_argument("--top-k", type=int, default=50, metavar="N", help="choose among the N likeliest tokens (default: 50)")
-    chat.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed and prompt give the same text (default: 1)")
+    chat_arguments(
+        _command(
+            commands,
+            "chat",
+            "chat",
+            "talk to a model in the terminal; a base model continues what you type",
+            "runs/pocket --system 'Answer in one sentence.'",
+        )
+    )
 
     _serve_arguments(
         _command(
