@@ -1,8 +1,9 @@
-"""Decoding one sequence: tokens a second of torch, with plain weights, by columns and in 8 bits, of transformers and of llama.cpp.
+"""Decoding one sequence: tokens a second of the engine that `pellucid serve` runs, of transformers and of llama.cpp.
 
 PELLUCID_SMOLLM2_GGUF=SmolLM2-135M-Instruct.Q4_1.gguf python benchmarks/decode.py
 All run on one thread, in turns within one process, so that they meet the same machine; each turn makes the same number of tokens,
-greedily, after the same prompt, and the time of the prompt is not counted. llama.cpp's rates are its own. The divergence of the
+greedily, after the same prompt, and the time of the prompt is not counted. The engine runs with the plain decoder, and with the
+matrices that each choice of `--weights` gives. llama.cpp's rates are its own. Ratios are of the same turn. The divergence of the
 8-bit weights from the plain ones is measured on this repository's README.
 """
 
@@ -11,11 +12,12 @@ import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,29 +27,47 @@ from pellucid.core.files import write_json
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import write_hf
 from pellucid.export.llama_cpp import LlamaCpp
-from pellucid.generate.columns import ColumnsDecoder
-from pellucid.generate.decoding import generate
-from pellucid.generate.int8 import Int8Decoder
+from pellucid.generate.engine import Event, Finished, GenerationRequest, Token
+from pellucid.generate.sampling import Sampling
+from pellucid.generate.torch_engine import TorchEngine
 from pellucid.model.decoder import Decoder
+from pellucid.stages.served import WEIGHTS, fast_decoder
 from pellucid.tokenizer.from_gguf import import_gguf
 
 ROOT = Path(__file__).parents[1]
 CONTEXT = 512
 
 
-def our_rate(model: Decoder, ids: list[int], tokens: int) -> float:
-    stream = generate(model, ids, max_new_tokens=tokens + 1, temperature=0)
-    next(stream)
-    before = time.perf_counter()
-    made = sum(1 for _ in stream)
-    return made / (time.perf_counter() - before)
+class Rate(NamedTuple):
+    """Tokens a second by the clock, and by the time that the computing thread computed; None where it is another process's."""
+
+    per_s: float
+    per_cpu_s: float | None
 
 
-def their_rate(model: Any, ids: list[int], tokens: int) -> float:
+def our_rate(engine: TorchEngine, ids: list[int], tokens: int) -> Rate:
+    """Of the engine as `pellucid serve` runs it; events come in its own thread, which is the one that computes."""
+    at: list[tuple[float, float]] = []
+    over = threading.Event()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Token):
+            at.append((time.perf_counter(), time.thread_time()))
+        elif isinstance(event, Finished):
+            over.set()
+
+    engine.submit(GenerationRequest(tuple(ids), tokens + 1, Sampling(0)), hear)
+    over.wait()
+    assert len(at) == tokens + 1
+    clock_s, cpu_s = (last - first for first, last in zip(at[0], at[-1], strict=True))
+    return Rate(tokens / clock_s, tokens / cpu_s)
+
+
+def their_rate(model: Any, ids: list[int], tokens: int) -> Rate:
     prompt = torch.tensor([ids])
     spent = []
     for count in (1, tokens + 1):
-        before = time.perf_counter()
+        before = time.perf_counter(), time.thread_time()
         model.generate(
             prompt,
             attention_mask=torch.ones_like(prompt),
@@ -56,13 +76,14 @@ def their_rate(model: Any, ids: list[int], tokens: int) -> float:
             do_sample=False,
             pad_token_id=0,
         )
-        spent.append(time.perf_counter() - before)
-    return tokens / (spent[1] - spent[0])
+        spent.append((time.perf_counter() - before[0], time.thread_time() - before[1]))
+    clock_s, cpu_s = (last - first for first, last in zip(*spent, strict=True))
+    return Rate(tokens / clock_s, tokens / cpu_s)
 
 
-def llama_rate(runtime: LlamaCpp, ids: list[int], tokens: int) -> float:
+def llama_rate(runtime: LlamaCpp, ids: list[int], tokens: int) -> Rate:
     answer = runtime._complete(ids, n_predict=tokens + 1, ignore_eos=True, cache_prompt=False)
-    return float(answer["timings"]["predicted_per_second"])
+    return Rate(float(answer["timings"]["predicted_per_second"]), None)
 
 
 def divergence(model: Decoder, fast: Decoder, ids: list[int]) -> dict[str, float]:
@@ -101,10 +122,12 @@ def main() -> None:
     model = Decoder(config)
     model.load_state_dict(state)
     model.eval()
-    int8, prompt = Int8Decoder(model), ids[: args.prompt]
-    ways: dict[str, Callable[[], float]] = {}
-    for name, ours in (("torch plain", model), ("torch by columns", ColumnsDecoder(model)), ("torch int8", int8)):
-        ways[name] = lambda ours=ours: our_rate(ours, prompt, args.tokens)  # type: ignore[misc]
+    fast: dict[str, Decoder] = {f"engine {weights}": fast_decoder(model, weights) for weights in WEIGHTS}
+    prompt = ids[: args.prompt]
+    ways: dict[str, Callable[[], Rate]] = {}
+    engines = {name: TorchEngine(ours, slots=4, context_tokens=CONTEXT) for name, ours in {"engine plain": model, **fast}.items()}
+    for name, engine in engines.items():
+        ways[name] = lambda engine=engine: our_rate(engine, prompt, args.tokens)  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as open_now:
         import transformers
 
@@ -118,14 +141,16 @@ def main() -> None:
             runtime = open_now.enter_context(LlamaCpp(path, CONTEXT))
             version = runtime.version
             ways[f"llama.cpp {kind}"] = lambda runtime=runtime: llama_rate(runtime, prompt, args.tokens)  # type: ignore[misc]
-        rates: dict[str, list[float]] = {name: [] for name in ways}
+        rates: dict[str, list[Rate]] = {name: [] for name in ways}
         for turn in range(args.turns + 1):
             for name, way in ways.items():
                 rate = way()
                 if turn:  # the first only warms up
                     rates[name].append(rate)
-                    print(f"{turn} {name}: {rate:.1f} tok/s", flush=True)
-    base = statistics.median(rates["transformers"])
+                    print(f"{turn} {name}: {rate.per_s:.1f} tok/s, {rate.per_cpu_s or 0:.1f} per CPU second", flush=True)
+        for engine in engines.values():
+            engine.close()
+    theirs_by_turn = rates["transformers"]
     result = {
         "environment": environment(),
         "code_version": code_version(),
@@ -136,12 +161,26 @@ def main() -> None:
         "prompt_tokens": len(prompt),
         "new_tokens": args.tokens,
         "turns": args.turns,
-        "tokens_per_s": {name: spread(values) for name, values in rates.items()},
-        "times_transformers": {name: round(statistics.median(values) / base, 2) for name, values in rates.items()},
-        "int8_against_plain": divergence(model, int8, ids[:CONTEXT]),
+        "tokens_per_s": {name: spread([rate.per_s for rate in some]) for name, some in rates.items()},
+        "tokens_per_cpu_s": {
+            name: spread([rate.per_cpu_s for rate in some if rate.per_cpu_s]) for name, some in rates.items() if some[0].per_cpu_s
+        },
+        "times_transformers": {
+            name: spread([one.per_s / other.per_s for one, other in zip(some, theirs_by_turn, strict=True)])
+            for name, some in rates.items()
+        },
+        "times_transformers_by_cpu_time": {
+            name: spread(
+                [one.per_cpu_s / (other.per_cpu_s or 1) for one, other in zip(some, theirs_by_turn, strict=True) if one.per_cpu_s]
+            )
+            for name, some in rates.items()
+            if some[0].per_cpu_s
+        },
+        "int8_against_plain": divergence(model, fast["engine int8"], ids[:CONTEXT]),
     }
     write_json(args.out, result)
-    print(result["tokens_per_s"], result["times_transformers"], result["int8_against_plain"], sep="\n")
+    for name in ("tokens_per_s", "times_transformers", "times_transformers_by_cpu_time", "int8_against_plain"):
+        print(name, result[name])
 
 
 if __name__ == "__main__":

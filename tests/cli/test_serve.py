@@ -31,7 +31,8 @@ def test_what_would_be_unsafe_or_useless_is_refused_before_anything_is_loaded(
 def test_sigterm_finishes_what_runs_refuses_what_is_new_and_leaves(finished_run: Path) -> None:
     httpx = pytest.importorskip("httpx")
     pytest.importorskip("xllamacpp")
-    command = [sys.executable, "-m", "pellucid", "serve", str(finished_run / "exports" / "gguf"), "--port", "0", "--threads", "1"]
+    file = finished_run / "exports" / "gguf" / "model-F16.gguf"
+    command = [sys.executable, "-m", "pellucid", "serve", str(file), "--port", "0", "--threads", "1"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     watchdog = threading.Timer(120, server.kill)
     watchdog.start()

@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pellucid.core.errors import CannotDoError
+from pellucid.generate import int8
 from pellucid.generate.batched import generate_batch
 from pellucid.generate.decoding import cache_for, generate, next_logits
-from pellucid.generate.int8 import Int8Decoder
+from pellucid.generate.int8 import Int8Decoder, Int8Product
 from pellucid.generate.sampling import Sampling
 from pellucid.model.decoder import Block, Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
@@ -108,3 +109,31 @@ def test_a_model_that_is_not_on_a_cpu_is_refused() -> None:
         model = Decoder(LLAMA)
     with pytest.raises(CannotDoError, match="the model is on meta"):
         Int8Decoder(model)
+
+
+WAYS = [int8._by_fbgemm, int8._by_int_mm]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=["fbgemm", "int_mm"])
+def test_each_way_adds_up_whole_numbers_without_error(way: int8._Way) -> None:
+    if not int8._is_exact(way):
+        pytest.skip("not exact on this CPU, where it is not taken")
+    generator = torch.Generator().manual_seed(1)
+    weight_OI = torch.randint(-127, 128, (70, 96), dtype=torch.int8, generator=generator)
+    x_MI = torch.randint(-127, 128, (34, 96), generator=generator)
+    scale_O = 2.0 ** torch.arange(70).remainder(5).neg()
+    found_MO = way(weight_OI, scale_O)(x_MI.float())
+    assert torch.equal(found_MO, (x_MI @ weight_OI.long().T) * scale_O)
+
+
+def test_a_way_that_cuts_sums_or_is_not_there_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(weight_OI: torch.Tensor, scale_O: torch.Tensor) -> int8._Sums:
+        return lambda x_MI: (x_MI @ weight_OI.float().T).clamp(max=64 * 32767) * scale_O - 1
+
+    def missing(weight_OI: torch.Tensor, scale_O: torch.Tensor) -> int8._Sums:
+        raise RuntimeError("Didn't find engine for operation")
+
+    assert not int8._is_exact(cut) and not int8._is_exact(missing)
+    monkeypatch.setattr(int8, "_sums_by", lambda: None)
+    with pytest.raises(CannotDoError, match="not exact"):
+        Int8Product(torch.randn(4, 4))

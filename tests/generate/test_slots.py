@@ -160,3 +160,23 @@ def test_a_stream_ends_by_its_room_or_a_stop_id_that_is_not_its_own() -> None:
     assert not stream.take(5) and not stream.full
     assert stream.take(7) and stream.stopped_by == 7 and stream.new == [5]
     assert Stream((1,), 1, GREEDY, 0).take(5) and Stream((1,), 0, GREEDY, 0).full
+
+
+@torch.no_grad()
+def test_what_was_tried_and_not_taken_leaves_no_trace(model: Decoder) -> None:
+    slots = Slots(model, 2)
+    stream = stream_of(3, 1, 4, room=20)
+    assert slots.admit(stream)
+    slots.step(99)
+    stream.take(5)
+    logits_NV = slots.try_out(stream, [9, 2, 6])
+    for row, ids in enumerate(([3, 1, 4, 5], [3, 1, 4, 5, 9], [3, 1, 4, 5, 9, 2], [3, 1, 4, 5, 9, 2, 6])):
+        assert torch.allclose(logits_NV[row], logits_alone(model, ids), atol=1e-4)
+    # The first proposal is taken, another token follows it.
+    stream.take(9)
+    stream.take(8)
+    slots.settle(stream)
+    (after_V,) = slots.step(99).logits_RV
+    assert torch.allclose(after_V, logits_alone(model, [3, 1, 4, 5, 9, 8]), atol=1e-4)
+    other = stream_of(3, 1, 4, 5, 9, 2, 6, 7)
+    assert slots.admit(other) and other.reused == 5

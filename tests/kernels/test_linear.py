@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.kernels import linear as kernel
-from pellucid.kernels.linear import Linear, linear
+from pellucid.kernels.linear import Linear, PackedWeight, linear
 
 
 @settings(max_examples=20, deadline=None)
@@ -51,3 +51,20 @@ def test_the_same_bits_come_out_each_time(tensors: Any) -> None:
     inputs = tensors((500, 70), (90, 70))
     once, again = (torch.autograd.grad(linear(*inputs).square().sum(), inputs) for _ in range(2))
     assert all(map(torch.equal, once, again))
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=st.integers(1, 70), shape=st.sampled_from([(20, 12), (61, 32), (7, 13), (256, 64)]), bias=st.booleans())
+def test_a_packed_weight_gives_the_same_product(rows: int, shape: tuple[int, int], bias: bool) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    weight_OI, b_O = torch.randn(shape, generator=generator), torch.randn(shape[0], generator=generator) if bias else None
+    x_BTI = torch.randn(2, rows, shape[1], generator=generator)
+    for laid_out in (weight_OI, weight_OI.t().contiguous().t()):
+        with torch.no_grad():
+            assert torch.allclose(PackedWeight(laid_out).product(x_BTI, b_O), F.linear(x_BTI, weight_OI, b_O), atol=1e-4)
+
+
+def test_a_torch_without_the_operator_keeps_the_weight_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "_pack", None)
+    weight_OI, x_NI = torch.randn(20, 12), torch.randn(5, 12)
+    assert torch.equal(PackedWeight(weight_OI).product(x_NI), F.linear(x_NI, weight_OI))

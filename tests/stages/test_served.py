@@ -1,3 +1,4 @@
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -7,7 +8,9 @@ import pytest
 from pellucid.core.errors import UsageError
 from pellucid.generate.decoding import generate
 from pellucid.generate.engine import Finished, GenerationRequest, Token
+from pellucid.generate.int8 import Int8Decoder
 from pellucid.generate.sampling import Sampling
+from pellucid.serve.model import ServedModel
 from pellucid.shards.stream import TokenStream
 from pellucid.stages.served import EngineShape, open_served
 from pellucid.stages.subjects import find_target, open_model
@@ -54,6 +57,66 @@ def test_a_run_a_stage_and_a_folder_are_served_by_torch_and_answer_as_the_model_
         assert [event.id for event in events if isinstance(event, Token)] == expected
     finally:
         model.engine.close()
+
+
+def answer(model: ServedModel, ids: tuple[int, ...], tokens: int) -> list[int]:
+    done = threading.Event()
+    events: list[object] = []
+
+    def note(event: object) -> None:
+        events.append(event)
+        if isinstance(event, Finished):
+            done.set()
+
+    model.engine.submit(GenerationRequest(ids, tokens, Sampling(temperature=0)), note)
+    assert done.wait(60)
+    return [event.id for event in events if isinstance(event, Token)]
+
+
+def test_a_smaller_model_proposes_and_the_answer_stays(finished_run: Path) -> None:
+    plain = open_served(finished_run, EngineShape(slots=2))
+    drafted = open_served(finished_run, EngineShape(slots=2, draft=finished_run / "pretrain"))
+    try:
+        ids = tuple(plain.encode("Die Würde"))
+        assert answer(drafted, ids, 12) == answer(plain, ids, 12)
+        assert drafted.engine.stats().proposed_tokens > 0 == plain.engine.stats().proposed_tokens
+        assert (drafted.engine.identity["draft"], plain.engine.identity["draft"]) == ("pretrain", None)
+    finally:
+        plain.engine.close()
+        drafted.engine.close()
+
+
+def test_matrices_in_8_bits_answer_as_the_decoder_of_8_bits(finished_run: Path) -> None:
+    model = open_served(finished_run, EngineShape(slots=2, weights="int8"))
+    try:
+        ids = tuple(model.encode("Die Würde"))
+        alone = Int8Decoder(open_model(find_target(finished_run)).model)
+        assert answer(model, ids, 12) == list(generate(alone, ids, max_new_tokens=12, temperature=0))
+        assert model.engine.identity["weights"] == "int8"
+    finally:
+        model.engine.close()
+
+
+def test_a_draft_of_another_vocabulary_is_refused(finished_run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(finished_run / "exports" / "hf", other)
+    file = other / "tokenizer.json"
+    said = json.loads(file.read_text(encoding="utf-8"))
+    # Two entries change places: as many tokens, and a text of other ids.
+    vocabulary = said["model"]["vocab"]
+    one, two = list(vocabulary)[100:102]
+    vocabulary[one], vocabulary[two] = vocabulary[two], vocabulary[one]
+    file.write_text(json.dumps(said), encoding="utf-8")
+    with pytest.raises(UsageError, match="is not that of the served model"):
+        open_served(finished_run, EngineShape(draft=other))
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"), [(EngineShape(weights="int8"), "--weights int8"), (EngineShape(draft=Path("small")), "--draft small")]
+)
+def test_llama_cpp_takes_neither_other_weights_nor_a_draft(finished_run: Path, shape: EngineShape, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        open_served(finished_run / "exports" / "gguf" / "model-F16.gguf", shape)
 
 
 @pytest.mark.parametrize("place", [".", "pretrain", "exports/hf"])

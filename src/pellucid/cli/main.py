@@ -248,6 +248,17 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--slots", type=int, default=4, metavar="N", help="sequences that run at once (default: 4)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a core)")
     parser.add_argument(
+        "--weights",
+        choices=["float32", "int8"],
+        default="float32",
+        help="how torch holds the matrices on a CPU; int8 takes less memory and writes faster (default: float32)",
+    )
+    parser.add_argument(
+        "--draft",
+        metavar="RUN_OR_EXPORT",
+        help="smaller model of the same vocabulary that guesses tokens while one answer runs alone; answers stay the same",
+    )
+    parser.add_argument(
         "--max-waiting", type=int, default=256, metavar="N", help="sequences that may wait for a slot (default: 256)"
     )
     parser.add_argument("--deadline-s", type=float, default=600, metavar="X", help="longest time for a request (default: 600)")

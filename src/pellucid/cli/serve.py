@@ -30,7 +30,8 @@ def command(arguments: argparse.Namespace) -> int:
         max_waiting=arguments.max_waiting,
         deadline_s=arguments.deadline_s,
     )
-    shape = EngineShape(arguments.context, arguments.slots, arguments.threads)
+    draft = None if arguments.draft is None else Path(arguments.draft)
+    shape = EngineShape(arguments.context, arguments.slots, arguments.threads, arguments.weights, draft)
     model = open_served(Path(arguments.target), shape, arguments.name)
     try:
         facts = f"{model.engine.identity['engine']}, {model.engine.context_tokens} tokens of context"

@@ -67,7 +67,10 @@ class Handle(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """What an engine is doing now, and has done since it started."""
+    """What an engine is doing now, and has done since it started.
+
+    Of the `proposed_tokens` of a small model `accepted_tokens` were what the model wrote.
+    """
 
     slots: int
     running: int
@@ -78,6 +81,8 @@ class EngineStats:
     new_tokens: int
     cancelled: int
     failed: int
+    proposed_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 class Engine(Protocol):

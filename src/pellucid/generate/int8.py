@@ -5,7 +5,11 @@ what rounding took from the first: 15 bits in all. Both are rows of one integer 
 weights' rounding costs accuracy, and since integers add up exactly a row gives the same whatever else is in the batch.
 """
 
+import warnings
+from collections.abc import Callable
 from copy import deepcopy
+from functools import cache
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +30,7 @@ class Int8Product:
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None = None) -> None:
         weight_OI = weight_OI.float()
         scale_O = (weight_OI.abs().amax(1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
-        self._weight_OI = (weight_OI / scale_O[:, None]).round().to(torch.int8)
-        # The two products are put together in float32: the finer one counts a 254th.
-        self._scale_2O = torch.stack([scale_O, scale_O / _FINER])[:, None]
+        self._sums = _sums_of((weight_OI / scale_O[:, None]).round().to(torch.int8), scale_O)
         self._bias_O = None if bias_O is None else bias_O.float()
 
     def __call__(self, x_BTI: Tensor) -> Tensor:
@@ -38,12 +40,59 @@ class Int8Product:
         steps_NI = x_NI / step_N1
         coarse_NI = steps_NI.round()
         fine_NI = steps_NI.sub_(coarse_NI).mul_(_FINER).round_()
-        halves_MI = torch.cat((coarse_NI, fine_NI)).to(torch.int8)
-        sums_MO = torch._int_mm(halves_MI, self._weight_OI.t())
-        y_NO = (sums_MO.view(2, len(x_NI), -1) * self._scale_2O).sum(0).mul_(step_N1)
+        sums_MO = self._sums(torch.cat((coarse_NI, fine_NI)))
+        # The two are put together in float32: the finer one counts a 254th.
+        y_NO = torch.add(sums_MO[: len(x_NI)], sums_MO[len(x_NI) :], alpha=1 / _FINER).mul_(step_N1)
         if self._bias_O is not None:
             y_NO.add_(self._bias_O)
         return y_NO.view(*x_BTI.shape[:-1], -1)
+
+
+_Sums = Callable[[Tensor], Tensor]
+"""Whole numbers from -127 to 127 in float32, (M, I) → their product with a matrix times the scales of its rows, (M, O)."""
+
+_Way = Callable[[Tensor, Tensor], _Sums]
+"""A matrix (O, I) in int8 and the scales of its rows → how to multiply with it."""
+
+
+def _by_int_mm(weight_OI: Tensor, scale_O: Tensor) -> _Sums:
+    return lambda x_MI: torch._int_mm(x_MI.to(torch.int8), weight_OI.t()) * scale_O
+
+
+def _by_fbgemm(weight_OI: Tensor, scale_O: Tensor) -> _Sums:
+    zeros_O = torch.zeros(len(scale_O), dtype=torch.long)
+    with warnings.catch_warnings():
+        # Quantised tensors are to leave torch one day, and this with them: then the other way is taken.
+        warnings.simplefilter("ignore")
+        weight = torch._make_per_channel_quantized_tensor(weight_OI, scale_O.double(), zeros_O, 0)
+        packed = torch.ops.quantized.linear_prepack(weight, None)
+    multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+    # Numbers from -127 to 127 are 1 to 255 as it holds them.
+    return lambda x_MI: cast(Tensor, multiply(x_MI, 1.0, 128, packed))
+
+
+def _is_exact(way: _Way) -> bool:
+    """Try the largest sums: some instructions add pairs in 16 bits and cut what does not fit."""
+    largest_MI = torch.full((2, 64), 127.0)
+    largest_MI[1] = -127
+    try:
+        found_MO = way(torch.full((64, 64), 127, dtype=torch.int8), torch.ones(64))(largest_MI)
+    except (AttributeError, RuntimeError):
+        return False  # not in this torch, or not on this CPU
+    return bool((found_MO.abs() == 64 * 127 * 127).all())
+
+
+@cache
+def _sums_by() -> _Way | None:
+    """Return the fastest way whose sums are exact on this CPU. fbgemm keeps the matrix packed, torch's own packs it each time."""
+    return next((way for way in (_by_fbgemm, _by_int_mm) if _is_exact(way)), None)
+
+
+def _sums_of(weight_OI: Tensor, scale_O: Tensor) -> _Sums:
+    way = _sums_by()
+    if way is None:
+        raise CannotDoError("this CPU's 8-bit products are not exact in torch: keep the weights in float32")
+    return way(weight_OI, scale_O)
 
 
 class Int8Decoder(Decoder):
@@ -56,8 +105,6 @@ class Int8Decoder(Decoder):
     def __init__(self, model: Decoder) -> None:
         if model.head_weight.device.type != "cpu":
             raise CannotDoError(f"8-bit weights run on a CPU, and the model is on {model.head_weight.device}: move it there first")
-        if not _products_are_exact():
-            raise CannotDoError("this CPU's 8-bit products are not exact in torch: keep the weights in float32")
         with torch.device("meta"):
             super().__init__(model.config)
         # Modules of its own, so that nothing done to them reaches a model in training.
@@ -74,11 +121,3 @@ class Int8Decoder(Decoder):
     def logits(self, x_BTD: Tensor) -> Tensor:
         """Return logits_BTV of hidden states."""
         return self._int8_head(x_BTD)
-
-
-def _products_are_exact() -> bool:
-    """Try the largest sums: some instructions add pairs in 16 bits and cut what does not fit."""
-    largest_MI = torch.full((2, 64), 127, dtype=torch.int8)
-    largest_MI[1] = -127
-    found_MO = torch._int_mm(largest_MI, torch.full((64, 8), 127, dtype=torch.int8))
-    return bool((found_MO.abs() == 64 * 127 * 127).all())

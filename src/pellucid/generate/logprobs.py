@@ -1,11 +1,17 @@
 """What the model itself makes of a token: natural log-probabilities, before biases, penalties, temperature and cuts."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from pellucid.generate.engine import Token
+from pellucid.model.decoder import Decoder
 
-__all__ = ["scored"]
+__all__ = ["scored", "scored_prompt"]
+
+_AT_ONCE_TOKENS = 64
+"""Logits of so many tokens of a prompt are held at once: those of a whole one can be larger than the model."""
 
 
 def scored(logits_V: Tensor, id_: int, top: int = 0) -> Token:
@@ -19,3 +25,12 @@ def scored(logits_V: Tensor, id_: int, top: int = 0) -> Token:
     best_N = torch.sort(log_p_V[ids_N], descending=True, stable=True).indices[:top]
     ids_N = ids_N[best_N]
     return Token(id_, float(log_p_V[id_]), tuple(zip(ids_N.tolist(), log_p_V[ids_N].tolist(), strict=True)))
+
+
+def scored_prompt(model: Decoder, following: Sequence[int], x_TD: Tensor, top: int = 0) -> list[Token]:
+    """Return tokens of a prompt, scored, from the hidden states of the tokens before each of them."""
+    found: list[Token] = []
+    for part_TD in torch.split(x_TD[: len(following)], _AT_ONCE_TOKENS):
+        logits_TV = model.logits(part_TD)
+        found += [scored(logits_V, id_, top) for id_, logits_V in zip(following[len(found) :], logits_TV, strict=False)]
+    return found

@@ -16,7 +16,7 @@ from pellucid.generate.sampling import Sampling, SeenTokens, choose_batch
 from pellucid.kernels.slots import Piece, SlotCache
 from pellucid.model.decoder import Decoder
 
-__all__ = ["Read", "Slots", "Step", "Stream", "draw"]
+__all__ = ["Read", "Slots", "Step", "Stream", "common_tokens", "draw"]
 
 _WORTH_WAITING_TOKENS = 16
 """A prompt waits for another that is being read when it can then take over so many tokens more."""
@@ -110,9 +110,11 @@ class Slots:
             return False
         # Its last token is always read, for the logits after it.
         sought = [] if stream.whole else stream.ids[:-1]
-        shared, source = max((_common(held, sought), -slot) for slot, held in enumerate(self._held))
+        shared, source = max((common_tokens(held, sought), -slot) for slot, held in enumerate(self._held))
         source = -source
-        coming = [_common(other.ids, sought) for slot, other in self.streams.items() if len(self._held[slot]) < len(other.prompt)]
+        coming = [
+            common_tokens(other.ids, sought) for slot, other in self.streams.items() if len(self._held[slot]) < len(other.prompt)
+        ]
         if max(coming, default=0) >= shared + _WORTH_WAITING_TOKENS:
             return False
         oldest = min((slot for slot in free if slot != source or len(free) == 1), key=lambda slot: self._last_use[slot])
@@ -158,6 +160,24 @@ class Slots:
         last_RD = torch.stack([one.x_TD[-1] for one in ready]) if ready else x_ND[:0]
         return Step(read, [one.stream for one in ready], self.model.logits(last_RD))
 
+    def try_out(self, stream: Stream, proposed: Sequence[int]) -> Tensor:
+        """Read the next token of a stream and `proposed` ones behind it; return the logits after each, (1 + proposed, V).
+
+        Then the stream takes what it takes, and `settle` forgets the rest.
+        """
+        held = self._held[stream.slot]
+        ids = [*stream.ids[len(held) :], *proposed]
+        self.cache.begin([Piece(stream.slot, len(ids))])
+        x_ND = self.model(torch.tensor([ids], device=self.model.head_weight.device), cache=self.cache)[0]
+        held += ids
+        return self.model.logits(x_ND[-1 - len(proposed) :])
+
+    def settle(self, stream: Stream) -> None:
+        """Forget what was read beyond a stream's tokens, of which the last is read next."""
+        kept = min(len(self._held[stream.slot]), len(stream.ids) - 1)
+        del self._held[stream.slot][kept:]
+        self.cache.copy(stream.slot, stream.slot, kept)
+
 
 def draw(streams: Sequence[Stream], logits_RV: Tensor) -> list[int]:
     """Return the next token of each stream by its own sampling and seed. Raises `ArtifactError` for logits that are no numbers."""
@@ -165,7 +185,7 @@ def draw(streams: Sequence[Stream], logits_RV: Tensor) -> list[int]:
     return choose_batch(logits_RV, samplings, generators, [stream.seen for stream in streams])
 
 
-def _common(held: Sequence[int], sought: Sequence[int]) -> int:
+def common_tokens(held: Sequence[int], sought: Sequence[int]) -> int:
     """Return how many tokens two sequences have in common at their beginning."""
     if held[: len(sought)] == sought:
         return len(sought)

@@ -16,18 +16,20 @@ from torch import Tensor
 from pellucid.core.errors import PellucidError, UsageError
 from pellucid.generate.decoding import check_prompt
 from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Token
-from pellucid.generate.logprobs import scored
-from pellucid.generate.slots import Read, Slots, Stream, draw
+from pellucid.generate.logprobs import scored, scored_prompt
+from pellucid.generate.proposer import Proposer
+from pellucid.generate.slots import Slots, Stream, draw
 from pellucid.model.decoder import Decoder
 
 __all__ = ["TorchEngine"]
 
 Reason = Literal["stop_id", "max_new_tokens", "context", "cancelled", "failed"]
 
-_SCORED_TOKENS = 64
-"""Logits of so many tokens of a prompt are held at once: those of a whole one can be larger than the model."""
 _FASTER_READING = 4
 """While no answer is under way, prompts are read in pieces so many times as long."""
+_COUNTED = (
+    "finished", "prompt_tokens", "reused_tokens", "new_tokens", "cancelled", "failed", "proposed_tokens", "accepted_tokens"
+)  # fmt: skip
 _NO_NUMBERS = "the model's logits are no numbers (NaN or infinite): its weights are damaged, or training diverged"
 
 
@@ -52,7 +54,8 @@ class TorchEngine:
     """Answers with `model`, `slots` requests at once, each of at most `context_tokens`, the model's own context by default.
 
     `prompt_tokens` is how much of prompts is read in one pass while answers are under way: more reads prompts sooner, less lets the
-    answers stall less. `identity` is added to what the engine says of itself. The model is put into evaluation mode.
+    answers stall less. With a `proposer`, an answer that is alone goes on by several tokens at a time where its small model guesses
+    them; it stays the same answer. `identity` is added to what the engine says of itself. The model is put into evaluation mode.
     """
 
     def __init__(
@@ -62,10 +65,17 @@ class TorchEngine:
         slots: int = 8,
         context_tokens: int | None = None,
         prompt_tokens: int = 128,
+        proposer: Proposer | None = None,
         identity: Mapping[str, Any] | None = None,
     ) -> None:
         if slots < 1 or prompt_tokens < 1:
             raise UsageError(f"slots is {slots} and prompt_tokens {prompt_tokens}; both must be at least 1")
+        if proposer is not None and proposer.vocab_tokens != model.config.vocab_tokens:
+            raise UsageError(
+                f"the small model's vocab_tokens is {proposer.vocab_tokens}, the large one's {model.config.vocab_tokens}: "
+                "both must have the same vocabulary"
+            )
+        self._proposer = proposer
         self._model = model.eval()
         self._prompt_tokens, self._count = prompt_tokens, slots
         self._context_tokens = min(context_tokens or model.config.context_tokens, model.config.context_tokens)
@@ -84,7 +94,7 @@ class TorchEngine:
         self._waiting: deque[_Job] = deque()
         self._running: dict[Stream, _Job] = {}
         self._closed = False
-        self._counts = dict.fromkeys(("finished", "prompt_tokens", "reused_tokens", "new_tokens", "cancelled", "failed"), 0)
+        self._counts = dict.fromkeys(_COUNTED, 0)
         self._thread = threading.Thread(
             target=self._work, args=(Slots(model, slots, context_tokens),), name="pellucid-engine", daemon=True
         )
@@ -191,11 +201,16 @@ class TorchEngine:
     def _step(self, slots: Slots) -> None:
         if not self._running:
             return
+        if self._proposer is not None and len(self._running) == 1 and slots.writing:
+            (job,) = self._running.values()
+            self._step_by_proposals(slots, job, self._proposer)
+            return
         step = slots.step(self._prompt_tokens * (1 if slots.writing else _FASTER_READING))
         for read in step.read:
             job = self._running[read.stream]
             if job.request.prompt_logprobs and read.start < len(job.request.ids):
-                job.scored += _following(slots.model, job.request, read)
+                following = job.request.ids[read.start + 1 : read.start + 1 + len(read.x_TD)]
+                job.scored += scored_prompt(slots.model, following, read.x_TD, job.request.top_logprobs or 0)
         ready = [self._running[stream] for stream in step.ready]
         sound = torch.isfinite(step.logits_RV.amax(dim=1)).tolist() if ready else []
         writing = []
@@ -213,22 +228,45 @@ class TorchEngine:
             rows_N = torch.tensor(writing, device=step.logits_RV.device)
             self._write(slots, [ready[row] for row in writing], step.logits_RV[rows_N])
 
+    def _step_by_proposals(self, slots: Slots, job: _Job, proposer: Proposer) -> None:
+        """Let the only request take its next token, and those after it as long as they are the proposed ones."""
+        proposed = proposer.propose(job.stream)
+        logits_NV = slots.try_out(job.stream, proposed)
+        accepted = 0
+        for row in range(len(logits_NV)):
+            id_ = self._write_one(slots, job, logits_NV[row])
+            if row == len(proposed) or id_ != proposed[row]:
+                break
+            accepted += 1
+            if job.stream not in self._running or job.cancelled:
+                break
+        with self._wake:
+            self._counts["proposed_tokens"] += len(proposed)
+            self._counts["accepted_tokens"] += accepted
+        if job.stream in self._running:
+            slots.settle(job.stream)
+
     def _write(self, slots: Slots, jobs: list[_Job], logits_RV: Tensor) -> None:
         """Choose the next token of each request and send it."""
         for row, job in enumerate(jobs):
-            try:
-                (id_,) = draw([job.stream], logits_RV[row : row + 1])
-            except PellucidError as error:
-                self._end(slots, job, "failed", str(error))
-                continue
-            last = job.stream.take(id_)
-            if job.stream.stopped_by is None:
-                with self._wake:
-                    self._counts["new_tokens"] += 1
-                top = job.request.top_logprobs
-                self._send(job, Token(id_) if top is None else scored(logits_RV[row], id_, top))
-            if last:
-                self._end(slots, job, _why(job))
+            self._write_one(slots, job, logits_RV[row])
+
+    def _write_one(self, slots: Slots, job: _Job, logits_V: Tensor) -> int | None:
+        """Choose the next token of a request and send it; None: it has failed."""
+        try:
+            (id_,) = draw([job.stream], logits_V[None])
+        except PellucidError as error:
+            self._end(slots, job, "failed", str(error))
+            return None
+        last = job.stream.take(id_)
+        if job.stream.stopped_by is None:
+            with self._wake:
+                self._counts["new_tokens"] += 1
+            top = job.request.top_logprobs
+            self._send(job, Token(id_) if top is None else scored(logits_V, id_, top))
+        if last:
+            self._end(slots, job, _why(job))
+        return id_
 
     def _end(self, slots: Slots | None, job: _Job, reason: Reason, error: str | None = None) -> None:
         if slots is not None and job.stream in self._running:
@@ -256,16 +294,3 @@ def _why(job: _Job) -> Reason:
     if job.stream.stopped_by is not None:
         return "stop_id"
     return "max_new_tokens" if len(job.stream.new) >= job.request.max_new_tokens else "context"
-
-
-def _following(model: Decoder, request: GenerationRequest, read: Read) -> list[Token]:
-    """Return the prompt's tokens that follow those that were read, scored."""
-    following = request.ids[read.start + 1 : read.start + 1 + len(read.x_TD)]
-    found: list[Token] = []
-    for x_TD in torch.split(read.x_TD[: len(following)], _SCORED_TOKENS):
-        logits_TV = model.logits(x_TD)
-        found += [
-            scored(logits_V, id_, request.top_logprobs or 0)
-            for id_, logits_V in zip(following[len(found) :], logits_TV, strict=False)
-        ]
-    return found

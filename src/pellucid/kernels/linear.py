@@ -4,6 +4,7 @@ oneDNN's products beat the ones that `F.linear` calls; `benchmarks/cpu_pretrain.
 the plain ones to rounding.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -11,16 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-__all__ = ["Linear", "linear", "many_on_cpu", "product"]
+__all__ = ["Linear", "PackedWeight", "linear", "many_on_cpu", "product"]
 
 _FEWEST_ROWS = 64
 """Below this, as in decoding, plain products are as fast and have less to set up."""
 
-_FEWEST_ROWS_BY_COLUMNS = 3
-"""The same for a weight that is laid out by columns to be read, which plain products only do well with one or two rows."""
-
 # Not a public operator, though the one that torch's own compiler calls; without it everything falls back to F.linear.
 _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+_pack = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
 
 
 def many_on_cpu(x: Tensor, rows: int) -> bool:
@@ -42,11 +41,28 @@ def linear(x_BTI: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Te
         weight_OI, bias_O = weight_OI.to_local(), bias_O.to_local() if isinstance(bias_O, DTensor) else None
     rows = x_BTI.numel() // x_BTI.shape[-1]
     if not _fast(x_BTI, rows):
-        if rows >= _FEWEST_ROWS_BY_COLUMNS and weight_OI.stride(0) == 1 and _may_use_onednn(x_BTI):
-            return cast(Tensor, _onednn(x_BTI, weight_OI, bias_O, "none", [], ""))  # type: ignore[misc]
         return F.linear(x_BTI, weight_OI, bias_O)
     result: Tensor = _Linear.apply(x_BTI.reshape(-1, x_BTI.shape[-1]), weight_OI, bias_O)  # type: ignore[no-untyped-call]
     return result.view(*x_BTI.shape[:-1], -1)
+
+
+class PackedWeight:
+    """A float32 matrix on a CPU in the order in which oneDNN's products read it, for a few rows at a time as well as for many.
+
+    Without it they put the matrix into that order anew at each product. It is a copy, and has no gradient.
+    """
+
+    def __init__(self, weight_OI: Tensor) -> None:
+        weight_OI = weight_OI.detach().float().contiguous()
+        self._packed = _onednn is not None and _pack is not None
+        self._weight = cast(Callable[[Tensor], Tensor], _pack)(weight_OI) if self._packed else weight_OI
+
+    def product(self, x_BTI: Tensor, bias_O: Tensor | None = None) -> Tensor:
+        """Return x · weightᵀ + bias."""
+        if not self._packed:
+            return F.linear(x_BTI, self._weight, bias_O)
+        assert _onednn is not None
+        return cast(Tensor, _onednn(x_BTI, self._weight, bias_O, "none", [], ""))
 
 
 class Linear(nn.Linear):
@@ -59,10 +75,6 @@ class Linear(nn.Linear):
 
 def _fast(x: Tensor, rows: int) -> bool:
     return _onednn is not None and x.dtype == torch.float32 and many_on_cpu(x, rows) and not torch.is_autocast_enabled("cpu")
-
-
-def _may_use_onednn(x: Tensor) -> bool:
-    return _fast(x, _FEWEST_ROWS) and not torch.is_grad_enabled()
 
 
 class _Linear(torch.autograd.Function):

@@ -20,6 +20,8 @@ _ENGINE = {
     "new_tokens": ("counter", "tokens written"),
     "cancelled": ("counter", "sequences given up"),
     "failed": ("counter", "sequences that failed in the engine"),
+    "proposed_tokens": ("counter", "tokens that a small model proposed"),
+    "accepted_tokens": ("counter", "proposed tokens that the model wrote as well"),
 }
 
 

@@ -4,6 +4,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 
@@ -12,9 +13,13 @@ from pellucid.core.errors import ArtifactError, DataError, UsageError
 from pellucid.core.files import sha256_file
 from pellucid.core.progress import progress
 from pellucid.evals.contamination import open_training_text
+from pellucid.evals.local import LocalModel
 from pellucid.evals.origins import TrainingOrigins
 from pellucid.generate.columns import ColumnsDecoder
+from pellucid.generate.int8 import Int8Decoder
+from pellucid.generate.proposer import Proposer
 from pellucid.generate.torch_engine import TorchEngine
+from pellucid.model.decoder import Decoder
 from pellucid.recipe.gguf_shape import read_gguf_config
 from pellucid.recipe.like import is_gguf_file
 from pellucid.serve.llama_engine import LlamaEngine, LlamaShape
@@ -22,18 +27,26 @@ from pellucid.serve.model import ServedModel
 from pellucid.stages.subjects import Target, find_target, open_model, vocabulary_beside
 from pellucid.tokenizer.tokenizer import Tokenizer
 
-__all__ = ["EngineShape", "open_served"]
+__all__ = ["WEIGHTS", "EngineShape", "Weights", "fast_decoder", "open_served"]
+
+Weights = Literal["float32", "int8"]
+WEIGHTS: tuple[Weights, ...] = get_args(Weights)
 
 _LONGEST_CONTEXT = 8192
 
 
 @dataclass(frozen=True)
 class EngineShape:
-    """How the engine runs. `context_tokens` None: what the model has, up to 8192."""
+    """How the engine runs. `context_tokens` None: what the model has, up to 8192.
+
+    `weights` is the type that torch holds matrices in, and `draft` a smaller model of the same vocabulary that proposes tokens.
+    """
 
     context_tokens: int | None = None
     slots: int = 4
     threads: int | None = None
+    weights: Weights = "float32"
+    draft: Path | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("--context", self.context_tokens), ("--slots", self.slots), ("--threads", self.threads)):
@@ -50,6 +63,8 @@ def open_served(path: Path, shape: EngineShape, name: str | None = None) -> Serv
     with progress(f"Loading {target.weights.name}"):
         own_name = name or _name(target)
         is_gguf = target.weights.is_file() and is_gguf_file(target.weights)
+        if is_gguf:
+            _check_for_llama_cpp(shape)
         model = _with_llama_cpp(target.weights, shape, own_name) if is_gguf else _with_torch(target, shape, own_name)
     return replace(model, origins=_origins(target.run))
 
@@ -70,15 +85,47 @@ def _with_torch(target: Target, shape: EngineShape, name: str) -> ServedModel:
     if shape.threads is not None:
         torch.set_num_threads(shape.threads)
     opened = open_model(target)
-    on_cpu = opened.model.head_weight.device.type == "cpu"
     engine = TorchEngine(
-        ColumnsDecoder(opened.model) if on_cpu else opened.model,
+        fast_decoder(opened.model, shape.weights),
         slots=shape.slots,
         context_tokens=_context(shape, opened.context_tokens),
-        identity=opened.identity,
+        proposer=None if shape.draft is None else Proposer(_draft(shape.draft, opened, shape.weights)),
+        identity={**opened.identity, "weights": shape.weights, "draft": None if shape.draft is None else shape.draft.name},
     )
     first_id = opened.tokenizer.eos_id if opened.first_id is None else opened.first_id
     return ServedModel(name, engine, opened.tokenizer, opened.chat_format, first_id, opened.begins_texts, int(time.time()))
+
+
+def fast_decoder(model: Decoder, weights: Weights) -> Decoder:
+    """Return the model in the form in which its device writes fastest. Raises `CannotDoError` for 8 bits where there is no such."""
+    if weights == "int8":
+        return Int8Decoder(model)
+    return ColumnsDecoder(model) if model.head_weight.device.type == "cpu" else model
+
+
+def _draft(path: Path, large: LocalModel, weights: Weights) -> Decoder:
+    """Return the small model at a path. Raises `UsageError` where its vocabulary is another."""
+    small = open_model(find_target(path))
+    own, others = ((one.tokenizer.special, one.model.config.vocab_tokens) for one in (large, small))
+    if own != others or any(_bytes(large.tokenizer, id_) != _bytes(small.tokenizer, id_) for id_ in range(own[1])):
+        raise UsageError(
+            f"--draft {path}: its vocabulary ({others[1]} tokens) is not that of the served model ({own[1]} tokens); "
+            "give a model that was trained with the same tokenizer"
+        )
+    return fast_decoder(small.model, weights)
+
+
+def _check_for_llama_cpp(shape: EngineShape) -> None:
+    if shape.weights != "float32":
+        raise UsageError(
+            f"--weights {shape.weights}: llama.cpp runs a GGUF file with the types that it holds; serve a file of another type "
+            "(gguf_types in the recipe), or the run itself"
+        )
+    if shape.draft is not None:
+        raise UsageError(
+            f"--draft {shape.draft}: only torch takes proposals from a smaller model here, and llama.cpp runs a GGUF file; "
+            "serve the run or its Hugging Face export"
+        )
 
 
 def _with_llama_cpp(file: Path, shape: EngineShape, name: str) -> ServedModel:
