@@ -22,15 +22,16 @@ SHAPES = {
 }
 
 
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES)
-def test_the_layout_changes_nothing_that_is_said(config: ModelConfig) -> None:
+def test_the_layout_changes_nothing_that_is_said(config: ModelConfig, packed: bool) -> None:
     model = Decoder(config)
     init_weights(model, 1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 1:
                 parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name))), alpha=0.3)
-    fast = ColumnsDecoder(model)
+    fast = ColumnsDecoder(model, packed=packed)
     assert fast.head_weight.stride() == (1, 61) and model.head_weight.is_contiguous()
     for count in (1, 2, 3, 63, 70):  # kinds of products by rows
         ids = [index * 7 % 61 for index in range(count)]

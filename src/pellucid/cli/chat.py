@@ -7,11 +7,12 @@ from pellucid.cli.chat_commands import WITH_FILES, Commands, words
 from pellucid.cli.chat_file import choose, read_file
 from pellucid.cli.chat_settings import ChatSettings
 from pellucid.cli.conversation import Conversation
+from pellucid.cli.engine_shape import engine_shape
 from pellucid.cli.output import print_text
 from pellucid.cli.terminal import Terminal
 from pellucid.core.errors import PellucidError
 from pellucid.serve.model import ServedModel
-from pellucid.stages.served import EngineShape, open_served
+from pellucid.stages.served import open_served
 
 __all__ = ["command"]
 
@@ -22,7 +23,7 @@ def command(arguments: argparse.Namespace) -> int:
     """Answer or continue one prompt, or ask for prompts until the input ends."""
     # Before anything is loaded: settings outside their range, a file that is no conversation.
     settings = ChatSettings.of_flags(arguments)
-    shape = EngineShape(arguments.context, 1, arguments.threads)
+    shape = engine_shape(arguments, slots=1)
     loaded = None if arguments.load is None else Path(arguments.load)
     if loaded is not None:
         choose(read_file(loaded), None, loaded)

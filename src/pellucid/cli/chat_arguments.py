@@ -2,6 +2,8 @@
 
 import argparse
 
+from pellucid.cli.engine_arguments import engine_arguments
+
 __all__ = ["chat_arguments"]
 
 _EPILOG = """\
@@ -57,5 +59,4 @@ def chat_arguments(parser: argparse.ArgumentParser) -> None:
         "--stop", metavar="TEXT", action="append", default=[], help="end answers before this text; may be given again"
     )
     parser.add_argument("--seed", type=int, metavar="N", help="the same seed and prompts give the same texts (default: 1)")
-    parser.add_argument("--context", type=int, metavar="N", help="longest sequence in tokens (default: the model's, up to 8192)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a core)")
+    engine_arguments(parser)

@@ -8,6 +8,8 @@ from importlib import import_module
 
 from pellucid import __version__
 from pellucid.cli.chat_arguments import chat_arguments
+from pellucid.cli.engine_arguments import serve_arguments
+from pellucid.cli.throughput_arguments import throughput_arguments
 from pellucid.core.errors import PellucidError
 
 __all__ = ["THREADS_WAIT", "build_parser", "entry", "main"]
@@ -121,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
         )
     )
 
-    _serve_arguments(
+    serve_arguments(
         _command(
             commands,
             "serve",
@@ -131,7 +133,7 @@ def build_parser() -> argparse.ArgumentParser:
         )
     )
 
-    _throughput_arguments(
+    throughput_arguments(
         _command(
             commands,
             "throughput",
@@ -229,71 +231,6 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="with suites: print the results as JSON")
     _set_argument(parser)
     parser.add_argument("--runs", metavar="DIR", default="runs", help="with a recipe: folder that holds the runs (default: runs)")
-
-
-def _serve_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="RUN_OR_EXPORT", help="run, checkpoint, Hugging Face folder or GGUF file")
-    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8000, metavar="N", help="port; 0 takes any that is free (default: 8000)")
-    parser.add_argument("--key-variable", metavar="NAME", help="environment variable that holds the key which clients must send")
-    parser.add_argument(
-        "--allow-host",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="name by which clients may call the server, besides localhost and IP addresses; may be given again",
-    )
-    parser.add_argument("--name", metavar="NAME", help="the model's name in the interface (default: that of the file or run)")
-    parser.add_argument("--context", type=int, metavar="N", help="longest sequence in tokens (default: the model's, up to 8192)")
-    parser.add_argument("--slots", type=int, default=4, metavar="N", help="sequences that run at once (default: 4)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads that compute (default: one a core)")
-    parser.add_argument(
-        "--weights",
-        choices=["float32", "int8"],
-        default="float32",
-        help="how torch holds the matrices on a CPU; int8 takes less memory and writes faster (default: float32)",
-    )
-    parser.add_argument(
-        "--draft",
-        metavar="RUN_OR_EXPORT",
-        help="smaller model of the same vocabulary that guesses tokens while one answer runs alone; answers stay the same",
-    )
-    parser.add_argument(
-        "--max-waiting", type=int, default=256, metavar="N", help="sequences that may wait for a slot (default: 256)"
-    )
-    parser.add_argument("--deadline-s", type=float, default=600, metavar="X", help="longest time for a request (default: 600)")
-
-
-def _throughput_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "targets",
-        metavar="TARGET",
-        nargs="+",
-        help="run (with all of its exports), export, Hugging Face folder or GGUF file; several must have the same vocabulary",
-    )
-    parser.add_argument("--prompt-tokens", type=int, default=256, metavar="N", help="tokens of each prompt (default: 256)")
-    parser.add_argument("--new-tokens", type=int, default=64, metavar="N", help="tokens added to each prompt (default: 64)")
-    parser.add_argument(
-        "--batch",
-        type=int,
-        metavar="N",
-        action="append",
-        default=[],
-        help="sequences that go on at once; may be given again (default: 1 and 4)",
-    )
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of each program that count (default: 5)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads, and cores, of each program (default: one a core)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the choice of prompts (default: 1)")
-    parser.add_argument(
-        "--only",
-        metavar="TEXT",
-        action="append",
-        default=[],
-        help="measure those whose name holds this text, for example llama.cpp or Q4_0; may be given again",
-    )
-    parser.add_argument("--served", action="store_true", help="add llama.cpp behind its server, as `pellucid serve` runs it")
-    parser.add_argument("--out", metavar="FILE", help="write the figures here (default: RUN/throughput/throughput.json for a run)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def _dropped_arguments(parser: argparse.ArgumentParser) -> None:

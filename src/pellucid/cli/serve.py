@@ -5,10 +5,11 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
+from pellucid.cli.engine_shape import engine_shape
 from pellucid.cli.output import print_text
 from pellucid.core.errors import MissingExtraError, UsageError
 from pellucid.serve.settings import ServerSettings
-from pellucid.stages.served import EngineShape, open_served
+from pellucid.stages.served import open_served
 
 __all__ = ["command"]
 
@@ -30,8 +31,7 @@ def command(arguments: argparse.Namespace) -> int:
         max_waiting=arguments.max_waiting,
         deadline_s=arguments.deadline_s,
     )
-    draft = None if arguments.draft is None else Path(arguments.draft)
-    shape = EngineShape(arguments.context, arguments.slots, arguments.threads, arguments.weights, draft)
+    shape = engine_shape(arguments, slots=arguments.slots)
     model = open_served(Path(arguments.target), shape, arguments.name)
     try:
         facts = f"{model.engine.identity['engine']}, {model.engine.context_tokens} tokens of context"

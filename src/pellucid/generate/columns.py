@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.generate.lean import lean_blocks
-from pellucid.kernels.linear import PackedWeight
+from pellucid.kernels.linear import PackedWeight, linear
 from pellucid.model.decoder import Decoder
 
 __all__ = ["ColumnsDecoder"]
@@ -21,9 +21,12 @@ _FEWEST_PACKED_ROWS = 3
 
 
 class ColumnsDecoder(Decoder):
-    """A decoder in float32 with two copies of another one's matrices, in evaluation mode. It cannot be trained or saved."""
+    """A decoder in float32 with two copies of another one's matrices, in evaluation mode. It cannot be trained or saved.
 
-    def __init__(self, model: Decoder) -> None:
+    Without `packed` there is one copy: half the memory, and a few rows at a time take longer.
+    """
+
+    def __init__(self, model: Decoder, *, packed: bool = True) -> None:
         with torch.device("meta"):
             super().__init__(model.config)
         self.rotary_cos_TR, self.rotary_sin_TR = model.rotary_cos_TR, model.rotary_sin_TR
@@ -31,10 +34,10 @@ class ColumnsDecoder(Decoder):
         if self.head is not None:
             self.head.weight = nn.Parameter(_by_columns(model.head_weight.float()), requires_grad=False)
         self.norm = deepcopy(model.norm)
-        self.blocks = lean_blocks(model, lambda weight_OI, bias_O: _Product(_by_columns(weight_OI.float()), bias_O))
+        self.blocks = lean_blocks(model, lambda weight_OI, bias_O: _Product(_by_columns(weight_OI.float()), bias_O, packed))
         self.requires_grad_(False)
         self.eval()
-        self._head_product = _Product(self.head_weight.detach(), None)
+        self._head_product = _Product(self.head_weight.detach(), None, packed)
 
     def logits(self, x_BTD: Tensor) -> Tensor:
         """Return logits_BTV of hidden states."""
@@ -44,13 +47,15 @@ class ColumnsDecoder(Decoder):
 class _Product:
     """x · weightᵀ + bias with a matrix that is laid out by columns."""
 
-    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None) -> None:
+    def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, packed: bool) -> None:
         self._weight_OI, self._bias_O = weight_OI, None if bias_O is None else bias_O.float()
-        self._packed = PackedWeight(weight_OI)
+        self._packed = PackedWeight(weight_OI) if packed else None
 
     def __call__(self, x_BTI: Tensor) -> Tensor:
         if x_BTI.numel() < _FEWEST_PACKED_ROWS * x_BTI.shape[-1]:
             return F.linear(x_BTI, self._weight_OI, self._bias_O)
+        if self._packed is None:
+            return linear(x_BTI, self._weight_OI, self._bias_O)
         return self._packed.product(x_BTI, self._bias_O)
 
 

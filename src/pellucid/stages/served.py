@@ -86,7 +86,8 @@ def _with_torch(target: Target, shape: EngineShape, name: str) -> ServedModel:
         torch.set_num_threads(shape.threads)
     opened = open_model(target)
     engine = TorchEngine(
-        fast_decoder(opened.model, shape.weights),
+        # One or two rows at a time need no second copy of the matrices; proposals are read several at once.
+        fast_decoder(opened.model, shape.weights, packed=shape.slots > 2 or shape.draft is not None),
         slots=shape.slots,
         context_tokens=_context(shape, opened.context_tokens),
         proposer=None if shape.draft is None else Proposer(_draft(shape.draft, opened, shape.weights)),
@@ -96,11 +97,14 @@ def _with_torch(target: Target, shape: EngineShape, name: str) -> ServedModel:
     return ServedModel(name, engine, opened.tokenizer, opened.chat_format, first_id, opened.begins_texts, int(time.time()))
 
 
-def fast_decoder(model: Decoder, weights: Weights) -> Decoder:
-    """Return the model in the form in which its device writes fastest. Raises `CannotDoError` for 8 bits where there is no such."""
+def fast_decoder(model: Decoder, weights: Weights, *, packed: bool = True) -> Decoder:
+    """Return the model in the form in which its device writes fastest; `packed` for several sequences at once (`ColumnsDecoder`).
+
+    Raises `CannotDoError` for 8 bits where there is no such.
+    """
     if weights == "int8":
         return Int8Decoder(model)
-    return ColumnsDecoder(model) if model.head_weight.device.type == "cpu" else model
+    return ColumnsDecoder(model, packed=packed) if model.head_weight.device.type == "cpu" else model
 
 
 def _draft(path: Path, large: LocalModel, weights: Weights) -> Decoder:
@@ -112,7 +116,7 @@ def _draft(path: Path, large: LocalModel, weights: Weights) -> Decoder:
             f"--draft {path}: its vocabulary ({others[1]} tokens) is not that of the served model ({own[1]} tokens); "
             "give a model that was trained with the same tokenizer"
         )
-    return fast_decoder(small.model, weights)
+    return fast_decoder(small.model, weights, packed=False)
 
 
 def _check_for_llama_cpp(shape: EngineShape) -> None:
