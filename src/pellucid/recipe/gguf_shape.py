@@ -10,7 +10,7 @@ import numpy as np
 from pellucid.core.errors import ArtifactError
 from pellucid.core.gguf import GgufTensor, read_gguf
 from pellucid.recipe.foreign import ForeignFields
-from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.model import MOST, ModelConfig
 
 __all__ = ["EMBEDDING", "HEAD", "read_gguf_config"]
 
@@ -43,7 +43,7 @@ def read_gguf_config(file: Path) -> ModelConfig:
     shape: dict[str, Any] = {
         "vocab_tokens": rows,
         "context_tokens": fields.integer("context_length"),
-        "layers": fields.integer("block_count"),
+        "layers": fields.integer("block_count", most=MOST["layers"]),
         "hidden": hidden,
         "heads": heads,
         "kv_heads": fields.integer("attention.head_count_kv", heads),

@@ -14,6 +14,7 @@ import torch
 from pellucid.core.errors import ArtifactError, DataError, MissingExtraError
 from pellucid.export.runtimes.log_softmax import log_softmax
 from pellucid.export.runtimes.runtime import Message
+from pellucid.export.runtimes.strangers import check_folder, check_rendering
 
 __all__ = ["TransformersRuntime"]
 
@@ -34,6 +35,7 @@ class TransformersRuntime:
             raise MissingExtraError("transformers", "hf", "running a Hugging Face folder") from error
         # Its bar over a file of a few megabytes would break into ours.
         transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        check_folder(folder)
         started = time.perf_counter()
         self.version = str(transformers.__version__)
         kind = dtype if dtype == "auto" else getattr(torch, dtype)
@@ -46,7 +48,7 @@ class TransformersRuntime:
             # A special token's name in raw text is read as text by us, and by their tokenizer when told so.
             self._raw: Any = transformers.AutoTokenizer.from_pretrained(folder, split_special_tokens=True, **options)
             self._plain: Any = transformers.AutoTokenizer.from_pretrained(folder, **options)
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, MemoryError) as error:
             raise ArtifactError(f"transformers {self.version} does not load {folder}: {error}") from error
         except Exception as error:
             # safetensors has an exception class of its own, which derives from Exception alone.
@@ -77,6 +79,7 @@ class TransformersRuntime:
         import jinja2
 
         try:
+            check_rendering(self._plain.chat_template, messages)
             given = [dict(message) for message in messages]
             return list(self._plain.apply_chat_template(given, add_generation_prompt=True, return_dict=False))
         except jinja2.TemplateError as error:

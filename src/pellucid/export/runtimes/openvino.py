@@ -15,6 +15,7 @@ from pellucid.export.openvino import GRAPH
 from pellucid.export.runtimes import folder_text
 from pellucid.export.runtimes.log_softmax import log_softmax
 from pellucid.export.runtimes.runtime import Message
+from pellucid.export.runtimes.strangers import check_folder
 
 __all__ = ["EXACT", "OpenVinoRuntime"]
 
@@ -40,6 +41,7 @@ class OpenVinoRuntime:
             raise MissingExtraError(error.name or "openvino", "openvino", "running an OpenVINO export") from error
         if not (folder / GRAPH).is_file():
             raise ArtifactError(f"{folder} is no OpenVINO export: {GRAPH} is missing")
+        check_folder(folder)
         self.version = str(openvino.__version__)
         started = time.perf_counter()
         try:
