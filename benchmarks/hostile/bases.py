@@ -73,7 +73,7 @@ CASES: dict[str, Case] = {}
 
 TORCH = ("evaluate", "serve", "chat", "init_from")
 PARTS: dict[str, tuple[str, ...]] = {
-    "weights": ("evaluate", "serve", "init_from", "read back", "transformers"),
+    "weights": ("evaluate", "serve", "init_from", "read back", "transformers", "torchao"),
     "config": ("evaluate", "model: like", "init_from", "transformers"),
     "vocabulary": ("serve", "tokenizer", "model: like"),
     "template": ("serve", "tokenizer", "transformers"),

@@ -87,7 +87,8 @@ VOCABULARY = ("evaluate", "serve", "tokenizer", "model: like")
 def vocabulary(name: str, change: Any, *, refused: bool = True, openers: tuple[str, ...] = VOCABULARY) -> None:
     """Register a case that changes the values of tokenizer.json."""
 
-    @case(name, "hf", openers, "tokenizer.json" if refused else "", refused=refused)
+    # A plan only counts the tokens.
+    @case(name, "hf", openers, "tokenizer" if refused else "", refused=refused, not_refused=("model: like",))
     def _(place: Place, hostile: bool) -> None:
         edit_json(place.model / "tokenizer.json", lambda values: change(values) if hostile else None)
 
@@ -116,7 +117,7 @@ vocabulary("tokenizer.json: a normalizer that makes texts a million times longer
                {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 64}] * 4}), refused=False)  # fmt: skip
 
 
-@case("tokenizer.json: nested 10^6 deep", "hf", VOCABULARY, "tokenizer.json")
+@case("tokenizer.json: nested 10^6 deep", "hf", VOCABULARY, "tokenizer")
 def _(place: Place, hostile: bool) -> None:
     if hostile:
         data = (place.model / "tokenizer.json").read_bytes()
@@ -134,7 +135,7 @@ def _(place: Place, hostile: bool) -> None:
 def pieces(name: str, data: bytes) -> None:
     """Register a case with these bytes for a tokenizer.model, and no tokenizer.json beside it."""
 
-    @case(name, "hf", VOCABULARY, "tokenizer.model")
+    @case(name, "hf", VOCABULARY, "tokenizer")
     def _(place: Place, hostile: bool) -> None:
         for other in ("tokenizer.json", "pellucid_tokenizer.json") if hostile else ():
             (place.model / other).unlink(missing_ok=True)

@@ -76,10 +76,12 @@ def rewrite(place: Place, hostile: bool, change: Callable[[Head], Any]) -> None:
     head.write()
 
 
-def planted(name: str, change: Callable[[Head], Any], *, openers: tuple[str, ...] = ALL, named: str = "model.gguf") -> None:
-    """Register a case that changes the head."""
+def planted(
+    name: str, change: Callable[[Head], Any], *, openers: tuple[str, ...] = ALL, named: str = "model.gguf", taken: tuple[str, ...] = ()
+) -> None:
+    """Register a case that changes the head. The openers in `taken` may take it: what it says has no effect on them."""
 
-    @case(name, "gguf", openers, named)
+    @case(name, "gguf", openers, named, not_refused=taken)
     def _(place: Place, hostile: bool) -> None:
         rewrite(place, hostile, change)
 
@@ -126,7 +128,7 @@ planted("GGUF: merges that are none",
         lambda head: head.set("tokenizer.ggml.merges", 9, struct.pack("<IQ", 8, 3) + text("") + text("one") + text("x y z")),
         openers=("serve", "tokenizer"))  # fmt: skip
 planted("GGUF: an end of text at id 2^31", lambda head: head.set("tokenizer.ggml.eos_token_id", 4, struct.pack("<I", 2**31)),
-        openers=("serve", "tokenizer", "llama.cpp"), named="eos")  # fmt: skip
+        openers=("serve", "tokenizer", "llama.cpp"), named="model.gguf", taken=("llama.cpp", "serve", "tokenizer"))  # fmt: skip
 planted("GGUF: a text that is no UTF-8", lambda head: head.set("general.name", 8, text(b"\xff\xfe\xfd")))
 planted("GGUF: a number of parts that is a text", lambda head: head.set("split.count", 8, text("two")))
 

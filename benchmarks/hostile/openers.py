@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 from pellucid.core.errors import PellucidError
@@ -38,6 +38,10 @@ def prepare() -> None:
     import pellucid.cli.verify
     import pellucid.stages.certificates
     import pellucid.stages.suites  # noqa: F401
+
+    with suppress(ImportError):
+        # It forks on import, to tell its makers of it.
+        import openvino  # noqa: F401
 
     torch.set_num_threads(1)
 

@@ -154,6 +154,8 @@ def in_fork(job: dict[str, Any], opener: Callable[[Path], str]) -> dict[str, Any
 
 def main() -> None:
     sys.dont_write_bytecode = True
+    # With frames, a panic maps the debug symbols of everything that is loaded: more address space than a case has.
+    os.environ["RUST_BACKTRACE"] = "0"
     from hostile.openers import OPENERS, prepare
 
     prepare()

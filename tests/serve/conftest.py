@@ -10,6 +10,8 @@ import torch
 
 from pellucid.export.gguf import write_gguf
 from pellucid.export.probes import probe_texts
+from pellucid.generate.columns import ColumnsDecoder
+from pellucid.generate.torch_engine import TorchEngine
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
 from pellucid.serve.app import make_app
@@ -131,3 +133,11 @@ def client(server):
 def http(server):
     with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as http:
         yield http
+
+
+@pytest.fixture(scope="session")
+def torch_server(start, decoder, tokenizer, served):
+    """The same model and chat format, answered by the decoder in this process."""
+    engine = TorchEngine(ColumnsDecoder(decoder), slots=4, context_tokens=256)
+    yield start(dataclasses.replace(served, engine=Borrowed(engine)))
+    engine.close()

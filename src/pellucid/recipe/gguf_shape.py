@@ -12,10 +12,20 @@ from pellucid.core.gguf import GgufTensor, read_gguf
 from pellucid.recipe.foreign import ForeignFields
 from pellucid.recipe.model import MOST, ModelConfig
 
-__all__ = ["EMBEDDING", "HEAD", "read_gguf_config"]
+__all__ = ["EMBEDDING", "HEAD", "check_gguf_fields", "read_gguf_config"]
 
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 _ARCHITECTURES = ("llama", "stablelm")
+# Without the architecture's name; of layers, LLAMA_MAX_LAYERS of llama.cpp.
+_LARGEST = {
+    "block_count": 512,
+    "context_length": MOST["context_tokens"],
+    "embedding_length": MOST["hidden"],
+    "feed_forward_length": MOST["mlp_hidden"],
+    "attention.head_count": 2**16,
+    "attention.head_count_kv": 2**16,
+    "vocab_size": MOST["vocab_tokens"],
+}
 
 
 def read_gguf_config(file: Path) -> ModelConfig:
@@ -78,6 +88,22 @@ def read_gguf_config(file: Path) -> ModelConfig:
     fields.must_be("rope.scaling.type", "none")
     fields.refuse_unread()
     return fields.model_config(**shape)
+
+
+def check_gguf_fields(file: Path) -> Mapping[str, Any]:
+    """Return a file's fields where llama.cpp can be given it, of whatever architecture. Raises `ArtifactError` naming file and field.
+
+    llama.cpp ends the whole process on sizes that it has no room for (GGML_ASSERT), so they are looked at before.
+    """
+    fields = read_gguf(file).fields
+    for name, value in fields.items():
+        most = _LARGEST.get(name.partition(".")[2])
+        if most is not None and not (isinstance(value, int) and 1 <= value <= most):
+            raise ArtifactError(f"{file}: {name}: got {value!r:.60}; must be a whole number from 1 to {most}")
+    tokens = fields.get("tokenizer.ggml.tokens")
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        raise ArtifactError(f"{file}: tokenizer.ggml.tokens: must be a list of texts")
+    return fields
 
 
 def _is_tied(tensors: Mapping[str, GgufTensor]) -> bool:

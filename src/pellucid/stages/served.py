@@ -10,6 +10,7 @@ import torch
 from pellucid.core.errors import DataError, UsageError
 from pellucid.core.files import sha256_file
 from pellucid.core.progress import progress
+from pellucid.export.runtimes.strangers import check_gguf
 from pellucid.generate.columns import ColumnsDecoder
 from pellucid.generate.torch_engine import TorchEngine
 from pellucid.recipe.gguf_shape import read_gguf_config
@@ -67,6 +68,8 @@ def _with_torch(target: Target, shape: EngineShape, name: str) -> ServedModel:
 
 
 def _with_llama_cpp(file: Path, shape: EngineShape, name: str) -> ServedModel:
+    # llama.cpp reads the template when it opens the file, and would end this process for sizes that it does not like.
+    check_gguf(file)
     beside, config = vocabulary_beside(file), read_gguf_config(file)
     tokenizer = beside.tokenizer
     own = [_bytes(tokenizer, id_) for id_ in range(config.vocab_tokens)]

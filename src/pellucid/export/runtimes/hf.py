@@ -42,8 +42,7 @@ class TransformersRuntime:
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             # What we write is safetensors; a pickle that lies beside it, or in its place, is not opened.
-            weights = {} if dtype == "auto" else {"use_safetensors": True}
-            opened = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, **weights, **options)
+            opened = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True, **options)
             self._model: Any = opened.train(False)
             # A special token's name in raw text is read as text by us, and by their tokenizer when told so.
             self._raw: Any = transformers.AutoTokenizer.from_pretrained(folder, split_special_tokens=True, **options)

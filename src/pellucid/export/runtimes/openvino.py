@@ -46,6 +46,7 @@ class OpenVinoRuntime:
         started = time.perf_counter()
         try:
             compiled = openvino.Core().compile_model(folder / GRAPH, "CPU", dict(settings))
+            compiled.output("logits")
             self._request = compiled.create_infer_request()
         except RuntimeError as error:
             raise ArtifactError(f"OpenVINO does not load {folder}: {error}") from error

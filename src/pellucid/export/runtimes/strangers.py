@@ -12,8 +12,10 @@ from typing import Any
 from pellucid.checkpoint.hf_folder import weight_files
 from pellucid.core.errors import ArtifactError, DataError, UsageError
 from pellucid.core.files import read_bytes, read_json
-from pellucid.core.gguf import read_gguf
+from pellucid.core.safetensors import read_safetensors_header
+from pellucid.export.openvino import GRAPH
 from pellucid.export.runtimes.runtime import Message
+from pellucid.recipe.gguf_shape import check_gguf_fields
 from pellucid.recipe.model import MOST
 from pellucid.tokenizer.chat_template import ChatTemplate
 from pellucid.tokenizer.imported import CHAT_TEMPLATE, CONFIG
@@ -43,8 +45,11 @@ def check_folder(folder: Path) -> None:
     for name in _CONFIGS:
         if (folder / name).exists() or (folder / name).is_symlink():
             _check_config(folder / name, read_json(folder / name))
-    if (folder / "model.safetensors.index.json").exists() or (folder / "model.safetensors").exists():
-        weight_files(folder)
+    if not (folder / GRAPH).exists():
+        for name in weight_files(folder):
+            read_safetensors_header(folder / name)
+    elif b"<!DOCTYPE" in read_bytes(folder / GRAPH):
+        raise ArtifactError(f"{folder / GRAPH}: a document type declaration; graphs have none, and entities are not read")
     if (folder / "tokenizer.json").exists():
         values = read_json(folder / "tokenizer.json")
         try:
@@ -57,7 +62,7 @@ def check_folder(folder: Path) -> None:
 
 def check_gguf(file: Path) -> None:
     """Refuse a GGUF file whose head does not hold together, or whose template never ends. Raises `ArtifactError`."""
-    template = read_gguf(file).fields.get("tokenizer.chat_template")
+    template = check_gguf_fields(file).get("tokenizer.chat_template")
     if isinstance(template, str):
         check_template(file, template)
 
