@@ -17,6 +17,7 @@ from pellucid.checkpoint.files import save_checkpoint
 from pellucid.core.artifacts import Key, building, read_manifest
 from pellucid.core.errors import MissingExtraError
 from pellucid.core.files import json_bytes, sha256_file, write_json
+from pellucid.core.ledger import Ledger
 from pellucid.export.beside import ChatExport
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import write_hf
@@ -34,7 +35,7 @@ from pellucid.tokenizer.training import train_bpe
 __all__ = ["CASES", "PARTS", "Bases", "Case", "Place", "case", "edit_json", "reseal"]
 
 SHAPE: dict[str, Any] = {
-    "vocab_tokens": 608, "context_tokens": 128, "layers": 2, "hidden": 64, "heads": 4, "kv_heads": 2, "mlp_hidden": 96,
+    "vocab_tokens": 608, "context_tokens": 256, "layers": 2, "hidden": 64, "heads": 4, "kv_heads": 2, "mlp_hidden": 96,
     "norm": "rmsnorm", "norm_bias": False, "rotary_frac": 1.0, "qkv_bias": False, "tied_head": False, "init_std": 0.1,
 }  # fmt: skip
 Kind = Literal["hf", "gguf", "mlx", "openvino", "peft", "run", "recipe"]
@@ -83,7 +84,13 @@ PARTS: dict[str, tuple[str, ...]] = {
 
 
 def case(
-    name: str, base: Kind, openers: str | tuple[str, ...], named: str = "", *, refused: bool = True, not_refused: tuple[str, ...] = ()
+    name: str,
+    base: Kind,
+    openers: str | tuple[str, ...],
+    named: str = "",
+    *,
+    refused: bool = True,
+    not_refused: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Place, bool], None]], Callable[[Place, bool], None]]:
     """Register what plants a case."""
 
@@ -108,7 +115,9 @@ def reseal(artifact: Path) -> None:
     raw = orjson.loads((artifact / "manifest.json").read_bytes())
     own = artifact / "manifest.json"
     files = [file for file in sorted(artifact.rglob("*")) if file.is_file() and file != own]
-    raw["outputs"] = {str(file.relative_to(artifact)): {"sha256": sha256_file(file), "bytes": file.stat().st_size} for file in files}
+    raw["outputs"] = {
+        str(file.relative_to(artifact)): {"sha256": sha256_file(file), "bytes": file.stat().st_size} for file in files
+    }
     resign(own, raw)
 
 
@@ -206,6 +215,6 @@ class Bases:
             files = {one.name: {"bytes": one.stat().st_size, "sha256": sha256_file(one)} for one in (build.path / "hf").iterdir()}
             entry = {"place": "hf", "certificate": {"files": files}}
             write_json(build.path / "export.json", {"formats": {"hf": entry}, "checkpoint_step": 30})
+        for stage in ("tokenizer", "pretrain", "export"):
+            Ledger(run).append("end", stage=stage)
         assert read_manifest(run / "pretrain").summary["checkpoint"]
-
-

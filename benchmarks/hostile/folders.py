@@ -61,7 +61,12 @@ def _(place: Place, hostile: bool) -> None:
         os.mkfifo(place.model / "config.json")
 
 
-@case("config.json: a link to an endless device", "hf", ("evaluate", "serve", "model: like", "init_from", "transformers"), "config.json")
+@case(
+    "config.json: a link to an endless device",
+    "hf",
+    ("evaluate", "serve", "model: like", "init_from", "transformers"),
+    "config.json",
+)
 def _(place: Place, hostile: bool) -> None:
     if hostile:
         (place.model / "config.json").unlink()
@@ -94,7 +99,15 @@ def vocabulary(name: str, change: Any, *, refused: bool = True, openers: tuple[s
 
 
 def _added(id_: Any, content: str = "<evil>") -> dict[str, Any]:
-    return {"id": id_, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {
+        "id": id_,
+        "content": content,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
+    }
 
 
 def _pattern(regex: str) -> dict[str, Any]:
@@ -204,7 +217,9 @@ def _declared(text: str, declaration: str, used: str) -> str:
 
 _LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
 
-graph("OpenVINO: an entity that reads a file", lambda text, place: _declared(text, '<!ENTITY a SYSTEM "file:///etc/passwd">', "&a;"))
+graph(
+    "OpenVINO: an entity that reads a file", lambda text, place: _declared(text, '<!ENTITY a SYSTEM "file:///etc/passwd">', "&a;")
+)
 graph("OpenVINO: entities that grow tenfold nine times", lambda text, place: _declared(text, f'<!ENTITY a0 "ha">{_LAUGHS}', "&a9;"))
 graph("OpenVINO: weights past the end of the file", lambda text, place: text.replace('offset="0"', f'offset="{2**62}"'))
 graph("OpenVINO: an operator from a library that it names",
@@ -223,13 +238,18 @@ def _(place: Place, hostile: bool) -> None:
 
 @case("peft: a model below that lies elsewhere, and code for it", "peft", ("peft",), refused=False)
 def _(place: Place, hostile: bool) -> None:
-    own = {"base_model_name_or_path": f"../../outside/{'x' * 99}", "auto_mapping": {"parent_library": "evil", "base_model_class": "E"}}
+    own = {
+        "base_model_name_or_path": f"../../outside/{'x' * 99}",
+        "auto_mapping": {"parent_library": "evil", "base_model_class": "E"},
+    }
     edit_json(place.model / "adapter_config.json", lambda values: values.update(own if hostile else {}))
 
 
 @case("peft: a pattern that never ends for the names of modules", "peft", ("peft",), refused=False)
 def _(place: Place, hostile: bool) -> None:
-    edit_json(place.model / "adapter_config.json", lambda values: values.update({"target_modules": "(.*)*(.+)+z"} if hostile else {}))
+    edit_json(
+        place.model / "adapter_config.json", lambda values: values.update({"target_modules": "(.*)*(.+)+z"} if hostile else {})
+    )
 
 
 @case("peft: a rank of 10^12", "peft", ("peft",), "r = 10")
@@ -245,5 +265,3 @@ def _(place: Place, hostile: bool) -> None:
     tensors = load_file(file)
     save_file({name.replace("layers.1.", f"layers.{10**18 if hostile else 1}."): one for name, one in tensors.items()}, file,
               {"pellucid_base_sha256": "", "pellucid_base_kept": "other"})  # fmt: skip
-
-

@@ -77,7 +77,12 @@ def rewrite(place: Place, hostile: bool, change: Callable[[Head], Any]) -> None:
 
 
 def planted(
-    name: str, change: Callable[[Head], Any], *, openers: tuple[str, ...] = ALL, named: str = "model.gguf", taken: tuple[str, ...] = ()
+    name: str,
+    change: Callable[[Head], Any],
+    *,
+    openers: tuple[str, ...] = ALL,
+    named: str = "model.gguf",
+    taken: tuple[str, ...] = (),
 ) -> None:
     """Register a case that changes the head. The openers in `taken` may take it: what it says has no effect on them."""
 

@@ -242,4 +242,3 @@ OPENERS: dict[str, Callable[[Path], str]] = {
     "recipe": recipe,
     "report": report,
 }
-

@@ -61,7 +61,14 @@ def openings(opening: Opening, case: Case, root: Path) -> Iterator[dict[str, Any
         try:
             place = opening.bases.copy(case.base, folder)
         except MissingExtraError as error:
-            yield {"case": case.name, "hostile": hostile, "opener": case.base, "ended": "not here", "said": str(error), "faults": []}
+            yield {
+                "case": case.name,
+                "hostile": hostile,
+                "opener": case.base,
+                "ended": "not here",
+                "said": str(error),
+                "faults": [],
+            }
             return
         case.plant(place, hostile)
         before = _tree(folder)
@@ -98,26 +105,7 @@ def _tree(folder: Path) -> set[tuple[str, int, int]]:
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             about = os.lstat(os.path.join(parent, name))
-            found.add((os.path.join(parent, name), about.st_size if name in files else 0, about.st_mtime_ns if name in files else 0))
+            found.add(
+                (os.path.join(parent, name), about.st_size if name in files else 0, about.st_mtime_ns if name in files else 0)
+            )
     return found
-
-
-def main() -> None:
-    import tempfile
-
-    wanted = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as scratch, Opening(Path(scratch) / "bases") as opening:
-        for number, case in enumerate(CASES.values()):
-            if wanted and not any(word in case.name for word in wanted):
-                continue
-            for row in openings(opening, case, Path(scratch) / f"case-{number}"):
-                what = "hostile" if row["hostile"] else "twin"
-                mark = "FAULT" if row["faults"] else "ok"
-                said = row["said"].strip().splitlines()[-1][:150] if row["said"].strip() else ""
-                print(f"{mark} {row['case']} | {what} | {row['opener']} | {row['ended']} {row.get('seconds')} s {row.get('grown_bytes', 0) >> 20} MiB | {said}", flush=True)
-                for fault in row["faults"]:
-                    print("     ", fault.replace("\n", "\n      "), flush=True)
-
-
-if __name__ == "__main__":
-    main()

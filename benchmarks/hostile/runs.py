@@ -92,7 +92,7 @@ def _(place: Place, hostile: bool) -> None:
         (place.model / STEP / "manifest.json").write_bytes(b'{"a":' * 10**6 + b"1" + b"}" * 10**6)
 
 
-@case("run: a manifest that is a pipe", "run", ("verify", *OPENING), "")
+@case("run: a manifest that is a pipe", "run", ("verify", *OPENING), "manifest.json", not_refused=("chat",))
 def _(place: Place, hostile: bool) -> None:
     if hostile:
         (place.model / "tokenizer" / "manifest.json").unlink()

@@ -12,18 +12,23 @@ _GOOD = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|endoftext|>
 
 TEMPLATES: dict[str, Callable[[str], str]] = {
     "globals of a helper": lambda canary: "{{ cycler.__init__.__globals__.os.mkdir('" + canary + "') }}",
-    "subclasses of a text": lambda canary: "{% for c in ''.__class__.__mro__[1].__subclasses__() %}{% if c.__name__ == 'Popen' %}"
-    "{{ c(['touch', '" + canary + "']) }}{% endif %}{% endfor %}",
+    "subclasses of a text": lambda canary: (
+        "{% for c in ''.__class__.__mro__[1].__subclasses__() %}{% if c.__name__ == 'Popen' %}"
+        "{{ c(['touch', '" + canary + "']) }}{% endif %}{% endfor %}"
+    ),
     "attributes by the filter attr": lambda canary: "{{ (messages|attr('__class__')|attr('__base__')|attr('__subclasses__'))() }}",
     "a text's format method": lambda canary: "{{ '{0.__class__.__init__.__globals__}'.format(raise_exception) }}",
     "include and import": lambda canary: "{% include '/etc/passwd' %}{% import '../../outside/x' as x %}",
     "10^12 turns": lambda canary: "{% for i in range(1000000000000) %}{% endfor %}" + _GOOD,
-    "loops in loops": lambda canary: "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}"
-    "{% endfor %}{% endfor %}{% endfor %}" + _GOOD,
+    "loops in loops": lambda canary: (
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}"
+        "{% endfor %}{% endfor %}{% endfor %}" + _GOOD
+    ),
     "a macro that calls itself": lambda canary: "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
     "a text of 10^10 letters": lambda canary: "{{ 'a' * 10000000000 }}",
-    "a text that doubles forty times": lambda canary: "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(40) %}"
-    "{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
+    "a text that doubles forty times": lambda canary: (
+        "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(40) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}"
+    ),
     "10^5 brackets": lambda canary: "{{ " + "(" * 100_000 + "1" + ")" * 100_000 + " }}",
     "powers of powers": lambda canary: "{{ 9 ** 9 ** 9 ** 9 }}",
 }

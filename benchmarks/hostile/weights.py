@@ -1,5 +1,6 @@
 """Weights that are not what they say: pickles, headers that ask for more than there is, shards that lie elsewhere."""
 
+import io
 import json
 import os
 import pickle
@@ -28,7 +29,9 @@ class Payload:
 
 def pickled(place: Place, hostile: bool, file: Path, **options: Any) -> None:
     """Write what `torch.load` reads: with a payload, or tensors alone."""
-    torch.save({"model": Payload(place.canary) if hostile else torch.zeros(2)}, file, **options)
+    data = io.BytesIO()
+    torch.save({"model": Payload(place.canary) if hostile else torch.zeros(2)}, data, **options)
+    file.write_bytes(data.getvalue())
 
 
 @case("pickle alone: pytorch_model.bin", "hf", "weights", "pytorch_model.bin")

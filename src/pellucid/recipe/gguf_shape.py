@@ -42,8 +42,10 @@ def read_gguf_config(file: Path) -> ModelConfig:
         raise ArtifactError(
             f"{file}: general.architecture: got {architecture!r}; weights can be imported from {' and '.join(_ARCHITECTURES)}"
         )
-    if described.get("split.count", 1) > 1:
-        raise ArtifactError(f"{file}: split.count: got {described['split.count']}; join the parts first (llama-gguf-split --merge)")
+    if described.get("split.count", 1) not in (0, 1):
+        raise ArtifactError(
+            f"{file}: split.count: got {described['split.count']!r:.60}; join the parts first (llama-gguf-split --merge)"
+        )
     if EMBEDDING not in tensors or not tensors[EMBEDDING].shape:
         raise ArtifactError(f"{file}: {EMBEDDING} is missing")
     prefix = f"{architecture}."

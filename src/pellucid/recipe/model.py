@@ -15,7 +15,9 @@ MOST = {"vocab_tokens": 2**26, "context_tokens": 2**24, "layers": 2048, "hidden"
 class ModelConfig(Section):
     """Shape and options of one decoder. `vocab_tokens` is what embedding and head hold, padding included."""
 
-    vocab_tokens: int = Field(ge=1, le=MOST["vocab_tokens"], description="Rows of embedding and head; 0 is not allowed, padding is included.")
+    vocab_tokens: int = Field(
+        ge=1, le=MOST["vocab_tokens"], description="Rows of embedding and head; 0 is not allowed, padding is included."
+    )
     context_tokens: int = Field(ge=1, le=MOST["context_tokens"], description="Longest sequence the model is made for.")
     layers: int = Field(ge=1, le=MOST["layers"], description="Decoder blocks, L.")
     hidden: int = Field(ge=1, le=MOST["hidden"], description="Width of the residual stream, D; a multiple of heads.")
