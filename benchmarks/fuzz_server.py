@@ -40,7 +40,7 @@ BY_HAND = (
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
-WORDS = st.lists(st.sampled_from(["The river", "Die Würde", "x = 1", "久久夜色", "🎉", "\n", "<|endoftext|>", "{{ 7 * 7 }}"]), min_size=1,
+WORDS = st.lists(st.sampled_from(["The river", "Die Würde", "x = 1", "久久夜色", "🎉", "\n", "<|endoftext|>", "{{ 7 * 7 }}"]), min_size=1,  # noqa: E501
                  max_size=6).map(" ".join)  # fmt: skip
 PROMPT = st.one_of(WORDS, TEXT)
 SETTINGS: dict[str, st.SearchStrategy[object]] = {
@@ -90,7 +90,11 @@ def start(model: str) -> tuple[subprocess.Popen[str], str]:
 def held(pid: int) -> dict[str, int]:
     """What a process holds: resident bytes, open files, threads."""
     resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return {"bytes": resident, "files": len(os.listdir(f"/proc/{pid}/fd")), "threads": len(os.listdir(f"/proc/{pid}/task"))}
+    return {
+        "bytes": resident,
+        "files": sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
+        "threads": sum(1 for _ in Path(f"/proc/{pid}/task").iterdir()),
+    }  # noqa: E501
 
 
 class Fuzz:

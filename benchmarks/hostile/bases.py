@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
-import torch
 
 from pellucid.adapters.lora import add_adapters
 from pellucid.adapters.peft_format import save_peft
@@ -128,7 +127,7 @@ def resign(file: Path, raw: dict[str, Any]) -> None:
 
 
 class Bases:
-    """The good models, made once under `folder`; `copy` gives one that may be changed. `missing` are packages that are not there."""
+    """The good models, made once under `folder`; `copy` gives one that may be changed. `missing` are packages that are not there."""  # noqa: E501
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,9 +1,7 @@
 """What lies beside weights: configs that name code, vocabularies that never end, files that are no files."""
 
-import json
 import os
 import struct
-
 from typing import Any
 
 from hostile.bases import Place, case, edit_json
@@ -14,7 +12,7 @@ TRANSFORMERS_TOO = ("evaluate", "serve", "model: like", "init_from", "transforme
 
 
 def code(place: Place, name: str) -> None:
-    """Put a module beside the weights that makes the canary when it is imported; the harmless twin has it too, and no name for it."""
+    """Put a module beside the weights that makes the canary when it is imported; the harmless twin has it too, and no name for it."""  # noqa: E501
     (place.model / name).write_text(f"open({str(place.canary)!r}, 'w').close()\nclass Model: pass\nclass ModelArgs: pass\n")
 
 
@@ -167,7 +165,7 @@ pieces("tokenizer.model: groups in groups", b"\x0b" * 100_000 + b"\x0c" * 100_00
 pieces("tokenizer.model: empty", b"")
 pieces("tokenizer.model: a million empty pieces", b"\x0a\x00" * 1_000_000)
 pieces("tokenizer.model: a table of characters that is garbage",
-       piece(b"<unk>", 2) + piece(b"<s>", 3) + piece(b"</s>", 3) + piece(b"a") + b"\x1a\x08\x12\x06\xff\xff\xff\xff\xff\x7f")  # fmt: skip
+       piece(b"<unk>", 2) + piece(b"<s>", 3) + piece(b"</s>", 3) + piece(b"a") + b"\x1a\x08\x12\x06\xff\xff\xff\xff\xff\x7f")  # fmt: skip  # noqa: E501
 pieces("tokenizer.model: bytes that are spelled wrong",
        piece(b"<unk>", 2) + piece(b"<s>", 3) + piece(b"</s>", 3) + piece(b"<0xZZ>", 6) + piece(b"a"))  # fmt: skip
 

@@ -14,7 +14,8 @@ import hostile.gguf
 import hostile.runs
 import hostile.templates
 import hostile.weights  # noqa: F401
-from hostile.bases import CASES, Bases, Case
+from hostile.bases import Bases, Case
+
 from pellucid.core.errors import MissingExtraError
 
 __all__ = ["LIMITS", "Opening", "faults_of", "openings"]
@@ -56,8 +57,8 @@ class Opening:
 
 def openings(opening: Opening, case: Case, root: Path) -> Iterator[dict[str, Any]]:
     """Plant a case and its twin below `root`, open both with each opener, and yield a row for each."""
-    for hostile in (True, False):
-        folder = root / ("hostile" if hostile else "twin")
+    for is_hostile in (True, False):
+        folder = root / ("hostile" if is_hostile else "twin")
         try:
             place = opening.bases.copy(case.base, folder)
         except MissingExtraError as error:
@@ -70,12 +71,12 @@ def openings(opening: Opening, case: Case, root: Path) -> Iterator[dict[str, Any
                 "faults": [],
             }
             return
-        case.plant(place, hostile)
+        case.plant(place, is_hostile)
         before = _tree(folder)
         for number, opener in enumerate(case.openers):
-            row = opening.open(opener, place.model, root / f"scratch-{number}-{hostile}", place.canary)
+            row = opening.open(opener, place.model, root / f"scratch-{number}-{is_hostile}", place.canary)
             changed = sorted(_tree(folder) ^ before)
-            row |= {"case": case.name, "hostile": hostile, "opener": opener, "changed": [str(one[0]) for one in changed]}
+            row |= {"case": case.name, "hostile": is_hostile, "opener": opener, "changed": [str(one[0]) for one in changed]}
             yield {**row, "faults": faults_of(case, row)}
 
 
@@ -104,7 +105,8 @@ def _tree(folder: Path) -> set[tuple[str, int, int]]:
     found = set()
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            about = os.lstat(os.path.join(parent, name))
+            path = Path(parent, name)
+            about = path.lstat()
             found.add(
                 (os.path.join(parent, name), about.st_size if name in files else 0, about.st_mtime_ns if name in files else 0)
             )

@@ -1,4 +1,4 @@
-"""Runs of somebody else's: recipes with objects in them, manifests and facts that name files outside, checkpoints that are pickles."""
+"""Runs of somebody else's: recipes with objects in them, manifests that name files outside, checkpoints that are pickles."""
 
 import json
 import os
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-
 from hostile.bases import Place, case, edit_json, reseal, resign
 from hostile.weights import pickled
 

@@ -30,7 +30,7 @@ TEMPLATES: dict[str, Callable[[str], str]] = {
         "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(40) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}"
     ),
     "10^5 brackets": lambda canary: "{{ " + "(" * 100_000 + "1" + ")" * 100_000 + " }}",
-    "powers of powers": lambda canary: "{{ 9 ** 9 ** 9 ** 9 }}",
+    "powers of powers": lambda canary: "{{ 10 ** (10 ** 10) }}",
 }
 
 

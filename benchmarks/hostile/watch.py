@@ -64,7 +64,7 @@ class Watch:
         if event in _RUNNING:
             words = arguments[1] if event == "subprocess.Popen" else arguments[0] if arguments else ""
             first = words[0] if isinstance(words, list | tuple) and words else words
-            return None if os.path.basename(os.fsdecode(first or b"")) in _HARMLESS_PROGRAMS else repr(words)[:200]
+            return None if Path(os.fsdecode(first or b"")).name in _HARMLESS_PROGRAMS else repr(words)[:200]
         if event == "socket.connect" and isinstance(arguments[1], tuple) and arguments[1][0] not in ("127.0.0.1", "::1"):
             return repr(arguments[1])
         return None
@@ -78,7 +78,7 @@ class Watch:
 
     def _inside(self, path: Any) -> str | None:
         """Code that came from the file or from what was copied of it."""
-        if not isinstance(path, str | bytes) or not os.path.isabs(path):
+        if not isinstance(path, str | bytes) or not Path(os.fsdecode(path)).is_absolute():
             return None  # "<string>", by which the standard library makes its own classes
         place = os.path.realpath(os.fsdecode(path))
         return place if f"{place}/".startswith((f"{self._hostile}/", f"{self._scratch}/")) else None

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-
 from hostile.bases import Place, case, edit_json
+from safetensors.torch import load_file, save_file
 
 WEIGHTS = "model.safetensors"
 

@@ -56,7 +56,9 @@ def _fault(entry: Any, room: int) -> str | None:
     """Return what is wrong with a tensor's entry; None for nothing."""
     if not isinstance(entry, dict):
         return "no mapping of dtype, shape and data_offsets"
-    kind, shape, offsets = (entry.get(name) for name in ("dtype", "shape", "data_offsets"))
+    kind: Any = entry.get("dtype")
+    shape: Any = entry.get("shape")
+    offsets: Any = entry.get("data_offsets")
     if not isinstance(kind, str):
         return f"dtype: got {kind!r:.40}"
     if kind not in _BITS:

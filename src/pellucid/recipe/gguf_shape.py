@@ -93,7 +93,7 @@ def read_gguf_config(file: Path) -> ModelConfig:
 
 
 def check_gguf_fields(file: Path) -> Mapping[str, Any]:
-    """Return a file's fields where llama.cpp can be given it, of whatever architecture. Raises `ArtifactError` naming file and field.
+    """Return a file's fields where llama.cpp can be given it, of any architecture. Raises `ArtifactError` naming file and field.
 
     llama.cpp ends the whole process on sizes that it has no room for (GGML_ASSERT), so they are looked at before.
     """

@@ -44,7 +44,7 @@ def dump_recipe(loaded: LoadedRecipe) -> str:
 
 
 def open_recipe(run: Path) -> Recipe:
-    """Return the recipe that a run was made with; raise `UsageError` when the folder is no run, `ArtifactError` for another file."""
+    """Return the recipe that a run was made with; raise `UsageError` when the folder is no run, `ArtifactError` otherwise."""
     path = run / RECIPE_FILE
     if not path.is_file():
         raise UsageError(f"{run} is not a run (it has no {RECIPE_FILE}); give the folder of a run, for example runs/pocket")

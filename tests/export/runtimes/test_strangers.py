@@ -50,7 +50,7 @@ def test_a_folder_that_names_code_or_asks_for_too_much_is_refused_by_file_and_fi
 
 
 def test_a_template_that_does_not_end_is_stopped_and_one_that_refuses_the_probe_is_taken(tmp_path):
-    with pytest.raises(ArtifactError, match="x.jinja: chat template"):
+    with pytest.raises(ArtifactError, match=r"x\.jinja: chat template"):
         check_template(tmp_path / "x.jinja", ENDLESS)
     check_template(tmp_path / "x.jinja", "{{ raise_exception('a system prompt is wanted') }}")
     check_rendering(GOOD, [{"role": "user", "content": "a"}])

@@ -19,6 +19,7 @@ from pellucid.recipe.gguf_shape import check_gguf_fields
 from pellucid.recipe.model import MOST
 from pellucid.tokenizer.chat_template import ChatTemplate
 from pellucid.tokenizer.imported import CHAT_TEMPLATE, CONFIG
+from pellucid.tokenizer.template_sandbox import RefusalError
 from pellucid.tokenizer.tokenizer_json import check_tokenizer_json
 
 __all__ = ["check_folder", "check_gguf", "check_rendering", "check_template"]
@@ -71,10 +72,10 @@ def check_template(file: Path, source: str) -> None:
     """Refuse a template that does not compile, or that the sandbox of our own chat format stops. Raises `ArtifactError`."""
     try:
         check_rendering(source, _PROBE)
-    except UsageError as error:
-        raise ArtifactError(f"{file}: {error}") from error
-    except DataError:
-        pass  # it wants another conversation, which is its right
+    except (UsageError, DataError) as error:
+        # A template may want another conversation, and says so; one that fails here may never end elsewhere.
+        if not isinstance(error.__cause__, RefusalError):
+            raise ArtifactError(f"{file}: {error}") from error
 
 
 def check_rendering(source: str, messages: Sequence[Message]) -> None:
@@ -99,7 +100,7 @@ def _check_config(file: Path, values: Any) -> None:
 
 def _templates(folder: Path) -> list[str]:
     """The folder's chat templates, wherever runtimes look for them."""
-    found = []
+    found: list[Any] = []
     if (folder / CHAT_TEMPLATE).exists():
         found.append(read_bytes(folder / CHAT_TEMPLATE).decode(errors="replace"))
     named = read_json(folder / CONFIG).get("chat_template") if (folder / CONFIG).exists() else None
