@@ -94,7 +94,7 @@ def held(pid: int) -> dict[str, int]:
         "bytes": resident,
         "files": sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
         "threads": sum(1 for _ in Path(f"/proc/{pid}/task").iterdir()),
-    }  # noqa: E501
+    }
 
 
 class Fuzz:
@@ -284,9 +284,11 @@ def faults(result: dict[str, Any]) -> list[str]:
         found.append(f"{result['answers_5xx']} answers with 5xx")
     if held_["bytes"]["drift"] >= MOST_DRIFT:
         found.append(f"memory grew by {held_['bytes']['drift']:.1%}; the limit is {MOST_DRIFT:.0%}")
-    for name in ("files", "threads"):
-        if held_[name]["last_third"] > held_[name]["first_third"] + 4:
-            found.append(f"{name}: {held_[name]['first_third']:.1f} at first, {held_[name]['last_third']:.1f} at last")
+    found += [
+        f"{name}: {held_[name]['first_third']:.1f} at first, {held_[name]['last_third']:.1f} at last"
+        for name in ("files", "threads")
+        if held_[name]["last_third"] > held_[name]["first_third"] + 4
+    ]
     if engine is None or engine["running"] or engine["waiting"] or engine["failed_total"]:
         found.append(f"the engine at the end: {engine}")
     return found

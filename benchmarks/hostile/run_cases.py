@@ -13,7 +13,7 @@ import hostile.folders
 import hostile.gguf
 import hostile.runs
 import hostile.templates
-import hostile.weights  # noqa: F401
+import hostile.weights
 from hostile.bases import Bases, Case
 
 from pellucid.core.errors import MissingExtraError
@@ -107,7 +107,5 @@ def _tree(folder: Path) -> set[tuple[str, int, int]]:
         for name in (*folders, *files):
             path = Path(parent, name)
             about = path.lstat()
-            found.add(
-                (os.path.join(parent, name), about.st_size if name in files else 0, about.st_mtime_ns if name in files else 0)
-            )
+            found.add((str(path), about.st_size if name in files else 0, about.st_mtime_ns if name in files else 0))
     return found

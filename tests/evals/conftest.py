@@ -180,7 +180,7 @@ class Rule:
         return [Likelihood(self._nats(pair), len(pair.continuation.split()), False) for pair in pairs]
 
     def rolling(self, texts: Sequence[str], on_done: OnDone = nothing_done) -> list[Likelihood]:
-        raise NotImplementedError
+        raise AssertionError("no suite that is tested with a rule asks for this")
 
     def complete(
         self, prompts: Sequence[str], decoding: Decoding, seeds: Sequence[int], on_done: OnDone = nothing_done
@@ -193,7 +193,7 @@ class Rule:
     def chat(
         self, conversations: Sequence[Sequence[Message]], decoding: Decoding, seeds: Sequence[int], on_done: OnDone = nothing_done
     ) -> list[Answer]:
-        raise NotImplementedError
+        raise AssertionError("no suite that is tested with a rule asks for this")
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())

@@ -42,6 +42,14 @@ class Trained:
     def state(self):
         return self.model.state_dict()
 
+    def heads_flipped(self):
+        """The same weights but that each layer's query heads stand in the opposite order: a planted fault."""
+        state = self.state
+        for layer in range(self.config.layers):
+            name = f"blocks.{layer}.attention.query.weight"
+            state[name] = state[name].view(self.config.heads, -1, self.config.hidden).flip(0).reshape(state[name].shape)
+        return state
+
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:

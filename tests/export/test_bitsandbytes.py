@@ -45,9 +45,5 @@ def test_the_integers_are_those_of_the_papers_formula(stablelm, tokenizer, tmp_p
 
 
 def test_heads_in_another_order_are_seen(llama, tokenizer, tmp_path):
-    state = dict(llama.state)
-    for layer in range(2):
-        query = f"blocks.{layer}.attention.query.weight"
-        state[query] = state[query].view(4, 16, -1).flip(0).reshape(state[query].shape)
-    write_llm_int8(state, llama.config, tokenizer, tmp_path)
+    write_llm_int8(llama.heads_flipped(), llama.config, tokenizer, tmp_path)
     assert kl(llama.model, tmp_path) > 2e-3

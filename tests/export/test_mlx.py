@@ -107,13 +107,8 @@ def test_mlx_computes_what_our_decoder_computes_of_the_same_weights(trained, tok
 
 
 def test_heads_in_another_order_are_seen_through_4_bits(llama, tokenizer, tmp_path):
-    ours = log_probabilities(llama.model, IDS)
-    found = {}
-    for name in ("right", "permuted"):
-        state = dict(llama.state)
-        for layer in range(2) if name == "permuted" else ():
-            query = f"blocks.{layer}.attention.query.weight"
-            state[query] = state[query].view(4, 16, -1).flip(0).reshape(state[query].shape)
+    ours, found = log_probabilities(llama.model, IDS), {}
+    for name, state in (("right", llama.state), ("permuted", llama.heads_flipped())):
         write_mlx(state, llama.config, tokenizer, tmp_path / name, type="int4")
         with MlxRuntime(tmp_path / name) as runtime:
             found[name] = kl(ours, runtime.log_probabilities(IDS)).mean()

@@ -92,11 +92,7 @@ def test_openvino_computes_what_our_decoder_computes_of_the_4_bit_weights(traine
 
 def test_heads_in_another_order_are_seen_through_4_bits(llama, tokenizer, tmp_path):
     found = {}
-    for name in ("right", "permuted"):
-        state = dict(llama.state)
-        for layer in range(2) if name == "permuted" else ():
-            query = f"blocks.{layer}.attention.query.weight"
-            state[query] = state[query].view(4, 16, -1).flip(0).reshape(state[query].shape)
+    for name, state in (("right", llama.state), ("permuted", llama.heads_flipped())):
         write_openvino(state, llama.config, tokenizer, tmp_path / name, type="int4")
         with OpenVinoRuntime(tmp_path / name) as runtime:
             found[name] = kl(log_probabilities(llama.model), runtime.log_probabilities(IDS)).mean()

@@ -56,11 +56,7 @@ def test_8_bit_weights_are_within_a_step_of_the_checkpoints(stablelm, tokenizer,
 
 
 def test_heads_in_another_order_are_seen_through_4_bits(llama, tokenizer, tmp_path):
-    state = dict(llama.state)
-    for layer in range(2):
-        query = f"blocks.{layer}.attention.query.weight"
-        state[query] = state[query].view(4, 16, -1).flip(0).reshape(state[query].shape)
-    write_torchao(state, llama.config, tokenizer, tmp_path, type="int4")
+    write_torchao(llama.heads_flipped(), llama.config, tokenizer, tmp_path, type="int4")
     assert kl(llama.model, loaded(tmp_path)) > LIMITS["int4"]
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from pellucid.core.errors import ArtifactError
 
-__all__ = ["FLOAT16_LARGEST", "finite", "float16"]
+__all__ = ["FLOAT16_LARGEST", "finite", "float16", "not_finite"]
 
 FLOAT16_LARGEST = 65504.0
 
@@ -14,8 +14,13 @@ def finite(name: str, tensor: Tensor) -> Tensor:
     """Return the tensor in float32 on the CPU, in one piece of memory; raise `ArtifactError` where it is not finite."""
     tensor = tensor.detach().to("cpu", torch.float32).contiguous()
     if not bool(torch.isfinite(tensor).all()):
-        raise ArtifactError(f"{name} holds values that are not finite; export an earlier checkpoint")
+        raise not_finite(name)
     return tensor
+
+
+def not_finite(name: str) -> ArtifactError:
+    """Return the error for a tensor that holds infinite values or no numbers."""
+    return ArtifactError(f"{name} holds values that are not finite; export an earlier checkpoint")
 
 
 def float16(name: str, tensor: Tensor) -> Tensor:

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.core.processes import available_cores
 from pellucid.export.gguf_types import TensorType, block_weights, stored_bytes
+from pellucid.export.half import FLOAT16_LARGEST, not_finite
 
 __all__ = ["encode", "quantizer"]
 
 _CHUNK_WEIGHTS = 1 << 20
-_F16_MAX = float(np.finfo(np.float16).max)
 
 
 def encode(
@@ -32,13 +32,13 @@ def encode(
     """
     low, high = float(array.min(initial=0.0)), float(array.max(initial=0.0))
     if not np.isfinite([low, high]).all():
-        raise ArtifactError(f"{name} holds values that are not finite; export an earlier checkpoint")
+        raise not_finite(name)
     if kind == "F32":
         done(array.size)
         return array
-    if kind != "BF16" and max(-low, high) > _F16_MAX:
+    if kind != "BF16" and max(-low, high) > FLOAT16_LARGEST:
         what = "F16 ends" if kind == "F16" else f"{kind} has F16 scales, which end"
-        raise ArtifactError(f"{name} reaches {max(-low, high):.4g}, {what} at 65504: set export.gguf_types: [F32]")
+        raise ArtifactError(f"{name} reaches {max(-low, high):.4g}, {what} at {FLOAT16_LARGEST:g}: set export.gguf_types: [F32]")
     rows = array.reshape(-1, array.shape[-1])
     step = max(1, _CHUNK_WEIGHTS // rows.shape[1])
     quantize = quantizer(kind)

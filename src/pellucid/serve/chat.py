@@ -1,7 +1,5 @@
 """`/v1/chat/completions`: conversations answered, by the chat format that the model has learnt."""
 
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +9,7 @@ from pellucid.serve.answers import Order, Piece, ShownToken
 from pellucid.serve.errors import ApiError, invalid
 from pellucid.serve.fields import ChatFields
 from pellucid.serve.model import ServedModel, token_name
-from pellucid.serve.plan import Plan, check_model, check_prompt, requests_for
+from pellucid.serve.plan import Plan, check_model, check_prompt, head, requests_for
 
 __all__ = ["plan_chat"]
 
@@ -36,7 +34,8 @@ def plan_chat(model: ServedModel, fields: ChatFields) -> Plan:
     room = model.engine.context_tokens - len(ids) if asked is None else asked
     top = (fields.top_logprobs or 0) if fields.logprobs else None
     requests = requests_for(model, fields, [ids], [room], top_logprobs=top)
-    return Plan(tuple(Order(request, fields.stops) for request in requests), len(ids), fields, _Writer.of(model, fields, ids))
+    writer = _Writer(model, fields, ids, head(model, "chatcmpl"))
+    return Plan(tuple(Order(request, fields.stops) for request in requests), len(ids), fields, writer)
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,6 @@ class _Writer:
     fields: ChatFields
     prompt: Sequence[int]
     head: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, model: ServedModel, fields: ChatFields, prompt: Sequence[int]) -> "_Writer":
-        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": model.name}
-        return cls(model, fields, prompt, head)
 
     def opening(self, answers: int) -> list[dict[str, Any]]:
         first = {"role": "assistant", "content": ""}

@@ -1,7 +1,5 @@
 """`/v1/completions`: texts or ids continued, with their own log-probabilities where `echo` and `logprobs` ask for them."""
 
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +8,7 @@ from pellucid.serve.answers import Order, Piece, ShownToken
 from pellucid.serve.errors import invalid
 from pellucid.serve.fields import CompletionFields
 from pellucid.serve.model import ServedModel, token_name
-from pellucid.serve.plan import Plan, check_model, check_prompt, log_dictionary, requests_for
+from pellucid.serve.plan import Plan, check_model, check_prompt, head, log_dictionary, requests_for
 
 __all__ = ["plan_completion"]
 
@@ -37,7 +35,8 @@ def plan_completion(model: ServedModel, fields: CompletionFields) -> Plan:
         prompt_logprobs=bool(fields.echo) and fields.logprobs is not None,
     )
     orders = tuple(Order(request, fields.stops, bool(fields.echo), asked == 0) for request in requests)
-    return Plan(orders, sum(map(len, prompts)), fields, _Writer.of(model, fields, [order.request.ids for order in orders]))
+    own = head(model, "cmpl") | {"object": "text_completion"}
+    return Plan(orders, sum(map(len, prompts)), fields, _Writer(model, fields, [order.request.ids for order in orders], own))
 
 
 def _prompts(fields: CompletionFields) -> Sequence[str | Sequence[int]]:
@@ -53,16 +52,6 @@ class _Writer:
     fields: CompletionFields
     prompts: Sequence[Sequence[int]]
     head: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, model: ServedModel, fields: CompletionFields, prompts: Sequence[Sequence[int]]) -> "_Writer":
-        head = {
-            "id": f"cmpl-{secrets.token_hex(12)}",
-            "object": "text_completion",
-            "created": int(time.time()),
-            "model": model.name,
-        }
-        return cls(model, fields, prompts, head)
 
     def opening(self, answers: int) -> list[dict[str, Any]]:
         return []

@@ -12,7 +12,7 @@ from pellucid.core.errors import EndpointError
 from pellucid.generate.engine import GenerationRequest, Token
 from pellucid.generate.sampling import Sampling
 
-__all__ = ["Vocabulary", "read_probability", "sampler"]
+__all__ = ["Vocabulary", "finite", "read_probability", "sampler"]
 
 _SEEDS = 2**32 - 1  # the last one means "any" to llama.cpp
 
@@ -40,13 +40,19 @@ def read_probability(part: Mapping[str, Any], request: GenerationRequest) -> Tok
     """Return the token of a part with its log-probabilities. Raises `EndpointError` when they are no numbers."""
     shown = part["completion_probabilities"][0]
     logprob, top = shown["logprob"], shown["top_logprobs"]
-    if logprob is None or not math.isfinite(logprob):
-        # Also without log-probabilities asked for: weights that are damaged must not pass for an answer.
-        raise EndpointError(f"token {shown['id']} has no finite log-probability: the model's logits are no numbers")
+    # Also without log-probabilities asked for: weights that are damaged must not pass for an answer.
+    logprob = finite(shown["id"], logprob)
     if request.top_logprobs is None:
         return Token(int(shown["id"]))
     best = tuple((int(one["id"]), float(one["logprob"])) for one in top[: request.top_logprobs])
-    return Token(int(shown["id"]), float(logprob), best)
+    return Token(int(shown["id"]), logprob, best)
+
+
+def finite(id_: int, logprob: float | None) -> float:
+    """Return a token's log-probability. Raises `EndpointError` when it is none."""
+    if logprob is None or not math.isfinite(logprob):
+        raise EndpointError(f"token {id_} has no finite log-probability: the model's logits are no numbers")
+    return float(logprob)
 
 
 class Vocabulary:

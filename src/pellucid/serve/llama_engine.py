@@ -9,7 +9,7 @@ from typing import Any
 
 from pellucid.core.errors import EndpointError, UsageError
 from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Token
-from pellucid.serve.llama_asking import Vocabulary, read_probability, sampler
+from pellucid.serve.llama_asking import Vocabulary, finite, read_probability, sampler
 from pellucid.serve.llama_http import LlamaServer, LlamaStream
 
 __all__ = ["LlamaEngine", "LlamaShape"]
@@ -231,10 +231,10 @@ class LlamaEngine:
             shown = (self._complete(job, body).get("completion_probabilities") or [{}])[0]
             likeliest = [(int(one["id"]), one["logprob"]) for one in shown.get("top_logprobs", ())]
             if shown.get("id") == id_:
-                return Token(id_, _finite(id_, shown["logprob"]), tuple(likeliest[:top]))
+                return Token(id_, finite(id_, shown["logprob"]), tuple(likeliest[:top]))
             for other, logprob in likeliest:
                 if other == id_:
-                    return Token(id_, _finite(id_, logprob), tuple(likeliest[:top]))
+                    return Token(id_, finite(id_, logprob), tuple(likeliest[:top]))
             if forced != id_ and wanted == self._vocab_tokens:
                 raise EndpointError(f"llama.cpp tells no probability of token {id_}")
             wanted = self._vocab_tokens if wanted >= _FIRST_PROBABILITIES and forced != id_ else max(wanted, _FIRST_PROBABILITIES)
@@ -258,9 +258,3 @@ class LlamaEngine:
     def _close(job: _Job) -> None:
         with job.lock:
             job.stream = None
-
-
-def _finite(id_: int, logprob: float | None) -> float:
-    if logprob is None or logprob != logprob:
-        raise EndpointError(f"token {id_} has no finite log-probability: the model's logits are no numbers")
-    return float(logprob)

@@ -74,6 +74,20 @@ def _post(summary: str, fields: str, schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _answers(kind: str, choice: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a whole response; `choice` is what an answer has beside its number and its end."""
+    return _object(
+        {
+            "id": _TEXT,
+            "object": {"const": kind},
+            "created": {"type": "integer"},
+            "model": _TEXT,
+            "choices": {"type": "array", "items": _object({"index": _COUNT, **choice, "finish_reason": _FINISH})},
+            "usage": _USAGE,
+        }
+    )
+
+
 _FAILURES: dict[str, Any] = {
     str(status): {"$ref": "#/components/responses/Error"} for status in (400, 401, 403, 404, 405, 408, 413, 415, 429, 500, 503, 504)
 }
@@ -94,51 +108,13 @@ _COMPLETION_LOGPROBS = _object(
         "text_offset": {"type": "array", "items": _COUNT},
     }
 )
-_COMPLETION = _object(
-    {
-        "id": _TEXT,
-        "object": {"const": "text_completion"},
-        "created": {"type": "integer"},
-        "model": _TEXT,
-        "choices": {
-            "type": "array",
-            "items": _object(
-                {
-                    "index": _COUNT,
-                    "text": _TEXT,
-                    "logprobs": {"anyOf": [_COMPLETION_LOGPROBS, {"type": "null"}]},
-                    "finish_reason": _FINISH,
-                }
-            ),
-        },
-        "usage": _USAGE,
-    }
-)
+_COMPLETION = _answers("text_completion", {"text": _TEXT, "logprobs": {"anyOf": [_COMPLETION_LOGPROBS, {"type": "null"}]}})
 _NAMED = {"token": _TEXT, "logprob": _LOGPROB, "bytes": {"type": "array", "items": _COUNT}}
-_CHAT = _object(
+_CHAT_LOGPROBS = _object({"content": {"type": "array", "items": _object({**_NAMED, "top_logprobs": {"type": "array"}})}})
+_CHAT = _answers(
+    "chat.completion",
     {
-        "id": _TEXT,
-        "object": {"const": "chat.completion"},
-        "created": {"type": "integer"},
-        "model": _TEXT,
-        "choices": {
-            "type": "array",
-            "items": _object(
-                {
-                    "index": _COUNT,
-                    "message": _object({"role": {"const": "assistant"}, "content": _TEXT}),
-                    "logprobs": {
-                        "anyOf": [
-                            _object(
-                                {"content": {"type": "array", "items": _object({**_NAMED, "top_logprobs": {"type": "array"}})}}
-                            ),
-                            {"type": "null"},
-                        ]
-                    },
-                    "finish_reason": _FINISH,
-                }
-            ),
-        },
-        "usage": _USAGE,
-    }
+        "message": _object({"role": {"const": "assistant"}, "content": _TEXT}),
+        "logprobs": {"anyOf": [_CHAT_LOGPROBS, {"type": "null"}]},
+    },
 )

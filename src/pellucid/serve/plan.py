@@ -1,5 +1,7 @@
 """What both endpoints have in common: what is to be generated for a request, and the two ways of writing it down."""
 
+import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +12,7 @@ from pellucid.serve.errors import ApiError, context_exceeded, invalid
 from pellucid.serve.fields import CommonFields
 from pellucid.serve.model import ServedModel, token_name
 
-__all__ = ["Plan", "Writer", "check_model", "check_prompt", "log_dictionary", "requests_for", "usage"]
+__all__ = ["Plan", "Writer", "check_model", "check_prompt", "head", "log_dictionary", "requests_for", "usage"]
 
 
 class Writer(Protocol):
@@ -68,6 +70,11 @@ def requests_for(
         GenerationRequest(tuple(prompt), room, sampling, first_seed + place, stop_ids, **more)
         for place, (prompt, room) in enumerate(places)
     ]
+
+
+def head(model: ServedModel, prefix: str) -> dict[str, Any]:
+    """Return what every answer begins with: an id that begins with `prefix`, the time, the model's name."""
+    return {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": model.name}
 
 
 def log_dictionary(model: ServedModel, top: Sequence[tuple[int, float]]) -> dict[str, float]:

@@ -4,7 +4,7 @@ import pytest
 
 from pellucid.core.errors import ArtifactError, DataError
 from pellucid.export.probes import probe_texts
-from pellucid.export.runtimes.folder_text import encode, encode_chat, open_tokenizer
+from pellucid.export.runtimes.folder_text import FolderText, open_tokenizer
 from pellucid.tokenizer.training import train_bpe
 
 pytest.importorskip("transformers")
@@ -22,18 +22,19 @@ def folder(tmp_path_factory):
 
 
 def test_a_special_tokens_name_is_read_as_text_and_nothing_is_added(folder):
-    tokenizer, ours = open_tokenizer(folder), train_bpe(probe_texts(), 400)
+    theirs, ours = FolderText(open_tokenizer(folder)), train_bpe(probe_texts(), 400)
     for text in [*probe_texts(), "a<|endoftext|>b", ""]:
-        assert encode(tokenizer, text) == ours.encode(text)
+        assert theirs.encode(text) == ours.encode(text)
 
 
 def test_a_template_renders_up_to_the_answer_or_refuses(folder):
     tokenizer = open_tokenizer(folder)
-    assert encode_chat(tokenizer, [{"role": "user", "content": "Hello"}]) is None
+    reader = FolderText(tokenizer)
+    assert reader.encode_chat([{"role": "user", "content": "Hello"}]) is None
     tokenizer.chat_template = REFUSING
-    assert encode_chat(tokenizer, [{"role": "user", "content": "Hello"}]) == encode(tokenizer, "Hello")
+    assert reader.encode_chat([{"role": "user", "content": "Hello"}]) == reader.encode("Hello")
     with pytest.raises(DataError, match="no system prompt"):
-        encode_chat(tokenizer, [{"role": "system", "content": "Hello"}])
+        reader.encode_chat([{"role": "system", "content": "Hello"}])
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):

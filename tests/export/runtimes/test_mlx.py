@@ -9,20 +9,14 @@ from pellucid.export.probes import probe_texts
 from pellucid.export.runtimes.mlx import MlxRuntime
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
-from pellucid.tokenizer.training import train_bpe
 
 pytest.importorskip("mlx_lm")
 
 CONFIG = ModelConfig(
-    vocab_tokens=408, context_tokens=64, layers=2, hidden=64, heads=4, kv_heads=2, mlp_hidden=96, norm="rmsnorm", norm_bias=False,
+    vocab_tokens=608, context_tokens=64, layers=2, hidden=64, heads=4, kv_heads=2, mlp_hidden=96, norm="rmsnorm", norm_bias=False,
     rotary_frac=1.0, qkv_bias=False, tied_head=False, init_std=0.1,
 )  # fmt: skip
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_bpe(probe_texts(), 400)
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +46,10 @@ def test_texts_and_conversations_become_the_runs_ids_and_answers_end_where_train
 
 def test_each_row_is_the_distribution_after_its_own_tokens(model, tokenizer, tmp_path):
     write_mlx(model.state_dict(), CONFIG, tokenizer, tmp_path, type="fp16")
-    ids = torch.randint(0, 400, (30,), generator=torch.Generator().manual_seed(1)).tolist()
+    ids = torch.randint(0, 600, (30,), generator=torch.Generator().manual_seed(1)).tolist()
     with MlxRuntime(tmp_path) as runtime:
         whole_TV = runtime.log_probabilities(ids)
-        assert whole_TV.shape == (30, 408)
+        assert whole_TV.shape == (30, 608)
         assert whole_TV.dtype == np.float64
         np.testing.assert_allclose(np.exp(whole_TV).sum(-1), 1, atol=1e-6)
         for length in (1, 7, 29):

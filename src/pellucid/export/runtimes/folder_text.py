@@ -10,7 +10,7 @@ from pellucid.core.errors import ArtifactError, DataError
 from pellucid.export.runtimes.runtime import Message
 from pellucid.export.runtimes.strangers import check_rendering
 
-__all__ = ["encode", "encode_chat", "open_tokenizer"]
+__all__ = ["FolderText", "open_tokenizer"]
 
 
 def open_tokenizer(folder: Path) -> Any:
@@ -23,20 +23,32 @@ def open_tokenizer(folder: Path) -> Any:
         raise ArtifactError(f"transformers does not read the tokenizer in {folder}: {error}") from error
 
 
-def encode(tokenizer: Any, text: str) -> list[int]:
-    """Return the ids of a raw text: no token added, and the name of a special token read as text."""
-    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"])
+class FolderText:
+    """The part of a `Runtime` that reads texts, for programs that do it with transformers' tokenizer in the folder."""
 
+    def __init__(self, tokenizer: Any) -> None:
+        self._text = tokenizer
 
-def encode_chat(tokenizer: Any, messages: Sequence[Message]) -> list[int] | None:
-    """Return the ids of a conversation up to where the assistant is to speak; None when the folder has no template.
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a raw text: no token added, and the name of a special token read as text."""
+        return list(self._text(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"])
 
-    Raises `DataError` for a conversation that the template refuses.
-    """
-    if not tokenizer.chat_template:
-        return None
-    try:
-        check_rendering(tokenizer.chat_template, messages)
-        return list(tokenizer.apply_chat_template([dict(m) for m in messages], add_generation_prompt=True, return_dict=False))
-    except jinja2.TemplateError as error:
-        raise DataError(f"the chat template refuses the conversation: {error}") from error
+    def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
+        """Return the ids of a conversation up to where the assistant is to speak; None when the folder has no template.
+
+        Raises `DataError` for a conversation that the template refuses.
+        """
+        if not self._text.chat_template:
+            return None
+        given = [dict(message) for message in messages]
+        try:
+            check_rendering(self._text.chat_template, messages)
+            return list(self._text.apply_chat_template(given, add_generation_prompt=True, return_dict=False))
+        except jinja2.TemplateError as error:
+            raise DataError(f"the folder's chat template refuses the conversation: {error}") from error
+
+    @property
+    def eos_id(self) -> int | None:
+        """The end of text of the folder's tokenizer."""
+        id_: int | None = self._text.eos_token_id
+        return id_

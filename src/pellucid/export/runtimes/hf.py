@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pellucid.core.errors import ArtifactError, DataError, MissingExtraError
+from pellucid.core.errors import ArtifactError, MissingExtraError
+from pellucid.export.runtimes.folder_text import FolderText
 from pellucid.export.runtimes.log_softmax import log_softmax
-from pellucid.export.runtimes.runtime import Message
-from pellucid.export.runtimes.strangers import check_folder, check_rendering
+from pellucid.export.runtimes.strangers import check_folder
 
 __all__ = ["TransformersRuntime"]
 
 
-class TransformersRuntime:
+class TransformersRuntime(FolderText):
     """A `Runtime`: a Hugging Face folder in transformers, from local files only and without code of the folder's own.
 
     `dtype` is the type it computes in: float32, so that only the weights' own rounding is seen; "auto" for folders whose
@@ -44,9 +44,7 @@ class TransformersRuntime:
             # What we write is safetensors; a pickle that lies beside it, or in its place, is not opened.
             opened = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True, **options)
             self._model: Any = opened.train(False)
-            # A special token's name in raw text is read as text by us, and by their tokenizer when told so.
-            self._raw: Any = transformers.AutoTokenizer.from_pretrained(folder, split_special_tokens=True, **options)
-            self._plain: Any = transformers.AutoTokenizer.from_pretrained(folder, **options)
+            super().__init__(transformers.AutoTokenizer.from_pretrained(folder, **options))
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, MemoryError) as error:
             raise ArtifactError(f"transformers {self.version} does not load {folder}: {error}") from error
         except Exception as error:
@@ -66,29 +64,6 @@ class TransformersRuntime:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._remarks.setLevel(self._level)
         del self._model
-
-    def encode(self, text: str) -> list[int]:
-        """Return the tokenizer's ids of a raw text."""
-        return list(self._raw(text, add_special_tokens=False, verbose=False)["input_ids"])
-
-    def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
-        """Return the ids of `apply_chat_template`; None where the folder has no template."""
-        if self._plain.chat_template is None:
-            return None
-        import jinja2
-
-        try:
-            check_rendering(self._plain.chat_template, messages)
-            given = [dict(message) for message in messages]
-            return list(self._plain.apply_chat_template(given, add_generation_prompt=True, return_dict=False))
-        except jinja2.TemplateError as error:
-            raise DataError(f"the folder's chat template refuses the conversation: {error}") from error
-
-    @property
-    def eos_id(self) -> int | None:
-        """The tokenizer's end of text."""
-        id_: int | None = self._plain.eos_token_id
-        return id_
 
     def stop_ids(self) -> frozenset[int]:
         """Return the ids at which `generate` ends by the folder's generation config."""

@@ -11,15 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.core.errors import ArtifactError, MissingExtraError
-from pellucid.export.runtimes import folder_text
+from pellucid.export.runtimes.folder_text import FolderText
 from pellucid.export.runtimes.log_softmax import log_softmax
-from pellucid.export.runtimes.runtime import Message
 from pellucid.export.runtimes.strangers import check_folder
 
 __all__ = ["MlxRuntime"]
 
 
-class MlxRuntime:
+class MlxRuntime(FolderText):
     """A folder that mlx-lm has open, on the device that MLX chooses: the GPU of an Apple chip, else the CPU.
 
     Raises `MissingExtraError` without the package mlx-lm, `ArtifactError` when it does not take the folder.
@@ -41,9 +40,10 @@ class MlxRuntime:
         self.version = f"{metadata.version('mlx')}, mlx-lm {metadata.version('mlx-lm')}"
         started = time.perf_counter()
         try:
-            self._model, self._text = mlx_lm.load(str(folder))[:2]
+            self._model, self._answering = mlx_lm.load(str(folder))[:2]
         except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"mlx-lm does not load {folder}: {error}") from error
+        super().__init__(self._answering._tokenizer)
         self.load_s = time.perf_counter() - started
 
     def __enter__(self) -> Self:
@@ -53,23 +53,9 @@ class MlxRuntime:
         del self._model
         self._mx.clear_cache()
 
-    def encode(self, text: str) -> list[int]:
-        """Return mlx-lm's ids of a raw text."""
-        return folder_text.encode(self._text._tokenizer, text)
-
-    def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
-        """Return the ids of a conversation up to where the assistant is to speak; None without a template."""
-        return folder_text.encode_chat(self._text, messages)
-
-    @property
-    def eos_id(self) -> int | None:
-        """The end of text of the folder's tokenizer."""
-        id_: int | None = self._text.eos_token_id
-        return id_
-
     def stop_ids(self) -> frozenset[int]:
         """Return the ids at which mlx-lm ends an answer."""
-        return frozenset(self._text.eos_token_ids)
+        return frozenset(self._answering.eos_token_ids)
 
     def log_probabilities(self, ids: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return natural logs of the next token's probabilities after each of `ids`, [T, V]."""
@@ -80,5 +66,5 @@ class MlxRuntime:
         """Return the text that mlx-lm writes after `ids`, each token the likeliest, up to an end of answer."""
         import mlx_lm
 
-        text: str = mlx_lm.generate(self._model, self._text, list(ids), max_tokens=new_tokens)
+        text: str = mlx_lm.generate(self._model, self._answering, list(ids), max_tokens=new_tokens)
         return text

@@ -12,9 +12,8 @@ import numpy.typing as npt
 from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.core.files import read_json
 from pellucid.export.openvino import GRAPH
-from pellucid.export.runtimes import folder_text
+from pellucid.export.runtimes.folder_text import FolderText, open_tokenizer
 from pellucid.export.runtimes.log_softmax import log_softmax
-from pellucid.export.runtimes.runtime import Message
 from pellucid.export.runtimes.strangers import check_folder
 
 __all__ = ["EXACT", "OpenVinoRuntime"]
@@ -25,7 +24,7 @@ EXACT: Mapping[str, Any] = MappingProxyType(
 """Settings by which nothing is rounded but the weights; without them OpenVINO chooses by the processor."""
 
 
-class OpenVinoRuntime:
+class OpenVinoRuntime(FolderText):
     """A folder that OpenVINO has open, with `settings` for its CPU plug-in.
 
     Raises `MissingExtraError` without the packages openvino or transformers, `ArtifactError` when it does not take the folder.
@@ -50,7 +49,7 @@ class OpenVinoRuntime:
             self._request = compiled.create_infer_request()
         except RuntimeError as error:
             raise ArtifactError(f"OpenVINO does not load {folder}: {error}") from error
-        self._text = folder_text.open_tokenizer(folder)
+        super().__init__(open_tokenizer(folder))
         self._generation = read_json(folder / "generation_config.json")
         self.load_s = time.perf_counter() - started
         self._held = 0
@@ -60,20 +59,6 @@ class OpenVinoRuntime:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         del self._request
-
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a raw text by the tokenizer in the folder."""
-        return folder_text.encode(self._text, text)
-
-    def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
-        """Return the ids of a conversation up to where the assistant is to speak; None without a template."""
-        return folder_text.encode_chat(self._text, messages)
-
-    @property
-    def eos_id(self) -> int | None:
-        """The end of text of the folder's tokenizer."""
-        id_: int | None = self._text.eos_token_id
-        return id_
 
     def stop_ids(self) -> frozenset[int]:
         """Return the ids at which the folder's generation config ends an answer."""
