@@ -56,7 +56,7 @@ def test_what_none_holds_is_refused_by_field(changed: dict[str, Any], said: str)
 def test_a_panic_of_rust_becomes_an_error_in_words() -> None:
     tokenizers = pytest.importorskip("tokenizers")
     garbage = json.dumps(GOOD | {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "/////w=="}})
-    with pytest.raises(DataError, match=r"reading is not possible with it: .*precompiled_charsmap"), panics_are_told("reading"):
+    with pytest.raises(DataError, match=r"(?s)reading is not possible with it: .*charsmap"), panics_are_told("reading"):
         tokenizers.Tokenizer.from_str(garbage)
     with pytest.raises(KeyboardInterrupt), panics_are_told("reading"):
         raise KeyboardInterrupt
