@@ -136,7 +136,7 @@ def _(place: Place, hostile: bool) -> None:
         (place.model / "tokenizer.json").write_bytes(data.rstrip()[:-1] + b',"decoder":' + nested + b"}")
 
 
-@case("tokenizer.json: a pipe that nobody writes to", "hf", VOCABULARY, "vocabulary")
+@case("tokenizer.json: a pipe that nobody writes to", "hf", VOCABULARY, "vocabulary", not_refused=("model: like",))
 def _(place: Place, hostile: bool) -> None:
     if hostile:
         (place.model / "tokenizer.json").unlink()

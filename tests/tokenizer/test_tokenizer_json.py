@@ -8,7 +8,7 @@ from pellucid.tokenizer.tokenizer_json import check_tokenizer_json, panics_are_t
 
 GOOD: dict[str, Any] = {
     "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []},
-    "added_tokens": [{"id": 2, "content": "<s>", "special": True}],
+    "added_tokens": [{"id": 2, "content": "<s>", "special": True, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}],
     "normalizer": {"type": "Sequence", "normalizers": [
         {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},
     "pre_tokenizer": None,
@@ -44,6 +44,8 @@ def test_what_published_files_hold_is_taken() -> None:
         ({"added_tokens": [None]}, r"added_tokens\[0\]"),
         ({"added_tokens": [{"id": 2**32, "content": "a"}]}, r"added_tokens\[0\]\.id"),
         ({"normalizer": longer(3)}, "normalizer: makes up to 512 letters of one; at most 64"),
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": "/////w=="}}, "a trie of 4294967295 bytes in a table of 5"),
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": 7}}, "no base64"),
         ({"decoder": nested(40)}, "decoder: steps are nested deeper than 32"),
     ],
     ids=str,
@@ -55,7 +57,7 @@ def test_what_none_holds_is_refused_by_field(changed: dict[str, Any], said: str)
 
 def test_a_panic_of_rust_becomes_an_error_in_words() -> None:
     tokenizers = pytest.importorskip("tokenizers")
-    garbage = json.dumps(GOOD | {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "/////w=="}})
+    garbage = json.dumps(GOOD | {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AQ=="}})
     with pytest.raises(DataError, match=r"(?s)reading is not possible with it: .*charsmap"), panics_are_told("reading"):
         tokenizers.Tokenizer.from_str(garbage)
     with pytest.raises(KeyboardInterrupt), panics_are_told("reading"):

@@ -4,6 +4,7 @@ That package is written for files of good faith: a replacement of a thousand let
 word fill the memory; and some faults end in a panic of Rust, which in Python is no `Exception`.
 """
 
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -52,6 +53,7 @@ def check_tokenizer_json(values: Mapping[str, Any]) -> None:
         growth = 1
         for step in _steps(part, values.get(part)):
             growth *= _growth(step)
+            _check_table(part, step)
         if growth > _MOST_GROWTH:
             raise DataError(f"{_FILE}: {part}: makes up to {growth} letters of one; at most {_MOST_GROWTH} are taken")
 
@@ -73,6 +75,20 @@ def _steps(part: str, outer: Any) -> Iterator[Mapping[str, Any]]:
         elif isinstance(step, dict):
             yield step
             left += [(one, depth + 1) for one in step.values() if isinstance(one, list | dict)]
+
+
+def _check_table(part: str, step: Mapping[str, Any]) -> None:
+    """Refuse a table of SentencePiece's whose first number, the bytes of its trie, is more than there are: so much is asked for."""
+    table = step.get("precompiled_charsmap")
+    if table is None:
+        return
+    try:
+        data = b64decode(table)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{_FILE}: {part}: precompiled_charsmap is no base64: {error}") from error
+    size = int.from_bytes(data[:4], "little")
+    if data and size > len(data) - 4:
+        raise DataError(f"{_FILE}: {part}: precompiled_charsmap: a trie of {size} bytes in a table of {len(data)}")
 
 
 def _growth(step: Mapping[str, Any]) -> int:
