@@ -48,6 +48,7 @@ def test_what_the_package_writes_is_read_as_the_package_reads_it(tmp_path: Path,
         (entry(data_offsets=[64, 0]), "data_offsets"),
         (entry(data_offsets=[0]), "data_offsets"),
         (entry(data_offsets=[-64, 0]), "data_offsets"),
+        (entry() | {"b": {"dtype": "F32", "shape": [8], "data_offsets": [32, 64]}}, "'b' lies over 'a'"),
     ],
     ids=str,
 )

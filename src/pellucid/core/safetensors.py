@@ -5,6 +5,7 @@ The package refuses what is malformed, but only after it has parsed up to 100 MB
 
 import struct
 from collections.abc import Mapping
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from stat import S_ISREG
@@ -49,6 +50,10 @@ def read_safetensors_header(file: Path) -> dict[str, Mapping[str, Any]]:
     for name, entry in values.items():
         if (fault := _fault(entry, about.st_size - 8 - length)) is not None:
             raise ArtifactError(f"{file} cannot be read as safetensors: {name!r:.80}: {fault}")
+    placed = sorted((tuple(entry["data_offsets"]), name) for name, entry in values.items())
+    for ((_, end), before), ((start, _), name) in pairwise(placed):
+        if start < end:
+            raise ArtifactError(f"{file} cannot be read as safetensors: {name!r:.80} lies over {before!r:.80}")
     return values
 
 
