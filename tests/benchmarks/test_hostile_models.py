@@ -59,7 +59,7 @@ def test_there_are_well_over_thirty_kinds() -> None:
 
 
 LOADERS = {
-    "pickle called model.safetensors, in a zip": "import io, torch; torch.load(io.BytesIO(open({model!r} + '/model.safetensors', 'rb').read()), weights_only=False)",
+    "pickle called model.safetensors, in a zip": "import io, torch; torch.load(io.BytesIO(open({model!r} + '/model.safetensors', 'rb').read()), weights_only=False)",  # noqa: E501
     "peft: adapter_model.bin, a pickle": "import torch; torch.load({model!r} + '/adapter_model.bin', weights_only=False)",
     "run: a recipe with a Python object": "import yaml; yaml.unsafe_load(open({model!r} + '/recipe.resolved.yaml'))",
     "config.json: auto_map to code beside it": "import runpy; runpy.run_path({model!r} + '/modeling_evil.py')",

@@ -8,17 +8,23 @@ import httpx
 import pytest
 import torch
 
+from pellucid.core.artifacts import Key, building
+from pellucid.documents.document import Document, digest_text
+from pellucid.evals.contamination import open_training_text
+from pellucid.evals.origins import TrainingOrigins
 from pellucid.export.gguf import write_gguf
 from pellucid.export.probes import probe_texts
 from pellucid.generate.columns import ColumnsDecoder
 from pellucid.generate.torch_engine import TorchEngine
 from pellucid.model.decoder import Decoder, init_weights
+from pellucid.recipe.data import ShardsConfig
 from pellucid.recipe.model import ModelConfig
 from pellucid.serve.app import make_app
 from pellucid.serve.llama_engine import LlamaEngine, LlamaShape
 from pellucid.serve.model import ServedModel
 from pellucid.serve.run import Server, config_of, listen
 from pellucid.serve.settings import ServerSettings
+from pellucid.shards.writer import write_shards
 from pellucid.tokenizer.chat import load_chat_format
 from pellucid.tokenizer.training import train_bpe
 
@@ -141,3 +147,23 @@ def torch_server(start, decoder, tokenizer, served):
     engine = TorchEngine(ColumnsDecoder(decoder), slots=4, context_tokens=256)
     yield start(dataclasses.replace(served, engine=Borrowed(engine)))
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def make_origins():
+    """Return a function that makes a run's shards of texts by source, by the run's own code, and opens them to be asked."""
+
+    def made(texts, tokenizer, run):
+        tokenizer.save(run / "tokenizer")
+        config = ShardsConfig(shard_tokens=1024, max_special_frac=1.0)
+        with building(run / "shards", Key("shards", 2, 0, {})) as build:
+            for source, members in texts.items():
+                documents = [
+                    Document(f"{source}/{n}", one, source, "en", "CC0-1.0", "here", digest_text(one))
+                    for n, one in enumerate(members)
+                ]
+                how = (tokenizer.encode_batch, tokenizer.eos_id, tokenizer.vocab_tokens, tokenizer.special, config)
+                write_shards(documents, *how, build.path / source / "train")
+        return TrainingOrigins(open_training_text(run))
+
+    return made

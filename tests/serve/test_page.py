@@ -1,6 +1,8 @@
 """The chat page as its reader has it: a real Chromium, a real server, real (tiny) models."""
 
+import dataclasses
 import json
+import operator
 import random
 import re
 import shutil
@@ -172,7 +174,19 @@ def test_every_file_of_the_page_has_its_type_and_is_asked_for_anew(taught_url):
         html = http.get("/")
         names = re.findall(r'(?:src|href)="([a-z.]+)"', html.text)
         assert {"chat.js", "chat.css", "theme.js", "icon.svg"} <= set(names)
-        for name in ("", *names, "api.js", "store.js", "tokens.js", "tip.js", "view.js", "notice.js", "settings.js"):
+        for name in (
+            "",
+            *names,
+            "api.js",
+            "store.js",
+            "tokens.js",
+            "tip.js",
+            "view.js",
+            "notice.js",
+            "settings.js",
+            "training.js",
+            "transfer.js",
+        ):
             headers = http.get(f"/{name}").raise_for_status().headers
             expected = {"": "html", "js": "javascript", "css": "css", "svg": "svg"}[name.rpartition(".")[2]]
             assert expected in headers["content-type"] and headers["cache-control"] == "no-cache"
@@ -450,6 +464,201 @@ def test_segments_joined_are_the_text_whatever_the_tokens_are(visit, taught_url)
         cases,
     )
     assert found == texts
+
+
+BEGIN = HOSTILE.partition("\n")[0]
+HELD = {
+    "web <b>one": [f"Before it: {BEGIN}, and after it the page goes on.", f"Elsewhere {BEGIN} once more."],
+    "lists": [HOSTILE[-40:], "Nothing of it."],
+}
+
+
+@pytest.fixture(scope="module")
+def traced_url(start, taught, vocabulary, make_origins, tmp_path_factory):
+    """The model that has learnt an answer by heart, served out of a run whose shards hold parts of that answer."""
+    origins = make_origins(HELD, vocabulary, tmp_path_factory.mktemp("traced") / "traced-run")
+    engine = TorchEngine(taught.engine._model, slots=1)
+    return start(dataclasses.replace(taught, engine=engine, origins=origins)).url
+
+
+def looked_up(page):
+    page.get_by_role("button", name="In the training data").click()
+    page.locator(".matches ol li").first.wait_for()
+    return page.locator(".matches ol > li")
+
+
+def test_words_that_stand_in_the_training_data_are_marked_and_listed_with_their_documents(visit, traced_url):
+    page = visit(traced_url)
+    hostile_answer(page)
+    with page.expect_response("**/v1/training_matches") as coming:
+        found = looked_up(page)
+    told = coming.value.json()
+    assert found.count() == len(told["runs"]) >= 2
+    assert BEGIN[1:-2] in told["runs"][0]["text"] and told["runs"][-1]["text"].endswith("end")
+    for number, run in enumerate(told["runs"]):
+        opener = found.nth(number).get_by_role("button")
+        opener.hover()
+        marked = "".join(page.locator(".assistant .text .pointed-at").all_text_contents())
+        assert run["text"] in marked and len(marked) < len(run["text"]) + 8
+        assert f"{run['documents']} document" in opener.text_content()
+    first = found.nth(0)
+    assert first.locator("blockquote").first.is_hidden()
+    first.get_by_role("button").click()
+    quote = first.locator("blockquote").first
+    assert quote.is_visible() and quote.locator("mark").text_content() == told["runs"][0]["text"]
+    assert quote.text_content().rstrip("…") in HELD["web <b>one"][0]
+    assert "web <b>one" in first.locator("figcaption").first.text_content() and first.locator("figure").count() == 2
+    assert "in the 4 documents" in page.locator(".matches > p").text_content()
+    # What documents say is a text as well, whatever is in it.
+    assert page.locator(".message :is(script, img, a, b)").count() == 0 and page.title() == f"{QUESTION} · Pellucid chat"
+    # Tokens still tell their probabilities.
+    page.locator(".assistant .token.found").nth(2).hover()
+    page.locator("#tip .drawn").wait_for()
+    page.get_by_role("button", name="In the training data").click()
+    assert page.locator(".matches").count() == page.locator(".found").count() == 0
+    assert page.complaints == []
+
+
+def test_the_keyboard_reaches_what_was_found_and_an_edited_answer_is_looked_up_as_it_stands(visit, traced_url):
+    page = visit(traced_url)
+    hostile_answer(page)
+    page.locator(".assistant").get_by_role("button", name="Edit").click()
+    edited = f"😀😀 mine, {BEGIN} and mine"
+    page.get_by_label("Edit this answer").fill(edited)
+    page.get_by_role("button", name="Save", exact=True).click()
+    asking = page.get_by_role("button", name="In the training data")
+    asking.focus()
+    page.keyboard.press("Enter")
+    page.locator(".matches li").first.wait_for()
+    assert asking.get_attribute("aria-expanded") == "true"
+    marked = "".join(page.locator(".assistant .text .found").all_text_contents())
+    assert marked in edited and BEGIN[2:-2] in marked and "mine" not in marked
+    assert page.locator(".assistant .text").text_content() == edited
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('.matches') !== null"):
+            break
+    page.keyboard.press("Enter")
+    assert page.locator(".matches blockquote").first.is_visible() and page.locator(".pointed-at").count() > 0
+    assert page.complaints == []
+
+
+def test_what_was_found_fits_a_phone(visit, traced_url):
+    page = visit(traced_url, width=390, has_touch=True, is_mobile=True)
+    hostile_answer(page)
+    looked_up(page).first.get_by_role("button").tap()
+    page.locator(".matches blockquote").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for box in (one.bounding_box() for one in page.locator(".matches, .matches blockquote:visible").all()):
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+
+
+def test_an_answer_of_which_nothing_was_read_says_so_and_a_model_without_a_run_offers_nothing(visit, traced_url, taught_url):
+    page = visit(traced_url)
+    settle(page, Temperature=0, Most_new_tokens=4)
+    say(page, QUESTION)
+    answered(page)
+    page.get_by_role("button", name="In the training data").click()
+    page.locator(".matches > p", has_text="No 8 tokens in a row of this answer stand in the 4 documents").wait_for()
+    assert page.locator("#said").text_content() == page.locator(".matches > p").text_content(), "screen readers are told"
+    page = visit(taught_url)
+    hostile_answer(page)
+    assert page.get_by_role("button", name="Retry").count() > 0
+    assert page.get_by_role("button", name="In the training data").count() == 0
+
+
+def test_an_index_in_the_making_is_waited_for(visit, traced_url):
+    page = visit(traced_url)
+    hostile_answer(page)
+    error = {"message": "the index of the training data is being made, once for this run (34 %)", "code": "index_in_the_making"}
+    told = {"status": 503, "headers": {"Retry-After": "1"}, "json": {"error": error}}
+    page.route("**/v1/training_matches", lambda route: route.fulfill(**told), times=1)
+    page.get_by_role("button", name="In the training data").click()
+    page.get_by_text("is being made, once for this run (34 %)").wait_for()
+    page.locator(".matches li").first.wait_for()
+    error |= {"message": "another look-up runs", "code": "lookup_running"}
+    page.route("**/v1/training_matches", lambda route: route.fulfill(**told | {"status": 429}), times=1)
+    page.get_by_role("button", name="In the training data").click()
+    page.get_by_role("button", name="In the training data").click()
+    page.get_by_text("Another answer is being looked up.").wait_for()
+    page.locator("#notice-action:enabled").click()
+    page.locator(".matches li").first.wait_for()
+
+
+def take_in(page, content, name="talks.json"):
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    page.locator("#import-file").set_input_files({"name": name, "mimeType": "application/json", "buffer": data})
+    page.locator("#notice").wait_for()
+    return page.locator("#notice-text").text_content()
+
+
+def test_exported_conversations_come_back_whole_in_another_browser(visit, endless_url):
+    page = visit(endless_url)
+    settle(page, Temperature=0, Most_new_tokens=3, Seed=9)
+    for text in ("The first talk", "The second talk"):
+        say(page, text)
+        answered(page)
+        page.get_by_role("button", name="New conversation").click()
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="Export all").click()
+    written = Path(coming.value.path()).read_bytes()
+    other = visit(endless_url)
+    with other.expect_file_chooser() as chooser:
+        other.get_by_role("button", name="Import…").click()
+    assert not chooser.value.is_multiple()
+    assert take_in(other, written) == "2 conversations are added."
+    by_id = operator.itemgetter("id")
+    assert sorted(kept(other), key=by_id) == sorted(kept(page), key=by_id)
+    assert other.locator("#list .open").all_text_contents() == ["The second talk", "The first talk"]
+    other.locator(".assistant .token").first.hover()
+    other.locator("#tip .drawn").wait_for()
+    assert take_in(other, written) == "0 conversations are added; 2 were here already."
+    changed = json.loads(written)[0]
+    changed["messages"][0]["content"] = "Another talk of the same name"
+    assert take_in(other, changed) == "1 conversation is added."
+    assert len(kept(other)) == 3, "one conversation alone is read as well, and replaces none"
+    assert other.complaints == page.complaints == []
+
+
+GOOD = {"version": 1, "id": "ab", "changed": 1, "settings": {}, "messages": [{"role": "user", "content": "Hello"}]}
+TALK = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "<b>yes</b>"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfenot json", "it is not JSON."),
+        (b"", "it is not JSON."),
+        ([], "it holds no conversations."),
+        ("a text", "it is no conversation of this page."),
+        ([GOOD, None], "conversation 2 is no conversation of this page."),
+        (GOOD | {"messages": []}, "it is no conversation of this page."),
+        (GOOD | {"version": 2}, "it is of version 2; this page reads version 1."),
+        (GOOD | {"messages": [{"role": "system", "content": "x"}]}, "message 1 of it has no text, or nobody who says it."),
+        ([GOOD, GOOD | {"messages": [*TALK, {"role": "user"}]}], "message 3 of conversation 2 has no text, or nobody who says it."),
+    ],
+)
+def test_a_file_that_is_not_one_of_this_pages_is_refused_calmly_and_changes_nothing(visit, endless_url, content, said):
+    page = visit(endless_url)
+    page.get_by_text("endless · ").wait_for()
+    assert take_in(page, content) == f"talks.json was not taken in: {said} Nothing has changed."
+    assert kept(page) == [] and page.complaints == []
+
+
+def test_only_what_this_page_knows_is_taken_out_of_a_file(visit, endless_url):
+    page = visit(endless_url)
+    page.get_by_text("endless · ").wait_for()
+    odd = {"system": 5, "temperature": 99, "top_p": "1", "max_tokens": -1, "seed": 1.5, "__proto__": {"x": 1}}
+    answer = {"role": "assistant", "content": "<b>yes</b>", "segments": [["no", "high", [], 1]], "tokens": 3, "html": "<b>"}
+    wild = GOOD | {"id": "../x", "changed": "soon", "settings": odd, "messages": [TALK[0], answer], "other": 1}
+    assert take_in(page, wild) == "1 conversation is added."
+    (one,) = kept(page)
+    assert re.fullmatch("[0-9a-f]{24}", one.pop("id")) and one.pop("changed") > 1e12
+    settings = {"system": "", "temperature": 0.7, "top_p": 1, "max_tokens": 256, "seed": None}
+    assert one == {"version": 1, "settings": settings, "messages": TALK}
+    assert page.locator(".assistant .text").text_content() == "<b>yes</b>" and page.locator(".message b").count() == 0
+    page.get_by_role("button", name="Settings").click()
+    assert page.get_by_label("Temperature").input_value() == "0.7" and page.complaints == []
 
 
 def test_a_base_model_continues_text_and_the_page_says_so(visit, start, endless):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from pellucid import __version__
+from pellucid.cli.chat_arguments import chat_arguments
 from pellucid.core.errors import PellucidError
 
 __all__ = ["THREADS_WAIT", "build_parser", "entry", "main"]
@@ -110,14 +111,15 @@ def build_parser() -> argparse.ArgumentParser:
         )
     )
 
-    chat = _command(commands, "chat", "chat", "talk to the trained model; a base model continues what you type", "runs/pocket")
-    chat.add_argument("run", metavar="RUN", help="run folder")
-    chat.add_argument("--prompt", metavar="TEXT", help="answer or continue this once and leave, instead of asking for input")
-    chat.add_argument("--system", metavar="TEXT", help="system prompt, for models that learnt from conversations")
-    chat.add_argument("--new-tokens", type=int, default=128, metavar="N", help="longest answer or continuation (default: 128)")
-    chat.add_argument("--temperature", type=float, default=0.8, metavar="X", help="0 takes the likeliest token (default: 0.8)")
-    chat.add_argument("--top-k", type=int, default=50, metavar="N", help="choose among the N likeliest tokens (default: 50)")
-    chat.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed and prompt give the same text (default: 1)")
+    chat_arguments(
+        _command(
+            commands,
+            "chat",
+            "chat",
+            "talk to a model in the terminal; a base model continues what you type",
+            "runs/pocket --system 'Answer in one sentence.'",
+        )
+    )
 
     _serve_arguments(
         _command(
@@ -126,6 +128,16 @@ def build_parser() -> argparse.ArgumentParser:
             "serve",
             "answer requests over HTTP, by OpenAI's interface, on this machine only unless a key is set",
             "runs/pocket/exports/gguf/model-F16.gguf --port 8000",
+        )
+    )
+
+    _throughput_arguments(
+        _command(
+            commands,
+            "throughput",
+            "throughput",
+            "measure how fast a model runs, each export in its own program: tokens a second, memory, watts where the machine tells",
+            "runs/pocket --threads 1 --batch 1 --batch 8",
         )
     )
 
@@ -239,6 +251,38 @@ def _serve_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-waiting", type=int, default=256, metavar="N", help="sequences that may wait for a slot (default: 256)"
     )
     parser.add_argument("--deadline-s", type=float, default=600, metavar="X", help="longest time for a request (default: 600)")
+
+
+def _throughput_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "targets",
+        metavar="TARGET",
+        nargs="+",
+        help="run (with all of its exports), export, Hugging Face folder or GGUF file; several must have the same vocabulary",
+    )
+    parser.add_argument("--prompt-tokens", type=int, default=256, metavar="N", help="tokens of each prompt (default: 256)")
+    parser.add_argument("--new-tokens", type=int, default=64, metavar="N", help="tokens added to each prompt (default: 64)")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        metavar="N",
+        action="append",
+        default=[],
+        help="sequences that go on at once; may be given again (default: 1 and 4)",
+    )
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of each program that count (default: 5)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads, and cores, of each program (default: one a core)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the choice of prompts (default: 1)")
+    parser.add_argument(
+        "--only",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="measure those whose name holds this text, for example llama.cpp or Q4_0; may be given again",
+    )
+    parser.add_argument("--served", action="store_true", help="add llama.cpp behind its server, as `pellucid serve` runs it")
+    parser.add_argument("--out", metavar="FILE", help="write the figures here (default: RUN/throughput/throughput.json for a run)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def _dropped_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pellucid.core.files import write_bytes
 from pellucid.recipe.recipe import Recipe
-from pellucid.report import benchmarks, curves, exports, sections, tuning
+from pellucid.report import benchmarks, curves, exports, sections, throughput, tuning
 from pellucid.report.card import CARD
 from pellucid.report.croissant import CROISSANT
 from pellucid.report.facts import Facts
@@ -25,6 +25,7 @@ _SECTIONS = (
     ("tuning", "From base model to assistant", tuning.tuning),
     ("samples", "Samples", sections.samples),
     ("exports", "Exports", exports.exports),
+    ("throughput", "Throughput", throughput.throughput),
     ("machine", "Machine and time", sections.machine),
     ("omissions", "Left out", sections.omissions),
 )

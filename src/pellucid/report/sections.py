@@ -9,6 +9,7 @@ from pellucid.report import benchmarks
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.figures import bars, curves, stacked_share
 from pellucid.report.markup import figure, paragraph, section, table
+from pellucid.report.throughput import THROUGHPUT
 
 __all__ = ["architecture", "data", "funnel", "heldout", "machine", "omissions", "samples", "training"]
 
@@ -268,6 +269,7 @@ def omissions(facts: Facts, recipe: Recipe) -> str:
     left_out = [
         "Energy and carbon are forecast in plan/plan.json; they were not measured.",
         *benchmarks.left_out(facts),
+        *([] if facts.has(THROUGHPUT) else ["How fast the exports run was not measured (pellucid throughput)."]),
         f"{duplicates}; near-duplicates between held-out and training text were not looked for in this run.",
         "Held-out and training documents come from the same sources.",
     ]

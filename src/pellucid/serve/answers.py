@@ -70,10 +70,11 @@ class Answers:
         for handle in self._handles:
             handle.cancel()
 
-    async def pieces(self, until: float) -> AsyncIterator[tuple[int, Piece]]:
+    async def pieces(self, until: float | None) -> AsyncIterator[tuple[int, Piece]]:
         """Yield the pieces of all answers as they come, with the answer's number.
 
-        Raises `ApiError` when one fails, `TimeoutError` when the loop's clock has reached `until` and something is still to come.
+        Raises `ApiError` when one fails, `TimeoutError` when the loop's clock has reached `until` and something is still to come;
+        None waits for as long as it takes.
         """
         open_ = len(self._answers)
         while open_:

@@ -23,10 +23,14 @@ from pellucid.serve.model import ServedModel
 from pellucid.serve.openapi import openapi
 from pellucid.serve.page import page_routes
 from pellucid.serve.settings import ServerSettings
+from pellucid.serve.training_matches import TrainingMatches
 
 __all__ = ["make_app"]
 
-_ENDPOINTS = ("/v1/completions", "/v1/chat/completions", "/v1/models", "/health", "/metrics", "/openapi.json")
+_ENDPOINTS = (
+    *("/v1/completions", "/v1/chat/completions", "/v1/training_matches", "/v1/models"),
+    *("/health", "/metrics", "/openapi.json"),
+)
 
 
 def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
@@ -35,7 +39,8 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
     metrics = Metrics()
     exchange = Exchange(model, settings, admission, metrics)
     card = {"id": model.name, "object": "model", "created": model.created, "owned_by": "pellucid"}
-    facts = {**model.engine.identity, "chat_format": model.chat is not None}
+    matching = TrainingMatches(model.origins, exchange)
+    facts = {**model.engine.identity, "chat_format": model.chat is not None, "training_matches": matching.is_offered}
     described = card | {"max_model_len": model.engine.context_tokens, "pellucid": facts}
 
     async def completions(request: Request) -> Response:
@@ -68,11 +73,13 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
         try:
             yield
         finally:
+            matching.close()
             model.engine.close()
 
     routes = [
         Route("/v1/completions", completions, methods=["POST"]),
         Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/training_matches", matching.answer, methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),
         Route("/v1/models/{name:path}", one_model, methods=["GET"]),
         Route("/health", health, methods=["GET"]),

@@ -17,7 +17,7 @@ from pellucid.serve.model import ServedModel
 from pellucid.serve.plan import Plan, usage
 from pellucid.serve.settings import ServerSettings
 
-__all__ = ["Exchange", "json_response"]
+__all__ = ["Exchange", "gone", "json_response", "left"]
 
 _DONE = b"data: [DONE]\n\n"
 
@@ -56,7 +56,7 @@ class Exchange:
         try:
             body = await self.body(request)
         except ClientDisconnect:
-            return _gone()
+            return gone()
         plan = await asyncio.to_thread(planned, body)
         if plan.fields.stream:
             # Its first step is taken here, so that what is refused gets its status.
@@ -68,10 +68,10 @@ class Exchange:
     async def _whole(self, request: Request, plan: Plan, began: float) -> Response:
         with self.admission.admit(len(plan.orders)), Answers(self.model, plan.orders) as answers:
             gathering = asyncio.ensure_future(self._gather(answers, plan, began))
-            leaving = asyncio.ensure_future(_left(request))
+            leaving = asyncio.ensure_future(left(request))
             try:
                 await asyncio.wait((gathering, leaving), return_when=asyncio.FIRST_COMPLETED)
-                return json_response(gathering.result()) if gathering.done() else _gone()
+                return json_response(gathering.result()) if gathering.done() else gone()
             except TimeoutError as error:
                 raise self._too_late() from error
             finally:
@@ -125,12 +125,12 @@ class Exchange:
         )
 
 
-def _gone() -> Response:
+def gone() -> Response:
     """Return what nobody reads any more: the client has left (nginx' number for it)."""
     return Response(status_code=499)
 
 
-async def _left(request: Request) -> None:
+async def left(request: Request) -> None:
     """Return when the client has gone."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -15,9 +15,9 @@ from pellucid.core.errors import UsageError
 from pellucid.generate.sampling import Sampling
 from pellucid.serve.errors import ApiError, invalid
 
-__all__ = ["ChatFields", "CommonFields", "CompletionFields", "read_fields"]
+__all__ = ["ChatFields", "CommonFields", "CompletionFields", "TrainingMatchesFields", "read_fields"]
 
-T = TypeVar("T", bound="CommonFields")
+T = TypeVar("T", bound="_Strict")
 _LONGEST_STOP = 256
 _MOST_STOPS = 16
 MOST_TOP_LOGPROBS = 20
@@ -169,6 +169,15 @@ class ChatFields(CommonFields):
     tools: Annotated[list[Any], Field(max_length=0)] | None = None
     tool_choice: Literal["none", "auto"] | None = None
     parallel_tool_calls: bool | None = None
+
+
+class TrainingMatchesFields(_Strict):
+    """`/v1/training_matches`. `text` is a text, or ids of the vocabulary that the run was trained with."""
+
+    text: str | Annotated[list[TokenId], Field(min_length=1)]
+    min_tokens: Annotated[int, Field(ge=8, le=1024)] = 8
+    max_runs: Annotated[int, Field(ge=1, le=200)] = 20
+    max_documents: Annotated[int, Field(ge=1, le=20)] = 3
 
 
 def read_fields(kind: type[T], body: bytes) -> T:

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from pellucid.core.errors import DataError
 from pellucid.generate.engine import Engine
+from pellucid.serve.origins import Origins
 from pellucid.tokenizer.chat import ChatFormat
 from pellucid.tokenizer.tokenizer import Tokenizer
 
@@ -15,7 +16,10 @@ _NO_TOKEN = "\N{REPLACEMENT CHARACTER}".encode()
 
 @dataclass(frozen=True)
 class ServedModel:
-    """`chat` is None for a base model. `first_id` stands before every text where it `begins_texts`, else before an empty one."""
+    """`chat` is None for a base model. `first_id` stands before every text where it `begins_texts`, else before an empty one.
+
+    `origins` is what finds answers in the training data, or why there is none.
+    """
 
     name: str
     engine: Engine
@@ -24,6 +28,7 @@ class ServedModel:
     first_id: int
     begins_texts: bool
     created: int
+    origins: Origins | str = "the model that is served belongs to no run"
 
     @cached_property
     def _special_names(self) -> dict[int, str]:

@@ -6,19 +6,22 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from pellucid import __version__
-from pellucid.serve.fields import ChatFields, CompletionFields
+from pellucid.serve.fields import ChatFields, CompletionFields, TrainingMatchesFields
 
 __all__ = ["openapi"]
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+_TEXT_OR_NONE: dict[str, Any] = {"type": ["string", "null"]}
+_COUNT_OR_NONE: dict[str, Any] = {"type": ["integer", "null"], "minimum": 0}
 _LOGPROB: dict[str, Any] = {"type": ["number", "null"]}
 _FINISH: dict[str, Any] = {"enum": ["stop", "length", None]}
 
 
 def openapi(*, with_key: bool) -> dict[str, Any]:
     """Return the description; `with_key`, it asks for one."""
-    bodies: list[tuple[type[BaseModel], Any]] = [(CompletionFields, "validation"), (ChatFields, "validation")]
+    kinds: tuple[type[BaseModel], ...] = (CompletionFields, ChatFields, TrainingMatchesFields)
+    bodies: list[tuple[type[BaseModel], Any]] = [(kind, "validation") for kind in kinds]
     _, definitions = models_json_schema(bodies, ref_template="#/components/schemas/{model}")
     security: dict[str, Any] = {"security": [{"key": []}]} if with_key else {}
     models = _object({"object": {"const": "list"}, "data": {"type": "array", "items": _MODEL}})
@@ -28,6 +31,7 @@ def openapi(*, with_key: bool) -> dict[str, Any]:
         "paths": {
             "/v1/completions": {"post": _post("Continue a text", "CompletionFields", _COMPLETION) | security},
             "/v1/chat/completions": {"post": _post("Answer a conversation", "ChatFields", _CHAT) | security},
+            "/v1/training_matches": {"post": _matches() | security},
             "/v1/models": {"get": _get("List the model that is served", models) | security},
             "/v1/models/{name}": {
                 "get": _get("Describe a model", _MODEL)
@@ -74,6 +78,12 @@ def _post(summary: str, fields: str, schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _matches() -> dict[str, Any]:
+    found = _post("Find the words of a text in the training data", "TrainingMatchesFields", _MATCHES)
+    del found["responses"]["200"]["content"]["text/event-stream"]
+    return found
+
+
 def _answers(kind: str, choice: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a whole response; `choice` is what an answer has beside its number and its end."""
     return _object(
@@ -117,4 +127,36 @@ _CHAT = _answers(
         "message": _object({"role": {"const": "assistant"}, "content": _TEXT}),
         "logprobs": {"anyOf": [_CHAT_LOGPROBS, {"type": "null"}]},
     },
+)
+_FOUND_IN = _object(
+    {
+        "source": _TEXT,
+        "document": _COUNT,
+        **dict.fromkeys(("id", "language", "licence", "origin"), _TEXT_OR_NONE),
+        "place": _COUNT,
+        "before": _TEXT,
+        "match": _TEXT,
+        "after": _TEXT,
+        "begins": {"type": "boolean"},
+        "ends": {"type": "boolean"},
+    }
+)
+_RUN = _object(
+    {
+        **dict.fromkeys(("begin", "end", "tokens"), _COUNT),
+        "text": _TEXT,
+        **dict.fromkeys(("begin_char", "end_char"), _COUNT_OR_NONE),
+        **dict.fromkeys(("places", "documents"), _COUNT),
+        "shown": {"type": "array", "items": _FOUND_IN},
+    }
+)
+_MATCHES = _object(
+    {
+        "object": {"const": "training_matches"},
+        **dict.fromkeys(("min_tokens", "tokens", "covered_tokens"), _COUNT),
+        "complete": {"type": "boolean"},
+        "searched": _object({"run": _TEXT, **dict.fromkeys(("sources", "documents", "tokens"), _COUNT)}),
+        "runs_in_all": _COUNT,
+        "runs": {"type": "array", "items": _RUN},
+    }
 )

@@ -6,6 +6,7 @@ from pellucid.report.benchmarks import find_benchmarks
 from pellucid.report.card import write_card
 from pellucid.report.croissant import write_croissant
 from pellucid.report.page import write_page
+from pellucid.report.throughput import THROUGHPUT
 from pellucid.stages.stage import Context, Stage
 
 __all__ = ["REPORT"]
@@ -21,6 +22,8 @@ def _key(context: Context) -> Key:
     folders = [context.folder(name) for name in ("plan", "tokenizer", *text, *talk, *stages, *scores, "exports")]
     inputs = {folder.name: sha256_file(folder / "manifest.json") for folder in folders}
     inputs |= {name: sha256_file(context.run / name) for name in find_benchmarks(context.run)}
+    if (context.run / THROUGHPUT).is_file():
+        inputs["throughput"] = sha256_file(context.run / THROUGHPUT)
     return Key("report", 2, 0, {"name": context.recipe.name}, inputs)
 
 

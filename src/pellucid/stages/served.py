@@ -2,14 +2,17 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from pellucid.core.errors import DataError, UsageError
+from pellucid.core.artifacts import MANIFEST
+from pellucid.core.errors import ArtifactError, DataError, UsageError
 from pellucid.core.files import sha256_file
 from pellucid.core.progress import progress
+from pellucid.evals.contamination import open_training_text
+from pellucid.evals.origins import TrainingOrigins
 from pellucid.export.runtimes.strangers import check_gguf
 from pellucid.generate.columns import ColumnsDecoder
 from pellucid.generate.torch_engine import TorchEngine
@@ -47,9 +50,21 @@ def open_served(path: Path, shape: EngineShape, name: str | None = None) -> Serv
     target = find_target(path)
     with progress(f"Loading {target.weights.name}"):
         own_name = name or _name(target)
-        if target.weights.is_file() and is_gguf_file(target.weights):
-            return _with_llama_cpp(target.weights, shape, own_name)
-        return _with_torch(target, shape, own_name)
+        is_gguf = target.weights.is_file() and is_gguf_file(target.weights)
+        model = _with_llama_cpp(target.weights, shape, own_name) if is_gguf else _with_torch(target, shape, own_name)
+    return replace(model, origins=_origins(target.run))
+
+
+def _origins(run: Path | None) -> TrainingOrigins | str:
+    """Return what finds words in the training data of the run that a target lies in, or why there is none."""
+    if run is None:
+        return "the model that is served lies in no run"
+    if not (run / "shards" / MANIFEST).is_file():
+        return f"{run.resolve().name} has no shards: it learns from conversations alone, or they were removed"
+    try:
+        return TrainingOrigins(open_training_text(run))
+    except ArtifactError as error:
+        return str(error)
 
 
 def _with_torch(target: Target, shape: EngineShape, name: str) -> ServedModel:

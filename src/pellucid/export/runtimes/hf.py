@@ -14,6 +14,7 @@ import torch
 from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.export.runtimes.folder_text import FolderText
 from pellucid.export.runtimes.log_softmax import log_softmax
+from pellucid.export.runtimes.stepping import Stepped
 from pellucid.export.runtimes.strangers import check_folder
 
 __all__ = ["TransformersRuntime"]
@@ -75,3 +76,23 @@ class TransformersRuntime(FolderText):
         with torch.inference_mode():
             logits_TV = self._model(torch.tensor([list(ids)])).logits[0].float().numpy()
         return log_softmax(logits_TV)
+
+    def steps(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Stepped:
+        """Let sequences of one length go on by `generate`, greedily; see `Stepping`."""
+        import transformers
+
+        at_s: list[float] = []
+
+        class Clock(transformers.StoppingCriteria):
+            def __call__(self, input_ids: torch.Tensor, scores: Any, **options: Any) -> torch.Tensor:
+                at_s.append(time.perf_counter())
+                return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+        ids_BT = torch.tensor([list(ids) for ids in prompts], device=self._model.device)
+        settings = transformers.GenerationConfig(max_new_tokens=new_tokens, do_sample=False, pad_token_id=0)  # type: ignore[no-untyped-call]
+        started = time.perf_counter()
+        self._model.generation_config.eos_token_id = None
+        found_BT = self._model.generate(
+            ids_BT, generation_config=settings, attention_mask=torch.ones_like(ids_BT), stopping_criteria=[Clock()]
+        )
+        return Stepped([moment - started for moment in at_s], found_BT[:, ids_BT.shape[1] :].tolist())

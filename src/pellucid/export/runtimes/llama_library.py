@@ -8,14 +8,16 @@ layout is the one known here (`ArtifactError` otherwise; the server can always b
 
 import ctypes
 import struct
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pellucid.core.errors import ArtifactError, MissingExtraError
+from pellucid.export.runtimes.stepping import Stepped
 
 __all__ = ["LlamaLibrary"]
 
@@ -41,13 +43,15 @@ class _Batch(ctypes.Structure):
 
 
 # Places of llama_context_params that are set, and the whole of its defaults up to them (None: depends on the machine).
-_N_CTX, _N_BATCH, _N_UBATCH, _THREADS, _THREADS_BATCH, _FLASH, _TYPE_K, _TYPE_V = 0, 1, 2, 7, 8, 13, 26, 27
+_N_CTX, _N_BATCH, _N_UBATCH, _SEQUENCES, _THREADS, _THREADS_BATCH, _FLASH, _TYPE_K, _TYPE_V = 0, 1, 2, 3, 7, 8, 13, 26, 27
 _MINUS_ONE = struct.unpack("<i", struct.pack("<f", -1.0))[0]
 _DEFAULTS: tuple[int | None, ...] = (
     512, 2048, 512, 1, 0, 0, 1, None, None, 0, -1, -1, -1, -1, 0, 0,
     _MINUS_ONE, _MINUS_ONE, _MINUS_ONE, _MINUS_ONE, 0, _MINUS_ONE, 0, 0, 0, 0, 1, 1,
 )  # fmt: skip
 _UBATCH = 512
+_PADDING = 256
+"""llama.cpp rounds a sequence's room up to it."""
 
 _Log = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 # Kept for ever: the library calls it whenever it has something to say.
@@ -86,6 +90,7 @@ class LlamaLibrary:
     def __init__(self, path: Path) -> None:
         self._path, self._context_tokens = path, 0
         self._context: int | None = None
+        self._steps: _Steps | None = None
         self._functions = _library()
         self._functions.llama_log_set(_silent, None)
         self._functions.llama_backend_init()
@@ -126,22 +131,52 @@ class LlamaLibrary:
         count = len(ids)
         if self._context is None or count > self._context_tokens:
             self._open_context(max(count, 64))
+        self._forget()
+        return self._decode([_Asked(id_, place) for place, id_ in enumerate(ids)]).copy()  # the memory is the library's
+
+    def steps(self, prompts: Sequence[Sequence[int]], new_tokens: int, threads: int) -> Stepped:
+        """Let sequences of one length go on, greedily, with llama.cpp's own settings but for the threads; see `Stepping`.
+
+        A context is made for so many sequences of such a length before the clock starts, and kept for the next call.
+        """
+        length = len(prompts[0]) + new_tokens
+        if self._steps is None or not self._steps.takes(len(prompts), length, threads):
+            self._open_steps(_Steps(len(prompts), -(-length // _PADDING) * _PADDING, threads))
+        started = time.perf_counter()
+        self._forget()
+        asked = [
+            _Asked(id_, place, sequence, place == len(ids) - 1)
+            for sequence, ids in enumerate(prompts)
+            for place, id_ in enumerate(ids)
+        ]
+        at_s, new = [], []
+        for place in range(len(prompts[0]), length):
+            likeliest = self._decode(asked).argmax(axis=1).tolist()
+            asked = [_Asked(id_, place, sequence) for sequence, id_ in enumerate(likeliest)]
+            at_s.append(time.perf_counter() - started)
+            new.append(likeliest)
+        return Stepped(at_s, [list(ids) for ids in zip(*new, strict=True)])
+
+    def _forget(self) -> None:
         self._functions.llama_memory_clear(self._functions.llama_get_memory(self._context), True)
-        one = (_INT * 1)(0)
+
+    def _decode(self, asked: Sequence["_Asked"]) -> npt.NDArray[np.float32]:
+        """Return the logits after the tokens whose logits are asked for, [R, V], valid until the next call."""
+        count, rows = len(asked), sum(one.logits for one in asked)
+        sequences = [(_INT * 1)(number) for number in range(max(one.sequence for one in asked) + 1)]
         batch = _Batch(
             count,
-            (_INT * count)(*ids),
+            (_INT * count)(*[one.id for one in asked]),
             None,
-            (_INT * count)(*range(count)),
+            (_INT * count)(*[one.place for one in asked]),
             (_INT * count)(*[1] * count),
-            (ctypes.POINTER(_INT) * count)(*[ctypes.cast(one, ctypes.POINTER(_INT))] * count),
-            (ctypes.c_int8 * count)(*[1] * count),
+            (ctypes.POINTER(_INT) * count)(*[ctypes.cast(sequences[one.sequence], ctypes.POINTER(_INT)) for one in asked]),
+            (ctypes.c_int8 * count)(*[one.logits for one in asked]),
         )
         status = self._functions.llama_decode(self._context, batch)
         if status != 0:
             raise ArtifactError(f"llama.cpp cannot compute {count} tokens of {self._path}: llama_decode says {status}")
-        found_TV = np.ctypeslib.as_array(self._functions.llama_get_logits(self._context), shape=(count, self.vocab_tokens))
-        return found_TV.copy()  # the memory is the library's
+        return np.ctypeslib.as_array(self._functions.llama_get_logits(self._context), shape=(rows, self.vocab_tokens))
 
     def close(self) -> None:
         """Free context and model. May be called twice."""
@@ -153,19 +188,53 @@ class LlamaLibrary:
             self._model = None
 
     def _open_context(self, tokens: int) -> None:
+        self._make_context(
+            {_N_CTX: tokens, _N_BATCH: tokens, _N_UBATCH: min(tokens, _UBATCH), _FLASH: 0, _TYPE_K: 0, _TYPE_V: 0}  # 0: float32
+            | {_THREADS: 1, _THREADS_BATCH: 1},
+            f"{tokens} tokens",
+        )
+        self._context_tokens, self._steps = tokens, None
+
+    def _open_steps(self, steps: "_Steps") -> None:
+        tokens = steps.sequences * steps.tokens
+        self._make_context(
+            {_N_CTX: tokens, _N_BATCH: tokens, _SEQUENCES: steps.sequences, _THREADS: steps.threads, _THREADS_BATCH: steps.threads},
+            f"{steps.sequences} sequences of {steps.tokens} tokens",
+        )
+        self._context_tokens, self._steps = 0, steps
+
+    def _make_context(self, places: dict[int, int], told: str) -> None:
         settings = self._functions.llama_context_default_params()
         values = np.frombuffer(settings, dtype=np.int32)
         if any(default is not None and values[place] != default for place, default in enumerate(_DEFAULTS)):
             raise ArtifactError("this version of llama.cpp lays out a context's settings in a way that is not known here")
         if self._context is not None:
             self._functions.llama_free(self._context)
-        values[[_N_CTX, _N_BATCH, _N_UBATCH]] = tokens, tokens, min(tokens, _UBATCH)
-        values[[_THREADS, _THREADS_BATCH, _FLASH, _TYPE_K, _TYPE_V]] = 1, 1, 0, 0, 0  # float32 is type 0
+        values[list(places)] = list(places.values())
         self._context = self._functions.llama_init_from_model(self._model, settings)
-        self._context_tokens = tokens
         if not self._context:
-            self._context = None
-            raise ArtifactError(f"llama.cpp makes no context of {tokens} tokens for {self._path}")
+            self._context, self._context_tokens, self._steps = None, 0, None
+            raise ArtifactError(f"llama.cpp makes no context of {told} for {self._path}")
+
+
+class _Asked(NamedTuple):
+    """A token of a batch: its place in its sequence, and whether the logits after it are wanted."""
+
+    id: int
+    place: int
+    sequence: int = 0
+    logits: bool = True
+
+
+class _Steps(NamedTuple):
+    """For how many sequences of which length the context was made."""
+
+    sequences: int
+    tokens: int
+    threads: int
+
+    def takes(self, sequences: int, tokens: int, threads: int) -> bool:
+        return sequences <= self.sequences and tokens <= self.tokens and threads == self.threads
 
 
 def _library() -> Any:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.export.runtimes.folder_text import FolderText
 from pellucid.export.runtimes.log_softmax import log_softmax
+from pellucid.export.runtimes.stepping import Stepped
 from pellucid.export.runtimes.strangers import check_folder
 
 __all__ = ["MlxRuntime"]
@@ -68,3 +69,18 @@ class MlxRuntime(FolderText):
 
         text: str = mlx_lm.generate(self._model, self._answering, list(ids), max_tokens=new_tokens)
         return text
+
+    def steps(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Stepped:
+        """Let sequences of one length go on, greedily; see `Stepping`."""
+        from mlx_lm.models.cache import make_prompt_cache
+
+        started = time.perf_counter()
+        held = make_prompt_cache(self._model)
+        ids_BT = self._mx.array([list(ids) for ids in prompts])
+        at_s, new = [], []
+        for _ in range(new_tokens):
+            ids_BT = self._mx.argmax(self._model(ids_BT, cache=held)[:, -1], axis=-1, keepdims=True)
+            self._mx.eval(ids_BT)
+            at_s.append(time.perf_counter() - started)
+            new.append(ids_BT)
+        return Stepped(at_s, np.array(self._mx.concatenate(new, axis=1)).tolist())

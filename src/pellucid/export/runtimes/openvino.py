@@ -14,6 +14,7 @@ from pellucid.core.files import read_json
 from pellucid.export.openvino import GRAPH
 from pellucid.export.runtimes.folder_text import FolderText, open_tokenizer
 from pellucid.export.runtimes.log_softmax import log_softmax
+from pellucid.export.runtimes.stepping import Stepped
 from pellucid.export.runtimes.strangers import check_folder
 
 __all__ = ["EXACT", "OpenVinoRuntime"]
@@ -84,3 +85,22 @@ class OpenVinoRuntime(FolderText):
         logits_TV = self._request.infer(inputs)["logits"][0]
         self._held = end
         return log_softmax(logits_TV)
+
+    def steps(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Stepped:
+        """Let sequences of one length go on, greedily; see `Stepping`. The graph computes the logits of every token of a prompt."""
+        started = time.perf_counter()
+        self._request.reset_state()
+        ids_BT = np.array([list(ids) for ids in prompts], dtype=np.int64)
+        end, at_s, new = 0, [], []
+        for _ in range(new_tokens):
+            start, end = end, end + ids_BT.shape[1]
+            inputs = {
+                "input_ids": ids_BT,
+                "attention_mask": np.ones((len(prompts), end), dtype=np.int64),
+                "position_ids": np.tile(np.arange(start, end, dtype=np.int64), (len(prompts), 1)),
+                "beam_idx": np.arange(len(prompts), dtype=np.int32),
+            }
+            ids_BT = self._request.infer(inputs, share_inputs=True, share_outputs=True)["logits"][:, -1].argmax(1)[:, None]
+            at_s.append(time.perf_counter() - started)
+            new.append(ids_BT[:, 0])
+        return Stepped(at_s, np.stack(new, axis=1).tolist())

@@ -14,6 +14,8 @@ export class Refused extends Error {
   get advice() {
     if (this.status === 0) return "The server does not answer. See whether it still runs, then try again.";
     if (this.status === 401) return "The server asks for a key.";
+    if (this.code === "no_index") return `${this.message[0].toUpperCase()}${this.message.slice(1)}.`;
+    if (this.code === "lookup_running") return "Another answer is being looked up. Try again in a moment.";
     if (this.status === 429) return `The server is busy. Try again in about ${this.retryAfter_s ?? 5} s.`;
     if (this.status === 503) return "The server is stopping and takes nothing new. Try again once it is back.";
     if (this.code === "context_length_exceeded")
@@ -37,10 +39,17 @@ async function ask(path, key, options = {}) {
   throw new Refused(response.status, body?.error, Number(response.headers.get("Retry-After")) || undefined);
 }
 
-/** {name, context, isChat, engine} of the model that is served. */
+/** {name, context, isChat, engine, knowsTraining} of the model that is served. */
 export async function model(key) {
   const card = (await (await ask("v1/models", key)).json()).data[0];
-  return { name: card.id, context: card.max_model_len, isChat: card.pellucid.chat_format, engine: card.pellucid.engine };
+  const { chat_format: isChat, engine, training_matches: knowsTraining = false } = card.pellucid;
+  return { name: card.id, context: card.max_model_len, isChat, engine, knowsTraining };
+}
+
+/** Which training documents hold the same words as a text; see the description of `/v1/training_matches`. */
+export async function trainingMatches(text, key, signal) {
+  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ text }), signal };
+  return (await ask("v1/training_matches", key, options)).json();
 }
 
 /** Yield {text, tokens, finish} as an answer to the messages comes. Ends early, without an error, only when `signal` says so. */

@@ -4,7 +4,9 @@ import { answer, model } from "./api.js";
 import { complain, hideNotice, notice } from "./notice.js";
 import { askForKey, currentKey, defaults, openSettings, watchLooks } from "./settings.js";
 import * as store from "./store.js";
+import { conversationsOf } from "./transfer.js";
 import { hideTip, watchTokens } from "./tip.js";
+import { toggleMatches } from "./training.js";
 import { Segments } from "./tokens.js";
 import { editView, finish, grow, listView, messageView } from "./view.js";
 
@@ -65,6 +67,7 @@ function view(owner, message) {
   const article = messageView(message, isChat(), {
     edit: (article) => !running && editView(article, message, (text) => edit(owner, message, text)),
     retry: () => retry(owner, message),
+    lookUp: served?.knowsTraining && ((article) => toggleMatches(article, message)),
   });
   if (running?.message === message) {
     running.article = article;
@@ -102,6 +105,22 @@ function forgetAll() {
     gone.forEach(store.restore);
     open(gone[0]);
   });
+}
+
+/** Add the conversations of a file that this page has written. */
+async function takeIn(file) {
+  try {
+    const found = await conversationsOf(file);
+    const added = store.merge(found);
+    refresh();
+    if (added.length) open(added[0]);
+    const known = found.length - added.length;
+    const parts = [added.length === 1 ? "1 conversation is added" : `${added.length} conversations are added`];
+    if (known) parts.push(known === 1 ? "1 was here already" : `${known} were here already`);
+    notice(`${parts.join("; ")}.`);
+  } catch (error) {
+    notice(`${file.name} was not taken in: ${error.message} Nothing has changed.`);
+  }
 }
 
 // Asking.
@@ -275,6 +294,12 @@ function watch() {
   at("notice-close").addEventListener("click", hideNotice);
   at("delete-all").addEventListener("click", forgetAll);
   at("export-all").addEventListener("click", () => store.download("pellucid-conversations.json", store.all()));
+  at("import").addEventListener("click", () => at("import-file").click());
+  at("import-file").addEventListener("change", () => {
+    const [file] = at("import-file").files;
+    if (file) takeIn(file);
+    at("import-file").value = "";
+  });
   at("export-one").addEventListener("click", () => store.download(`pellucid-${conversation.id.slice(0, 8)}.json`, conversation));
   at("change-key").addEventListener("click", () => {
     at("settings").close();

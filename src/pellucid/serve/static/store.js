@@ -65,6 +65,18 @@ export function restore(conversation) {
   write(PREFIX + conversation.id, JSON.stringify(conversation));
 }
 
+/** Keep conversations that come from elsewhere, and return those that were not here; one whose name is taken gets a new one. */
+export function merge(conversations) {
+  const said = (one) => JSON.stringify(one.messages.map(({ role, content }) => [role, content]));
+  return conversations.filter((one) => {
+    const own = all().find((other) => other.id === one.id);
+    if (own && said(own) === said(one)) return false;
+    if (own) one.id = create({}).id;
+    restore(one);
+    return true;
+  });
+}
+
 /** Forget a conversation. */
 export function remove(id) {
   memory.delete(PREFIX + id);

@@ -11,7 +11,8 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-function button(label, action, properties = {}) {
+/** A button. */
+export function button(label, action, properties = {}) {
   const made = element("button", { type: "button", className: "quiet", textContent: label, ...properties });
   made.addEventListener("click", action);
   return made;
@@ -46,7 +47,7 @@ export function grow(article, segments) {
   segments.forEach(([, logprob], at) => text.childNodes[from + at].classList.add(`shade-${shade(logprob)}`));
 }
 
-/** A message. `actions` are {edit, retry}. */
+/** A message. `actions` are {edit, retry}, and {lookUp} where answers can be found in the training data. */
 export function messageView(message, isChat, actions) {
   const isOwn = message.role === "user";
   const name = isOwn ? (isChat ? "You" : "Your text") : isChat ? "Answer" : "Continuation";
@@ -62,6 +63,11 @@ export function messageView(message, isChat, actions) {
   }
   const line = element("div", { className: "actions" }, button("Edit", () => actions.edit(article)));
   line.append(button("Retry", () => actions.retry(), { title: isOwn ? "Answer this again" : "Write this again" }));
+  if (!isOwn && actions.lookUp) {
+    const asking = button("In the training data", () => actions.lookUp(article), { className: "quiet look-up" });
+    asking.setAttribute("aria-expanded", "false");
+    line.append(asking);
+  }
   if (navigator.clipboard) line.append(button("Copy", () => navigator.clipboard.writeText(message.content)));
   line.append(element("span", { className: "facts", textContent: factsOf(message) }));
   article.append(line);
