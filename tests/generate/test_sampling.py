@@ -234,3 +234,22 @@ def test_rows_with_settings_of_their_own_are_drawn_as_alone(seed: int, samplings
         for row, sampling in enumerate(samplings)
     ]
     assert together == alone
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-101, 1e-44, 1e-30, 1e-6])
+def test_a_temperature_of_next_to_nothing_chooses_the_likeliest(temperature: float) -> None:
+    logits_BV = torch.randn(3, 50, generator=torch.Generator().manual_seed(1)) * 20
+    generators = [torch.Generator().manual_seed(row) for row in range(3)]
+    expected = logits_BV.argmax(dim=1).tolist()
+    assert choose_batch(logits_BV, Sampling(temperature=temperature), generators) == expected
+    mixed = [Sampling(temperature=temperature), Sampling(temperature=1.0), Sampling(temperature=0.0)]
+    found = choose_batch(logits_BV, mixed, generators)
+    assert (found[0], found[2]) == (expected[0], expected[2])
+    assert distribution(logits_BV[0], mixed[0]).tolist() == torch.nn.functional.one_hot(logits_BV[0].argmax(), 50).tolist()
+
+
+@pytest.mark.parametrize("penalty", [1e-300, 1e300])
+def test_a_penalty_without_measure_leaves_numbers(penalty: float) -> None:
+    logits_V = torch.randn(50, generator=torch.Generator().manual_seed(2))
+    seen = SeenTokens(prompt=[1, 2, 3])
+    assert distribution(logits_V, Sampling(repetition_penalty=penalty), seen).sum() == pytest.approx(1.0)

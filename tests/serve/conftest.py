@@ -14,6 +14,8 @@ from pellucid.evals.contamination import open_training_text
 from pellucid.evals.origins import TrainingOrigins
 from pellucid.export.gguf import write_gguf
 from pellucid.export.probes import probe_texts
+from pellucid.generate.columns import ColumnsDecoder
+from pellucid.generate.torch_engine import TorchEngine
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.data import ShardsConfig
 from pellucid.recipe.model import ModelConfig
@@ -137,6 +139,14 @@ def client(server):
 def http(server):
     with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as http:
         yield http
+
+
+@pytest.fixture(scope="session")
+def torch_server(start, decoder, tokenizer, served):
+    """The same model and chat format, answered by the decoder in this process."""
+    engine = TorchEngine(ColumnsDecoder(decoder), slots=4, context_tokens=256)
+    yield start(dataclasses.replace(served, engine=Borrowed(engine)))
+    engine.close()
 
 
 @pytest.fixture(scope="session")

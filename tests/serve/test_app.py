@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pellucid.evals.endpoint.endpoint import open_endpoint
+from pellucid.evals.harness.model import subject_lm
 from pellucid.evals.local import LocalModel
 from pellucid.evals.subject import Decoding, Pair
 from pellucid.recipe.suites import EndpointConfig
@@ -167,6 +168,60 @@ def test_lm_evals_own_client_gets_the_scores_of_the_model_in_process(server, dec
     in_process = LocalModel(decoder, tokenizer).loglikelihoods(PAIRS)
     assert [value for value, _ in found] == pytest.approx([-one.nats for one in in_process], abs=1e-3)
     assert [greedy for _, greedy in found] == [one.greedy for one in in_process]
+
+
+TEXTS = [
+    {"question": "Which word follows? The right to", "choices": [" education", " work and rest", " x\n🎉"], "answer": 1},
+    {"question": "Was folgt? Die Würde", "choices": [" des Menschen", " x = 1", " water"], "answer": 0},
+    {"question": "x =", "choices": [" 1", " the river", " y"], "answer": 2},
+]
+
+
+def tasks():
+    """Two tasks as lm-evaluation-harness' own files describe them: multiple choice, and text up to a stop."""
+    task = pytest.importorskip("lm_eval.api.task")
+    rows = {"test": TEXTS}
+    of_both = {"custom_dataset": lambda **_: {name: datasets_of(some) for name, some in rows.items()}, "test_split": "test",
+               "doc_to_text": "{{question}}", "output_type": "multiple_choice"}  # fmt: skip
+    choice = {"task": "words", "doc_to_choice": "{{choices}}", "doc_to_target": "{{answer}}"}
+    until = {"task": "lines", "output_type": "generate_until", "doc_to_target": "{{choices[0]}}",
+             "generation_kwargs": {"until": ["\n", "the"], "max_gen_toks": 24, "temperature": 0.0, "do_sample": False}}  # fmt: skip
+    return {one["task"]: task.ConfigurableTask(config=of_both | one) for one in (choice, until)}
+
+
+def datasets_of(rows):
+    return pytest.importorskip("datasets").Dataset.from_list(rows)
+
+
+def test_lm_evals_local_completions_gets_from_the_torch_engine_what_the_model_in_process_scores(
+    torch_server, decoder, tokenizer, tmp_path
+):
+    evaluator = pytest.importorskip("lm_eval.evaluator")
+    models = pytest.importorskip("lm_eval.models.openai_completions")
+    tokenizer.save_for_transformers(tmp_path, 256)
+    client = models.LocalCompletionsAPI(
+        base_url=f"{torch_server.url}/v1/completions",
+        model="tiny",
+        tokenizer=str(tmp_path),
+        tokenizer_backend="huggingface",
+        max_length=255,
+        num_concurrent=1,
+    )
+    found = {}
+    for name, lm in {"server": client, "process": subject_lm(LocalModel(decoder, tokenizer))}.items():
+        found[name] = evaluator.evaluate(lm=lm, task_dict=tasks(), bootstrap_iters=0, log_samples=True)
+    assert found["server"]["results"]["words"]["acc,none"] == found["process"]["results"]["words"]["acc,none"]
+    assert found["server"]["results"]["words"]["acc_norm,none"] == found["process"]["results"]["words"]["acc_norm,none"]
+    assert found["server"]["results"]["lines"]["exact_match,none"] == found["process"]["results"]["lines"]["exact_match,none"]
+    names = re.compile("|".join(map(re.escape, tokenizer.special)))  # a server shows no special tokens
+    for name in ("words", "lines"):
+        for theirs, ours in zip(found["server"]["samples"][name], found["process"]["samples"][name], strict=True):
+            if name == "lines":
+                assert theirs["resps"] == [[names.sub("", text) for text in ours["resps"][0]]]
+                continue
+            for (nats, greedy), (our_nats, our_greedy) in zip(theirs["filtered_resps"], ours["filtered_resps"], strict=True):
+                assert nats == pytest.approx(our_nats, abs=1e-3) and greedy == our_greedy
+    assert any(sample["resps"][0][0] for sample in found["server"]["samples"]["lines"])
 
 
 def test_our_own_client_gets_the_scores_and_the_answers_of_the_model_in_process(server, decoder, tokenizer):

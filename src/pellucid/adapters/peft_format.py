@@ -19,6 +19,7 @@ from torch import Tensor
 from pellucid.adapters.lora import MODULES, add_adapters, is_adapted
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import disk_full_is_explained, read_json, sha256_file, write_json
+from pellucid.core.safetensors import read_safetensors_header
 from pellucid.model.decoder import Decoder
 from pellucid.model.hf_names import BLOCK_PARTS, architecture
 from pellucid.recipe.model import ModelConfig
@@ -195,6 +196,7 @@ def _read_tensors(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         pickled = sorted(path.name for path in folder.glob("adapter_model.bin"))
         hint = f"; {pickled[0]} holds pickled code and is not opened: save the adapter as safetensors" if pickled else ""
         raise ArtifactError(f"{file} is missing{hint}")
+    read_safetensors_header(file)
     try:
         with safe_open(file, framework="pt") as opened:
             # copy: a tensor that stays mapped would change, or crash, when its file does.

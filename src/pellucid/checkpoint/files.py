@@ -24,6 +24,7 @@ from pellucid.checkpoint.sharded import is_first, read_shards, say_to_all, sprea
 from pellucid.core.artifacts import Key, find_faults, read_manifest, replace_folder, seal
 from pellucid.core.errors import ArtifactError, DiskFullError
 from pellucid.core.files import disk_full_is_explained, read_json, write_json
+from pellucid.core.safetensors import read_safetensors_header
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -133,6 +134,8 @@ def _read_section(path: Path, section: str, targets: Targets | None, group: Proc
         return torch.empty(shape, dtype=dtype) if targets is None else targets(section, name, shape, dtype)
 
     if (path / section).is_dir():
+        for file in sorted((path / section).glob("*.safetensors")):
+            read_safetensors_header(file)
         return read_shards(path / section, target, group)
     tensors = _read_tensors(path / f"{section}.safetensors")
     if targets is None:
@@ -191,11 +194,10 @@ def _write_tensors(file: Path, named: Mapping[str, Tensor]) -> None:
 
 
 def _read_tensors(file: Path) -> dict[str, Tensor]:
+    read_safetensors_header(file)
     try:
         with safe_open(file, framework="pt") as opened:
             # clone: a tensor that stays mapped would change, or crash, when its file does.
             return {name: torch.clone(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise ArtifactError(f"{file} is missing") from error
     except SafetensorError as error:
         raise ArtifactError(f"{file} cannot be read: {error}") from error

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pellucid.core.errors import ArtifactError, PellucidError
 from pellucid.core.files import read_json
+from pellucid.core.safetensors import read_safetensors_header
 from pellucid.model.hf_names import from_hf
 from pellucid.recipe.hf_shape import CONFIG, read_hf_config
 from pellucid.recipe.model import ModelConfig
@@ -72,6 +73,7 @@ def _read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
     """Yield every tensor in float32 under its own name."""
     for name, expected in weight_files(folder).items():
         file = folder / name
+        read_safetensors_header(file)
         try:
             with safe_open(file, framework="pt") as opened:
                 present = set(opened.keys())

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from pellucid.adapters.lora import merged_state
 from pellucid.checkpoint.files import read_section
 from pellucid.checkpoint.weights import describe_weights, import_weights, is_checkpoint
-from pellucid.core.artifacts import read_manifest
+from pellucid.core.artifacts import MANIFEST, read_manifest
 from pellucid.core.errors import ArtifactError
 from pellucid.model.decoder import Decoder
+from pellucid.model.hf_names import check_tensors
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.problems import show_value
 from pellucid.recipe.tuning import AdapterConfig
@@ -25,9 +28,26 @@ def load_model(path: Path) -> tuple[Decoder, dict[str, Any]]:
     Adapters are merged: it is a plain decoder in any case.
     """
     weights, meta = read_weights(path)
-    model = Decoder(ModelConfig(**meta["model"]))
+    config = _config_of(path, meta)
+    with torch.device("meta"):
+        shapes = {name: tuple(one.shape) for name, one in Decoder(config).named_parameters()}
+    try:
+        # Before the model is made: a config that asks for more than its weights hold costs nothing.
+        check_tensors(weights, shapes)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    model = Decoder(config)
     model.load_state_dict(weights)
     return model, meta
+
+
+def _config_of(path: Path, meta: Mapping[str, Any]) -> ModelConfig:
+    """Return the model that a checkpoint's manifest describes; raise `ArtifactError` where it describes none."""
+    try:
+        return ModelConfig(**meta["model"])
+    except (KeyError, TypeError, ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"{path / MANIFEST}: config.model describes no model that there is: {reason}") from error
 
 
 def load_weights(model: Decoder, path: Path) -> None:
@@ -48,7 +68,13 @@ def read_weights(path: Path, *, verify: bool = True) -> tuple[dict[str, Tensor],
     """Return a plain decoder's state dict out of a checkpoint, adapters merged, and the checkpoint's meta."""
     weights, meta = read_section(path, "model", verify=verify)
     adapter = meta.get("adapter")  # not in checkpoints that are older than adapters
-    return (merged_state(weights, AdapterConfig(**adapter)) if adapter else weights), meta
+    if not adapter:
+        return weights, meta
+    try:
+        config = AdapterConfig(**adapter)
+    except (TypeError, ValidationError) as error:
+        raise ArtifactError(f"{path / MANIFEST}: config.adapter describes no adapter: {' '.join(str(error).split())}") from error
+    return merged_state(weights, config), meta
 
 
 def check_start(path: Path, expected: ModelConfig) -> None:
@@ -67,7 +93,7 @@ def check_architecture(path: Path, meta: Mapping[str, Any], expected: ModelConfi
     `context_tokens` and `init_std` do not shape the weights, so they may differ: a context can be extended. A field that is younger
     than the checkpoint has its default.
     """
-    found, wanted = ModelConfig(**meta["model"]).model_dump(), expected.model_dump()
+    found, wanted = _config_of(path, meta).model_dump(), expected.model_dump()
     differing = [
         name
         for name in sorted(found.keys() | wanted.keys())

@@ -22,6 +22,7 @@ from pellucid.core.files import (
     disk_full_is_explained,
     fsync_directory,
     fsync_tree,
+    is_inside,
     json_bytes,
     read_json,
     sha256_file,
@@ -103,7 +104,21 @@ def read_manifest(path: Path, kind: str | None = None) -> Manifest:
         raise ArtifactError(f"{path / MANIFEST} was altered: its sha256 is not the one that it holds")
     if kind is not None and manifest.kind != kind:
         raise ArtifactError(f"{path} is a {manifest.kind!r} artifact, expected {kind!r}")
+    _check_fields(path / MANIFEST, manifest)
     return manifest
+
+
+def _check_fields(file: Path, manifest: Manifest) -> None:
+    """Refuse fields of other types, and outputs that do not lie in the artifact: whoever wrote them may want others' files read."""
+    for name in ("config", "inputs", "outputs", "summary"):
+        if not isinstance(getattr(manifest, name), dict):
+            raise ArtifactError(f"{file}: {name} is not a mapping of names to values")
+    for name, output in manifest.outputs.items():
+        if not is_inside(name):
+            raise ArtifactError(f"{file}: outputs: got {name!r}; must be a file inside {file.parent}")
+        known = isinstance(output, dict) and isinstance(output.get("sha256"), str) and isinstance(output.get("bytes"), int)
+        if not known:
+            raise ArtifactError(f"{file}: outputs: {name!r} must have sha256 and bytes")
 
 
 def _digest_of_manifest(raw: Mapping[str, Any]) -> str:

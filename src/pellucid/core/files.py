@@ -3,9 +3,10 @@
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import orjson
@@ -17,7 +18,9 @@ __all__ = [
     "fsync_directory",
     "fsync_file",
     "fsync_tree",
+    "is_inside",
     "json_bytes",
+    "read_bytes",
     "read_json",
     "sha256_file",
     "whole_lines",
@@ -102,12 +105,30 @@ def json_bytes(value: Any) -> bytes:
     return orjson.dumps(value, option=options)
 
 
-def read_json(path: Path) -> Any:
-    """Read one JSON file; raise `ArtifactError` naming the file when it is missing or not JSON."""
+def is_inside(name: object) -> bool:
+    """Tell whether a name that somebody wrote into a file stays below the folder that it is joined to, whatever lies there."""
+    if not isinstance(name, str) or "\0" in name or "\\" in name:
+        return False
+    parts = PurePosixPath(name).parts
+    return bool(parts) and ".." not in parts and not PurePosixPath(name).is_absolute()
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes; raise `ArtifactError` naming it when it is missing, or a pipe or a device, which may never end."""
     try:
-        return orjson.loads(path.read_bytes())
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ArtifactError(f"{path} is no regular file: a folder, a pipe or a device is not read")
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise ArtifactError(f"{path} is missing") from error
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON file; raise `ArtifactError` naming the file when it is missing, no file, or not JSON."""
+    try:
+        return orjson.loads(read_bytes(path))
     except orjson.JSONDecodeError as error:
         raise ArtifactError(f"{path} is not JSON: {error}") from error
 

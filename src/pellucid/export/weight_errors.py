@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pellucid.checkpoint.gguf_file import read_gguf_file
+from pellucid.checkpoint.hf_folder import weight_files
 from pellucid.core.errors import ArtifactError
+from pellucid.core.safetensors import read_safetensors_header
 from pellucid.model.hf_names import from_hf
 from pellucid.recipe.model import ModelConfig
 
@@ -28,9 +30,11 @@ def read_exported_weights(path: Path, config: ModelConfig) -> dict[str, Tensor]:
     """
     if path.is_file():
         return read_gguf_file(path)[1]
-    files = sorted(path.glob("*.safetensors"))
-    if not files:
-        raise ArtifactError(f"{path} holds no *.safetensors file")
+    if not path.is_dir():
+        raise ArtifactError(f"{path} is no folder with weights")
+    files = [path / name for name in weight_files(path)]
+    for file in files:
+        read_safetensors_header(file)
     try:
         return from_hf({name: tensor.float() for file in files for name, tensor in load_file(file).items()}, config)
     except SafetensorError as error:

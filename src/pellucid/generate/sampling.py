@@ -130,6 +130,8 @@ def distribution(logits_V: Tensor, sampling: Sampling, seen: SeenTokens | None =
     return kept_V
 
 
+_LOW, _LEAST = 1e-3, 1e-30
+_LARGEST = 1e30
 _NO_NUMBERS = "the model's logits are no numbers (NaN or infinite): its weights are damaged, or training diverged"
 
 
@@ -156,7 +158,7 @@ def _penalise(logits_V: Tensor, sampling: Sampling, seen: SeenTokens) -> None:
         ids_N = torch.tensor(sorted(seen.all), device=logits_V.device)
         found_N = logits_V[ids_N]
         penalty = sampling.repetition_penalty
-        logits_V[ids_N] = torch.where(found_N > 0, found_N / penalty, found_N * penalty)
+        logits_V[ids_N] = torch.where(found_N > 0, found_N / penalty, found_N * penalty).clamp(-_LARGEST, _LARGEST)
     if seen.answer and (sampling.presence_penalty or sampling.frequency_penalty):
         ids_N = torch.tensor(list(seen.answer), device=logits_V.device)
         times_N = torch.tensor(list(seen.answer.values()), dtype=torch.float32, device=logits_V.device)
@@ -164,6 +166,10 @@ def _penalise(logits_V: Tensor, sampling: Sampling, seen: SeenTokens) -> None:
 
 
 def _softmax(logits_BV: Tensor, temperatures: Sequence[float]) -> NDArray[np.float32]:
+    if min(temperatures) < _LOW:
+        # What is divided by next to nothing overflows; of differences to the likeliest token none is above 0, and that one stays.
+        logits_BV = logits_BV - logits_BV.amax(dim=1, keepdim=True)
+        temperatures = [max(one, _LEAST) for one in temperatures]
     if len(set(temperatures)) == 1:
         scaled_BV = logits_BV / temperatures[0]
     else:

@@ -14,6 +14,9 @@ __all__ = ["ForeignFields"]
 
 T = TypeVar("T")
 
+# Nothing that counts parts of a model is larger; what is made from such a number need not be bounded anew.
+_MOST = 2**31 - 1
+
 
 class ForeignFields:
     """The fields of one file. Reading a wrong one notes a fault and returns a stand-in; `raise_faults` tells them all."""
@@ -27,12 +30,12 @@ class ForeignFields:
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
-    def integer(self, name: str, default: int | None = None) -> int:
-        """Return a whole number of 1 or more; without a default the field must be there."""
+    def integer(self, name: str, default: int | None = None, most: int = _MOST) -> int:
+        """Return a whole number from 1 to `most`; without a default the field must be there."""
         value = self._take(name, default)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-            return value
-        return self.refuse(name, value, "must be a whole number of 1 or more", 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            return self.refuse(name, value, "must be a whole number of 1 or more", 1)
+        return value if value <= most else self.refuse(name, value, f"must be at most {most}", 1)
 
     def number(self, name: str, default: float | None = None) -> float:
         """Return a number above 0; without a default the field must be there."""

@@ -10,12 +10,22 @@ import numpy as np
 from pellucid.core.errors import ArtifactError
 from pellucid.core.gguf import GgufTensor, read_gguf
 from pellucid.recipe.foreign import ForeignFields
-from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.model import MOST, ModelConfig
 
-__all__ = ["EMBEDDING", "HEAD", "read_gguf_config"]
+__all__ = ["EMBEDDING", "HEAD", "check_gguf_fields", "read_gguf_config"]
 
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 _ARCHITECTURES = ("llama", "stablelm")
+# Without the architecture's name; of layers, LLAMA_MAX_LAYERS of llama.cpp.
+_LARGEST = {
+    "block_count": 512,
+    "context_length": MOST["context_tokens"],
+    "embedding_length": MOST["hidden"],
+    "feed_forward_length": MOST["mlp_hidden"],
+    "attention.head_count": 2**16,
+    "attention.head_count_kv": 2**16,
+    "vocab_size": MOST["vocab_tokens"],
+}
 
 
 def read_gguf_config(file: Path) -> ModelConfig:
@@ -32,8 +42,10 @@ def read_gguf_config(file: Path) -> ModelConfig:
         raise ArtifactError(
             f"{file}: general.architecture: got {architecture!r}; weights can be imported from {' and '.join(_ARCHITECTURES)}"
         )
-    if described.get("split.count", 1) > 1:
-        raise ArtifactError(f"{file}: split.count: got {described['split.count']}; join the parts first (llama-gguf-split --merge)")
+    if described.get("split.count", 1) not in (0, 1):
+        raise ArtifactError(
+            f"{file}: split.count: got {described['split.count']!r:.60}; join the parts first (llama-gguf-split --merge)"
+        )
     if EMBEDDING not in tensors or not tensors[EMBEDDING].shape:
         raise ArtifactError(f"{file}: {EMBEDDING} is missing")
     prefix = f"{architecture}."
@@ -43,7 +55,7 @@ def read_gguf_config(file: Path) -> ModelConfig:
     shape: dict[str, Any] = {
         "vocab_tokens": rows,
         "context_tokens": fields.integer("context_length"),
-        "layers": fields.integer("block_count"),
+        "layers": fields.integer("block_count", most=MOST["layers"]),
         "hidden": hidden,
         "heads": heads,
         "kv_heads": fields.integer("attention.head_count_kv", heads),
@@ -78,6 +90,22 @@ def read_gguf_config(file: Path) -> ModelConfig:
     fields.must_be("rope.scaling.type", "none")
     fields.refuse_unread()
     return fields.model_config(**shape)
+
+
+def check_gguf_fields(file: Path) -> Mapping[str, Any]:
+    """Return a file's fields where llama.cpp can be given it, of any architecture. Raises `ArtifactError` naming file and field.
+
+    llama.cpp ends the whole process on sizes that it has no room for (GGML_ASSERT), so they are looked at before.
+    """
+    fields = read_gguf(file).fields
+    for name, value in fields.items():
+        most = _LARGEST.get(name.partition(".")[2])
+        if most is not None and not (isinstance(value, int) and 1 <= value <= most):
+            raise ArtifactError(f"{file}: {name}: got {value!r:.60}; must be a whole number from 1 to {most}")
+    tokens = fields.get("tokenizer.ggml.tokens")
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        raise ArtifactError(f"{file}: tokenizer.ggml.tokens: must be a list of texts")
+    return fields
 
 
 def _is_tied(tensors: Mapping[str, GgufTensor]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from pellucid.core.errors import ArtifactError, PellucidWarning
 from pellucid.core.files import read_json
 from pellucid.recipe.foreign import ForeignFields
-from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.model import MOST, ModelConfig
 
 __all__ = ["CONFIG", "read_hf_config"]
 
@@ -46,7 +46,7 @@ def read_hf_config(file: Path) -> ModelConfig:
     shape: dict[str, Any] = {
         "vocab_tokens": fields.integer("vocab_size"),
         "context_tokens": fields.integer("max_position_embeddings"),
-        "layers": fields.integer("num_hidden_layers"),
+        "layers": fields.integer("num_hidden_layers", most=MOST["layers"]),
         "hidden": fields.integer("hidden_size"),
         "heads": (heads := fields.integer("num_attention_heads")),
         "mlp_hidden": fields.integer("intermediate_size"),

@@ -3,9 +3,8 @@
 import struct
 from pathlib import Path
 
-import orjson
-
 from pellucid.core.errors import ArtifactError, UsageError
+from pellucid.core.safetensors import read_safetensors_header
 from pellucid.recipe.gguf_shape import read_gguf_config
 from pellucid.recipe.hf_shape import CONFIG, read_hf_config
 from pellucid.recipe.model import ModelConfig
@@ -33,17 +32,16 @@ def has_norm_bias(folder: Path) -> bool | None:
     files = sorted(folder.glob("model*.safetensors"))
     try:
         for file in files:
+            entries = read_safetensors_header(file)
             with file.open("rb") as opened:
                 (length,) = struct.unpack("<Q", opened.read(8))
-                if length > file.stat().st_size:
-                    return None
-                for name, entry in orjson.loads(opened.read(length)).items():
+                for name, entry in entries.items():
                     if name.endswith("norm.bias") and not found:
                         start, end = entry["data_offsets"]
                         opened.seek(8 + length + start)
                         # Zero is all zeros in every type, but for a sign.
                         found = any(byte not in (0, 0x80) for byte in opened.read(end - start))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, struct.error):
+    except (OSError, ArtifactError):
         return None
     return found if files else None
 

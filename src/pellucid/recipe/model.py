@@ -6,19 +6,24 @@ from pydantic import Field
 
 from pellucid.recipe.section import Section
 
-__all__ = ["ModelConfig"]
+__all__ = ["MOST", "ModelConfig"]
+
+# Far above any model that there is, and low enough that a shape alone costs neither memory nor time, whoever wrote it.
+MOST = {"vocab_tokens": 2**26, "context_tokens": 2**24, "layers": 2048, "hidden": 2**20, "mlp_hidden": 2**24}
 
 
 class ModelConfig(Section):
     """Shape and options of one decoder. `vocab_tokens` is what embedding and head hold, padding included."""
 
-    vocab_tokens: int = Field(ge=1, description="Rows of embedding and head; 0 is not allowed, padding is included.")
-    context_tokens: int = Field(ge=1, description="Longest sequence the model is made for.")
-    layers: int = Field(ge=1, description="Decoder blocks, L.")
-    hidden: int = Field(ge=1, description="Width of the residual stream, D; a multiple of heads.")
+    vocab_tokens: int = Field(
+        ge=1, le=MOST["vocab_tokens"], description="Rows of embedding and head; 0 is not allowed, padding is included."
+    )
+    context_tokens: int = Field(ge=1, le=MOST["context_tokens"], description="Longest sequence the model is made for.")
+    layers: int = Field(ge=1, le=MOST["layers"], description="Decoder blocks, L.")
+    hidden: int = Field(ge=1, le=MOST["hidden"], description="Width of the residual stream, D; a multiple of heads.")
     heads: int = Field(ge=1, le=65_536, description="Query heads, H.")
     kv_heads: int = Field(ge=1, le=65_536, description="Heads of keys and values; fewer than heads means grouped-query attention.")
-    mlp_hidden: int = Field(ge=1, description="Width inside the gated MLP (SwiGLU), F.")
+    mlp_hidden: int = Field(ge=1, le=MOST["mlp_hidden"], description="Width inside the gated MLP (SwiGLU), F.")
     norm: Literal["layernorm", "rmsnorm"] = Field(description="Norm before attention, before the MLP and before the head.")
     norm_bias: bool = Field(description="LayerNorm only: learned bias in every norm.")
     norm_eps: float = Field(1e-5, gt=0, description="Added to the variance inside every norm.")

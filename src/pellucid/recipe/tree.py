@@ -10,7 +10,7 @@ import yaml
 
 from pellucid.core.errors import Problem
 
-__all__ = ["Leaf", "Node", "Origin", "Stamp", "TreeError", "leaves", "parse_yaml", "plain"]
+__all__ = ["MAX_VALUES", "Leaf", "Node", "Origin", "Stamp", "TreeError", "leaves", "parse_yaml", "plain"]
 
 Origin = Literal["given", "inherited", "override", "derived", "default"]
 

@@ -37,6 +37,9 @@ def chat_format_of(recipe: Recipe, run: Path) -> ChatFormat:
     """
     kept = run / TEMPLATE_FILE
     name = str(kept.resolve()) if kept.is_file() else recipe.chat.template
+    if name not in TEMPLATES and not kept.is_file():
+        # Training keeps it there. A run of somebody else's does not have this machine's files read.
+        raise UsageError(f"chat.template: {name!r} is a file that is not in the run; {kept} is missing")
     return open_chat_format(recipe.chat.model_copy(update={"template": name}), run / "tokenizer", run)
 
 

@@ -3,17 +3,20 @@
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 
 from pellucid.batches.open import open_order
 from pellucid.batches.order import DataOrder
 from pellucid.checkpoint.retention import latest_good
 from pellucid.core.artifacts import MANIFEST, read_manifest
 from pellucid.core.errors import ArtifactError, UsageError
+from pellucid.core.files import is_inside
 from pellucid.core.seeds import derive_seed
 from pellucid.plan.mixing import mix_of
 from pellucid.recipe.load import LoadedRecipe
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
+from pellucid.recipe.tree import MAX_VALUES
 from pellucid.shards.index import ShardIndex
 from pellucid.shards.stream import TokenStream
 
@@ -41,11 +44,34 @@ def dump_recipe(loaded: LoadedRecipe) -> str:
 
 
 def open_recipe(run: Path) -> Recipe:
-    """Return the recipe that a run was made with; raise `UsageError` when the folder is no run."""
+    """Return the recipe that a run was made with; raise `UsageError` when the folder is no run, `ArtifactError` otherwise."""
     path = run / RECIPE_FILE
     if not path.is_file():
         raise UsageError(f"{run} is not a run (it has no {RECIPE_FILE}); give the folder of a run, for example runs/pocket")
-    return Recipe.model_validate(yaml.safe_load(path.read_text()))
+    try:
+        values = yaml.safe_load(path.read_text())
+        if _values_in(values, MAX_VALUES) > MAX_VALUES:
+            raise ArtifactError(f"{path} has more than {MAX_VALUES} values; it is no recipe, or its aliases multiply")
+        return Recipe.model_validate(values)
+    except (yaml.YAMLError, ValidationError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path} is not the resolved recipe of a run: {_first_line(error)}") from error
+
+
+def _values_in(values: object, most: int) -> int:
+    """Count the values of a document, those that aliases repeat again each time; what is above `most` is not counted on."""
+    count, left = 0, [values]
+    while left and count <= most:
+        count += 1
+        value = left.pop()
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return count
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def training_stage(recipe: Recipe, name: str | None) -> TrainStageConfig:
@@ -80,7 +106,10 @@ def final_checkpoint(run: Path, stage: TrainStageConfig) -> Path:
     """Return the checkpoint of a finished training stage; raise `ArtifactError` when the stage has not finished."""
     manifest = run / stage.name / MANIFEST
     # The manifest says which step was the last: of a stage that reads examples the recipe does not.
-    path = run / stage.name / str(read_manifest(manifest.parent).summary["checkpoint"]) if manifest.is_file() else None
+    named = str(read_manifest(manifest.parent).summary.get("checkpoint", "")) if manifest.is_file() else None
+    if named is not None and not is_inside(named):
+        raise ArtifactError(f"{manifest}: summary.checkpoint: got {named!r}; must be a folder inside {manifest.parent}")
+    path = run / stage.name / named if named is not None else None
     if path is None or not (path / MANIFEST).is_file():
         raise ArtifactError(f"the training stage {stage.name!r} of {run} has not finished; it is made by: pellucid train RECIPE")
     return path

@@ -15,6 +15,7 @@ from pellucid.core.progress import progress
 from pellucid.evals.contamination import open_training_text
 from pellucid.evals.local import LocalModel
 from pellucid.evals.origins import TrainingOrigins
+from pellucid.export.runtimes.strangers import check_gguf
 from pellucid.generate.columns import ColumnsDecoder
 from pellucid.generate.int8 import Int8Decoder
 from pellucid.generate.proposer import Proposer
@@ -133,6 +134,8 @@ def _check_for_llama_cpp(shape: EngineShape) -> None:
 
 
 def _with_llama_cpp(file: Path, shape: EngineShape, name: str) -> ServedModel:
+    # llama.cpp reads the template when it opens the file, and would end this process for sizes that it does not like.
+    check_gguf(file)
     beside, config = vocabulary_beside(file), read_gguf_config(file)
     tokenizer = beside.tokenizer
     own = [_bytes(tokenizer, id_) for id_ in range(config.vocab_tokens)]

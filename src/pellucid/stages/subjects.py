@@ -11,12 +11,12 @@ import torch
 from pellucid.checkpoint.models import load_model
 from pellucid.checkpoint.weights import import_weights, is_checkpoint, weights_digest
 from pellucid.core.artifacts import fingerprint
-from pellucid.core.errors import PellucidError, UsageError
+from pellucid.core.errors import DataError, PellucidError, UsageError
 from pellucid.evals.likelihood.score import Budget
 from pellucid.evals.local import LocalModel
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.like import is_gguf_file
-from pellucid.recipe.vocabulary import vocabulary_file
+from pellucid.recipe.vocabulary import TOKENIZER_FILES, vocabulary_file
 from pellucid.stages.chat_format import answers_at, chat_format_of
 from pellucid.stages.run_folder import RECIPE_FILE, newest_checkpoint, open_recipe, weights_at
 from pellucid.tokenizer.chat import ChatFormat, load_chat_format
@@ -71,7 +71,7 @@ def find_target(path: Path) -> Target:
         is_gguf_file(path)
     except PellucidError as error:
         raise UsageError(
-            f"{path} {'is nothing that can be evaluated' if path.exists() else 'does not exist'}; give {_KINDS}"
+            f"{path} {f'is nothing that can be evaluated ({error})' if path.exists() else 'does not exist'}; give {_KINDS}"
         ) from error
     # An export lies in its run as exports/KIND or exports/gguf/model-TYPE.gguf; others' weights are known by their own name.
     name = path.stem if path.is_file() else path.resolve().name
@@ -178,7 +178,10 @@ class Beside(NamedTuple):
 def vocabulary_beside(path: Path) -> Beside:
     """Return the vocabulary inside a GGUF file or beside a folder's weights. Raises `UsageError` where there is none."""
     files = _vocabulary_of(path)
-    tokenizer = HuggingFaceTokenizer(files) if files.kind == "huggingface" else SentencePieceTokenizer(files)
+    try:
+        tokenizer = HuggingFaceTokenizer(files) if files.kind == "huggingface" else SentencePieceTokenizer(files)
+    except (DataError, UsageError) as error:
+        raise type(error)(f"{path / TOKENIZER_FILES[files.kind] if path.is_dir() else path}: {error}") from error
     with TemporaryDirectory() as folder:
         # The files of a vocabulary bring the chat template along, if there is one.
         tokenizer.save(Path(folder))

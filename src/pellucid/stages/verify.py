@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pellucid.core.artifacts import KEY, MANIFEST, find_faults
 from pellucid.core.errors import ArtifactError
-from pellucid.core.files import read_json
+from pellucid.core.files import is_inside, read_json
 from pellucid.core.ledger import read_ledger
 from pellucid.export.certificate import changed_files
 
@@ -60,6 +60,9 @@ def _changed_exports(exports: Path) -> list[str]:
     try:
         entries = read_json(exports / "export.json")["formats"] if (exports / "export.json").is_file() else {}
         certified = [(exports / one["place"], one["certificate"]) for one in entries.values() if one.get("certificate")]
+        outside = [one["place"] for one in entries.values() if not is_inside(one["place"])]
+        if outside:
+            return [f"{exports / 'export.json'}: place: got {outside[0]!r}; must be a folder or a file inside {exports}"]
         return [f"{path}: {line}" for path, certificate in certified for line in changed_files(certificate, path)]
     except (ArtifactError, KeyError, TypeError, AttributeError) as error:
         return [f"{exports / 'export.json'} cannot be read as certificates: {error}"]

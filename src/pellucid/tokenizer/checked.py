@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.core.errors import DataError, PellucidWarning
+from pellucid.tokenizer.tokenizer_json import panics_are_told
 
 __all__ = [
     "PROBE",
@@ -88,8 +89,9 @@ class CheckedEncoder:
             return
         texts = [text for text in probe if leave is None or not leave(text)]
         try:
-            self._fast = open_fast()
-            agrees = self._equal(texts, *self._fast.encode_batch(texts, 1))
+            with panics_are_told("encoding a text"):
+                self._fast = open_fast()
+                agrees = self._equal(texts, *self._fast.encode_batch(texts, 1))
         except Exception as error:
             self._fall_back(f"cannot be used ({type(error).__name__}: {error})")
         else:
@@ -113,7 +115,8 @@ class CheckedEncoder:
             return join_rows([self._reference.encode(text) for text in texts])
         left = set(odd)
         kept = [text for index, text in enumerate(texts) if index not in left]
-        ids, offsets = self._fast.encode_batch(kept, threads)
+        with panics_are_told("encoding a text"):
+            ids, offsets = self._fast.encode_batch(kept, threads)
         if self._unchecked_chars > 0 and not self._agrees(kept, ids, offsets):
             self._fall_back(f"gives other ids than {self._names[1]} on the first texts")
             return self.encode_batch(texts)

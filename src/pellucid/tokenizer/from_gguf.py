@@ -71,6 +71,10 @@ def _spelled(fields: Mapping[str, Any], count: int) -> list[tuple[str, PieceKind
     """The spelling and the kind of every id."""
     tokens = fields["tokenizer.ggml.tokens"][:count]
     kinds = fields.get("tokenizer.ggml.token_type") or [1] * count
+    if not all(isinstance(token, str) for token in tokens):
+        raise DataError("tokenizer.ggml.tokens: must be a list of texts")
+    if not isinstance(kinds, list) or not all(isinstance(kind, int) for kind in kinds):
+        raise DataError("tokenizer.ggml.token_type: must be a list of whole numbers")
     if len(set(tokens)) < count:
         twice, _ = Counter(tokens).most_common(1)[0]
         raise DataError(f"tokenizer.ggml.tokens: {twice!r} is there twice")
@@ -113,6 +117,8 @@ def _tokenizer_json(fields: Mapping[str, Any], tokens: list[tuple[str, PieceKind
     merges = fields.get("tokenizer.ggml.merges")
     if not isinstance(merges, list):
         raise DataError("tokenizer.ggml.merges: missing")
+    if wrong := next((merge for merge in merges if not isinstance(merge, str) or len(merge.split(" ", 1)) != 2), None):
+        raise DataError(f"tokenizer.ggml.merges: got {wrong!r:.60}; must be two tokens with a blank between")
     return byte_level_json(
         {token: id_ for id_, (token, _) in enumerate(tokens)},
         [merge.split(" ", 1) for merge in merges],

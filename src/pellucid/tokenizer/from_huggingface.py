@@ -18,6 +18,7 @@ from pellucid.tokenizer.checked import PROBE, CheckedEncoder, Ids, Offsets, refu
 from pellucid.tokenizer.huggingface import byte_alphabet
 from pellucid.tokenizer.imported import ImportedFiles, choose_eos, read_imported, reload_imported
 from pellucid.tokenizer.token_bytes import TokenBytes
+from pellucid.tokenizer.tokenizer_json import check_tokenizer_json, panics_are_told
 from pellucid.tokenizer.vocabulary import Vocabulary
 
 __all__ = ["HuggingFaceTokenizer", "import_huggingface", "load_huggingface"]
@@ -34,7 +35,10 @@ class _Reference:
         except ImportError as error:
             raise MissingExtraError("tokenizers", "huggingface", "a vocabulary from a tokenizer.json") from error
         try:
-            self.inner: Any = tokenizers.Tokenizer.from_str(data.decode())
+            with panics_are_told("reading"):
+                self.inner: Any = tokenizers.Tokenizer.from_str(data.decode())
+        except DataError:
+            raise
         except Exception as error:  # the package raises nothing more precise
             raise DataError(f"the package tokenizers cannot read this tokenizer.json: {error}") from error
         self.inner.no_truncation()
@@ -43,7 +47,8 @@ class _Reference:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of one text."""
-        ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
+        with panics_are_told("encoding a text"):
+            ids: list[int] = self.inner.encode(text, add_special_tokens=False).ids
         return ids
 
 
@@ -58,6 +63,7 @@ class HuggingFaceTokenizer:
     exact_in_transformers = True
 
     def __init__(self, files: ImportedFiles, eos: str | None = None) -> None:
+        check_tokenizer_json(files.values("tokenizer.json"))
         self._files = files = files.with_special(name for names in FIM_NAMES for name in names)
         self._values = files.values("tokenizer.json")
         self._reference = _Reference(files.main)
@@ -159,7 +165,8 @@ class HuggingFaceTokenizer:
         return text + self._known(known)
 
     def _known(self, ids: list[int]) -> str:
-        text: str = self._reference.inner.decode(ids, skip_special_tokens=False)
+        with panics_are_told("decoding ids"):
+            text: str = self._reference.inner.decode(ids, skip_special_tokens=False)
         return text
 
     def decode_after(self, ids: Iterable[int]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from pellucid.core.errors import ArtifactError, DataError, UsageError
-from pellucid.core.files import read_json, write_bytes, write_json
+from pellucid.core.files import read_bytes, read_json, write_bytes, write_json
 from pellucid.recipe.vocabulary import TOKENIZER_FILES, vocabulary_file
 from pellucid.tokenizer.vocabulary import FACTS
 
@@ -95,8 +95,8 @@ class ImportedFiles:
             tokens = values.get(key) or []
             plain = [
                 token
-                for token in (tokens.values() if isinstance(tokens, dict) else tokens)
-                if token.get("content") in wanted and not token.get("special")
+                for token in (tokens.values() if isinstance(tokens, dict) else tokens if isinstance(tokens, list) else ())
+                if isinstance(token, dict) and token.get("content") in wanted and not token.get("special")
             ]
             for token in plain:
                 token["special"] = True
@@ -148,12 +148,14 @@ def read_imported(kind: str, path: Path) -> ImportedFiles:
 def reload_imported(kind: str, folder: Path) -> tuple[ImportedFiles, str]:
     """Return what `ImportedFiles.save` wrote, and the end of text; raise `ArtifactError` naming the file that is missing."""
     facts = read_json(folder / FACTS)
-    try:
-        return ImportedFiles(kind, {name: (folder / name).read_bytes() for name in facts["files"]}), str(facts["eos"])
-    except FileNotFoundError as error:
-        raise ArtifactError(f"{error.filename} is missing") from error
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder / FACTS} does not name files and eos; delete {folder} and run again") from error
+    names = facts.get("files") if isinstance(facts, dict) else None
+    if not isinstance(names, list) or TOKENIZER_FILES[kind] not in names or "eos" not in facts:
+        raise ArtifactError(f"{folder / FACTS} does not name files and eos; delete {folder} and run again")
+    for name in names:
+        # They are read here and written again under these names: neither may happen elsewhere.
+        if name not in _BESIDE:
+            raise ArtifactError(f"{folder / FACTS}: files: got {name!r}; a vocabulary's files are {', '.join(_BESIDE)}")
+    return ImportedFiles(kind, {name: read_bytes(folder / name) for name in names}), str(facts["eos"])
 
 
 def choose_eos(special: Mapping[str, int], wanted: str | None, named: str | None) -> str:

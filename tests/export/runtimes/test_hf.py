@@ -39,7 +39,7 @@ def test_a_pickle_in_the_place_of_the_weights_is_not_opened(stablelm, tokenizer,
     write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path)
     torch.save(stablelm.state, tmp_path / "pytorch_model.bin")
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(ArtifactError, match="does not load"):
+    with pytest.raises(ArtifactError, match=r"pytorch_model\.bin holds pickled code and is not opened"):
         TransformersRuntime(tmp_path)
 
 
@@ -47,7 +47,7 @@ def test_a_folder_that_does_not_load_is_named(stablelm, tokenizer, tmp_path):
     write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ArtifactError, match=f"does not load .*{tmp_path.name}"):
+    with pytest.raises(ArtifactError, match=f"{tmp_path.name}/model.safetensors cannot be read"):
         TransformersRuntime(tmp_path)
     write_hf(stablelm.state, stablelm.config, tokenizer, tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "no such"}))

@@ -8,6 +8,7 @@ import jinja2
 
 from pellucid.core.errors import ArtifactError, DataError
 from pellucid.export.runtimes.runtime import Message
+from pellucid.export.runtimes.strangers import check_rendering
 
 __all__ = ["FolderText", "open_tokenizer"]
 
@@ -17,7 +18,7 @@ def open_tokenizer(folder: Path) -> Any:
     import transformers
 
     try:
-        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"transformers does not read the tokenizer in {folder}: {error}") from error
 
@@ -41,6 +42,7 @@ class FolderText:
             return None
         given = [dict(message) for message in messages]
         try:
+            check_rendering(self._text.chat_template, messages)
             return list(self._text.apply_chat_template(given, add_generation_prompt=True, return_dict=False))
         except jinja2.TemplateError as error:
             raise DataError(f"the folder's chat template refuses the conversation: {error}") from error

@@ -15,6 +15,7 @@ from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.export.runtimes.folder_text import FolderText
 from pellucid.export.runtimes.log_softmax import log_softmax
 from pellucid.export.runtimes.stepping import Stepped
+from pellucid.export.runtimes.strangers import check_folder
 
 __all__ = ["TransformersRuntime"]
 
@@ -35,17 +36,17 @@ class TransformersRuntime(FolderText):
             raise MissingExtraError("transformers", "hf", "running a Hugging Face folder") from error
         # Its bar over a file of a few megabytes would break into ours.
         transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        check_folder(folder)
         started = time.perf_counter()
         self.version = str(transformers.__version__)
         kind = dtype if dtype == "auto" else getattr(torch, dtype)
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             # What we write is safetensors; a pickle that lies beside it, or in its place, is not opened.
-            weights = {} if dtype == "auto" else {"use_safetensors": True}
-            opened = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, **weights, **options)
+            opened = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True, **options)
             self._model: Any = opened.train(False)
             super().__init__(transformers.AutoTokenizer.from_pretrained(folder, **options))
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, MemoryError) as error:
             raise ArtifactError(f"transformers {self.version} does not load {folder}: {error}") from error
         except Exception as error:
             # safetensors has an exception class of its own, which derives from Exception alone.

@@ -16,6 +16,7 @@ from pellucid.export.llama_cpp import LlamaCpp
 from pellucid.export.runtimes.llama_library import LlamaLibrary
 from pellucid.export.runtimes.log_softmax import log_softmax
 from pellucid.export.runtimes.runtime import Message
+from pellucid.export.runtimes.strangers import check_gguf, check_rendering
 
 __all__ = ["LlamaCppRuntime"]
 
@@ -33,6 +34,7 @@ class LlamaCppRuntime:
     name = "llama.cpp"
 
     def __init__(self, path: Path, context_tokens: int) -> None:
+        check_gguf(path)
         started = time.perf_counter()
         self._path, self._context_tokens = path, context_tokens
         self._library = LlamaLibrary(path)
@@ -60,6 +62,7 @@ class LlamaCppRuntime:
         """Return the ids of a conversation as the server makes them of the file's template; None where the file has none."""
         if self._library.chat_template is None:
             return None
+        check_rendering(self._library.chat_template, messages)
         return self._library.tokenize(self._server.render(messages), parse_special=True)
 
     @property

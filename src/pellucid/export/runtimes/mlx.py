@@ -14,6 +14,7 @@ from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.export.runtimes.folder_text import FolderText
 from pellucid.export.runtimes.log_softmax import log_softmax
 from pellucid.export.runtimes.stepping import Stepped
+from pellucid.export.runtimes.strangers import check_folder
 
 __all__ = ["MlxRuntime"]
 
@@ -35,6 +36,7 @@ class MlxRuntime(FolderText):
         if not (folder / "config.json").is_file():
             # A folder that is not there would be looked for on the network.
             raise ArtifactError(f"{folder} is no MLX export: config.json is missing")
+        check_folder(folder)
         self._mx = mlx.core
         self.version = f"{metadata.version('mlx')}, mlx-lm {metadata.version('mlx-lm')}"
         started = time.perf_counter()

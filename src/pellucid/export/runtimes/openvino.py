@@ -15,6 +15,7 @@ from pellucid.export.openvino import GRAPH
 from pellucid.export.runtimes.folder_text import FolderText, open_tokenizer
 from pellucid.export.runtimes.log_softmax import log_softmax
 from pellucid.export.runtimes.stepping import Stepped
+from pellucid.export.runtimes.strangers import check_folder
 
 __all__ = ["EXACT", "OpenVinoRuntime"]
 
@@ -40,10 +41,12 @@ class OpenVinoRuntime(FolderText):
             raise MissingExtraError(error.name or "openvino", "openvino", "running an OpenVINO export") from error
         if not (folder / GRAPH).is_file():
             raise ArtifactError(f"{folder} is no OpenVINO export: {GRAPH} is missing")
+        check_folder(folder)
         self.version = str(openvino.__version__)
         started = time.perf_counter()
         try:
             compiled = openvino.Core().compile_model(folder / GRAPH, "CPU", dict(settings))
+            compiled.output("logits")
             self._request = compiled.create_infer_request()
         except RuntimeError as error:
             raise ArtifactError(f"OpenVINO does not load {folder}: {error}") from error
