@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pellucid.generate.columns import ColumnsDecoder
+from pellucid.generate.columns import ColumnsDecoder, filled_rows
 from pellucid.generate.decoding import cache_for, generate, next_logits
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
@@ -46,3 +46,10 @@ def test_it_is_not_trained_and_the_model_it_came_from_still_can_be() -> None:
     fast = ColumnsDecoder(model.train())
     assert not fast.training and not any(parameter.requires_grad for parameter in fast.parameters())
     assert model.training and all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_whatever_is_read_few_numbers_of_rows_are_computed() -> None:
+    filled = {rows: filled_rows(rows) for rows in range(1, 4097)}
+    assert all(rows <= computed <= rows * 9 / 8 for rows, computed in filled.items())
+    assert all(filled_rows(computed) == computed for computed in filled.values())
+    assert len(set(filled.values())) == 16 + 8 * 8
