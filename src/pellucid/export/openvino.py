@@ -16,6 +16,7 @@ from pellucid.core.files import disk_full_is_explained
 from pellucid.core.progress import progress
 from pellucid.export.beside import ChatExport, check_vocabulary, write_beside
 from pellucid.export.half import float16
+from pellucid.export.no_telemetry import without_openvino_telemetry
 from pellucid.export.openvino_graph import stateful_graph
 from pellucid.model.decoder import Decoder
 from pellucid.model.hf_names import architecture
@@ -86,6 +87,7 @@ def write_openvino(
 
 
 def _check_extra(type: OpenVinoType) -> None:
+    without_openvino_telemetry()
     try:
         import openvino  # noqa: F401
     except ImportError as error:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from pellucid.export.no_telemetry import without_openvino_telemetry
 from pellucid.model.cache import KVCache
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
@@ -24,6 +25,7 @@ _INPUTS = ("input_ids", "attention_mask", "position_ids", "beam_idx")
 
 def stateful_graph(model: Decoder) -> Any:
     """Return the model as an `openvino.Model` in float32, with state; its matrices and rotary tables have our names."""
+    without_openvino_telemetry()
     import openvino
     from openvino.passes import MakeStateful, Manager
 

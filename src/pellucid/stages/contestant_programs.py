@@ -102,8 +102,10 @@ def open_program(contestant: Contestant, machine: Machine) -> tuple[Answer, Open
     if contestant.program == "llama.cpp":
         return _open_llama(contestant.path, machine)
     if contestant.program == "OpenVINO":
+        from pellucid.export.no_telemetry import without_openvino_telemetry
         from pellucid.export.runtimes.openvino import OpenVinoRuntime
 
+        without_openvino_telemetry()
         _import("openvino", "transformers")
         settings = {"INFERENCE_NUM_THREADS": machine.threads, "PERFORMANCE_HINT": "LATENCY"}
         before = peak_memory_bytes()

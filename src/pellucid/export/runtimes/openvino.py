@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.core.files import read_json
+from pellucid.export.no_telemetry import without_openvino_telemetry
 from pellucid.export.openvino import GRAPH
 from pellucid.export.runtimes.folder_text import FolderText, open_tokenizer
 from pellucid.export.runtimes.log_softmax import log_softmax
@@ -34,6 +35,7 @@ class OpenVinoRuntime(FolderText):
     name = "OpenVINO"
 
     def __init__(self, folder: Path, settings: Mapping[str, Any] = EXACT) -> None:
+        without_openvino_telemetry()
         try:
             import openvino
             import transformers  # noqa: F401
