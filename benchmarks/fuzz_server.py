@@ -80,7 +80,7 @@ def asked(draw: st.DrawFn) -> tuple[str, dict[str, object]]:
 
 
 def start(model: str) -> tuple[subprocess.Popen[str], str]:
-    command = [sys.executable, "-m", "pellucid", "serve", model, "--port", "0", "--context", "256", "--deadline-s", "60"]
+    command = [sys.executable, "-m", "pellucid", "serve", model, "--port", "0", "--deadline-s", "60"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     line = server.stdout.readline()

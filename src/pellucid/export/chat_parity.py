@@ -28,7 +28,9 @@ def check_hf_chat(folder: Path, chat: ChatFormat, tokenizer: Tokenizer) -> dict[
     theirs = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
     def render(messages: Sequence[Message], prompt: bool) -> list[int]:
-        ids: Any = theirs.apply_chat_template(list(messages), add_generation_prompt=prompt, return_dict=False)
+        ids: Any = theirs.apply_chat_template(
+            list(messages), add_generation_prompt=prompt, return_dict=False, tokenizer_kwargs={"verbose": False}
+        )
         return list(ids)
 
     return _compare(f"{folder} in transformers", render, chat, tokenizer, exact=tokenizer.exact_in_transformers)

@@ -1,7 +1,6 @@
 """Folders that transformers loads with integers for matrices: written as a plain folder, quantised by transformers, saved again."""
 
 import contextlib
-import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from pellucid.core.progress import progress
 from pellucid.export.beside import ChatExport
 from pellucid.export.half import finite
 from pellucid.export.hf import write_hf
+from pellucid.export.remarks import IMPORTED, without_remarks
 from pellucid.recipe.model import ModelConfig
 from pellucid.tokenizer.tokenizer import Tokenizer
 
@@ -97,14 +97,12 @@ def _kinds(model: Any) -> dict[str, Any]:
 @contextlib.contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
     """Silence bars and remarks that would break into ours; both are as before afterwards."""
-    logger = logging.getLogger("bitsandbytes")
-    level, verbosity = logger.level, transformers.utils.logging.get_verbosity()
+    verbosity = transformers.utils.logging.get_verbosity()
     hidden: Callable[[], None] = transformers.utils.logging.disable_progress_bar
     hidden()
     transformers.utils.logging.set_verbosity_error()
-    logger.setLevel(logging.ERROR)
     try:
-        yield
+        with without_remarks("bitsandbytes", *IMPORTED):
+            yield
     finally:
-        logger.setLevel(level)
         transformers.utils.logging.set_verbosity(verbosity)

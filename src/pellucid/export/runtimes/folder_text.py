@@ -43,7 +43,10 @@ class FolderText:
         given = [dict(message) for message in messages]
         try:
             check_rendering(self._text.chat_template, messages)
-            return list(self._text.apply_chat_template(given, add_generation_prompt=True, return_dict=False))
+            # Without a remark on conversations that are longer than the model's context, which nobody runs here.
+            quiet = {"verbose": False}
+            ids: Any = self._text.apply_chat_template(given, add_generation_prompt=True, return_dict=False, tokenizer_kwargs=quiet)
+            return list(ids)
         except jinja2.TemplateError as error:
             raise DataError(f"the folder's chat template refuses the conversation: {error}") from error
 

@@ -1,6 +1,5 @@
 """transformers as a runtime of the certificate: a folder that `AutoModelForCausalLM` and `AutoTokenizer` open."""
 
-import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from pellucid.core.errors import ArtifactError, MissingExtraError
+from pellucid.export.remarks import IMPORTED, without_remarks
 from pellucid.export.runtimes.folder_text import FolderText
 from pellucid.export.runtimes.log_softmax import log_softmax
 from pellucid.export.runtimes.stepping import Stepped
@@ -43,7 +43,8 @@ class TransformersRuntime(FolderText):
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             # What we write is safetensors; a pickle that lies beside it, or in its place, is not opened.
-            opened = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True, **options)
+            with without_remarks(*IMPORTED):
+                opened = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True, **options)
             self._model: Any = opened.train(False)
             super().__init__(transformers.AutoTokenizer.from_pretrained(folder, **options))
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, MemoryError) as error:
@@ -55,15 +56,14 @@ class TransformersRuntime(FolderText):
             raise ArtifactError(f"transformers {self.version} does not load {folder}: {error}") from error
         self.load_s = time.perf_counter() - started
         # It says at every multiplication that it rounds to float16, which is how LLM.int8 works.
-        self._remarks = logging.getLogger("bitsandbytes")
-        self._level = self._remarks.level
-        self._remarks.setLevel(logging.ERROR)
+        self._quiet = without_remarks("bitsandbytes")
+        self._quiet.__enter__()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._remarks.setLevel(self._level)
+        self._quiet.__exit__(kind, error, trace)
         del self._model
 
     def stop_ids(self) -> frozenset[int]:
