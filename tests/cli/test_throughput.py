@@ -34,7 +34,7 @@ def test_when_nobody_could_be_measured_the_command_fails(
 ) -> None:
     shutil.copytree(finished_run / "exports" / "gguf", tmp_path / "gguf")
     for file in (tmp_path / "gguf").iterdir():
-        file.write_bytes(file.read_bytes()[:-1000])
+        file.write_bytes(file.read_bytes().replace(b"output_norm.weight", b"output_morn.weight"))
     assert main(["throughput", str(tmp_path / "gguf"), *SMALL]) == 1
     assert "not measured: llama.cpp F16: llama.cpp does not load" in capsys.readouterr().out
 

@@ -27,7 +27,7 @@ def test_every_stage_leaves_its_artifact_and_the_run_verifies(finished_run: Path
     for name in ("plan", "documents", "tokenizer", "shards", "pretrain", "scores", "exports", "report"):
         assert (finished_run / name / "manifest.json").is_file(), name
     assert (finished_run / "report" / "index.html").stat().st_size > 10_000
-    assert (finished_run / "exports" / "gguf" / "model.gguf").is_file()
+    assert (finished_run / "exports" / "gguf" / "model-F16.gguf").is_file()
     assert main(["verify", str(finished_run)]) == 0
 
 
