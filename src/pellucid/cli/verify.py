@@ -15,7 +15,7 @@ def command(arguments: argparse.Namespace) -> int:
     run = Path(arguments.run)
     if not run.is_dir():
         raise UsageError(f"{run} is not a folder; give the folder of a run, for example runs/pocket")
-    result = verify_run(run)
+    result, opened = verify_run(run), list[str]()
     if arguments.exports:
         # What opens models imports torch; digests alone need none.
         from pellucid.stages.certificates import repeat_certificates
@@ -25,6 +25,8 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"checked": result.checked, "faults": result.faults})
     else:
+        for one in opened:
+            print_text(f"opened again: {one}")
         for fault in result.faults:
             print_text(f"does not hold: {fault}")
         print_text(f"{len(result.checked)} artifacts checked, {len(result.faults)} faults")

@@ -11,7 +11,14 @@ from torch import Tensor
 
 from pellucid.core.errors import ArtifactError, UsageError
 
-__all__ = ["Sampling", "SeenTokens", "choose", "choose_batch", "distribution"]
+__all__ = ["NO_NUMBERS", "Sampling", "SeenTokens", "choose", "choose_batch", "distribution"]
+
+NO_NUMBERS = "the model's logits are no numbers (NaN or infinite): its weights are damaged, or training diverged"
+
+# Below the first temperature quotients may overflow; the second is as good as zero, and can be divided by.
+_LOW, _LEAST = 1e-3, 1e-30
+# A logit that a penalty has made larger says no more, and may become infinite.
+_LARGEST = 1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,7 @@ def choose_batch(
     logits_BV = _adjusted(logits_BV.float(), samplings, seen)
     highest_B, likeliest_B = (part.tolist() for part in logits_BV.max(dim=1))
     if not np.isfinite(highest_B).all():
-        raise ArtifactError(_NO_NUMBERS)
+        raise ArtifactError(NO_NUMBERS)
     drawing = [row for row in range(rows) if samplings[row].temperature > 0]
     chosen = [int(id_) for id_ in likeliest_B]
     if not drawing:
@@ -128,11 +135,6 @@ def distribution(logits_V: Tensor, sampling: Sampling, seen: SeenTokens | None =
     kept_V[equals[: len(p_N) - np.count_nonzero(kept_V)]] = p_N[-1]
     kept_V /= kept_V.sum()
     return kept_V
-
-
-_LOW, _LEAST = 1e-3, 1e-30
-_LARGEST = 1e30
-_NO_NUMBERS = "the model's logits are no numbers (NaN or infinite): its weights are damaged, or training diverged"
 
 
 def _adjusted(logits_BV: Tensor, samplings: Sequence[Sampling], seen: Sequence[SeenTokens] | None) -> Tensor:
@@ -203,5 +205,5 @@ def _kept(p_V: NDArray[np.float32], sampling: Sampling) -> NDArray[np.float32]:
         whole = reached_N[-1] if top_k < len(p_V) else 1.0
         p_N = p_N[: np.searchsorted(reached_N, sampling.top_p * whole) + 1]
     if not len(p_N) or not np.isfinite(p_N[0]):
-        raise ArtifactError(_NO_NUMBERS)
+        raise ArtifactError(NO_NUMBERS)
     return p_N[p_N >= np.float32(sampling.min_p) * p_N[0]] if sampling.min_p else p_N

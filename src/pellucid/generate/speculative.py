@@ -23,18 +23,7 @@ __all__ = ["SpeculativeGeneration", "generate_speculative"]
 class SpeculativeGeneration(Generation):
     """Yields new token ids of `model`, as `Generation` does. `accepted` of the `proposed` tokens were the small model's."""
 
-    def __init__(
-        self,
-        model: Decoder,
-        ids: Sequence[int],
-        max_new_tokens: int,
-        sampling: Sampling,
-        seed: int,
-        stop_ids: Iterable[int],
-        top_logprobs: int | None = None,
-    ) -> None:
-        super().__init__(model, ids, max_new_tokens, sampling, seed, stop_ids, top_logprobs)
-        self.proposed = self.accepted = 0
+    proposed = accepted = 0
 
     def propose_with(self, draft: Decoder, draft_tokens: int) -> None:
         """Take proposals from `draft`, `draft_tokens` at a time; before the first token."""

@@ -18,6 +18,7 @@ from pellucid.generate.decoding import check_prompt
 from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Token
 from pellucid.generate.logprobs import scored, scored_prompt
 from pellucid.generate.proposer import Proposer
+from pellucid.generate.sampling import NO_NUMBERS
 from pellucid.generate.slots import Slots, Stream, draw
 from pellucid.model.decoder import Decoder
 
@@ -30,7 +31,6 @@ _FASTER_READING = 4
 _COUNTED = (
     "finished", "prompt_tokens", "reused_tokens", "new_tokens", "cancelled", "failed", "proposed_tokens", "accepted_tokens"
 )  # fmt: skip
-_NO_NUMBERS = "the model's logits are no numbers (NaN or infinite): its weights are damaged, or training diverged"
 
 
 @dataclass(eq=False)
@@ -216,7 +216,7 @@ class TorchEngine:
         writing = []
         for row, job in enumerate(ready):
             if not sound[row]:
-                self._end(slots, job, "failed", _NO_NUMBERS)
+                self._end(slots, job, "failed", NO_NUMBERS)
                 continue
             if job.request.prompt_logprobs and len(job.stream.ids) == len(job.request.ids):
                 self._send(job, PromptScored((Token(job.request.ids[0]), *job.scored)))

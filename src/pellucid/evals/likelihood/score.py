@@ -13,6 +13,7 @@ from pellucid.core.errors import ArtifactError
 from pellucid.evals.likelihood.requests import Request
 from pellucid.evals.likelihood.rows import Row, lay_out
 from pellucid.evals.subject import OnDone, nothing_done
+from pellucid.generate.sampling import NO_NUMBERS
 from pellucid.model.cache import KVCache
 from pellucid.model.decoder import Decoder
 
@@ -175,9 +176,6 @@ class _Scoring:
         for at, first, count in zip(numbers.tolist(), first_N.tolist(), counts.tolist(), strict=True):
             nats = float(nats_N[first : first + count].sum())
             if not np.isfinite(nats):
-                raise ArtifactError(
-                    "the model's logits are no numbers (NaN or infinite): its weights are damaged, or training diverged; "
-                    "what was scored before is kept"
-                )
+                raise ArtifactError(f"{NO_NUMBERS}; what was scored before is kept")
             self._found[at] = Scored(nats, bool(greedy_N[first : first + count].all()))
         self._on_done(len(numbers))
