@@ -36,7 +36,7 @@ class _Place(NamedTuple):
 
 @dataclass
 class TrainingOrigins:
-    """The documents that a run was trained on, to be asked. Held-out documents are not among them.
+    """The documents of a run's training data, to be asked. Held-out documents are not among them; unread ones may be.
 
     `prepare` must have been called before `look_up`. Both may be called in any thread, by one at a time.
     """

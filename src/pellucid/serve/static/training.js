@@ -79,14 +79,14 @@ function show(article, panel, message, found) {
 }
 
 function summary(found) {
-  const where = `${count(found.searched.documents, "document")} (${grouped(found.searched.tokens)} tokens)`;
+  const where = `${count(found.searched.documents, "document")}, ${grouped(found.searched.tokens)} tokens`;
   const cut = found.complete ? "" : " Very common phrases were passed over, so there may be more.";
   if (!found.runs_in_all)
-    return `No ${found.min_tokens} tokens in a row of this answer stand in the ${where} that ${found.searched.run} was trained on.${cut}`;
+    return `No ${found.min_tokens} tokens in a row of this answer stand in the training data of ${found.searched.run}: ${where}.${cut}`;
   const share = Math.round((100 * found.covered_tokens) / found.tokens);
   const shown = found.runs.length < found.runs_in_all ? ` The ${found.runs.length} longest are shown.` : "";
   const runs = `${count(found.runs_in_all, "passage")} of ${found.min_tokens} tokens or more, ${share} % of this answer,`;
-  return `${runs} stand${found.runs_in_all === 1 ? "s" : ""} word for word in the ${where} that ${found.searched.run} was trained on.${shown}${cut}`;
+  return `${runs} stand${found.runs_in_all === 1 ? "s" : ""} word for word in the training data of ${found.searched.run}: ${where}.${shown}${cut}`;
 }
 
 /** The line of a passage: pressed, it shows the documents; under the pointer or in focus, its words are marked in the answer. */
