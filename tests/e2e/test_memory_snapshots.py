@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from pellucid.checkpoint.files import load_checkpoint
@@ -45,6 +46,7 @@ def events(out: Path) -> list[tuple[int, int | str | None]]:
     return [(line["step"], line.get("memory_step", line.get("checkpoint"))) for line in lines]
 
 
+@pytest.mark.slow
 def test_killed_ranks_go_on_from_memory_and_end_with_the_bits_of_an_undisturbed_run(tmp_path: Path) -> None:
     ram = tmp_path / "ram"
     ram.mkdir()

@@ -50,6 +50,7 @@ def steps_of(run: Path) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, (run / "pretrain" / "metrics.jsonl").read_text().splitlines()) if "loss" in line]
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains_through_a_signal_and_a_kill(finished_run: Path, untrained: Path) -> None:
     options = ("--set", "train.0.parallel.shard=zero1", "--set", "train.0.checkpoint.every_steps=4")
     process = torchrun(untrained, *options)

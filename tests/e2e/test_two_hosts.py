@@ -45,6 +45,7 @@ def lines(run: Path) -> list[dict[str, Any]]:
     return [line for line in map(json.loads, (run / "pretrain" / "metrics.jsonl").read_text().splitlines()) if "loss" in line]
 
 
+@pytest.mark.slow
 def test_two_hosts_train_what_one_process_trains(hosts: list[str], finished_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / finished_run.name
     shutil.copytree(finished_run, run, ignore=shutil.ignore_patterns("pretrain", "scores", "exports", "report"))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from pellucid.core.metrics import read_metrics
@@ -17,6 +18,7 @@ def events(out: Path) -> list[dict[str, Any]]:
     return [line for line in read_metrics(out / "metrics.jsonl") if line.get("event") in ("ranks", "straggler")]
 
 
+@pytest.mark.slow
 def test_a_slow_rank_is_named_within_twenty_steps(tmp_path: Path, ranks: Any) -> None:
     shards = ("none", "full")
     ranks(2, *(ranks.job(tmp_path / shard, 20, slow=[1, 0.1], parallel={"shard": shard}) for shard in shards))

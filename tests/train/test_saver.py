@@ -20,6 +20,7 @@ def lines(out: Path) -> list[dict[str, Any]]:
     return [line for line in read_metrics(out / "metrics.jsonl") if "loss" in line]
 
 
+@pytest.mark.slow
 def test_a_stage_goes_on_from_one_to_two_to_four_ranks_and_back_with_the_same_data_and_losses(tmp_path: Path, ranks: Any) -> None:
     ranks(1, ranks.job(tmp_path / "alone", 12))
     elastic = tmp_path / "elastic"

@@ -1,17 +1,16 @@
-"""A decoder's matrices twice: by columns, as a CPU reads them fastest for one token, and packed, as it does for several.
+"""A decoder's matrices twice: mostly by columns, as a CPU reads them fastest for one token, and packed, as it does for several.
 
 Row by row, each output is a sum over a row, and sums over one vector are what matrix products do worst. Column by column, a step
-adds a multiple of a column to all outputs. From three rows on, oneDNN's products of packed matrices are faster; without packing
-they would pack anew each time. Values and shapes stay; `benchmarks/decode.py` and `streams.py` say what it gains.
+adds a multiple of a column to all outputs, which pays as long as these are not fewer than the inputs. From three rows on, oneDNN's
+products of packed matrices are faster; without packing they would pack anew each time. Values and shapes stay;
+`benchmarks/decode.py` and `streams.py` say what it gains.
 """
-
-from copy import deepcopy
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.generate.lean import lean_blocks
+from pellucid.generate.lean import lean_blocks, lean_norm
 from pellucid.kernels.linear import PackedWeight, linear
 from pellucid.model.decoder import Decoder
 
@@ -33,8 +32,8 @@ class ColumnsDecoder(Decoder):
         self.embedding.weight = nn.Parameter(_by_columns(model.embedding.weight.float()), requires_grad=False)
         if self.head is not None:
             self.head.weight = nn.Parameter(_by_columns(model.head_weight.float()), requires_grad=False)
-        self.norm = deepcopy(model.norm)
-        self.blocks = lean_blocks(model, lambda weight_OI, bias_O: _Product(_by_columns(weight_OI.float()), bias_O, packed))
+        self.norm = lean_norm(model.norm)
+        self.blocks = lean_blocks(model, lambda weight_OI, bias_O: _Product(_laid_out(weight_OI.float()), bias_O, packed))
         self.requires_grad_(False)
         self.eval()
         self._head_product = _Product(self.head_weight.detach(), None, packed)
@@ -45,7 +44,7 @@ class ColumnsDecoder(Decoder):
 
 
 class _Product:
-    """x · weightᵀ + bias with a matrix that is laid out by columns."""
+    """x · weightᵀ + bias with a matrix that is laid out to be read for one row, and packed for several."""
 
     def __init__(self, weight_OI: Tensor, bias_O: Tensor | None, packed: bool) -> None:
         self._weight_OI, self._bias_O = weight_OI, None if bias_O is None else bias_O.float()
@@ -70,6 +69,11 @@ def filled_rows(rows: int) -> int:
     """
     step = 1 << max(0, rows.bit_length() - 4)
     return -(-rows // step) * step
+
+
+def _laid_out(weight_OI: Tensor) -> Tensor:
+    outputs, inputs = weight_OI.shape
+    return weight_OI.detach().clone() if inputs > outputs else _by_columns(weight_OI)
 
 
 def _by_columns(weight_OI: Tensor) -> Tensor:

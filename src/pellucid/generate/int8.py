@@ -7,7 +7,6 @@ weights' rounding costs accuracy, and since integers add up exactly a row gives 
 
 import warnings
 from collections.abc import Callable
-from copy import deepcopy
 from functools import cache
 from typing import cast
 
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.core.errors import CannotDoError
-from pellucid.generate.lean import lean_blocks
+from pellucid.generate.lean import lean_blocks, lean_norm
 from pellucid.model.decoder import Decoder
 
 __all__ = ["Int8Decoder", "Int8Product"]
@@ -111,7 +110,7 @@ class Int8Decoder(Decoder):
         self.embedding.weight = nn.Parameter(model.embedding.weight.detach(), requires_grad=False)
         if self.head is not None:
             self.head.weight = nn.Parameter(model.head_weight.detach(), requires_grad=False)
-        self.norm = deepcopy(model.norm)
+        self.norm = lean_norm(model.norm)
         self.rotary_cos_TR, self.rotary_sin_TR = model.rotary_cos_TR, model.rotary_sin_TR
         self.blocks = lean_blocks(model, Int8Product)
         self._int8_head = Int8Product(model.head_weight.detach())
