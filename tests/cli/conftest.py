@@ -6,6 +6,7 @@ import io
 import os
 import pty
 import select
+import signal
 import subprocess
 import termios
 import time
@@ -117,3 +118,11 @@ def _screen(command: list[str], **environment: str) -> Iterator[Screen]:
         child.kill()
         child.wait()
         os.close(keys)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C means what it does in a terminal, also where tests are run in the background, which inherit that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
