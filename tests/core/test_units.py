@@ -1,6 +1,6 @@
 import pytest
 
-from pellucid.core.units import format_bytes, format_count, format_duration, utf8_bytes
+from pellucid.core.units import format_bytes, format_count, format_duration, format_rate, utf8_bytes
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,10 @@ def test_durations(seconds: float, text: str) -> None:
 @pytest.mark.parametrize("text", ["", "plain", "Größe", "日本語", "\U0001f680"])
 def test_the_bytes_of_a_text_are_those_of_its_encoding(text: str) -> None:
     assert utf8_bytes(text) == len(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), [(0.01234, "0.0123"), (17.72, "17.7"), (99.96, "100"), (100.4, "100"), (1234.4, "1234")]
+)
+def test_a_rate_has_three_digits_or_is_whole(number: float, shown: str) -> None:
+    assert format_rate(number) == shown

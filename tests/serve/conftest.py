@@ -108,6 +108,11 @@ class Borrowed:
 
 
 @pytest.fixture(scope="session")
+def borrowed():
+    return Borrowed
+
+
+@pytest.fixture(scope="session")
 def start(request):
     """Start a server with these settings; all of them stop at the end."""
     running = []

@@ -15,28 +15,15 @@ KEY = "a-key-of-twenty-characters"
 
 
 @pytest.fixture(scope="module")
-def with_origins(served, tokenizer, make_origins, tmp_path_factory):
+def with_origins(served, borrowed, tokenizer, make_origins, tmp_path_factory):
     """The tiny model, as part of a run with two sources."""
     texts = {"rivers": ["Nothing here.", f"{SENTENCE} So they say.", SENTENCE], "lists": ["one two three four five six"]}
 
     def made():
         run = tmp_path_factory.mktemp("origins") / "rivers-run"
-        return dataclasses.replace(served, engine=Lasting(served.engine), origins=make_origins(texts, tokenizer, run))
+        return dataclasses.replace(served, engine=borrowed(served.engine), origins=make_origins(texts, tokenizer, run))
 
     return made
-
-
-class Lasting:
-    """An engine that several servers share: none of them closes it."""
-
-    def __init__(self, engine):
-        self._engine = engine
-
-    def __getattr__(self, name):
-        return getattr(self._engine, name)
-
-    def close(self):
-        pass
 
 
 class Slow:

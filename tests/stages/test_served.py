@@ -39,22 +39,12 @@ def test_a_context_beyond_the_models_and_shapes_of_nothing_are_refused(finished_
 @pytest.mark.parametrize("place", [".", "pretrain", "exports/hf"])
 def test_a_run_a_stage_and_a_folder_are_served_by_torch_and_answer_as_the_model_alone(finished_run: Path, place: str) -> None:
     model = open_served(finished_run / place, EngineShape(slots=2))
-    done = threading.Event()
-    events: list[object] = []
-
-    def note(event: object) -> None:
-        events.append(event)
-        if isinstance(event, Finished):
-            done.set()
-
     try:
         assert model.engine.identity["engine"] == "torch" and (model.chat is not None) == (place != "pretrain")
         ids = tuple(model.encode("Die Würde"))
-        model.engine.submit(GenerationRequest(ids, 6, Sampling(temperature=0)), note)
-        assert done.wait(60)
         alone = open_model(find_target(finished_run / place))
         expected = list(generate(alone.model, ids, max_new_tokens=6, temperature=0))
-        assert [event.id for event in events if isinstance(event, Token)] == expected
+        assert answer(model, ids, 6) == expected
     finally:
         model.engine.close()
 

@@ -61,15 +61,7 @@ class ChatSettings:
     @classmethod
     def of_flags(cls, arguments: argparse.Namespace) -> "ChatSettings":
         """Return what the flags of `pellucid chat` say."""
-        sampling = Sampling(
-            temperature=arguments.temperature,
-            top_k=arguments.top_k,
-            top_p=arguments.top_p,
-            min_p=arguments.min_p,
-            repetition_penalty=arguments.repetition_penalty,
-            presence_penalty=arguments.presence_penalty,
-            frequency_penalty=arguments.frequency_penalty,
-        )
+        sampling = Sampling(**{name: getattr(arguments, name) for name in _SAMPLING})
         stop = tuple(_unescaped(text) for text in arguments.stop)
         return cls(arguments.system, arguments.new_tokens, sampling, stop, arguments.seed)
 

@@ -111,7 +111,7 @@ class Conversation:
             settings.new_tokens,
             settings.sampling,
             settings.seed_of(self._answers),
-            frozenset(self._model.chat.stop_ids if self._model.chat is not None else (self._model.tokenizer.eos_id,)),
+            self._model.stop_ids,
             top_logprobs=TOP,
         )
         self._answers += 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from pellucid.cli.output import print_json, print_table, print_text
 from pellucid.core.files import write_json
-from pellucid.core.units import format_bytes
+from pellucid.core.units import format_bytes, format_rate
 from pellucid.stages.run_folder import RECIPE_FILE
 from pellucid.stages.throughput import Load, measure, write_throughput
 
@@ -72,20 +72,15 @@ def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
                 one["program"],
                 one["weights"],
                 batch,
-                _median(figures["prompt_tokens_per_s"], rate),
-                _median(decode, rate),
-                _NONE if decode is None else f"{rate(decode['min'])}–{rate(decode['max'])}",
+                _median(figures["prompt_tokens_per_s"], format_rate),
+                _median(decode, format_rate),
+                _NONE if decode is None else f"{format_rate(decode['min'])}–{format_rate(decode['max'])}",
                 _median(figures["first_token_s"], lambda seconds: f"{1e3 * seconds:.3g} ms"),
                 memory,
                 _NONE if one["bytes"] is None else format_bytes(one["bytes"]),
-                _median(figures["watts"], rate),
+                _median(figures["watts"], format_rate),
                 _median(figures["joules_per_token"], lambda joules: f"{joules:.3g}"),
             )
-
-
-def rate(value: float) -> str:
-    """Return a rate with three digits, or whole: 17.7, 1234."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _median(figure: Mapping[str, float] | None, show: Callable[[float], str]) -> str:

@@ -1,6 +1,6 @@
 """Numbers with units as people write and read them."""
 
-__all__ = ["format_bytes", "format_count", "format_duration", "utf8_bytes"]
+__all__ = ["format_bytes", "format_count", "format_duration", "format_rate", "utf8_bytes"]
 
 _COUNT = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _BYTES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
@@ -20,6 +20,11 @@ def format_bytes(number: float) -> str:
         if abs(number) >= scale:
             return f"{number / scale:.3g} {suffix}"
     return f"{int(number)} B"
+
+
+def format_rate(number: float) -> str:
+    """Return a figure with three digits, or whole: 0.0123, 17.7, 1234."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def format_duration(seconds: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pellucid.core.errors import ArtifactError
-from pellucid.core.units import format_bytes
+from pellucid.core.units import format_bytes, format_rate
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.markup import paragraph, section, table
@@ -62,7 +62,7 @@ def _rates(facts: Facts, number: int, batch: str, figures: Mapping[str, Any]) ->
     def figure(name: str, key: str = "median", scale: float = 1.0) -> Fact | str:
         if figures[name] is None:
             return _NOT_MEASURED
-        return facts.get(THROUGHPUT, *at, "batches", batch, name, key, show=lambda value: short(scale * value))
+        return facts.get(THROUGHPUT, *at, "batches", batch, name, key, show=lambda value: format_rate(scale * value))
 
     return [
         facts.get(THROUGHPUT, *at, "program"),
@@ -83,12 +83,7 @@ def _sizes(facts: Facts, number: int, one: Mapping[str, Any]) -> list[Fact | str
     return [
         *(facts.get(THROUGHPUT, *at, name) for name in ("program", "weights", "version")),
         None if one["bytes"] is None else facts.get(THROUGHPUT, *at, "bytes", show=format_bytes),
-        facts.get(THROUGHPUT, *at, "load_s", show=short),
+        facts.get(THROUGHPUT, *at, "load_s", show=format_rate),
         facts.get(THROUGHPUT, *at, "memory", "peak_bytes", show=format_bytes),
         facts.get(THROUGHPUT, *at, "memory", "before_bytes", show=format_bytes),
     ]
-
-
-def short(value: float) -> str:
-    """Return a figure with three digits, or whole: 0.0123, 17.7, 1234."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -34,6 +34,11 @@ class ServedModel:
     def _special_names(self) -> dict[int, str]:
         return {id_: name for name, id_ in self.tokenizer.special.items()}
 
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """What ends an answer: the chat format's ids, or a base model's end of text."""
+        return frozenset(self.chat.stop_ids if self.chat is not None else (self.tokenizer.eos_id,))
+
     def encode(self, text: str) -> list[int]:
         """Return a prompt's ids. Names of special tokens stay text. Raises `DataError` on lone surrogates."""
         ids = self.tokenizer.encode(text)

@@ -63,11 +63,10 @@ def requests_for(
     model: ServedModel, fields: CommonFields, prompts: Sequence[Sequence[int]], new_tokens: Sequence[int], **more: Any
 ) -> list[GenerationRequest]:
     """Return `n` requests for each prompt, with seeds that follow each other."""
-    stop_ids = frozenset(model.chat.stop_ids if model.chat is not None else (model.tokenizer.eos_id,))
     sampling, first_seed = fields.sampling(model.engine.vocab_tokens), fields.first_seed()
     places = [(prompt, room) for prompt, room in zip(prompts, new_tokens, strict=True) for _ in range(fields.choices)]
     return [
-        GenerationRequest(tuple(prompt), room, sampling, first_seed + place, stop_ids, **more)
+        GenerationRequest(tuple(prompt), room, sampling, first_seed + place, model.stop_ids, **more)
         for place, (prompt, room) in enumerate(places)
     ]
 
