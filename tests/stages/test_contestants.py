@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pellucid.core.errors import UsageError
+from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.export.mlx import write_mlx
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.model import ModelConfig
@@ -40,7 +40,9 @@ def test_exports_are_known_by_what_they_hold(finished_run: Path, tmp_path: Path)
     assert [one.name for one in find_contestants(tmp_path / "ov")] == ["OpenVINO ov"]
 
 
-def test_weights_of_mlx_are_told_from_those_of_others(finished_run: Path, tmp_path: Path) -> None:
+def test_weights_of_mlx_are_told_from_those_of_others_and_say_what_they_were_trained_for(
+    finished_run: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("mlx.core")
     tokenizer = load_tokenizer(finished_run / "tokenizer")
     config = ModelConfig(
@@ -51,6 +53,9 @@ def test_weights_of_mlx_are_told_from_those_of_others(finished_run: Path, tmp_pa
     init_weights(model, 1)
     write_mlx(model.state_dict(), config, tokenizer, tmp_path / "small", type="int4")
     assert [one.name for one in find_contestants(tmp_path / "small")] == ["MLX small"]
+    assert context_of(tmp_path / "small") == 64
+    ids = list(tokenizer.encode("Die Würde des Menschen"))
+    assert list(tokenizer_of(tmp_path / "small").encode("Die Würde des Menschen")) == ids
 
 
 @pytest.mark.parametrize("place", ["nowhere", ".", "file"])
@@ -66,3 +71,13 @@ def test_vocabulary_and_context_are_the_models_own_wherever_it_lies(finished_run
     for path in (finished_run, *(finished_run / "exports" / place for place in ("hf", "gguf", "gguf/model-F16.gguf"))):
         assert list(tokenizer_of(path).encode(text)) == ids
         assert context_of(path) == most
+
+
+@pytest.mark.parametrize(
+    ("config", "shown"),
+    [("{}", "None"), ("[]", "None"), ('{"max_position_embeddings": true}', "True"), ('{"max_position_embeddings": 0}', "0")],
+)
+def test_a_model_that_does_not_say_its_context_is_refused(tmp_path: Path, config: str, shown: str) -> None:
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ArtifactError, match=f"max_position_embeddings {shown}: must be a count of tokens"):
+        context_of(tmp_path)

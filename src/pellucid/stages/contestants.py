@@ -58,8 +58,18 @@ def tokenizer_of(path: Path) -> Tokenizer:
 
 
 def context_of(path: Path) -> int:
-    """Return for how many tokens the model was trained."""
-    return (open_recipe(path).model if (path / RECIPE_FILE).is_file() else describe_weights(_one(path))).context_tokens
+    """Return for how many tokens the model was trained. Raises `ArtifactError` where its files do not say."""
+    if (path / RECIPE_FILE).is_file():
+        return open_recipe(path).model.context_tokens
+    one = _one(path)
+    if is_gguf_file(one):
+        return describe_weights(one).context_tokens
+    # Programs of others run models and number types that our decoder does not know: this field is all that is asked.
+    config = read_json(one / CONFIG)
+    tokens = config.get("max_position_embeddings") if isinstance(config, dict) else None
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
+        raise ArtifactError(f"{one / CONFIG}: max_position_embeddings {tokens!r}: must be a count of tokens")
+    return tokens
 
 
 def _one(path: Path) -> Path:
