@@ -206,7 +206,9 @@ def test_what_the_decoder_cannot_represent_is_refused_by_field_and_value(
 
 def test_another_architecture_is_refused(ours: Callable[..., Decoder], tokenizer: Tokenizer, tmp_path: Path) -> None:
     file = rewritten(exported(ours(), tokenizer, tmp_path / "m.gguf"), arch="qwen2")
-    with pytest.raises(ArtifactError, match=r"general\.architecture: got 'qwen2'; weights can be imported from llama and stablelm"):
+    with pytest.raises(
+        ArtifactError, match=r"general\.architecture: got 'qwen2'; weights can be imported from llama, qwen3, stablelm"
+    ):
         read_gguf_file(file)
 
 

@@ -17,7 +17,9 @@ def test_numbers_are_the_decimals_that_were_rounded_to_the_files_float32(gguf_fi
 
 def test_an_architecture_that_is_not_ours_is_refused(gguf_file: Path) -> None:
     gguf_file.write_bytes(gguf_file.read_bytes().replace(b"\5\0\0\0\0\0\0\0llama", b"\5\0\0\0\0\0\0\0gemma"))
-    with pytest.raises(ArtifactError, match=r"general\.architecture: got 'gemma'; weights can be imported from llama and stablelm"):
+    with pytest.raises(
+        ArtifactError, match=r"general\.architecture: got 'gemma'; weights can be imported from llama, qwen3, stablelm"
+    ):
         read_gguf_config(gguf_file)
 
 

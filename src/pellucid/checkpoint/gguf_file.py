@@ -1,9 +1,10 @@
 """A GGUF file → `ModelConfig` and our state dict, plain or quantised types turned into float32 by the format owner's package.
 
-Read are llama.cpp's `llama` and `stablelm`. Its `llama` rotates neighbouring channels, so the rows of queries and keys stand in
-another order there; its `stablelm` rotates halves, as we do.
+Read are llama.cpp's `llama`, `qwen3` and `stablelm`. Its `llama` rotates neighbouring channels, so the rows of queries and keys
+stand in another order there; the other two rotate halves, as we do.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pellucid.model.hf_names import check_tensors
 from pellucid.recipe.gguf_shape import EMBEDDING, HEAD, read_gguf_config
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["read_gguf_config", "read_gguf_file"]
+__all__ = ["read_gguf_config", "read_gguf_file", "read_gguf_tensors"]
 
 _OUTER_PARTS = {"embedding": "token_embd", "norm": "output_norm", "head": "output"}
 _BLOCK_PARTS = {
@@ -27,6 +28,8 @@ _BLOCK_PARTS = {
     "attention.key": "attn_k",
     "attention.value": "attn_v",
     "attention.output": "attn_output",
+    "attention.query_norm": "attn_q_norm",
+    "attention.key_norm": "attn_k_norm",
     "mlp_norm": "ffn_norm",
     "mlp.gate": "ffn_gate",
     "mlp.up": "ffn_up",
@@ -47,14 +50,21 @@ def read_gguf_file(file: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
         tensors = {name: tensor for name, tensor in tensors.items() if not name.endswith("norm.bias")}
     if config.tied_head and HEAD in tensors:
         tensors[EMBEDDING] = tensors.pop(HEAD)  # the same, or the same before it was rounded
-    names = _names(file, config)
-    present = {name: torch.empty(_shape(tensor), device="meta") for name, tensor in tensors.items()}
-    try:
-        check_tensors(present, dict(names.values()))
-    except ArtifactError as error:
-        raise ArtifactError(f"{file}: {error}") from error
-    state = {ours: _float32(gguf, file, tensors[theirs], config) for ours, (theirs, _) in names.items()}
-    return config, state
+    return config, _state(gguf, file, tensors, config)
+
+
+def read_gguf_tensors(file: Path) -> tuple[ModelConfig, dict[str, Tensor], dict[str, str]]:
+    """Return the model's config, its weights as `read_gguf_file` does, and each one's type in small letters (q4_k).
+
+    Every tensor of the file is there: a tied head that is written out as `head.weight`, and biases of norms that are zeros. Raises as
+    `read_gguf_file` does.
+    """
+    gguf = _gguf()
+    config, tensors = read_gguf_config(file), _tensors(gguf, file)
+    has_biases = config.norm == "layernorm" and "output_norm.bias" in tensors
+    written = config.model_copy(update={"norm_bias": has_biases, "tied_head": HEAD not in tensors})
+    state = _state(gguf, file, tensors, written)
+    return config, state, {name: tensors[_their_name(name)].tensor_type.name.lower() for name in state}
 
 
 def _gguf() -> Any:
@@ -72,14 +82,31 @@ def _tensors(gguf: Any, file: Path) -> dict[str, Any]:
         raise ArtifactError(f"{file} cannot be read; it is cut short or no GGUF file ({type(error).__name__}: {error})") from error
 
 
-def _names(file: Path, config: ModelConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Our name → (llama.cpp's name, shape) of every tensor."""
+def _state(gguf: Any, file: Path, tensors: Mapping[str, Any], config: ModelConfig) -> dict[str, Tensor]:
+    """Return the tensors under our names, being those that a decoder of this config has."""
+    shapes = _shapes(file, config)
+    present = {name: torch.empty(_their_shape(tensor), device="meta") for name, tensor in tensors.items()}
+    try:
+        check_tensors(present, {_their_name(ours): _stacked(ours, shape, config) for ours, shape in shapes.items()})
+    except ArtifactError as error:
+        raise ArtifactError(f"{file}: {error}") from error
+    return {ours: _float32(gguf, file, tensors[_their_name(ours)], config).view(shape) for ours, shape in shapes.items()}
+
+
+def _shapes(file: Path, config: ModelConfig) -> dict[str, tuple[int, ...]]:
     try:
         with torch.device("meta"):
             model = Decoder(config)
     except UsageError as error:
         raise ArtifactError(f"{file}: {error}") from error
-    return {ours: (_their_name(ours), tuple(parameter.shape)) for ours, parameter in model.named_parameters()}
+    return {ours: tuple(parameter.shape) for ours, parameter in model.named_parameters()}
+
+
+def _stacked(ours: str, shape: tuple[int, ...], config: ModelConfig) -> tuple[int, ...]:
+    """Our shape as the file has it: llama.cpp's `stablelm` has a row for each head in the norms of queries and keys."""
+    if config.norm == "layernorm" and ours.endswith(("query_norm.weight", "key_norm.weight")):
+        return (shape[0] // config.head_channels, config.head_channels)
+    return shape
 
 
 def _their_name(ours: str) -> str:
@@ -90,7 +117,7 @@ def _their_name(ours: str) -> str:
     return f"blk.{layer}.{_BLOCK_PARTS[part]}.{kind}"
 
 
-def _shape(tensor: Any) -> tuple[int, ...]:
+def _their_shape(tensor: Any) -> tuple[int, ...]:
     """The shape in our order; the file has it reversed."""
     return tuple(int(size) for size in reversed(tensor.shape))
 
@@ -100,7 +127,7 @@ def _float32(gguf: Any, file: Path, tensor: Any, config: ModelConfig) -> Tensor:
         array: npt.NDArray[np.float32] = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
     except (NotImplementedError, ValueError) as error:
         raise ArtifactError(f"{file}: {tensor.name} has type {tensor.tensor_type.name}, which cannot be read: {error}") from error
-    if config.norm == "rmsnorm" and tensor.name.endswith(("attn_q.weight", "attn_k.weight")):
+    if config.norm == "rmsnorm" and not config.qk_norm and tensor.name.endswith(("attn_q.weight", "attn_k.weight")):
         array = _halves(array, config.head_channels)
     # A copy: what stays mapped would change, or crash, when the file does.
     return torch.from_numpy(np.array(array, dtype=np.float32))

@@ -14,11 +14,11 @@ from torch import Tensor
 from pellucid.core.errors import ArtifactError, PellucidError
 from pellucid.core.files import read_json
 from pellucid.core.safetensors import read_safetensors_header
-from pellucid.model.hf_names import from_hf
+from pellucid.model.hf_names import from_hf, hf_names
 from pellucid.recipe.hf_shape import CONFIG, read_hf_config
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["CONFIG", "read_hf_config", "read_hf_folder", "weight_files"]
+__all__ = ["CONFIG", "read_hf_config", "read_hf_folder", "read_hf_tensors", "weight_files"]
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -33,7 +33,7 @@ def read_hf_folder(folder: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     another shape or of a type that is no plain float, a model that the decoder cannot represent.
     """
     config = read_hf_config(folder / CONFIG)
-    state = dict(_read_tensors(folder))
+    state = {name: tensor for name, _, tensor in _read_tensors(folder)}
     if config.norm == "layernorm":
         biases = (tensor for name, tensor in state.items() if name.endswith("norm.bias"))
         config = config.model_copy(update={"norm_bias": any(bool(bias.any()) for bias in biases)})
@@ -41,6 +41,26 @@ def read_hf_folder(folder: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
         return config, from_hf(state, config)
     except PellucidError as error:
         raise ArtifactError(f"{folder}: {error}") from error
+
+
+def read_hf_tensors(folder: Path) -> tuple[ModelConfig, dict[str, Tensor], dict[str, str]]:
+    """Return the model's config, its weights as `read_hf_folder` does, and each one's type in small letters (bf16).
+
+    Every tensor is there: a tied head that is written out as `head.weight`, and the biases of norms though they be zeros. A tensor
+    of ours that several files' tensors make up has the type of the first. Raises as `read_hf_folder` does.
+    """
+    config = read_hf_config(folder / CONFIG)
+    state: dict[str, Tensor] = {}
+    kinds: dict[str, str] = {}
+    for name, kind, tensor in _read_tensors(folder):
+        state[name], kinds[name] = tensor, kind.lower()
+    has_biases = config.norm == "layernorm" and "model.norm.bias" in state
+    written = config.model_copy(update={"norm_bias": has_biases, "tied_head": config.tied_head and "lm_head.weight" not in state})
+    try:
+        ours, names = from_hf(state, written), hf_names(written)
+    except PellucidError as error:
+        raise ArtifactError(f"{folder}: {error}") from error
+    return config, ours, {name: kinds[names[name][0]] for name in ours}
 
 
 def weight_files(folder: Path) -> dict[str, list[str]]:
@@ -69,8 +89,8 @@ def weight_files(folder: Path) -> dict[str, list[str]]:
     return files
 
 
-def _read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    """Yield every tensor in float32 under its own name."""
+def _read_tensors(folder: Path) -> Iterator[tuple[str, str, Tensor]]:
+    """Yield every tensor's own name, its type as the file writes it, and its values in float32."""
     for name, expected in weight_files(folder).items():
         file = folder / name
         read_safetensors_header(file)
@@ -84,15 +104,15 @@ def _read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
                 for tensor in sorted(present):
                     # Old Llama files carry their rotary tables, which follow from rope_theta; transformers leaves them out too.
                     if not tensor.endswith("rotary_emb.inv_freq"):
-                        yield tensor, _float32(file, tensor, opened)
+                        yield tensor, *_float32(file, tensor, opened)
         except SafetensorError as error:
             raise ArtifactError(f"{file} cannot be read: {error}") from error
 
 
-def _float32(file: Path, name: str, opened: Any) -> Tensor:
-    kind = opened.get_slice(name).get_dtype()
+def _float32(file: Path, name: str, opened: Any) -> tuple[str, Tensor]:
+    kind: str = opened.get_slice(name).get_dtype()
     if kind not in _TYPES:
         raise ArtifactError(f"{file}: {name} has type {kind}; weights can be imported from {', '.join(_TYPES)}")
     # copy: a tensor that stays mapped would change, or crash, when its file does.
     tensor: Tensor = opened.get_tensor(name)
-    return tensor.to(torch.float32, copy=True)
+    return kind, tensor.to(torch.float32, copy=True)

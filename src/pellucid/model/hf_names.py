@@ -14,7 +14,7 @@ from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["BLOCK_PARTS", "architecture", "check_tensors", "from_hf", "to_hf"]
+__all__ = ["BLOCK_PARTS", "architecture", "check_tensors", "from_hf", "hf_names", "to_hf"]
 
 _OUTER_PARTS = {"embedding": "model.embed_tokens", "norm": "model.norm", "head": "lm_head"}
 BLOCK_PARTS = {
@@ -68,6 +68,11 @@ def from_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tenso
     check_tensors(state, {name: shape for theirs, shape in names.values() for name in theirs})
     parts = {ours: [state[name] for name in theirs] for ours, (theirs, _) in names.items()}
     return {ours: torch.cat(tensors) if len(tensors) > 1 else tensors[0] for ours, tensors in parts.items()}
+
+
+def hf_names(config: ModelConfig) -> dict[str, list[str]]:
+    """Return our name → Hugging Face's of every tensor; several, by head, where transformers has a module for each."""
+    return {ours: theirs for ours, (theirs, _) in _names(config).items()}
 
 
 def architecture(config: ModelConfig) -> str:

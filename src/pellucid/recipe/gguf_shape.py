@@ -1,4 +1,4 @@
-"""The fields of a GGUF file → `ModelConfig`: llama.cpp's `llama` and `stablelm`. Neither torch nor the package gguf is needed."""
+"""The fields of a GGUF file → `ModelConfig`: llama.cpp's `llama`, `qwen3` and `stablelm`. Without torch and the package gguf."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from pellucid.recipe.model import MOST, ModelConfig
 __all__ = ["EMBEDDING", "HEAD", "check_gguf_fields", "read_gguf_config"]
 
 EMBEDDING, HEAD = "token_embd.weight", "output.weight"
-_ARCHITECTURES = ("llama", "stablelm")
+_ARCHITECTURES = ("llama", "qwen3", "stablelm")
 # Without the architecture's name; of layers, LLAMA_MAX_LAYERS of llama.cpp.
 _LARGEST = {
     "block_count": 512,
@@ -40,7 +40,7 @@ def read_gguf_config(file: Path) -> ModelConfig:
     architecture = described.get("general.architecture")
     if architecture not in _ARCHITECTURES:
         raise ArtifactError(
-            f"{file}: general.architecture: got {architecture!r}; weights can be imported from {' and '.join(_ARCHITECTURES)}"
+            f"{file}: general.architecture: got {architecture!r}; weights can be imported from {', '.join(_ARCHITECTURES)}"
         )
     if described.get("split.count", 1) not in (0, 1):
         raise ArtifactError(
@@ -70,6 +70,7 @@ def read_gguf_config(file: Path) -> ModelConfig:
             "norm_eps": _shortest(fields.number("attention.layer_norm_epsilon")),
             "rotary_frac": _fraction(fields.integer("rope.dimension_count", channels), channels),
             "qkv_bias": "blk.0.attn_q.bias" in tensors,
+            "qk_norm": "blk.0.attn_q_norm.weight" in tensors,
         }
         # Converters write true here for every StableLM 2; llama.cpp itself goes by the MLP's norm, and so do we: it must be there.
         fields.skip(["use_parallel_residual"])
@@ -80,6 +81,7 @@ def read_gguf_config(file: Path) -> ModelConfig:
             "norm_eps": _shortest(fields.number("attention.layer_norm_rms_epsilon")),
             "rotary_frac": 1.0,
             "qkv_bias": False,
+            "qk_norm": architecture == "qwen3",
         }
         fields.must_be("rope.dimension_count", channels)
     fields.must_be("vocab_size", rows)

@@ -1,7 +1,7 @@
 """A Hugging Face `config.json` → `ModelConfig`.
 
-Read are `StableLmForCausalLM` and `LlamaForCausalLM`, under the names of transformers 4 and 5. What they compute and
-the decoder does not is refused by field and value.
+Read are `StableLmForCausalLM`, `LlamaForCausalLM` and `Qwen3ForCausalLM`, under the names of transformers 4 and 5. What
+they compute and the decoder does not is refused by field and value.
 """
 
 import warnings
@@ -17,13 +17,13 @@ from pellucid.recipe.model import MOST, ModelConfig
 __all__ = ["CONFIG", "read_hf_config"]
 
 CONFIG = "config.json"
-_ARCHITECTURES = {"StableLmForCausalLM": "stablelm", "LlamaForCausalLM": "llama"}
+_ARCHITECTURES = {"StableLmForCausalLM": "stablelm", "LlamaForCausalLM": "llama", "Qwen3ForCausalLM": "qwen3"}
 
 # These say nothing about what the weights compute. Dropout acts in training only, and how to train is the recipe's word.
 _WITHOUT_EFFECT = {
     "_model_name_or_path", "_name_or_path", "architectures", "attention_dropout", "auto_map", "chunk_size_feed_forward", "dtype",
-    "hidden_dropout", "id2label", "is_llama_config", "label2id", "model_type", "output_attentions", "output_hidden_states",
-    "pretraining_tp", "problem_type", "return_dict", "torch_dtype", "transformers.js_config", "transformers_version", "use_cache",
+    "hidden_dropout", "id2label", "is_llama_config", "label2id", "max_window_layers", "model_type", "output_attentions",
+    "output_hidden_states", "pretraining_tp", "problem_type", "return_dict", "torch_dtype", "transformers.js_config", "transformers_version", "use_cache",
 }  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def read_hf_config(file: Path) -> ModelConfig:
     """Return what a `config.json` describes, `norm_bias` false: the file does not tell. Raises `ArtifactError`
     naming file and field for a model that the decoder cannot represent.
 
-    A field that is known to no one here is named in a `PellucidWarning`: transformers' two classes do not read it either.
+    A field that is known to no one here is named in a `PellucidWarning`: transformers' classes do not read it either.
     """
     values = read_json(file)
     if not isinstance(values, Mapping):
@@ -40,7 +40,7 @@ def read_hf_config(file: Path) -> ModelConfig:
     architecture = named[0] if isinstance(named, list) and named else named
     if architecture not in _ARCHITECTURES:
         raise ArtifactError(
-            f"{file}: architectures: got {architecture!r}; weights can be imported from {' and '.join(sorted(_ARCHITECTURES))}"
+            f"{file}: architectures: got {architecture!r}; weights can be imported from {', '.join(sorted(_ARCHITECTURES))}"
         )
     fields = ForeignFields(file, _flat(values))
     shape: dict[str, Any] = {
@@ -54,6 +54,7 @@ def read_hf_config(file: Path) -> ModelConfig:
         "tied_head": fields.flag("tie_word_embeddings", False),
         "init_std": fields.number("initializer_range", 0.02),
     }
+    is_qwen3 = _ARCHITECTURES[architecture] == "qwen3"
     # What is left out has the value that transformers' class gives it.
     if _ARCHITECTURES[architecture] == "stablelm":
         shape |= {
@@ -66,11 +67,12 @@ def read_hf_config(file: Path) -> ModelConfig:
         }
     else:
         shape |= {
-            "kv_heads": fields.integer("num_key_value_heads", heads),
+            "kv_heads": fields.integer("num_key_value_heads", 32 if is_qwen3 else heads),
             "norm": "rmsnorm",
             "norm_eps": fields.number("rms_norm_eps", 1e-6),
             "rotary_frac": 1.0,
             "qkv_bias": False,
+            "qk_norm": is_qwen3,
         }
         fields.must_be("qk_layernorm", False)
         fields.must_be("partial_rotary_factor", 1.0)
@@ -99,7 +101,11 @@ def _rotary(fields: ForeignFields, name: str, default: float) -> float:
 
 def _refuse_what_we_lack(fields: ForeignFields, shape: Mapping[str, Any]) -> None:
     fields.must_be("hidden_act", "silu", "swish")
-    fields.must_be("head_dim", shape["hidden"] // shape["heads"])
+    channels = shape["hidden"] // shape["heads"]
+    # Left out, transformers' Qwen3 takes 128 whatever the other sizes are.
+    if shape["qk_norm"] and shape["norm"] == "rmsnorm" and "head_dim" not in fields and channels != 128:
+        fields.refuse("head_dim", None, "", None)
+    fields.must_be("head_dim", channels)
     fields.must_be("layer_types", ["full_attention"] * shape["layers"])
     for name in ("attention_bias", "mlp_bias", "use_parallel_residual", "rope_interleaved", "use_sliding_window"):
         fields.must_be(name, False)
