@@ -174,7 +174,7 @@ def test_powermetrics_that_ends_or_tells_no_power_says_so_and_does_not_stay_cons
     ):
         silent = PowermetricsCounter(printing(text, "exec sleep 60"), silent_s=0.2)
         time.sleep(0.3)
-        with pytest.raises(OSError, match="printed no line 'Combined Power' in mW for 0.2 s"):
+        with pytest.raises(OSError, match=r"printed no line 'Combined Power' in mW for 0\.2 s"):
             silent.joules()
         silent.close()
 

@@ -153,6 +153,7 @@ def test_a_gpu_that_is_not_there_is_a_wrong_call(finished_run: Path) -> None:
         measure([finished_run], Load(8, 4, device="cuda"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not CUDA, reason="no GPU"))])
 def test_torch_computes_on_one_device_in_our_engine_and_in_transformers(finished_run: Path, device: Literal["cpu", "cuda"]) -> None:
     pytest.importorskip("transformers")

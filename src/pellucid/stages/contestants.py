@@ -19,7 +19,7 @@ __all__ = ["HOW", "context_of", "find_contestants", "tokenizer_of"]
 
 HOW: dict[Program, str] = {
     "Pellucid": "the torch engine as pellucid serve runs it, without HTTP; on a CPU in float32, with weights laid out by columns",
-    "transformers": "its own method generate, greedily, in the number type of the folder",
+    "transformers": "its own method generate, greedily, in the number type of the folder, on the device of our engine",
     "llama.cpp": "its own library (llama_decode), without a server; keys and values in float16, flash attention as it chooses",
     "llama.cpp, served": "its own server, as pellucid serve runs it; what HTTP on this machine costs is counted in",
     "OpenVINO": "its CPU plug-in by its own settings, which round more than the certificate's; all logits of a prompt are computed",

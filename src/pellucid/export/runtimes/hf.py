@@ -49,8 +49,8 @@ class TransformersRuntime(FolderText):
                 opened = transformers.AutoModelForCausalLM.from_pretrained(
                     folder, dtype=kind, use_safetensors=True, **placed, **options
                 )
-            # Quantised layers lie where they were loaded to, and some of them cannot be moved.
-            self._model: Any = opened.train(False) if placed else opened.train(False).to(device)
+            # Some quantised layers cannot be moved, not even to where they are: they were loaded to their place.
+            self._model: Any = opened.train(False) if opened.device.type == device else opened.train(False).to(device)
             super().__init__(transformers.AutoTokenizer.from_pretrained(folder, **options))
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, MemoryError) as error:
             raise ArtifactError(f"transformers {self.version} does not load {folder}: {error}") from error
