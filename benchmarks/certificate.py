@@ -28,10 +28,11 @@ from pellucid.export.certificate import Exported, certify
 from pellucid.export.gguf import GgufType, write_gguf
 from pellucid.export.hf import HfType, write_hf
 from pellucid.export.probes import Probe, certificate_strings
+from pellucid.export.read_back import read_back, shape_differences
 from pellucid.export.runtimes.decoder import DecoderRuntime
 from pellucid.export.runtimes.hf import TransformersRuntime
 from pellucid.export.runtimes.llama_cpp import LlamaCppRuntime
-from pellucid.export.weight_errors import read_exported_weights, weight_errors
+from pellucid.export.weight_errors import weight_errors
 from pellucid.model.decoder import Decoder
 from pellucid.tokenizer.from_gguf import import_gguf
 from pellucid.tokenizer.tokenizer import Tokenizer
@@ -48,9 +49,12 @@ def documents() -> list[HeldoutDocument]:
 
 def certificate(path: Path, number_type: str, model: Decoder, tokenizer: Tokenizer, probe: Probe) -> dict[str, Any]:
     config = model.config
-    errors = weight_errors(model.state_dict(), read_exported_weights(path, config))
+    found = read_back(path, config)
+    errors = weight_errors(model.state_dict(), found, number_type)
+    shape = None if found.config is None else shape_differences(config, found.config)
     special = frozenset(tokenizer.special.values())
-    what = Exported(path, number_type, CONTEXT_TOKENS, config.vocab_tokens, special, errors, tokenizer.exact_in_transformers)
+    exact = tokenizer.exact_in_transformers
+    what = Exported(path, number_type, CONTEXT_TOKENS, config.vocab_tokens, special, errors, exact, shape=shape)
     opened = LlamaCppRuntime(path, CONTEXT_TOKENS) if path.is_file() else TransformersRuntime(path)
     with opened as runtime:
         return certify(runtime, DecoderRuntime(model, tokenizer), probe, what)
@@ -106,11 +110,12 @@ def main() -> None:
 
 def show(kind: str, one: dict[str, Any]) -> None:
     kl, perplexity = one["distributions"]["kl_nats"], one["distributions"]["perplexity"]["ratio"]
-    row, answers = one["weights"], one["questions"]
+    weights, answers = one["weights"], one["questions"]
+    row = f"{weights['largest_row_error']:.3g} ({weights['tensor']}, {weights['type']}, limit {weights['limit']:g})"
     bits = "" if answers is None else f", answers alike {answers['same_choice_frac']:.2f}, bits {answers['bits']['mean_size']:.3f}"
     print(
         f"{kind}: {'passes' if one['passed'] else 'REFUSED'}; KL mean {kl['mean']:.3g}, 99 % {kl['p99']:.3g}, max {kl['max']:.3g}; "
-        f"perplexity x {perplexity:.4f}; row {row['largest_row_error']:.3g} ({row['tensor']}); strings "
+        f"perplexity x {perplexity:.4f}; row {row}; strings "
         f"{one['strings']['equal']}/{one['strings']['compared']}{bits}; load {one['load_s']:.2f} s, took {one['took_s']:.0f} s; "
         f"{'; '.join(one['reasons'])[:200]}"
     )

@@ -136,10 +136,10 @@ def weights(path: Path) -> str:
 
 
 def back(path: Path) -> str:
-    from pellucid.export.weight_errors import read_exported_weights
+    from pellucid.export.read_back import read_back
     from pellucid.recipe.like import describe_weights
 
-    return f"{len(read_exported_weights(path, describe_weights(path)))} tensors"
+    return f"{len(read_back(path, describe_weights(path)).tensors)} tensors"
 
 
 def in_transformers(path: Path) -> str:

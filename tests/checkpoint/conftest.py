@@ -27,6 +27,8 @@ SHAPES = {
         **STABLELM, "norm_bias": False, "qkv_bias": False, "tied_head": True, "rotary_frac": 0.5, "kv_heads": 4,
     },
     "llama": LLAMA,
+    "stablelm, queries and keys normed": {**STABLELM, "qk_norm": True},
+    "qwen3": {**LLAMA, "qk_norm": True},
     "llama, one key head, tied": {**LLAMA, "kv_heads": 1, "tied_head": True, "rotary_base": 100_000.0, "norm_eps": 1e-6},
 }  # fmt: skip
 
@@ -42,7 +44,7 @@ def make_decoder(seed: int = 1, **shape: Any) -> Decoder:
 
 
 def make_theirs(kind: str, seed: int = 1, **changes: Any) -> Any:
-    """A random model of transformers, `kind` "StableLm" or "Llama", norms and biases away from where they begin."""
+    """A random model of transformers, `kind` "StableLm", "Llama" or "Qwen3", norms and biases away from where they begin."""
     transformers = pytest.importorskip("transformers")
     shape = {
         "vocab_size": 96, "hidden_size": 64, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 4,

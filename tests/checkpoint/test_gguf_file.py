@@ -48,7 +48,7 @@ def rewritten(
     for key, array in changed.items():
         if array is None:
             continue
-        if kind is not None and array.ndim == 2:
+        if kind is not None and array.ndim == 2 and "norm" not in key:
             writer.add_tensor(key, gguf.quants.quantize(array, kind), raw_dtype=kind)
         else:
             writer.add_tensor(key, array)
@@ -78,7 +78,7 @@ def test_an_f16_file_comes_back_rounded_once(decoder: Decoder, tokenizer: Tokeni
 @settings(max_examples=15)
 @given(
     family=st.sampled_from(["layernorm", "rmsnorm"]), norm_bias=st.booleans(), qkv_bias=st.booleans(), tied_head=st.booleans(),
-    kv_heads=st.sampled_from([1, 2, 4]), rotated=st.integers(1, 8), seed=st.integers(0, 99),
+    kv_heads=st.sampled_from([1, 2, 4]), qk_norm=st.booleans(), rotated=st.integers(1, 8), seed=st.integers(0, 99),
     rotary_base=st.sampled_from([1e4, 1e5, 5e5, 12345.678]), norm_eps=st.sampled_from([1e-5, 1e-6, 3e-8]),
 )  # fmt: skip
 def test_export_then_import_is_the_identity_for_any_shape(
@@ -135,6 +135,32 @@ def test_bfloat16_is_read(decoder: Decoder, tokenizer: Tokenizer, tmp_path: Path
     _, state = read_gguf_file(file)
     for name, tensor in decoder.state_dict().items():
         assert torch.equal(state[name], tensor if tensor.ndim == 1 else tensor.bfloat16().float())
+
+
+@pytest.mark.parametrize("norm", ["rmsnorm", "layernorm"])
+def test_a_file_with_norms_of_heads_read_back_computes_what_llama_cpp_does(
+    ours: Callable[..., Decoder], tokenizer: Tokenizer, tmp_path: Path, norm: str
+) -> None:
+    llama_cpp = pytest.importorskip("pellucid.export.runtimes.llama_cpp")
+    pytest.importorskip("xllamacpp")
+    shape: dict[str, Any] = {"norm_bias": False, "qkv_bias": False, "rotary_frac": 1.0} if norm == "rmsnorm" else {}
+    file = exported(ours(norm=norm, qk_norm=True, **shape), tokenizer, tmp_path / "m.gguf", "F16")
+    config, state = read_gguf_file(file)
+    assert config.qk_norm
+    model = Decoder(config)
+    model.load_state_dict(state)
+    ids = tokenizer.encode("The river had frozen early that year")[:30]
+    with llama_cpp.LlamaCppRuntime(file, 64) as runtime, torch.no_grad():
+        ours_TV = model.logits(model(torch.tensor([ids])))[0].log_softmax(-1).numpy()
+        # llama.cpp rounds what it multiplies float16 with as well.
+        np.testing.assert_allclose(ours_TV, runtime.log_probabilities(ids), atol=2e-2)
+
+
+def test_qwen3_without_its_norms_of_heads_is_refused(ours: Callable[..., Decoder], tokenizer: Tokenizer, tmp_path: Path) -> None:
+    shape = {"norm": "rmsnorm", "norm_bias": False, "qkv_bias": False, "rotary_frac": 1.0, "qk_norm": True}
+    file = exported(ours(**shape), tokenizer, tmp_path / "m.gguf")
+    with pytest.raises(ArtifactError, match=r"blk\.1\.attn_k_norm\.weight is missing"):
+        read_gguf_file(rewritten(file, tensors={"blk.1.attn_k_norm.weight": None}))
 
 
 def test_queries_and_keys_are_permuted_in_llama_and_not_in_stablelm(

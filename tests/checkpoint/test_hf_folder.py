@@ -27,6 +27,8 @@ MODELS = {
     "stablelm, every key its own head, tied": ("StableLm", {"num_key_value_heads": 4, "tie_word_embeddings": True}),
     "stablelm with norms of queries and keys": ("StableLm", {"qk_layernorm": True}),
     "llama, grouped": ("Llama", {}),
+    "qwen3, grouped": ("Qwen3", {"head_dim": 16}),
+    "qwen3, tied, another base": ("Qwen3", {"head_dim": 16, "tie_word_embeddings": True, "rope_theta": 1e6}),
     "llama, tied, another base": ("Llama", {"tie_word_embeddings": True, "num_key_value_heads": 1, "rope_theta": 1e5}),
 }
 
@@ -116,8 +118,8 @@ def test_export_then_import_is_the_identity(decoder: Decoder, tokenizer: Tokeniz
 @settings(max_examples=15)
 @given(
     family=st.sampled_from(["layernorm", "rmsnorm"]), norm_bias=st.booleans(), qkv_bias=st.booleans(), tied_head=st.booleans(),
-    kv_heads=st.sampled_from([1, 2, 4]), rotary_frac=st.sampled_from([0.125, 0.25, 0.75, 1.0]), seed=st.integers(0, 99),
-    rotary_base=st.floats(2, 1e7), norm_eps=st.floats(1e-9, 1e-2),
+    kv_heads=st.sampled_from([1, 2, 4]), qk_norm=st.booleans(), rotary_frac=st.sampled_from([0.125, 0.25, 0.75, 1.0]),
+    seed=st.integers(0, 99), rotary_base=st.floats(2, 1e7), norm_eps=st.floats(1e-9, 1e-2),
 )  # fmt: skip
 def test_export_then_import_is_the_identity_for_any_shape(
     ours: Callable[..., Decoder], tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory, family: str, norm_bias: bool,
@@ -136,6 +138,7 @@ def test_export_then_import_is_the_identity_for_any_shape(
 REFUSED = {
     "another class": ({"architectures": ["MistralForCausalLM"]}, "architectures: got 'MistralForCausalLM'; weights can"),
     "no class": ({"architectures": ...}, "architectures: got None"),
+    "qwen3 with heads of 128": ({"architectures": ["Qwen3ForCausalLM"], "head_dim": ...}, "head_dim: missing"),
     "a field missing": ({"hidden_size": ...}, "hidden_size: missing"),
     "a field of another type": ({"num_hidden_layers": "3"}, "num_hidden_layers: got '3'; must be a whole number"),
     "a count that is true": ({"vocab_size": True}, "vocab_size: got true; must be a whole number"),

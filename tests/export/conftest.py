@@ -66,6 +66,11 @@ def stablelm() -> Trained:
     return make_model(SHAPE)
 
 
+@pytest.fixture(scope="session")
+def tied_stablelm() -> Trained:
+    return make_model(SHAPES["stablelm without biases, grouped and tied"])
+
+
 def make_model(shape):
     model = Decoder(ModelConfig(**shape))
     init_weights(model, 5)

@@ -12,10 +12,11 @@ from pellucid.export.certificate import Exported, certify, changed_files, differ
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import ChatExport, write_hf
 from pellucid.export.probes import Probe, certificate_strings, stand_in_documents
+from pellucid.export.read_back import read_back, shape_differences
 from pellucid.export.runtimes.decoder import DecoderRuntime
 from pellucid.export.runtimes.hf import TransformersRuntime
 from pellucid.export.runtimes.llama_cpp import LlamaCppRuntime
-from pellucid.export.weight_errors import read_exported_weights, weight_errors
+from pellucid.export.weight_errors import weight_errors
 from pellucid.tokenizer.chat import ChatFormat
 from pellucid.tokenizer.chat_template import ChatTemplate
 
@@ -62,8 +63,10 @@ def write(runtime, trained, tokenizer, folder, *, state=None, dtype="F32", templ
 def look_at(path, trained, tokenizer, chat, probe, *, dtype="F32", weights=True):
     """The certificate of an export; without `weights` only what its runtime says counts."""
     config = trained.config
-    errors = weight_errors(trained.state, read_exported_weights(path, config)) if weights else None
-    what = Exported(path, dtype, config.context_tokens, config.vocab_tokens, frozenset(tokenizer.special.values()), errors)
+    back = read_back(path, config) if weights else None
+    errors, shape = (weight_errors(trained.state, back, dtype), shape_differences(config, back.config)) if back else (None, None)
+    special = frozenset(tokenizer.special.values())
+    what = Exported(path, dtype, config.context_tokens, config.vocab_tokens, special, errors, shape=shape)
     opened = LlamaCppRuntime(path, config.context_tokens) if path.is_file() else TransformersRuntime(path)
     with opened as runtime:
         return certify(runtime, DecoderRuntime(trained.model, tokenizer, chat), probe, what)
@@ -94,9 +97,120 @@ def test_a_faithful_export_passes_and_its_certificate_says_what_was_compared(run
     assert found["distributions"]["perplexity"]["ratio"] == pytest.approx(1, abs=1e-6)
     assert found["questions"]["same_choice_frac"] == 1
     assert found["weights"]["largest_row_error"] == 0
+    assert found["shape"] == []
+    assert found["adds"] == {"before": [], "after": []}
     assert found["load_s"] > 0
     assert found["bytes"] == sum(one["bytes"] for one in found["files"].values())
     assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize("dtype", ["F32", "F16", "Q8_0"])
+@pytest.mark.filterwarnings("ignore:Q8_0 does not fit")
+def test_a_faithful_export_of_every_shape_passes_in_llama_cpp(trained, tokenizer, chat, probe, tmp_path, dtype):
+    path = write("llama.cpp", trained, tokenizer, tmp_path, dtype=dtype)
+    short = Probe(probe.strings[:50], probe.documents, probe.conversations, tokens=300)
+    found = look_at(path, trained, tokenizer, chat, short, dtype=dtype)
+    assert (found["reasons"], found["shape"]) == ([], [])
+
+
+def test_a_faithful_export_of_every_shape_passes_in_transformers(trained, tokenizer, chat, probe, tmp_path):
+    path = write("transformers", trained, tokenizer, tmp_path)
+    short = Probe(probe.strings[:50], probe.documents, probe.conversations, tokens=300)
+    found = look_at(path, trained, tokenizer, chat, short, dtype="float32")
+    assert (found["reasons"], found["shape"]) == ([], [])
+
+
+def in_gguf(path, fields=(), tensors=()):
+    """Plant faults in a GGUF file: fields set to other values, and tensors' bytes (a row of them for each row) changed in place."""
+    reader = pytest.importorskip("gguf").GGUFReader(path, "r+")
+    for name, value in dict(fields).items():
+        reader.fields[name].parts[-1][0] = value
+    for name, change in dict(tensors).items():
+        change(next(one.data for one in reader.tensors if one.name == name))
+    reader.data.flush()
+
+
+WRONG_SHAPE = {
+    "context": ("context_length", "max_position_embeddings", 128, "context_tokens is 128 in the export, 64 in the checkpoint"),
+    "rotary base": ("rope.freq_base", "rope_theta", 11000.0, "rotary_base is 11000.0 in the export, 10000.0 in the checkpoint"),
+    "eps": ("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-2, "norm_eps is 0.01 in the export, 1e-05 in the checkpoint"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_SHAPE)
+@pytest.mark.filterwarnings("ignore:Q4_0 does not fit")
+def test_a_wrong_shape_fails_though_a_rough_type_hides_it_from_the_distributions(llama, tokenizer, chat, probe, tmp_path, wrong):
+    field, theirs, value, reason = WRONG_SHAPE[wrong]
+    path = write("llama.cpp", llama, tokenizer, tmp_path / "gguf", dtype="Q4_0")
+    short = Probe(probe.strings[:9], probe.documents, tokens=100)
+    assert look_at(path, llama, tokenizer, chat, short, dtype="Q4_0")["reasons"] == []
+    in_gguf(path, {f"llama.{field}": value})
+    found = look_at(path, llama, tokenizer, chat, short, dtype="Q4_0")
+    assert reason in found["reasons"]
+    assert [one["export"] for one in found["shape"]] == [value]
+    path = write("transformers", llama, tokenizer, tmp_path / "hf")
+    values = json.loads((path / "config.json").read_text()) | {theirs: value}
+    values["rope_parameters"]["rope_theta"] = values["rope_theta"]
+    (path / "config.json").write_text(json.dumps(values))
+    assert reason in look_at(path, llama, tokenizer, chat, short)["reasons"]
+
+
+def test_other_rotated_channels_fail_and_another_share_that_rotates_the_same_does_not(stablelm, tokenizer, tmp_path):
+    path = write("llama.cpp", stablelm, tokenizer, tmp_path)
+    in_gguf(path, {"stablelm.rope.dimension_count": 8})
+    read = shape_differences(stablelm.config, read_back(path, stablelm.config).config)
+    assert read == [{"field": "rotary_frac", "checkpoint": 0.25, "export": 0.5}]
+    same = stablelm.config.model_copy(update={"rotary_frac": 0.51})
+    assert shape_differences(same, read_back(path, same).config) == []
+
+
+@pytest.mark.parametrize(("name", "where"), [("bos", "before"), ("eos", "after")])
+def test_a_token_that_llama_cpp_is_asked_to_add_fails(llama, tokenizer, chat, probe, tmp_path, name, where):
+    path = write("llama.cpp", llama, tokenizer, tmp_path)
+    in_gguf(path, {f"tokenizer.ggml.add_{name}_token": True})
+    found = look_at(path, llama, tokenizer, chat, Probe(probe.strings[:9], probe.documents, tokens=100))
+    assert found["reasons"] == [f"a plain call puts the ids [{tokenizer.eos_id}] {where} a text, and training put none there"]
+
+
+def test_a_token_that_a_folders_tokenizer_adds_fails(llama, tokenizer, chat, probe, tmp_path):
+    path = write("transformers", llama, tokenizer, tmp_path)
+    values = json.loads((path / "tokenizer.json").read_text())
+    end = {"id": "<|endoftext|>", "ids": [tokenizer.eos_id], "tokens": ["<|endoftext|>"]}
+    pieces = [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    added = {"type": "TemplateProcessing", "single": pieces, "pair": pieces, "special_tokens": {"<|endoftext|>": end}}
+    (path / "tokenizer.json").write_text(json.dumps(values | {"post_processor": added}))
+    found = look_at(path, llama, tokenizer, None, Probe(probe.strings[:9], probe.documents, tokens=100))
+    assert found["reasons"] == [f"a plain call puts the ids [{tokenizer.eos_id}] before a text, and training put none there"]
+
+
+@pytest.mark.filterwarnings("ignore:Q4_0 does not fit")
+def test_one_flipped_sign_in_a_norm_of_a_four_bit_file_fails(llama, tokenizer, chat, probe, tmp_path):
+    path = write("llama.cpp", llama, tokenizer, tmp_path, dtype="Q4_0")
+
+    def flip(data):
+        data.view(np.uint8).reshape(-1)[4 * 5 + 3] ^= 0x80
+
+    in_gguf(path, tensors={"blk.1.ffn_norm.weight": flip})
+    found = look_at(path, llama, tokenizer, chat, Probe(probe.strings[:9], probe.documents, tokens=100), dtype="Q4_0")
+    assert found["weights"]["type"] == "f32"
+    assert any("blocks.1.mlp_norm.weight, row 0 is off by" in one and "limit 1e-06 for f32" in one for one in found["reasons"])
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "Q4_0"])
+@pytest.mark.filterwarnings("ignore:Q4_0 does not fit")
+def test_two_swapped_rows_of_a_tied_head_that_is_written_out_fail(tied_stablelm, tokenizer, chat, probe, tmp_path, dtype):
+    path = write("llama.cpp", tied_stablelm, tokenizer, tmp_path, dtype=dtype)
+    short = Probe(probe.strings[:9], probe.documents, tokens=100)
+    assert look_at(path, tied_stablelm, tokenizer, chat, short, dtype=dtype)["reasons"] == []
+
+    def swap(data):
+        data[[100, 300]] = data[[300, 100]]
+
+    in_gguf(path, tensors={"output.weight": swap})
+    found = look_at(path, tied_stablelm, tokenizer, chat, short, dtype=dtype)
+    assert found["weights"]["tensor"] == "head.weight"
+    assert found["weights"]["row"] in (100, 300)
+    assert any("head.weight, row" in reason for reason in found["reasons"])
 
 
 def test_half_precision_passes_by_its_own_limits_and_not_by_float32s(model, tokenizer, chat, probe, tmp_path):
@@ -274,7 +388,12 @@ def test_what_a_runtime_is_known_to_read_otherwise_is_counted_and_does_not_fail(
 def test_a_repeated_certificate_holds_and_another_model_is_told(stablelm, tokenizer, chat, probe, tmp_path):
     path = write("llama.cpp", stablelm, tokenizer, tmp_path, dtype="F16")
     recorded = json.loads(json.dumps(look_at(path, stablelm, tokenizer, chat, probe, dtype="F16")))
-    assert differences(recorded, look_at(path, stablelm, tokenizer, chat, probe, dtype="F16")) == []
+    again = look_at(path, stablelm, tokenizer, chat, probe, dtype="F16")
+    assert differences(recorded, again) == []
+    # As certificates were recorded before shapes, added tokens and types of tensors were looked at.
+    weights = {name: recorded["weights"][name] for name in ("tensors", "largest_row_error", "tensor", "row")}
+    earlier = {name: value for name, value in recorded.items() if name not in ("shape", "adds")} | {"weights": weights}
+    assert differences(earlier, again) == []
     state = stablelm.state | {"norm.weight": stablelm.state["norm.weight"] * 1.2}
     path = write("llama.cpp", stablelm, tokenizer, tmp_path, state=state, dtype="F16")
     lines = differences(recorded, look_at(path, stablelm, tokenizer, chat, probe, dtype="F16"))

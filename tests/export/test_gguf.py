@@ -126,7 +126,7 @@ def wide_model(stablelm, **changes):
 
 
 @pytest.mark.parametrize("dtype", QUANTISED)
-@pytest.mark.parametrize("changes", [{}, LLAMA, LLAMA | {"tied_head": True}], ids=["stablelm", "llama", "llama tied"])
+@pytest.mark.parametrize("changes", [{}, {"qk_norm": True}, LLAMA, LLAMA | {"tied_head": True}, LLAMA | {"qk_norm": True}])
 def test_read_back_the_weights_are_the_checkpoints_after_one_rounding_by_the_format(changes, dtype, stablelm, tokenizer, tmp_path):
     model = wide_model(stablelm, **changes)
     state = model.state_dict()

@@ -18,6 +18,8 @@ def test_every_type_that_is_written_has_limits():
         "Q4_1",
         "Q4_K_M",
         "Q5_K_M",
+        "Q4_K",
+        "Q5_K",
         "Q6_K",
         "fp16",
         "int4",

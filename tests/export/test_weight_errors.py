@@ -6,10 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.core.errors import ArtifactError
+from pellucid.core.errors import UsageError
 from pellucid.export.gguf import write_gguf
-from pellucid.export.hf import write_hf
-from pellucid.export.weight_errors import read_exported_weights, weight_errors
+from pellucid.export.limits import limits_of
+from pellucid.export.read_back import ReadBack, read_back
+from pellucid.export.weight_errors import weight_errors as judged
+
+
+def weight_errors(ours, theirs):
+    return judged(ours, ReadBack(None, theirs, dict.fromkeys(theirs, "f32")), "F32")
 
 
 @given(st.integers(0, 4), st.floats(0.01, 10), st.integers(0, 2**20))
@@ -47,22 +52,48 @@ def test_a_row_of_zeros_is_measured_against_its_tensor():
     assert weight_errors({"a": ours}, {"a": theirs})["largest_row_error"] == pytest.approx(1e-3 / 1e-2)
 
 
-def test_files_are_read_back_as_they_were_written(llama, stablelm, tokenizer, tmp_path):
+def test_a_tensor_is_judged_by_the_type_that_it_is_stored_in_and_never_wider_than_the_export():
+    ours = {"a": torch.randn(4, 64), "norm": torch.ones(64)}
+    theirs = {"a": ours["a"] * 1.3, "norm": ours["norm"] * 1.001}
+    types = {"a": "q4_0", "norm": "f32"}
+    found = judged(ours, ReadBack(None, theirs, types), "Q4_0")
+    assert (found["tensor"], found["type"], found["limit"]) == ("norm", "f32", 1e-6)
+    assert found["largest_row_error"] == pytest.approx(1e-3, rel=1e-3)
+    theirs["norm"] = ours["norm"]
+    found = judged(ours, ReadBack(None, theirs, types), "Q4_0")
+    assert (found["tensor"], found["type"], found["limit"]) == ("a", "q4_0", limits_of("q4_0").row_error)
+    # Rounded to four bits, it is no float16 export, whatever its files say.
+    assert judged(ours, ReadBack(None, theirs, types), "F16")["limit"] == limits_of("f16").row_error
+    # A type that is not known here is judged by the export's.
+    assert judged(ours, ReadBack(None, theirs, types | {"a": "q3_k"}), "Q4_0")["limit"] == limits_of("q4_0").row_error
+    with pytest.raises(UsageError, match="has no limits"):
+        judged(ours, ReadBack(None, theirs, types), "Q3_K")
+
+
+def test_a_tied_head_that_is_written_out_is_compared_with_the_embedding_and_a_head_of_its_own_must_be_there():
+    ours = {"embedding.weight": torch.randn(8, 16)}
+    assert weight_errors(ours, ours | {"head.weight": ours["embedding.weight"].clone()})["largest_row_error"] == 0
+    found = weight_errors(ours, ours | {"head.weight": ours["embedding.weight"][[0, 1, 3, 2, 4, 5, 6, 7]]})
+    assert found["tensor"] == "head.weight"
+    assert found["row"] in (2, 3)
+    assert found["largest_row_error"] > 0.1
+    untied = ours | {"head.weight": torch.randn(8, 16)}
+    found = weight_errors(untied, ours)
+    assert (found["largest_row_error"], found["tensor"], found["type"]) == (math.inf, "head.weight", None)
+
+
+def test_a_norms_bias_of_zeros_may_be_missing_on_either_side_and_another_may_not():
+    ours = {"norm.weight": torch.ones(4)}
+    zeros = ours | {"norm.bias": torch.zeros(4)}
+    assert weight_errors(ours, zeros)["largest_row_error"] == weight_errors(zeros, ours)["largest_row_error"] == 0
+    other = ours | {"norm.bias": torch.tensor([0.0, 0.0, 1e-3, 0.0])}
+    assert weight_errors(ours, other)["tensor"] == weight_errors(other, ours)["tensor"] == "norm.bias"
+    assert weight_errors(other, ours)["largest_row_error"] == 1
+
+
+def test_rounding_to_half_precision_is_within_the_types_own_step(llama, tokenizer, tmp_path):
     pytest.importorskip("gguf")
-    for name, trained in (("llama", llama), ("stablelm", stablelm)):
-        write_hf(trained.state, trained.config, tokenizer, tmp_path / name)
-        write_gguf(trained.state, trained.config, tokenizer, tmp_path / f"{name}.gguf", dtype="F32", name="t")
-        for path in (tmp_path / name, tmp_path / f"{name}.gguf"):
-            assert weight_errors(trained.state, read_exported_weights(path, trained.config))["largest_row_error"] == 0
     write_gguf(llama.state, llama.config, tokenizer, tmp_path / "h.gguf", dtype="F16", name="t")
-    found = weight_errors(llama.state, read_exported_weights(tmp_path / "h.gguf", llama.config))
+    found = judged(llama.state, read_back(tmp_path / "h.gguf", llama.config), "F16")
     assert 0 < found["largest_row_error"] < np.finfo(np.float16).eps
-
-
-def test_a_folder_of_several_weight_files_is_read_whole_and_an_empty_one_is_named(llama, tokenizer, tmp_path):
-    shards = write_hf(llama.state, llama.config, tokenizer, tmp_path, shard_bytes=100_000)
-    assert len(shards) > 1
-    assert weight_errors(llama.state, read_exported_weights(tmp_path, llama.config))["largest_row_error"] == 0
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ArtifactError, match=r"has neither model\.safetensors nor"):
-        read_exported_weights(tmp_path / "empty", llama.config)
+    assert found["type"] == "f16"

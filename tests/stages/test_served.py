@@ -6,15 +6,19 @@ from pathlib import Path
 import pytest
 
 from pellucid.core.errors import UsageError
+from pellucid.export.gguf import write_gguf
 from pellucid.generate.decoding import generate
 from pellucid.generate.engine import Finished, GenerationRequest, Token
 from pellucid.generate.int8 import Int8Decoder
 from pellucid.generate.sampling import Sampling
+from pellucid.model.decoder import Decoder, init_weights
+from pellucid.recipe.model import ModelConfig
 from pellucid.serve.model import ServedModel
 from pellucid.shards.stream import TokenStream
 from pellucid.stages.served import EngineShape, open_served
 from pellucid.stages.subjects import find_target, open_model
 from pellucid.stages.verify import verify_run
+from pellucid.tokenizer.tokenizer import load_tokenizer
 
 
 def test_an_export_in_gguf_is_served_by_llama_cpp_with_its_own_chat_format(finished_run: Path) -> None:
@@ -25,6 +29,25 @@ def test_an_export_in_gguf_is_served_by_llama_cpp_with_its_own_chat_format(finis
         facts = model.engine.identity
         assert (facts["engine"], facts["slots"], len(facts["digest"])) == ("llama.cpp", 2, 64)
         assert model.tokenizer.decode(model.encode("Die Würde")) == "Die Würde"
+    finally:
+        model.engine.close()
+
+
+def test_a_qwen3_file_is_served_and_answers_as_its_weights_do(finished_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    tokenizer = load_tokenizer(finished_run / "tokenizer")
+    decoder = Decoder(
+        ModelConfig(
+            vocab_tokens=tokenizer.vocab_tokens, context_tokens=64, layers=2, hidden=64, heads=4, kv_heads=2, mlp_hidden=96,
+            norm="rmsnorm", norm_bias=False, rotary_frac=1.0, qkv_bias=False, qk_norm=True, tied_head=False, init_std=0.3,
+        )
+    )  # fmt: skip
+    init_weights(decoder, 1)
+    write_gguf(decoder.state_dict(), decoder.config, tokenizer, tmp_path / "m.gguf", dtype="F32", name="t")
+    model = open_served(tmp_path / "m.gguf", EngineShape(slots=1, threads=1))
+    try:
+        ids = tuple(model.encode("Die Würde"))
+        assert answer(model, ids, 6) == list(generate(decoder, ids, max_new_tokens=6, temperature=0))
     finally:
         model.engine.close()
 

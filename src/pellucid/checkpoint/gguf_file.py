@@ -56,8 +56,8 @@ def read_gguf_file(file: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
 def read_gguf_tensors(file: Path) -> tuple[ModelConfig, dict[str, Tensor], dict[str, str]]:
     """Return the model's config, its weights as `read_gguf_file` does, and each one's type in small letters (q4_k).
 
-    Every tensor of the file is there: a tied head that is written out as `head.weight`, and biases of norms that are zeros. Raises as
-    `read_gguf_file` does.
+    Every tensor of the file is there: a tied head that is written out as `head.weight`, and biases of norms that are zeros.
+    Raises as `read_gguf_file` does.
     """
     gguf = _gguf()
     config, tensors = read_gguf_config(file), _tensors(gguf, file)

@@ -4,7 +4,7 @@ It holds digests of all files, so that any later change shows, and the measured 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from pellucid.export.runtimes.runtime import Runtime
 __all__ = ["Exported", "certify", "changed_files", "differences", "file_facts", "require"]
 
 _USUAL_LOGIT = 5.0
+# A text in which nothing is special: tokens that a program adds do not depend on what it says.
+_PLAIN_TEXT = "The river runs past the mill."
 # What another machine's order of sums may move: figures of a repetition against the recorded ones, in proportion and beside it.
 _SAME, _SAME_NATS = 0.05, 1e-6
 
@@ -35,9 +37,9 @@ class Exported:
     """What is certified: a file or folder, and what is known of it.
 
     `context_tokens` and `vocab_tokens` are the model's. `special_ids` may end answers beside those that training ends them with
-    (llama.cpp adds tokens that it knows by name). `weights` is what `weight_errors` found, None where weights cannot be read
-    back. `exact_ids` and `exact_chat` are False where a runtime is known not to read a vocabulary exactly (SentencePiece in
-    transformers): then differences are counted and do not fail.
+    (llama.cpp adds tokens that it knows by name). `weights` is what `weight_errors` found and `shape` what `shape_differences`
+    did, each None where it cannot be read back. `exact_ids` and `exact_chat` are False where a runtime is known not to read a
+    vocabulary exactly (SentencePiece in transformers): then differences are counted and do not fail.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Exported:
     weights: Mapping[str, Any] | None = None
     exact_ids: bool = True
     exact_chat: bool = True
+    shape: Sequence[Mapping[str, Any]] | None = None
 
 
 def certify(exported: Runtime, reference: Runtime, probe: Probe, what: Exported) -> dict[str, Any]:
@@ -71,7 +74,9 @@ def certify(exported: Runtime, reference: Runtime, probe: Probe, what: Exported)
             **file_facts(what.path),
             "strings": compare_strings(exported, reference, probe.strings),
             "ends": _ends(exported, reference, what),
+            "adds": _added(exported),
             "conversations": compare_conversations(exported, reference, probe),
+            "shape": None if what.shape is None else [dict(one) for one in what.shape],
             "weights": None if what.weights is None else dict(what.weights),
         }
         bar.note("distributions")
@@ -80,7 +85,7 @@ def certify(exported: Runtime, reference: Runtime, probe: Probe, what: Exported)
         certificate["questions"] = (
             compare_answers(exported, reference, probe.questions, what.context_tokens) if probe.questions else None
         )
-    reasons = [*_tokenizer_reasons(certificate, what), *_model_reasons(certificate, limits)]
+    reasons = [*_tokenizer_reasons(certificate, what), *_said_reasons(certificate), *_model_reasons(certificate, limits)]
     took = {"took_s": time.monotonic() - started}
     return {"passed": not reasons, "reasons": reasons, **certificate, "limits": asdict(limits), **took}
 
@@ -149,6 +154,26 @@ def _ends(exported: Runtime, reference: Runtime, what: Exported) -> dict[str, An
     }
 
 
+def _added(exported: Runtime) -> dict[str, Any]:
+    """The ids that an export has its program put before and after a text, unless told otherwise."""
+    called, own = exported.encode_plain(_PLAIN_TEXT), exported.encode(_PLAIN_TEXT)
+    # Where the text is not read as it is, all of it counts as put there.
+    at = next((place for place in range(len(called)) if called[place : place + len(own)] == own), len(called))
+    return {"before": called[:at], "after": called[at + len(own) :]}
+
+
+def _said_reasons(certificate: Mapping[str, Any]) -> list[str]:
+    """What the export's own files say otherwise than the checkpoint does."""
+    added = {where: ids for where, ids in certificate["adds"].items() if ids}
+    return [
+        *(f"a plain call puts the ids {ids} {where} a text, and training put none there" for where, ids in added.items()),
+        *(
+            f"{one['field']} is {one['export']} in the export, {one['checkpoint']} in the checkpoint"
+            for one in certificate["shape"] or ()
+        ),
+    ]
+
+
 def _tokenizer_reasons(certificate: Mapping[str, Any], what: Exported) -> list[str]:
     reasons = []
     strings, talks, ends = certificate["strings"], certificate["conversations"], certificate["ends"]
@@ -185,8 +210,13 @@ def _model_reasons(certificate: Mapping[str, Any], limits: Limits) -> list[str]:
         if not found["largest_log_probability_difference"] <= limit:
             largest = found["largest_log_probability_difference"]
             reasons.append(f"a log-probability differs by {largest:.3g}, limit {limit:.3g}")
-    weights = certificate["weights"]
-    if weights is not None and not weights["largest_row_error"] <= limits.row_error:
-        where = f"{weights['tensor']}, row {weights['row']}"
-        reasons.append(f"{where} is off by {weights['largest_row_error']:.3g} of its size, limit {limits.row_error:g}")
-    return reasons
+    return [*reasons, *_weight_reasons(certificate["weights"])]
+
+
+def _weight_reasons(weights: Mapping[str, Any] | None) -> list[str]:
+    if weights is None or weights["largest_row_error"] <= weights["limit"]:
+        return []
+    if weights["type"] is None:
+        return [f"{weights['tensor']} is not on both sides, or of another shape"]
+    off = f"is off by {weights['largest_row_error']:.3g} of its size, limit {weights['limit']:g}"
+    return [f"{weights['tensor']}, row {weights['row']} {off} for {weights['type']}"]

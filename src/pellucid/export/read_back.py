@@ -12,7 +12,7 @@ from pellucid.checkpoint.hf_folder import read_hf_tensors
 from pellucid.core.errors import ArtifactError
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["ReadBack", "read_back"]
+__all__ = ["ReadBack", "read_back", "shape_differences"]
 
 # The formats have no word for these. Whether a head is tied, a GGUF file says only by leaving it out, which some may not.
 _GGUF_SILENT, _HF_SILENT = ("norm_bias", "tied_head", "init_std"), ("norm_bias",)
@@ -48,6 +48,12 @@ def read_back(path: Path, config: ModelConfig) -> ReadBack:
         raise ArtifactError(f"{path} is no folder with weights")
     described, tensors, types = read_hf_tensors(path)
     return ReadBack(_told(described, config, _HF_SILENT), tensors, types)
+
+
+def shape_differences(ours: ModelConfig, theirs: ModelConfig) -> list[dict[str, Any]]:
+    """Return `field`, `checkpoint` and `export` of each field of the shape that is otherwise in the export: JSON values."""
+    mine, other = ours.model_dump(mode="json"), theirs.model_dump(mode="json")
+    return [{"field": name, "checkpoint": value, "export": other[name]} for name, value in mine.items() if other[name] != value]
 
 
 def _told(described: ModelConfig, config: ModelConfig, silent: tuple[str, ...]) -> ModelConfig:

@@ -1,64 +1,63 @@
-"""An export's weights read back from its files and compared with the checkpoint's, row by row."""
+"""An export's weights compared with the checkpoint's, row by row, each tensor by what its own number type may round."""
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from pellucid.checkpoint.gguf_file import read_gguf_file
-from pellucid.checkpoint.hf_folder import weight_files
-from pellucid.core.errors import ArtifactError
-from pellucid.core.safetensors import read_safetensors_header
-from pellucid.model.hf_names import from_hf
-from pellucid.recipe.model import ModelConfig
+from pellucid.export.limits import LIMITS, limits_of
+from pellucid.export.read_back import ReadBack
 
-__all__ = ["read_exported_weights", "weight_errors"]
+__all__ = ["weight_errors"]
 
 # A row far smaller than the others of its tensor (padding, a dead channel) is measured against this part of their typical norm.
 _SMALLEST_ROW = 1e-2
+_EMBEDDING, _HEAD, _NORM_BIAS = "embedding.weight", "head.weight", "norm.bias"
 
 
-def read_exported_weights(path: Path, config: ModelConfig) -> dict[str, Tensor]:
-    """Return the weights of a GGUF file or of a Hugging Face folder, sharded or not, as float32 under our names.
+def weight_errors(ours: Mapping[str, Tensor], found: ReadBack, number_type: str) -> dict[str, Any]:
+    """Return the relative error of the row (of a tensor's first axis; a vector is one row) that is worst by its tensor's limit.
 
-    Raises `ArtifactError` where they are not of this shape or of a type that cannot be read back.
+    JSON values: `tensors`, how many are compared; `largest_row_error`, with the `tensor`, the `row`, the tensor's stored `type`,
+    and the `limit` for it: that of its type, and never more than that of the export's `number_type`. A tensor that one side lacks,
+    or of another shape, counts as an error without bound, with `type` None. But a tied head that is written out is compared with
+    the embedding, and a norm's bias that one side lacks counts as zeros: both compute the same.
+
+    Raises `UsageError` for an export of a number type without limits.
     """
-    if path.is_file():
-        return read_gguf_file(path)[1]
-    if not path.is_dir():
-        raise ArtifactError(f"{path} is no folder with weights")
-    files = [path / name for name in weight_files(path)]
-    for file in files:
-        read_safetensors_header(file)
-    try:
-        return from_hf({name: tensor.float() for file in files for name, tensor in load_file(file).items()}, config)
-    except SafetensorError as error:
-        raise ArtifactError(f"{path} holds weights that cannot be read: {error}") from error
+    widest = limits_of(number_type).row_error
+    pairs, unlike = _pairs(ours, found.tensors)
+    if unlike:
+        return {"tensors": len(pairs), "largest_row_error": math.inf, "tensor": unlike[0], "row": 0, "type": None, "limit": widest}
+    worst: dict[str, Any] = {}
+    largest = -1.0
+    for name, (mine, theirs) in pairs.items():
+        kind = found.types.get(name, number_type.lower())
+        limit = min(widest, LIMITS[kind].row_error) if kind in LIMITS else widest
+        errors_R = _row_errors(mine.detach().float(), theirs.detach().float())
+        row = int(errors_R.argmax())
+        error = float(errors_R[row])
+        if error / limit > largest:
+            largest = error / limit
+            worst = {"largest_row_error": error, "tensor": name, "row": row, "type": kind, "limit": limit}
+    return {"tensors": len(pairs), **worst}
 
 
-def weight_errors(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the largest relative error of a row (its first axis), and where it is; a vector is one row.
-
-    JSON values: `tensors`, `largest_row_error`, `tensor`, `row`. A tensor that one side lacks, or of another shape, counts as an
-    error without bound. A head that is the embedding may be written out on either side.
-    """
-    names = set(ours) ^ set(theirs)
-    missing = sorted(name for name in names if not name.startswith("head."))
-    missing += sorted(name for name in set(ours) & set(theirs) if ours[name].shape != theirs[name].shape)
-    if missing:
-        return {"tensors": len(ours), "largest_row_error": float("inf"), "tensor": missing[0], "row": 0}
-    largest, where, at = 0.0, "", 0
-    for name in sorted(set(ours) & set(theirs)):
-        rows = _row_errors(ours[name].detach().float(), theirs[name].detach().float())
-        row = int(rows.argmax())
-        if float(rows[row]) > largest:
-            largest, where, at = float(rows[row]), name, row
-    return {"tensors": len(ours), "largest_row_error": largest, "tensor": where, "row": at}
+def _pairs(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[dict[str, tuple[Tensor, Tensor]], list[str]]:
+    """Return what is compared with what, and the names of tensors that have nothing to be compared with."""
+    mine, other = dict(ours), dict(theirs)
+    if _HEAD in other and _EMBEDDING in mine:
+        mine.setdefault(_HEAD, mine[_EMBEDDING])
+    for name in mine.keys() ^ other.keys():
+        if name.endswith(_NORM_BIAS):
+            zeros = torch.zeros_like(mine[name] if name in mine else other[name])
+            mine.setdefault(name, zeros)
+            other.setdefault(name, zeros)
+    both = sorted(mine.keys() & other.keys())
+    unlike = sorted(mine.keys() ^ other.keys()) + [name for name in both if mine[name].shape != other[name].shape]
+    return {name: (mine[name], other[name]) for name in both}, unlike
 
 
 def _row_errors(ours: Tensor, theirs: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ _ARCHITECTURES = {"StableLmForCausalLM": "stablelm", "LlamaForCausalLM": "llama"
 _WITHOUT_EFFECT = {
     "_model_name_or_path", "_name_or_path", "architectures", "attention_dropout", "auto_map", "chunk_size_feed_forward", "dtype",
     "hidden_dropout", "id2label", "is_llama_config", "label2id", "max_window_layers", "model_type", "output_attentions",
-    "output_hidden_states", "pretraining_tp", "problem_type", "return_dict", "torch_dtype", "transformers.js_config", "transformers_version", "use_cache",
+    "output_hidden_states", "pretraining_tp", "problem_type", "return_dict", "torch_dtype", "transformers.js_config",
+    "transformers_version", "use_cache",
 }  # fmt: skip
 
 

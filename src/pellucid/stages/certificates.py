@@ -17,6 +17,7 @@ from pellucid.evals.choices.item import Item
 from pellucid.evals.records import HeldoutDocument
 from pellucid.export.certificate import Exported, certify, differences
 from pellucid.export.probes import Probe, certificate_strings, probe_conversations, stand_in_documents
+from pellucid.export.read_back import read_back, shape_differences
 from pellucid.export.runtimes.decoder import DecoderRuntime
 from pellucid.export.runtimes.hf import TransformersRuntime
 from pellucid.export.runtimes.kept import KeptRuntime
@@ -24,7 +25,7 @@ from pellucid.export.runtimes.llama_cpp import LlamaCppRuntime
 from pellucid.export.runtimes.mlx import MlxRuntime
 from pellucid.export.runtimes.openvino import OpenVinoRuntime
 from pellucid.export.runtimes.runtime import Runtime
-from pellucid.export.weight_errors import read_exported_weights, weight_errors
+from pellucid.export.weight_errors import weight_errors
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.after import ExportConfig
 from pellucid.recipe.recipe import Recipe
@@ -98,23 +99,23 @@ class Certifier:
     def certify(self, planned: Planned, path: Path) -> dict[str, Any]:
         """Open the export at `path` in its runtime and return its certificate. Raises as the runtimes do."""
         tokenizer, is_gguf = self._tokenizer, planned.format == "gguf"
-        read_back = planned.format in ("hf", "gguf")
+        config = self._model.config
+        found = read_back(path, config) if planned.format in ("hf", "gguf") else None
+        weights = None if found is None else weight_errors(self._model.state_dict(), found, planned.type)
         what = Exported(
             path,
             planned.type,
             self._context_tokens,
-            self._model.config.vocab_tokens,
+            config.vocab_tokens,
             frozenset(tokenizer.special.values()),
-            self._weight_errors(path) if read_back else None,
+            weights,
             exact_ids=is_gguf or tokenizer.exact_in_transformers,
             # llama.cpp puts a space after every special token where SentencePiece puts one before a text.
             exact_chat=tokenizer.vocabulary().model == "gpt2" if is_gguf else tokenizer.exact_in_transformers,
+            shape=None if found is None or found.config is None else shape_differences(config, found.config),
         )
         with self._opened(planned, path) as runtime:
             return certify(runtime, self._reference, self._probe, what)
-
-    def _weight_errors(self, path: Path) -> dict[str, Any]:
-        return weight_errors(self._model.state_dict(), read_exported_weights(path, self._model.config))
 
     def _opened(self, planned: Planned, path: Path) -> Runtime:
         if planned.format == "gguf":

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -25,6 +26,20 @@ def test_a_special_tokens_name_is_read_as_text_and_nothing_is_added(folder):
     theirs, ours = FolderText(open_tokenizer(folder)), train_bpe(probe_texts(), 400)
     for text in [*probe_texts(), "a<|endoftext|>b", ""]:
         assert theirs.encode(text) == ours.encode(text)
+
+
+def test_a_plain_call_tells_what_the_folder_has_added(folder, tmp_path):
+    ours = train_bpe(probe_texts(), 400)
+    assert FolderText(open_tokenizer(folder)).encode_plain("The river") == ours.encode("The river")
+    shutil.copytree(folder, tmp_path / "other")
+    file = tmp_path / "other" / "tokenizer.json"
+    end = {"id": "<|endoftext|>", "ids": [ours.eos_id], "tokens": ["<|endoftext|>"]}
+    pieces = [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    added = {"type": "TemplateProcessing", "single": pieces, "pair": pieces, "special_tokens": {"<|endoftext|>": end}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"post_processor": added}))
+    reader = FolderText(open_tokenizer(tmp_path / "other"))
+    assert reader.encode_plain("The river") == [ours.eos_id, *ours.encode("The river")]
+    assert reader.encode("The river") == ours.encode("The river")
 
 
 def test_a_template_renders_up_to_the_answer_or_refuses(folder):

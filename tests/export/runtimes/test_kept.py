@@ -13,6 +13,7 @@ def test_it_answers_as_the_runtime_does_and_what_was_kept_outlives_the_weights(s
     with KeptRuntime(plain, most_bytes=first.nbytes) as kept:
         assert (kept.name, kept.version, kept.eos_id) == (plain.name, plain.version, tokenizer.eos_id)
         assert kept.encode("Größe") == plain.encode("Größe") and kept.stop_ids() == plain.stop_ids()
+        assert kept.encode_plain("Größe") == plain.encode_plain("Größe") == plain.encode("Größe")
         assert kept.encode_chat([{"role": "user", "content": "a"}]) is None
         np.testing.assert_array_equal(kept.log_probabilities(ids), first)
         np.testing.assert_array_equal(kept.log_probabilities(other), second)

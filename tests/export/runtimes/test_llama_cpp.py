@@ -22,6 +22,7 @@ def test_it_computes_what_our_decoder_does(trained, tokenizer, tmp_path):
             runtime.log_probabilities(ids), DecoderRuntime(trained.model, tokenizer).log_probabilities(ids), atol=1e-4
         )
         assert runtime.encode("123 Größe") == tokenizer.encode("123 Größe")
+        assert runtime.encode_plain("123 Größe") == tokenizer.encode("123 Größe")
         assert runtime.eos_id == tokenizer.eos_id
         # llama.cpp adds special tokens that it knows by their names.
         assert {tokenizer.eos_id} <= runtime.stop_ids() <= set(tokenizer.special.values())

@@ -54,6 +54,20 @@ def test_it_reads_special_tokens_only_when_told_to_and_knows_what_ends_an_answer
     assert {tokenizer.eos_id} <= library.stop_ids() <= set(tokenizer.special.values())
 
 
+def test_it_adds_what_the_file_asks_for_only_when_told_to(stablelm, tokenizer, tmp_path):
+    gguf = pytest.importorskip("gguf")
+    path = tmp_path / "m.gguf"
+    write_gguf(stablelm.state, stablelm.config, tokenizer, path, dtype="F16", name="t")
+    reader = gguf.GGUFReader(path, "r+")
+    for name in ("bos", "eos"):
+        reader.fields[f"tokenizer.ggml.add_{name}_token"].parts[-1][0] = 1
+    reader.data.flush()
+    opened, ids = LlamaLibrary(path), tokenizer.encode("The river")
+    assert opened.tokenize("The river") == ids
+    assert opened.tokenize("The river", add_special=True) == [tokenizer.eos_id, *ids, tokenizer.eos_id]
+    opened.close()
+
+
 def test_it_gives_the_files_template(stablelm, tokenizer, tmp_path):
     chat = ChatExport("{{ messages[0]['content'] }} ü", (tokenizer.eos_id,))
     write_gguf(stablelm.state, stablelm.config, tokenizer, tmp_path / "m.gguf", dtype="F16", name="t", chat=chat)

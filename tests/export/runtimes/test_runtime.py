@@ -8,6 +8,7 @@ def test_the_protocol_names_all_that_the_certificate_asks_for():
         "load_s",
         "encode",
         "encode_chat",
+        "encode_plain",
         "eos_id",
         "stop_ids",
         "log_probabilities",

@@ -38,6 +38,10 @@ class DecoderRuntime:
         """Return the tokenizer's ids of a raw text."""
         return list(self._tokenizer.encode(text))
 
+    def encode_plain(self, text: str) -> list[int]:
+        """Return the same: nothing is added to a text."""
+        return self.encode(text)
+
     def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
         """Return the ids of a conversation, up to where the assistant is to speak; None for a base model."""
         return None if self._chat is None else list(self._chat.prompt([dict(message) for message in messages]))

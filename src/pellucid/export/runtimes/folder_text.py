@@ -33,6 +33,10 @@ class FolderText:
         """Return the ids of a raw text: no token added, and the name of a special token read as text."""
         return list(self._text(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"])
 
+    def encode_plain(self, text: str) -> list[int]:
+        """Return the ids of a text by a plain call of the tokenizer, with the tokens that the folder has it add."""
+        return list(self._text(text, verbose=False)["input_ids"])
+
     def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
         """Return the ids of a conversation up to where the assistant is to speak; None when the folder has no template.
 

@@ -37,6 +37,10 @@ class KeptRuntime:
         """Return the runtime's ids of a raw text."""
         return self._runtime.encode(text)
 
+    def encode_plain(self, text: str) -> list[int]:
+        """Return the runtime's ids of a text by a plain call."""
+        return self._runtime.encode_plain(text)
+
     def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
         """Return the runtime's ids of a conversation."""
         return self._runtime.encode_chat(messages)

@@ -58,6 +58,10 @@ class LlamaCppRuntime:
         """Return llama.cpp's ids of a raw text."""
         return self._library.tokenize(text)
 
+    def encode_plain(self, text: str) -> list[int]:
+        """Return the ids of a text with the tokens that the file has llama.cpp add: its server and its programs do."""
+        return self._library.tokenize(text, add_special=True)
+
     def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
         """Return the ids of a conversation as the server makes them of the file's template; None where the file has none."""
         if self._library.chat_template is None:

@@ -116,12 +116,14 @@ class LlamaLibrary:
         """Return every id after which llama.cpp ends an answer."""
         return frozenset(id_ for id_ in range(self.vocab_tokens) if self._functions.llama_vocab_is_eog(self._vocab, id_))
 
-    def tokenize(self, text: str, *, parse_special: bool = False) -> list[int]:
-        """Return llama.cpp's ids of a text, no special tokens added, and none recognised unless `parse_special`."""
+    def tokenize(self, text: str, *, parse_special: bool = False, add_special: bool = False) -> list[int]:
+        """Return llama.cpp's ids of a text: special tokens recognised with `parse_special`, and with `add_special` those added that
+        the file asks for.
+        """
         raw, room = text.encode(), len(text.encode()) + 8
         while True:
             ids = (_INT * room)()
-            found: int = self._functions.llama_tokenize(self._vocab, raw, len(raw), ids, room, False, parse_special)
+            found: int = self._functions.llama_tokenize(self._vocab, raw, len(raw), ids, room, add_special, parse_special)
             if found >= 0:
                 return list(ids[:found])
             room = -found

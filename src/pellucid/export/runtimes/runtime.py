@@ -34,6 +34,9 @@ class Runtime(Protocol):
     def encode(self, text: str) -> list[int]:
         """Return the program's ids of a raw text: no token added, and the name of a special token read as text."""
 
+    def encode_plain(self, text: str) -> list[int]:
+        """Return the ids of a text by a plain call, as users make it: with the tokens that the export has the program add."""
+
     def encode_chat(self, messages: Sequence[Message]) -> list[int] | None:
         """Return the ids of a conversation by the export's own template, up to where the assistant is to speak; None without one.
 
