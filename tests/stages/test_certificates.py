@@ -1,15 +1,23 @@
+import importlib
 import json
 import shutil
+import struct
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
 from pellucid.checkpoint.models import load_model
 from pellucid.core.artifacts import Key, read_manifest, seal
+from pellucid.export.bitsandbytes import write_llm_int8
 from pellucid.export.certificate import changed_files, file_facts
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import ChatExport, write_hf
+from pellucid.export.mlx import write_mlx
+from pellucid.export.openvino import write_openvino
+from pellucid.export.torchao import write_torchao
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.after import ExportConfig
 from pellucid.stages.certificates import Certifier, Planned, planned_exports, repeat_certificates
@@ -146,3 +154,118 @@ def test_the_checkpoints_own_answers_are_computed_once_for_all_exports(finished_
     second = certifier.certify(HF, finished_run / "exports/hf")
     assert second["distributions"] == first["distributions"] and not second["passed"]
     assert "norm.weight" in second["reasons"][0]
+
+
+class Case(NamedTuple):
+    """A format and type: how it is written, what it needs, and the tensor, of layer 1, of which a byte is flipped."""
+
+    write: Callable[..., Mapping[str, Any]]
+    type: str
+    needs: tuple[str, ...]
+    flipped: str
+
+
+QUERY = "model.layers.1.self_attn.q_proj"
+TRANSFORMERS = ("transformers", "accelerate")
+CASES = {
+    "mlx-fp16": Case(write_mlx, "fp16", ("mlx_lm",), f"{QUERY}.weight"),
+    "mlx-int4": Case(write_mlx, "int4", ("mlx_lm",), f"{QUERY}.scales"),
+    "openvino-fp16": Case(write_openvino, "fp16", ("openvino", "transformers"), "blocks.1.attention.query.weight_compressed"),
+    "openvino-int4": Case(write_openvino, "int4", ("openvino", "nncf", "transformers"), "blocks.1.attention.query.weight/scale"),
+    "torchao-int8": Case(write_torchao, "int8", ("torchao", *TRANSFORMERS), f"{QUERY}._weight_scale"),
+    "torchao-int4": Case(write_torchao, "int4", ("torchao", *TRANSFORMERS), f"{QUERY}._weight_scale"),
+    "bitsandbytes-int8": Case(write_llm_int8, "int8", ("bitsandbytes", *TRANSFORMERS), f"{QUERY}.SCB"),
+}
+
+
+class Exporter(NamedTuple):
+    """The finished run's model, and a certifier of it that has its own answers at hand."""
+
+    model: Decoder
+    tokenizer: Tokenizer
+    certifier: Certifier
+
+    def write(self, name: str, state: Mapping[str, torch.Tensor], folder: Path) -> Path:
+        case, chat = CASES[name], self.certifier.chat
+        for package in case.needs:
+            pytest.importorskip(package)
+        assert chat is not None
+        kind = {} if name.startswith("bitsandbytes") else {"type": case.type}
+        told = ChatExport(chat.exported, chat.stop_ids)
+        case.write(state, self.model.config, self.tokenizer, folder / name, **kind, chat=told)
+        return folder / name
+
+    def certify(self, path: Path) -> dict[str, Any]:
+        name = path.name
+        return self.certifier.certify(Planned(name, name.split("-")[0], CASES[name].type, name), path)
+
+
+@pytest.fixture(scope="module")
+def exporter(finished_run: Path) -> Exporter:
+    model, tokenizer = opened(finished_run)
+    recipe = open_recipe(finished_run)
+    # Few tokens: MLX with 4 bits is slow on a CPU, and here it is the weights that tell.
+    few = recipe.export.certificate.model_copy(update={"tokens": 128, "questions": 0})
+    recipe = recipe.model_copy(update={"export": recipe.export.model_copy(update={"certificate": few})})
+    return Exporter(model, tokenizer, Certifier(recipe, finished_run, model, tokenizer))
+
+
+@pytest.fixture(scope="module", params=CASES)
+def faithful(request: pytest.FixtureRequest, exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exporter.write(request.param, exporter.model.state_dict(), tmp_path_factory.mktemp("faithful"))
+
+
+def flip(folder: Path) -> None:
+    """Flip the last byte of a tensor's first number, sign and exponent."""
+    name = CASES[folder.name].flipped
+    if folder.name.startswith("openvino"):
+        file = folder / "openvino_model.bin"
+        graph = importlib.import_module("openvino").Core().read_model(folder / "openvino_model.xml")
+        (constant,) = (node for node in graph.get_ops() if node.get_friendly_name() == name)
+        whole, item = bytearray(file.read_bytes()), constant.data.itemsize
+        place = whole.index(constant.data.tobytes())
+        del graph, constant
+    else:
+        file = folder / "model.safetensors"
+        whole = bytearray(file.read_bytes())
+        (length,) = struct.unpack("<Q", whole[:8])
+        entry = json.loads(whole[8 : 8 + length])[name]
+        place, item = 8 + length + entry["data_offsets"][0], int(entry["dtype"].lstrip("BF")) // 8
+    whole[place + item - 1] ^= 0xFF
+    file.write_bytes(whole)
+
+
+@pytest.mark.slow
+def test_a_faithful_export_passes_and_every_weight_of_it_was_compared(exporter: Exporter, faithful: Path) -> None:
+    certificate = exporter.certify(faithful)
+    assert certificate["passed"], certificate["reasons"]
+    weights = certificate["weights"]
+    assert weights["tensors"] >= len(exporter.model.state_dict())
+    assert 0 < weights["largest_row_error"] < 0.5 * weights["limit"]
+    assert certificate["shape"] == []
+
+
+@pytest.mark.slow
+def test_one_flipped_byte_of_a_scale_fails(exporter: Exporter, faithful: Path, tmp_path: Path) -> None:
+    altered = shutil.copytree(faithful, tmp_path / faithful.name)
+    flip(altered)
+    reasons = exporter.certify(altered)["reasons"]
+    assert any("blocks.1.attention.query.weight, row 0 is off" in reason for reason in reasons), reasons
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_two_exchanged_heads_of_one_layer_fail(exporter: Exporter, name: str, tmp_path: Path) -> None:
+    path = exporter.write(name, permuted_heads(exporter.model), tmp_path)
+    reasons = exporter.certify(path)["reasons"]
+    assert any("blocks.1.attention.query.weight, row" in reason for reason in reasons), reasons
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_two_swapped_rows_of_the_embedding_fail(exporter: Exporter, name: str, tmp_path: Path) -> None:
+    state, rows = dict(exporter.model.state_dict()), [exporter.tokenizer.encode(letter)[0] for letter in "en"]
+    state["embedding.weight"] = state["embedding.weight"].clone()
+    state["embedding.weight"][rows] = state["embedding.weight"][rows[::-1]]
+    reasons = exporter.certify(exporter.write(name, state, tmp_path))["reasons"]
+    assert any(f"embedding.weight, row {row} is off" in reason for row in rows for reason in reasons), reasons

@@ -24,7 +24,7 @@ _INPUTS = ("input_ids", "attention_mask", "position_ids", "beam_idx")
 
 
 def stateful_graph(model: Decoder) -> Any:
-    """Return the model as an `openvino.Model` in float32, with state; its matrices and rotary tables have our names."""
+    """Return the model as an `openvino.Model` in float32, with state; its weights and rotary tables have our names."""
     without_openvino_telemetry()
     import openvino
     from openvino.passes import MakeStateful, Manager
@@ -34,7 +34,7 @@ def stateful_graph(model: Decoder) -> Any:
         warnings.simplefilter("ignore", FutureWarning)
         graph = openvino.convert_model(program)
     del program
-    _name_matrices(graph, model)
+    _name_weights(graph, model)
     names = [f"{part}.{layer}" for layer in range(model.config.layers) for part in ("key", "value")]
     for port, name in zip(graph.inputs, (*_INPUTS, *(f"past.{name}" for name in names)), strict=True):
         port.get_tensor().set_names({name})
@@ -51,14 +51,16 @@ def stateful_graph(model: Decoder) -> Any:
     return graph
 
 
-def _name_matrices(graph: Any, model: Decoder) -> None:
-    """Give every matrix the name that it has in the model; by its values, for the conversion numbers them through."""
+def _name_weights(graph: Any, model: Decoder) -> None:
+    """Give every weight and table the name that it has in the model; by its values, for the conversion numbers them through.
+
+    A norm's weights that are all ones, and biases that are all zeros, the conversion leaves out: the graph has no constant of them.
+    """
     names: dict[bytes, list[str]] = {}
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if tensor.ndim == 2:
-            names.setdefault(_digest(tensor.detach().numpy()), []).append(name)
+        names.setdefault(_digest(tensor.detach().numpy()), []).append(name)
     for node in graph.get_ops():
-        if node.get_type_name() == "Constant" and len(node.get_output_shape(0)) == 2:
+        if node.get_type_name() == "Constant" and node.get_element_type().get_type_name() == "f32" and node.data.size > 1:
             equal = names.get(_digest(node.data), [])
             if equal:
                 node.set_friendly_name(equal.pop(0))

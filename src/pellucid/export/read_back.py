@@ -43,11 +43,11 @@ def read_back(path: Path, config: ModelConfig) -> ReadBack:
     """
     if path.is_file():
         described, tensors, types = read_gguf_tensors(path)
-        return ReadBack(_told(described, config, _GGUF_SILENT), tensors, types)
+        return ReadBack(told(described, config, _GGUF_SILENT), tensors, types)
     if not path.is_dir():
         raise ArtifactError(f"{path} is no folder with weights")
     described, tensors, types = read_hf_tensors(path)
-    return ReadBack(_told(described, config, _HF_SILENT), tensors, types)
+    return ReadBack(told(described, config, _HF_SILENT), tensors, types)
 
 
 def shape_differences(ours: ModelConfig, theirs: ModelConfig) -> list[dict[str, Any]]:
@@ -56,7 +56,8 @@ def shape_differences(ours: ModelConfig, theirs: ModelConfig) -> list[dict[str, 
     return [{"field": name, "checkpoint": value, "export": other[name]} for name, value in mine.items() if other[name] != value]
 
 
-def _told(described: ModelConfig, config: ModelConfig, silent: tuple[str, ...]) -> ModelConfig:
+def told(described: ModelConfig, config: ModelConfig, silent: tuple[str, ...]) -> ModelConfig:
+    """Return what the files describe, with the checkpoint's value of each field that is in `silent` or not told apart from it."""
     taken: dict[str, Any] = {name: getattr(config, name) for name in silent}
     numbers = {name: value for name, value in config.model_dump().items() if isinstance(value, float)}
     taken |= {name: value for name, value in numbers.items() if np.float32(value) == np.float32(getattr(described, name))}

@@ -5,7 +5,7 @@ they compute and the decoder does not is refused by field and value.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,12 @@ _WITHOUT_EFFECT = {
 }  # fmt: skip
 
 
-def read_hf_config(file: Path) -> ModelConfig:
+def read_hf_config(file: Path, beside: Iterable[str] = ()) -> ModelConfig:
     """Return what a `config.json` describes, `norm_bias` false: the file does not tell. Raises `ArtifactError`
     naming file and field for a model that the decoder cannot represent.
 
-    A field that is known to no one here is named in a `PellucidWarning`: transformers' classes do not read it either.
+    `beside` are fields that the caller reads itself. Another that is known to no one here is named in a `PellucidWarning`:
+    transformers' classes do not read it either.
     """
     values = read_json(file)
     if not isinstance(values, Mapping):
@@ -44,6 +45,7 @@ def read_hf_config(file: Path) -> ModelConfig:
             f"{file}: architectures: got {architecture!r}; weights can be imported from {', '.join(sorted(_ARCHITECTURES))}"
         )
     fields = ForeignFields(file, _flat(values))
+    fields.skip(beside)
     shape: dict[str, Any] = {
         "vocab_tokens": fields.integer("vocab_size"),
         "context_tokens": fields.integer("max_position_embeddings"),

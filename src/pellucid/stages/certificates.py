@@ -1,6 +1,6 @@
 """Certificates of a run's exports: each opened in its own runtime and compared with the checkpoint, when written and when asked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import util
 from itertools import islice
@@ -17,7 +17,11 @@ from pellucid.evals.choices.item import Item
 from pellucid.evals.records import HeldoutDocument
 from pellucid.export.certificate import Exported, certify, differences
 from pellucid.export.probes import Probe, certificate_strings, probe_conversations, stand_in_documents
-from pellucid.export.read_back import read_back, shape_differences
+from pellucid.export.read_back import ReadBack, read_back, shape_differences
+from pellucid.export.read_back_bitsandbytes import read_back_bitsandbytes
+from pellucid.export.read_back_mlx import read_back_mlx
+from pellucid.export.read_back_openvino import read_back_openvino
+from pellucid.export.read_back_torchao import read_back_torchao
 from pellucid.export.runtimes.decoder import DecoderRuntime
 from pellucid.export.runtimes.hf import TransformersRuntime
 from pellucid.export.runtimes.kept import KeptRuntime
@@ -28,6 +32,7 @@ from pellucid.export.runtimes.runtime import Runtime
 from pellucid.export.weight_errors import weight_errors
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.after import ExportConfig
+from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.recipe import Recipe
 from pellucid.stages.chat_format import chat_format_of
 from pellucid.stages.run_folder import final_checkpoint, open_recipe
@@ -42,6 +47,14 @@ _DOCUMENTS, _CHARS_PER_TOKEN = 64, 8
 # llama.cpp makes room for a whole context at once; windows are shorter.
 _LONGEST_CONTEXT = 2048
 _SEED = 0
+_READERS: Mapping[str, Callable[[Path, ModelConfig], ReadBack]] = {
+    "hf": read_back,
+    "gguf": read_back,
+    "mlx": read_back_mlx,
+    "openvino": read_back_openvino,
+    "torchao": read_back_torchao,
+    "bitsandbytes": read_back_bitsandbytes,
+}
 
 
 @dataclass(frozen=True)
@@ -100,19 +113,18 @@ class Certifier:
         """Open the export at `path` in its runtime and return its certificate. Raises as the runtimes do."""
         tokenizer, is_gguf = self._tokenizer, planned.format == "gguf"
         config = self._model.config
-        found = read_back(path, config) if planned.format in ("hf", "gguf") else None
-        weights = None if found is None else weight_errors(self._model.state_dict(), found, planned.type)
+        found = _READERS[planned.format](path, config)
         what = Exported(
             path,
             planned.type,
             self._context_tokens,
             config.vocab_tokens,
             frozenset(tokenizer.special.values()),
-            weights,
+            weight_errors(self._model.state_dict(), found, planned.type),
             exact_ids=is_gguf or tokenizer.exact_in_transformers,
             # llama.cpp puts a space after every special token where SentencePiece puts one before a text.
             exact_chat=tokenizer.vocabulary().model == "gpt2" if is_gguf else tokenizer.exact_in_transformers,
-            shape=None if found is None or found.config is None else shape_differences(config, found.config),
+            shape=None if found.config is None else shape_differences(config, found.config),
         )
         with self._opened(planned, path) as runtime:
             return certify(runtime, self._reference, self._probe, what)
