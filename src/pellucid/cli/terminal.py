@@ -136,6 +136,6 @@ def _files(text: str) -> list[str]:
     before, slash, beginning = text.rpartition("/")
     try:
         found = [path for path in Path(before + slash or ".").expanduser().iterdir() if path.name.startswith(beginning)]
-    except OSError:
+    except (OSError, RuntimeError):  # the second where nobody has the home folder that is named
         return []
     return sorted(before + slash + path.name + "/" * path.is_dir() for path in found)
