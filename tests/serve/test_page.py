@@ -186,6 +186,8 @@ def test_every_file_of_the_page_has_its_type_and_is_asked_for_anew(taught_url):
             "settings.js",
             "training.js",
             "transfer.js",
+            "pane.js",
+            "receiving.js",
         ):
             headers = http.get(f"/{name}").raise_for_status().headers
             expected = {"": "html", "js": "javascript", "css": "css", "svg": "svg"}[name.rpartition(".")[2]]
@@ -659,6 +661,194 @@ def test_only_what_this_page_knows_is_taken_out_of_a_file(visit, endless_url):
     assert page.locator(".assistant .text").text_content() == "<b>yes</b>" and page.locator(".message b").count() == 0
     page.get_by_role("button", name="Settings").click()
     assert page.get_by_label("Temperature").input_value() == "0.7" and page.complaints == []
+
+
+def talk(name, *texts, segments=None):
+    """A conversation as the page keeps it."""
+    messages = [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(texts)]
+    if segments:
+        messages[1] |= {"segments": segments, "tokens": len(segments), "seconds": 1}
+    settings = {"system": "", "temperature": 0, "top_p": 1, "max_tokens": 4, "seed": None}
+    return {"version": 1, "id": name, "changed": 1, "settings": settings, "messages": messages}
+
+
+def put(page, *talks):
+    """Let the browser have kept conversations before the page is opened."""
+    for one in talks:
+        page.evaluate("([k, v]) => localStorage.setItem('pellucid.conversation.' + k, v)", [one["id"], json.dumps(one)])
+    page.reload()
+    page.get_by_text("tokens of context").wait_for()
+
+
+def texts_kept(page, name):
+    return page.evaluate(f"JSON.parse(localStorage['pellucid.conversation.{name}']).messages.map((one) => one.content)")
+
+
+def shown(page):
+    return page.locator(".message .text").all_text_contents()
+
+
+def pick(page, title):
+    page.locator("#list .open", has_text=title).click()
+
+
+FILL = """(left) => {
+  let text = "";
+  for (let step = 1 << 23; step; step >>= 1) {
+    try { localStorage.setItem("filler", text + "x".repeat(step)); text += "x".repeat(step); } catch {}
+  }
+  localStorage.setItem("filler", text.slice(left));
+}"""
+
+
+def test_what_did_not_fit_into_full_storage_is_shown_until_the_page_is_closed(visit, endless_url):
+    page = visit(endless_url)
+    put(page, talk("aa", "One", "First"), talk("bb", "Two", "Second"))
+    page.evaluate(FILL, 40)
+    pick(page, "One")
+    page.locator(".assistant").get_by_role("button", name="Edit").click()
+    page.get_by_label("Edit this answer").fill("long " * 100)
+    page.get_by_role("button", name="Save", exact=True).click()
+    pick(page, "Two")
+    pick(page, "One")
+    assert shown(page) == ["One", "long " * 100] and texts_kept(page, "aa") == ["One", "First"]
+    say(page, "More")
+    answered(page, 1)
+    page.get_by_text("This browser does not keep the conversation").wait_for()
+    page.evaluate("localStorage.removeItem('filler')")
+    say(page, "And more")
+    answered(page, 2)
+    assert page.locator("#notice").is_hidden() and texts_kept(page, "aa") == shown(page)
+
+
+def test_an_import_that_does_not_fit_says_so_and_gives_up_probabilities_first(visit, endless_url):
+    page = visit(endless_url)
+    put(page, talk("aa", "One", "w" * 90, segments=[["w", -1, [["w", -1], ["x", -2]], 1]] * 90))
+    page.evaluate(FILL, 20)
+    assert take_in(page, talk("bb", "Two", "y" * 200)) == "1 conversation is added."
+    assert texts_kept(page, "aa") == ["One", "w" * 90] and texts_kept(page, "bb") == ["Two", "y" * 200]
+    page.evaluate(FILL, 500)
+    added = [talk(name, name * 2, "z" * 150) for name in ("c1", "c2", "c3")]
+    left = "the browser's storage is full or closed, so 2 of them will be gone with this page"
+    assert take_in(page, added) == f"3 conversations are added; {left}."
+    assert page.locator("#list li").count() == 5 and len(kept(page)) == 3
+
+
+def test_an_earlier_export_is_added_once_beside_the_talk_that_went_on(visit, endless_url):
+    page = visit(endless_url)
+    put(page, talk("aa", "One", "First", "Two", "Second"))
+    assert take_in(page, talk("aa", "One", "First")) == "1 conversation is added."
+    for _ in range(2):
+        assert take_in(page, talk("aa", "One", "First")) == "0 conversations are added; 1 was here already."
+    assert len(kept(page)) == 2
+
+
+def test_the_list_opens_a_conversation_as_it_is_now(visit, endless_url):
+    page = visit(endless_url)
+    put(page, talk("aa", "One", "First"))
+    pick(page, "One")
+    for text in ("Mine", "Mine again"):
+        page.locator(".assistant").get_by_role("button", name="Edit").click()
+        page.get_by_label("Edit this answer").fill(text)
+        page.get_by_role("button", name="Save", exact=True).click()
+        if text == "Mine":
+            pick(page, "One")
+        else:
+            page.get_by_role("button", name="Delete “One”").click()
+            page.get_by_role("button", name="Undo").click()
+        assert shown(page) == texts_kept(page, "aa") == ["One", text]
+    settle(page, Temperature=1.5)
+    pick(page, "One")
+    page.get_by_role("button", name="Settings").click()
+    assert page.get_by_label("Temperature").input_value() == "1.5"
+
+
+@pytest.mark.parametrize("way", ["Retry", "Edit"])
+def test_what_a_new_answer_will_replace_is_kept_until_there_is_one(visit, endless_url, way):
+    page = visit(endless_url)
+    texts = ["One", "First", "Two", "Second"]
+    put(page, talk("aa", *texts))
+    pick(page, "One")
+    page.route("**/v1/chat/completions", lambda route: None)
+    page.locator(".user").first.get_by_role("button", name=way).click()
+    if way == "Edit":
+        page.get_by_label("Edit your message").fill("Changed")
+        page.keyboard.press("Enter")
+    page.locator(".running").wait_for()
+    settle(page, Temperature=1)
+    assert texts_kept(page, "aa") == texts
+    page.unroute_all(behavior="ignoreErrors")
+    page.reload()
+    assert texts_kept(page, "aa") == texts
+    pick(page, "One")
+    assert shown(page) == texts
+
+
+def test_an_answer_is_kept_as_broken_off_only_if_it_has_text_when_the_page_is_left(visit, endless_url):
+    page = visit(endless_url)
+    settle(page, Temperature=0, Most_new_tokens=8000)
+    page.route("**/v1/chat/completions", lambda route: None)
+    say(page, "Hello")
+    page.locator(".running").wait_for()
+    page.unroute_all(behavior="ignoreErrors")
+    page.reload()
+    assert [one["content"] for one in kept(page)[0]["messages"]] == ["Hello"]
+    pick(page, "Hello")
+    page.locator(".user").get_by_role("button", name="Retry").click()
+    page.locator(".assistant .token").nth(3).wait_for()
+    page.reload()
+    (_, answer) = kept(page)[0]["messages"]
+    assert answer["content"] and answer["end"] == "broken"
+
+
+@pytest.fixture
+def two_tabs(visit, endless_url):
+    """Two tabs with one conversation on the screen."""
+    page = visit(endless_url)
+    put(page, talk("aa", "One", "First"))
+    other = page.context.new_page()
+    other.goto(endless_url)
+    for tab in (page, other):
+        tab.get_by_text("tokens of context").wait_for()
+        pick(tab, "One")
+    return page, other
+
+
+def test_two_tabs_with_one_conversation_follow_each_other(two_tabs):
+    page, other = two_tabs
+    for asking, looking, text in ((page, other, "from here"), (other, page, "from there")):
+        say(asking, text)
+        answered(asking, -1)
+        looking.wait_for_function("(all) => document.querySelectorAll('.message .text').length === all", arg=len(shown(asking)))
+        looking.wait_for_function(
+            "(last) => [...document.querySelectorAll('.text')].at(-1).textContent === last", arg=shown(asking)[-1]
+        )
+        assert shown(looking) == shown(asking) == texts_kept(page, "aa")
+    assert [text for text in shown(page) if text.startswith("from")] == ["from here", "from there"]
+
+
+def test_a_conversation_deleted_in_another_tab_stays_deleted_unless_it_is_wanted(two_tabs):
+    page, other = two_tabs
+    other.get_by_role("button", name="Delete “One”").click()
+    page.get_by_text("“One” was deleted in another tab.").wait_for()
+    assert shown(page) == [] and kept(page) == []
+    page.get_by_role("button", name="Undo").click()
+    assert shown(page) == ["One", "First"] == texts_kept(page, "aa")
+
+
+def test_two_tabs_that_write_at_once_lose_nothing(two_tabs):
+    page, other = two_tabs
+    page.route("**/v1/chat/completions", lambda route: None)
+    say(page, "from here")
+    page.locator(".running").wait_for()
+    other.get_by_text("from here").wait_for()
+    say(other, "from there")
+    answered(other, -1)
+    page.get_by_role("button", name="Stop").click()
+    page.unroute_all(behavior="ignoreErrors")
+    page.get_by_role("button", name="Try again").or_(page.locator("#send")).first.wait_for()
+    said = sorted(" ".join(one["content"] for one in talk["messages"] if one["role"] == "user") for talk in kept(page))
+    assert said == ["One from here", "One from here from there"]
 
 
 def test_a_base_model_continues_text_and_the_page_says_so(visit, start, endless):

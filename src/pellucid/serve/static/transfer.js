@@ -1,6 +1,6 @@
 /* Conversations out of a file that this page has exported. A file can hold anything, so every value is looked at and copied. */
 
-import { create } from "./store.js";
+import { create, isKept, merge } from "./store.js";
 
 const MOST_BYTES = 50_000_000;
 const ENDS = ["length", "stopped", "broken", "empty"];
@@ -20,6 +20,17 @@ export async function conversationsOf(file) {
   const list = Array.isArray(value) ? value : [value];
   if (!list.length) throw new Unfit("it holds no conversations.");
   return list.map((one, at) => conversation(one, list.length > 1 ? `conversation ${at + 1}` : "it"));
+}
+
+/** Keep what was found and is not here already. Returns {added, said}: what is new, and the sentence that tells it. */
+export function takeAll(found) {
+  const added = merge(found);
+  const known = found.length - added.length;
+  const loose = added.filter((one) => !isKept(one.id)).length;
+  const parts = [added.length === 1 ? "1 conversation is added" : `${added.length} conversations are added`];
+  if (known) parts.push(known === 1 ? "1 was here already" : `${known} were here already`);
+  if (loose) parts.push(`the browser's storage is full or closed, so ${loose} of them will be gone with this page`);
+  return { added, said: `${parts.join("; ")}.` };
 }
 
 function conversation(value, where) {
