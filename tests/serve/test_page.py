@@ -1,6 +1,7 @@
 """The chat page as its reader has it: a real Chromium, a real server, real (tiny) models."""
 
 import dataclasses
+import itertools
 import json
 import operator
 import random
@@ -129,7 +130,10 @@ def settle(page, **values):
 
 def say(page, text):
     page.get_by_label("Message", exact=True).fill(text)
-    page.keyboard.press("Enter")
+    if page.evaluate("matchMedia('(pointer: coarse)').matches"):
+        page.get_by_role("button", name="Send").tap()
+    else:
+        page.keyboard.press("Enter")
 
 
 def answered(page, number=0):
@@ -777,8 +781,8 @@ def test_what_a_new_answer_will_replace_is_kept_until_there_is_one(visit, endles
     page.locator(".running").wait_for()
     settle(page, Temperature=1)
     assert texts_kept(page, "aa") == texts
-    page.unroute_all(behavior="ignoreErrors")
     page.reload()
+    page.unroute_all(behavior="ignoreErrors")
     assert texts_kept(page, "aa") == texts
     pick(page, "One")
     assert shown(page) == texts
@@ -790,8 +794,8 @@ def test_an_answer_is_kept_as_broken_off_only_if_it_has_text_when_the_page_is_le
     page.route("**/v1/chat/completions", lambda route: None)
     say(page, "Hello")
     page.locator(".running").wait_for()
-    page.unroute_all(behavior="ignoreErrors")
     page.reload()
+    page.unroute_all(behavior="ignoreErrors")
     assert [one["content"] for one in kept(page)[0]["messages"]] == ["Hello"]
     pick(page, "Hello")
     page.locator(".user").get_by_role("button", name="Retry").click()
@@ -851,6 +855,98 @@ def test_two_tabs_that_write_at_once_lose_nothing(two_tabs):
     assert said == ["One from here", "One from here from there"]
 
 
+def test_the_arrow_keys_read_an_answer_that_is_longer_than_the_window(visit, endless_url):
+    page = visit(endless_url)
+    words = [f"w{at} " for at in range(900)]
+    put(page, talk("aa", "One", "".join(words), segments=[[word, -1, [[word, -1]], 1] for word in words]))
+    pick(page, "One")
+    page.locator(".assistant .text").hover()  # a mouse that rests over the text does not take the place of the keys
+    page.locator(".assistant .text").focus()
+    page.locator("#scroll").evaluate("(one) => one.scrollTo({ top: 0 })")
+    page.wait_for_timeout(100)
+    for at in range(400):
+        page.keyboard.press("ArrowRight")
+        if at % 8 == 0:
+            page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            assert page.locator(".looked-at").text_content() == words[at] and page.locator("#tip .name").text_content() == f"w{at}␣"
+    page.keyboard.press("End")
+    page.wait_for_timeout(100)
+    assert page.locator(".looked-at").text_content() == words[-1] and page.locator("#tip").is_visible()
+    place, box = page.locator(".looked-at").bounding_box(), page.locator("#tip").bounding_box()
+    assert min(abs(place["y"] - box["y"] - box["height"]), abs(box["y"] - place["y"] - place["height"])) < 12
+    page.mouse.wheel(0, -4000)
+    page.locator("#tip").wait_for(state="hidden")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".looked-at").text_content() == words[-2]
+
+
+def test_passages_of_a_very_long_answer_are_marked(visit, traced_url):
+    page = visit(traced_url)
+    text = f"{'😀é' * 25_000} {BEGIN} and mine"
+    put(page, talk("aa", "One", text))
+    pick(page, "One")
+    looked_up(page)
+    marked = "".join(page.locator(".assistant .text .found").all_text_contents())
+    assert BEGIN[2:-2] in marked and len(marked) < len(BEGIN) + 10 and shown(page)[1] == text
+
+
+def test_a_look_up_ends_when_its_conversation_is_left(visit, traced_url):
+    page = visit(traced_url)
+    hostile_answer(page)
+    error = {"message": "the index of the training data is being made", "code": "index_in_the_making"}
+    asked = []
+
+    def told(route):
+        asked.append(route)
+        route.fulfill(status=503, headers={"Retry-After": "1"}, json={"error": error})
+
+    page.route("**/v1/training_matches", told)
+    page.get_by_role("button", name="In the training data").click()
+    page.get_by_text("is being made").wait_for()
+    page.get_by_role("button", name="New conversation").click()
+    page.wait_for_timeout(1500)
+    assert len(asked) == 1 and page.locator("#notice").is_hidden()
+
+
+def test_on_a_phone_enter_begins_a_line_and_the_button_sends(visit, endless_url):
+    page = visit(endless_url, width=390, has_touch=True, is_mobile=True)
+    settle(page, Temperature=0, Most_new_tokens=3)
+    for name, send in (("Message", "Send"), ("Edit your message", "Save and send")):
+        page.get_by_label(name, exact=True).fill("one")
+        page.get_by_label(name, exact=True).press("Enter")
+        page.keyboard.type("two")
+        page.get_by_role("button", name=send, exact=True).tap()
+        answered(page)
+        assert page.locator(".user .text").text_content() == "one\ntwo"
+        page.locator(".user").get_by_role("button", name="Edit").tap()
+
+
+def test_a_key_that_no_header_can_carry_is_refused_where_it_is_typed(visit, start, taught):
+    page = visit(start(taught, key=KEY).url)
+    page.get_by_label("Key", exact=True).fill("abc…def")
+    page.get_by_role("button", name="Use this key").click()
+    assert page.get_by_label("Key", exact=True).evaluate("(one) => one.validity.patternMismatch")
+    assert page.locator("#key").is_visible() and "401" in page.complaints[0] and len(page.complaints) == 1
+    page.get_by_label("Key", exact=True).fill(f" {KEY} ")
+    page.get_by_role("button", name="Use this key").click()
+    page.get_by_text("taught · 8192 tokens of context").wait_for()
+
+
+def test_a_server_that_came_back_with_another_model_is_met_anew(visit, start, endless, taught):
+    one = start(dataclasses.replace(endless, engine=TorchEngine(endless.engine._model, slots=1)))
+    page = visit(one.url)
+    settle(page, Temperature=0, Most_new_tokens=200)
+    page.get_by_text("endless · ").wait_for()
+    one.stop()
+    start(dataclasses.replace(taught, engine=TorchEngine(taught.engine._model, slots=1)), port=int(one.url.rpartition(":")[2]))
+    say(page, QUESTION)
+    page.get_by_text("The server has another model now").wait_for()
+    page.get_by_text("taught · 8192 tokens of context").wait_for()
+    page.get_by_role("button", name="Try again").click()
+    page.locator(".assistant .token").first.wait_for()
+    assert answered(page) == HOSTILE and kept(page)[0]["messages"][1]["model"] == "taught"
+
+
 def test_a_base_model_continues_text_and_the_page_says_so(visit, start, endless):
     engine = TorchEngine(endless.engine._model, slots=1)
     model = ServedModel("base", engine, endless.tokenizer, None, endless.first_id, begins_texts=False, created=1)
@@ -896,6 +992,34 @@ def test_texts_have_the_contrast_that_wcag_asks_for(visit, taught_url, scheme):
     pairs += [("soft", "paper"), ("soft", "side"), ("link", "box"), ("on-button", "button")]
     found = {pair: round(contrast(colours[pair[0]], colours[pair[1]]), 2) for pair in pairs}
     assert {pair: ratio for pair, ratio in found.items() if ratio < 4.5} == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_shaded_and_marked_tokens_have_that_contrast_too(visit, taught_url, scheme):
+    page = visit(taught_url, color_scheme=scheme)
+    hostile_answer(page)
+    page.evaluate("document.documentElement.classList.add('tinted')")
+    for shade, mark in itertools.product(range(5), ("", "looked-at", "found pointed-at", "found pointed-at looked-at")):
+        ink, top, paper = page.evaluate(
+            """(names) => {
+              const span = document.querySelector(".token");
+              span.className = names;
+              const [own, body] = [getComputedStyle(span), getComputedStyle(document.body)];
+              return [own.color, own.backgroundColor, body.backgroundColor];
+            }""",
+            f"token shade-{shade} {mark}",
+        )
+        (*over, alpha), (*under, _), (*text, _) = map(channels, (top, paper, ink))
+        mixed = [round(alpha * one + (1 - alpha) * other) for one, other in zip(over, under, strict=True)]
+        assert contrast(*("#" + "".join(f"{round(part):02x}" for part in one) for one in (text, mixed))) >= 4.5, (shade, mark)
+        assert (alpha > 0) == bool(shade or mark)
+
+
+def channels(colour):
+    """Red, green and blue of 0 to 255, and the opacity, of a computed colour."""
+    parts = [float(part) for part in re.findall(r"[\d.]+(?:e-\d+)?", colour.removeprefix("color(srgb"))]
+    scale = 255 if colour.startswith("color(srgb") else 1
+    return [*(part * scale for part in parts[:3]), *(parts[3:] or [1.0])]
 
 
 def contrast(one, other):

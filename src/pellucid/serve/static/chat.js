@@ -2,7 +2,7 @@
 
 import { model } from "./api.js";
 import { complain, hideNotice, notice } from "./notice.js";
-import { closeDrawer, fitInput, isDrawerOpen, scrollDown, watchPane } from "./pane.js";
+import { closeDrawer, fitInput, isDrawerOpen, isSending, scrollDown, watchPane } from "./pane.js";
 import { receive } from "./receiving.js";
 import { askForKey, currentKey, defaults, openSettings, watchLooks } from "./settings.js";
 import * as store from "./store.js";
@@ -227,6 +227,7 @@ async function respond(owner) {
   } catch (error) {
     message.end = error.name === "AbortError" ? "stopped" : "broken";
     if (error.name !== "AbortError") failure = error;
+    if (error.code === "model_not_found") await meet().catch(() => (served = null));
   }
   running = null;
   if (!message.content && !message.end) message.end = "empty";
@@ -273,7 +274,7 @@ function watch() {
     send();
   });
   at("input").addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (!isSending(event)) return;
     event.preventDefault();
     send();
   });

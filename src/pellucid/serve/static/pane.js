@@ -14,6 +14,12 @@ export function fitInput() {
   at("input").style.height = `${at("input").scrollHeight + 2}px`;
 }
 
+/** Whether a key sends a text. Keyboards on a screen have no Shift+Enter: there Enter begins a line, and the button sends. */
+export function isSending(event) {
+  if (event.key !== "Enter" || event.isComposing) return false;
+  return event.ctrlKey || event.metaKey || !(event.shiftKey || matchMedia("(pointer: coarse)").matches);
+}
+
 /** Whether the drawer lies over the messages. */
 export const isDrawerOpen = () => document.body.classList.contains("drawer");
 

@@ -1,5 +1,6 @@
 /* Messages and the list of conversations as elements. Every text goes in as a text node. */
 
+import { isSending } from "./pane.js";
 import { titleOf } from "./store.js";
 import { appendSegments } from "./tip.js";
 import { shade } from "./tokens.js";
@@ -95,7 +96,7 @@ export function editView(article, message, save) {
     if (event.key === "Escape") {
       event.stopPropagation();
       giveUp();
-    } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    } else if (isSending(event)) {
       event.preventDefault();
       form.requestSubmit();
     }
