@@ -17,7 +17,11 @@ PAGE: dict[str, Any] = {
     "version": 1,
     "id": "0123456789abcdef01234567",
     "changed": 1795358000123,
-    "settings": {"system": "", "temperature": 0.7, "top_p": 1, "max_tokens": 256, "seed": None},
+    "settings": {
+        "system": "", "temperature": 0.7, "top_p": 1, "max_tokens": 256, "seed": None,
+        "top_k": 7, "min_p": 0.1, "repetition_penalty": 1.1, "presence_penalty": -0.5, "frequency_penalty": 0.25,
+        "stop": ["END", "\n"],
+    },
     "messages": [
         {"role": "user", "content": "Hello\nthere"},
         {

@@ -794,10 +794,19 @@ def test_an_answer_is_kept_as_broken_off_only_if_it_has_text_when_the_page_is_le
     page.route("**/v1/chat/completions", lambda route: None)
     say(page, "Hello")
     page.locator(".running").wait_for()
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")  # perhaps for good, perhaps to come back
+    assert [one["content"] for one in kept(page)[0]["messages"]] == ["Hello"]
     page.reload()
     page.unroute_all(behavior="ignoreErrors")
-    assert [one["content"] for one in kept(page)[0]["messages"]] == ["Hello"]
     pick(page, "Hello")
+    page.locator(".user").get_by_role("button", name="Retry").click()
+    page.locator(".assistant .token").nth(3).wait_for()
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")
+    (_, answer) = kept(page)[0]["messages"]
+    assert answer["content"] and answer["end"] == "broken"
+    page.get_by_role("button", name="Stop").click()
+    answered(page)
+    assert kept(page)[0]["messages"][1]["end"] == "stopped"
     page.locator(".user").get_by_role("button", name="Retry").click()
     page.locator(".assistant .token").nth(3).wait_for()
     page.reload()
@@ -945,6 +954,42 @@ def test_a_server_that_came_back_with_another_model_is_met_anew(visit, start, en
     page.get_by_role("button", name="Try again").click()
     page.locator(".assistant .token").first.wait_for()
     assert answered(page) == HOSTILE and kept(page)[0]["messages"][1]["model"] == "taught"
+
+
+def test_settings_of_the_terminal_stay_with_their_conversation(visit, endless_url):
+    page = visit(endless_url)
+    page.get_by_text("endless · ").wait_for()
+    more = {"top_k": 7, "min_p": 0.1, "repetition_penalty": 1.1, "presence_penalty": 0.5, "frequency_penalty": -0.25, "stop": "END"}
+    one = talk("aa", "One", "First")
+    one["settings"] |= more
+    assert take_in(page, one) == "1 conversation is added."
+    page.get_by_role("button", name="Settings").click()
+    assert page.locator("#others").text_content().startswith("Also, from the terminal: top_k 7, min_p 0.1, ")
+    assert page.locator("#others").text_content().endswith('stop ["END"].')
+    page.get_by_role("button", name="Done").click()
+    with page.expect_request("**/v1/chat/completions") as asked:
+        say(page, "Two")
+    sent = json.loads(asked.value.post_data)
+    assert {name: sent[name] for name in more} == more | {"stop": ["END"]} and asked.value.response().status == 200
+    answered(page, 1)
+    page.get_by_role("button", name="New conversation").click()
+    with page.expect_request("**/v1/chat/completions") as asked:
+        say(page, "Three")
+    assert not more.keys() & json.loads(asked.value.post_data).keys()
+    answered(page)
+    wild = {
+        "top_k": 0,
+        "min_p": 1,
+        "repetition_penalty": 0,
+        "presence_penalty": 3,
+        "frequency_penalty": "1",
+        "stop": ["", 5],
+        "n": 9,
+    }
+    one = talk("bb", "Other", "First")
+    one["settings"] |= wild
+    take_in(page, one)
+    assert not wild.keys() & next(kept_one for kept_one in kept(page) if kept_one["id"] == "bb")["settings"].keys()
 
 
 def test_a_base_model_continues_text_and_the_page_says_so(visit, start, endless):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pellucid.core.errors import DataError, UsageError
 from pellucid.core.excerpt import one_line
@@ -20,6 +20,9 @@ _TITLE_CHARS = 60
 Number = Annotated[float, Field(allow_inf_nan=False)]
 # Rounding may leave a little above 0.
 Logprob = Annotated[float, Field(allow_inf_nan=False, le=0.01)]
+
+# The server takes one text as it is, or several in a list.
+Stops = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
 class _Tolerant(BaseModel):
@@ -41,7 +44,7 @@ class KeptMessage(_Tolerant):
 
 
 class KeptSettings(BaseModel):
-    """The page's settings, and the server's fields that the page sends along unseen."""
+    """The page's settings, and the server's fields that the page sends along without a field for them."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -55,7 +58,7 @@ class KeptSettings(BaseModel):
     repetition_penalty: Number | None = None
     presence_penalty: Number | None = None
     frequency_penalty: Number | None = None
-    stop: list[str] | str | None = None
+    stop: Stops | None = None
 
 
 class Kept(_Tolerant):
