@@ -5,6 +5,8 @@ PELLUCID_SMOLLM2_GGUF=SmolLM2-135M-Instruct.Q4_1.gguf python benchmarks/throughp
 SmolLM2's weights are read from that file and written anew in every format and type; of the run, the exports that it has. Both are
 measured as `pellucid throughput` does it. With neither, nothing is measured. MLX reads a token in seconds where it has no GPU: it
 gets a shorter load, with others beside it as a yardstick.
+
+A process that is started from here reads this file first: nothing heavy is imported at the top, so llama.cpp's has no torch in it.
 """
 
 import argparse
@@ -14,22 +16,22 @@ import tempfile
 from pathlib import Path
 from typing import Any, get_args
 
-from pellucid.checkpoint.gguf_file import read_gguf_file
 from pellucid.core.environment import code_version, environment
 from pellucid.core.files import sha256_file, write_json
-from pellucid.export.gguf import write_gguf
-from pellucid.export.hf import write_hf
-from pellucid.export.mlx import write_mlx
-from pellucid.export.openvino import write_openvino
 from pellucid.recipe.after import GgufType, MlxType, OpenVinoType
-from pellucid.stages.throughput import Load, measure
-from pellucid.tokenizer.from_gguf import import_gguf
 
 GGUF: tuple[GgufType, ...] = ("F32", "F16", "Q8_0", "Q4_0", "Q4_K_M")
 
 
 def write_all(file: Path, folder: Path) -> tuple[list[Path], list[Path]]:
     """Write the file's weights in every format, in folders named by the type; return what all run, and what MLX runs."""
+    from pellucid.checkpoint.gguf_file import read_gguf_file
+    from pellucid.export.gguf import write_gguf
+    from pellucid.export.hf import write_hf
+    from pellucid.export.mlx import write_mlx
+    from pellucid.export.openvino import write_openvino
+    from pellucid.tokenizer.from_gguf import import_gguf
+
     config, state = read_gguf_file(file)
     tokenizer = import_gguf(file, None)
     everyone, mlx = [folder / "float32", folder / "gguf"], []
@@ -63,18 +65,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--mlx", type=int, nargs=2, default=[16, 8], help="prompt and new tokens of the load with MLX in it")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="of our engine and transformers")
     args = parser.parse_args()
     file = Path(os.environ.get("PELLUCID_SMOLLM2_GGUF", ""))
     if not file.is_file() and args.run is None:
         sys.exit("PELLUCID_SMOLLM2_GGUF names no file, and no --run is given")
-    load = Load(args.prompt_tokens, args.new_tokens, tuple(args.batches), args.rounds, args.threads)
+    from pellucid.stages.throughput import Load, measure
+
+    load = Load(args.prompt_tokens, args.new_tokens, tuple(args.batches), args.rounds, args.threads, device=args.device)
     result: dict[str, Any] = {"environment": environment(), "code_version": code_version()}
     if file.is_file():
         with tempfile.TemporaryDirectory() as scratch:
             everyone, mlx = write_all(file, Path(scratch))
             found = measure(everyone, load, served=True)
             print(medians(found))
-            short = Load(*args.mlx, (1,), args.rounds, args.threads)
+            short = Load(*args.mlx, (1,), args.rounds, args.threads, device=args.device)
             with_mlx = measure(
                 [*everyone[:2], *mlx], short, only=("MLX", "Pellucid", "transformers", "llama.cpp F16", "llama.cpp Q4_0")
             )
