@@ -126,6 +126,8 @@ class Certifier:
             exact_chat=tokenizer.vocabulary().model == "gpt2" if is_gguf else tokenizer.exact_in_transformers,
             shape=None if found.config is None else shape_differences(config, found.config),
         )
+        # A second model in float32, which the runtime need not share the memory with.
+        del found
         with self._opened(planned, path) as runtime:
             return certify(runtime, self._reference, self._probe, what)
 
