@@ -10,13 +10,20 @@ from collections.abc import Callable, Sequence
 
 from pellucid.tokenizer.tokenizer import Tokenizer
 
-__all__ = ["KnownReading", "other_splits", "spaced_after_special"]
+__all__ = ["KnownReading", "known_readings", "other_splits", "spaced_after_special"]
 
 # What SentencePiece writes for an unknown piece.
 _UNKNOWN = "⁇"
 
 KnownReading = Callable[[str, Sequence[int], Sequence[int]], bool]
 """Given a text, the checkpoint's ids and other ones: whether these are what the program is known to give instead."""
+
+
+def known_readings(tokenizer: Tokenizer, *, is_gguf: bool) -> tuple[KnownReading | None, KnownReading | None]:
+    """Return what llama.cpp, or any program with transformers' tokenizers, is known to make of strings and of conversations."""
+    if not is_gguf:
+        return (other_splits(tokenizer),) * 2
+    return None, spaced_after_special(tokenizer) if tokenizer.vocabulary().adds_space_prefix else None
 
 
 def other_splits(tokenizer: Tokenizer) -> KnownReading:
@@ -42,12 +49,12 @@ def other_splits(tokenizer: Tokenizer) -> KnownReading:
 def _without_marks(text: str) -> str:
     """Return the text without the letters that bear marks, and without what stands for one that has no piece."""
     kept: list[str] = []
-    for char in unicodedata.normalize("NFKD", text):
+    for char in unicodedata.normalize("NFKD", text.replace(_UNKNOWN, "")):
         if unicodedata.combining(char):
             kept[-1:] = [""]
         else:
             kept.append(char)
-    return "".join("".join(kept).replace(_UNKNOWN, "").split())
+    return "".join("".join(kept).split())
 
 
 def spaced_after_special(tokenizer: Tokenizer) -> KnownReading:

@@ -16,7 +16,7 @@ from pellucid.evals.choices.heldout_items import Shape, heldout_items
 from pellucid.evals.choices.item import Item
 from pellucid.evals.records import HeldoutDocument
 from pellucid.export.certificate import Exported, certify, differences
-from pellucid.export.known_readings import other_splits, spaced_after_special
+from pellucid.export.known_readings import known_readings
 from pellucid.export.probes import Probe, certificate_strings, probe_conversations, stand_in_documents
 from pellucid.export.runtimes.decoder import DecoderRuntime
 from pellucid.export.runtimes.hf import TransformersRuntime
@@ -99,8 +99,7 @@ class Certifier:
     def certify(self, planned: Planned, path: Path) -> dict[str, Any]:
         """Open the export at `path` in its runtime and return its certificate. Raises as the runtimes do."""
         tokenizer, is_gguf = self._tokenizer, planned.format == "gguf"
-        splits = None if is_gguf else other_splits(tokenizer)
-        is_spaced = is_gguf and tokenizer.vocabulary().adds_space_prefix
+        known_strings, known_chats = known_readings(tokenizer, is_gguf=is_gguf)
         read_back = planned.format in ("hf", "gguf")
         what = Exported(
             path,
@@ -109,8 +108,8 @@ class Certifier:
             self._model.config.vocab_tokens,
             frozenset(tokenizer.special.values()),
             self._weight_errors(path) if read_back else None,
-            known_strings=splits,
-            known_chats=spaced_after_special(tokenizer) if is_spaced else splits,
+            known_strings=known_strings,
+            known_chats=known_chats,
         )
         with self._opened(planned, path) as runtime:
             return certify(runtime, self._reference, self._probe, what)
