@@ -25,9 +25,10 @@ def test_llama_cpp_puts_a_space_after_a_special_token_and_nothing_else_is_known(
     is_known = spaced_after_special(pieces)
     with LlamaCppRuntime(path, 64) as runtime:
         for first in ("The river", "  indented", "\n", "Größe 12"):
-            theirs = runtime.encode_chat([{"role": "user", "content": first}, {"role": "assistant", "content": "No. "}])
-            (said, answer, go_on) = (pieces.encode(first), *pieces.encode_after(["No. ", "go on"]))
-            ours = [*said, 2, *answer, 2, *go_on]
+            said = (("user", first), ("assistant", "No. "), ("user", "Yes"))
+            theirs = runtime.encode_chat([{"role": role, "content": content} for role, content in said])
+            after = [id_ for ids in pieces.encode_after(["No. ", "Yes", "go on"]) for id_ in (2, *ids)]
+            ours = [*pieces.encode(first), *after]
             assert theirs != ours
             assert is_known("", ours, theirs)
             for wrong in (theirs[:-1], [*theirs[1:], theirs[0]], [*theirs, 2], [5, *theirs]):
@@ -52,7 +53,8 @@ def test_with_a_tie_only_ids_of_the_same_text_are_known(pieces, monkeypatch):
     ours = pieces.encode("the river")
     other = [id_ for char in " the river" for id_ in pieces.encode_after([char])[0]]
     assert is_known("the river", ours, other)
-    assert is_known("</s>the river", [2, *ours], [2, *other])
+    (after,) = pieces.encode_after(["the river"])
+    assert is_known("</s>the river", [2, *after], [2, *other[1:]])
     assert not is_known("the river", ours, other[:-1])
     assert not is_known("the river", ours, [2, *other])
     assert not is_known("a town", pieces.encode("a town"), other)

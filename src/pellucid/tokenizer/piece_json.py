@@ -102,7 +102,8 @@ def _bpe(model: PieceModel, unknown: str | None) -> dict[str, Any]:
         "end_of_word_suffix": None,
         "fuse_unk": True,
         "byte_fallback": any(piece.kind == "byte" for piece in model.pieces),
-        # A piece that was cut out is taken whole.
+        # A piece that was cut out is taken whole. So is what lies between two of them, were it the name of a special token: it
+        # is one in transformers anyway, but with `split_special_tokens`.
         "ignore_merges": any(piece.kind == "user_defined" for piece in model.pieces),
         "vocab": {piece.text: id_ for id_, piece in enumerate(model.pieces)},
         "merges": piece_merges(model),
