@@ -127,6 +127,7 @@ def test_an_export_of_a_sentencepiece_vocabulary_is_read_by_the_model_that_train
         )  # fmt: skip
     trained = import_sentencepiece(tmp_path, None)
     trained.save_for_transformers(tmp_path / "export", 64)
+    (tmp_path / "export/config.json").write_text("{}")
     assert (tmp_path / "export/tokenizer.json").is_file()
     read = vocabulary_beside(tmp_path / "export").tokenizer
     assert isinstance(read, SentencePieceTokenizer)
