@@ -27,6 +27,7 @@ from pellucid.evals.records import HeldoutDocument
 from pellucid.export.certificate import Exported, certify
 from pellucid.export.gguf import GgufType, write_gguf
 from pellucid.export.hf import HfType, write_hf
+from pellucid.export.known_readings import known_readings
 from pellucid.export.probes import Probe, certificate_strings
 from pellucid.export.read_back import read_back, shape_differences
 from pellucid.export.runtimes.decoder import DecoderRuntime
@@ -53,8 +54,8 @@ def certificate(path: Path, number_type: str, model: Decoder, tokenizer: Tokeniz
     errors = weight_errors(model.state_dict(), found, number_type)
     shape = None if found.config is None else shape_differences(config, found.config)
     special = frozenset(tokenizer.special.values())
-    exact = tokenizer.exact_in_transformers
-    what = Exported(path, number_type, CONTEXT_TOKENS, config.vocab_tokens, special, errors, exact, shape=shape)
+    known = known_readings(tokenizer, is_gguf=path.is_file())
+    what = Exported(path, number_type, CONTEXT_TOKENS, config.vocab_tokens, special, errors, shape, *known)
     opened = LlamaCppRuntime(path, CONTEXT_TOKENS) if path.is_file() else TransformersRuntime(path)
     with opened as runtime:
         return certify(runtime, DecoderRuntime(model, tokenizer), probe, what)

@@ -78,12 +78,12 @@ def test_published_vocabularies_converse_alike_too(llama, published, tmp_path):
     assert equal == compared > 30
 
 
-def test_sentencepiece_differences_of_llama_cpp_are_counted(llama, pieces, tmp_path):
-    pytest.importorskip("xllamacpp")
-    chat = chat_of(pieces, tmp_path, "zephyr")
-    path = gguf_file(llama, pieces, exported(chat), tmp_path / "model.gguf")
-    equal, compared, _ = in_llama_cpp(path, chat, llama, pieces)
-    assert 0 <= equal <= compared and compared > 30
+@pytest.mark.parametrize("system", [None, "Be brief."])
+def test_with_sentencepiece_transformers_reads_conversations_as_training_does(llama, pieces, tmp_path, system):
+    pytest.importorskip("transformers")
+    chat = chat_of(pieces, tmp_path, "zephyr", system)
+    result = check_hf_chat(hf_folder(llama, pieces, chat, tmp_path / "hf"), chat, pieces)
+    assert result == {"conversations_with_equal_ids": 2 * len(probe_conversations(pieces))}
 
 
 def test_another_template_in_the_folder_is_not_certified(llama, tokenizer, tmp_path):

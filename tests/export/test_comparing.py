@@ -116,9 +116,23 @@ def test_strings_with_other_ids_are_counted_and_the_first_is_shown_where_it_part
     assert compare_strings(ours, ours, texts)["first_difference"] is None
 
 
+def test_strings_with_other_ids_that_are_known_are_counted_apart(ours):
+    class Other:
+        def encode(self, text):
+            return [*ours.encode(text)[:-1], 0] if "river" in text else ours.encode(text)
+
+    def known(text, own, others):
+        return text == "a river" and own == ours.encode(text) and others == [*own[:-1], 0]
+
+    found = compare_strings(Other(), ours, ["a town", "a river", "the river bed"], known)
+    assert (found["compared"], found["equal"], found["known_otherwise"]) == (3, 1, 1)
+    assert found["first_difference"]["text"] == "the river bed"
+
+
 def test_a_base_model_has_no_conversations_to_compare(ours):
     found = compare_conversations(ours, ours, Probe([], [], [[{"role": "user", "content": "hi"}]]))
-    assert found == {"has_template": True, "compared": 0, "equal": 0, "first_difference": None}
+    nothing = {"left_out": 0, "refused": 0, "compared": 0, "equal": 0, "known_otherwise": 0, "first_difference": None}
+    assert found == {"has_template": True, **nothing}
 
 
 def test_answers_are_scored_as_the_evaluation_scores_them(ours, warmer, stablelm, tokenizer):

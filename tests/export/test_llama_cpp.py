@@ -45,6 +45,16 @@ def test_it_renders_the_template_of_the_file(stablelm, tokenizer, tmp_path):
         assert runtime.render([{"role": "user", "content": "Größe"}]) == "[user|Größe][assistant|"
 
 
+def test_a_conversation_that_the_template_refuses_is_told_with_its_reason(stablelm, tokenizer, tmp_path):
+    chat = ChatExport("{{ raise_exception('no such talk\n here') if messages[0]['content'] == 'Größe' }}a", (tokenizer.eos_id,))
+    write_gguf(stablelm.state, stablelm.config, tokenizer, tmp_path / "m.gguf", dtype="F16", name="t", chat=chat)
+    with (
+        LlamaCpp(tmp_path / "m.gguf", 64) as runtime,
+        pytest.raises(ArtifactError, match=r"^llama\.cpp answers /apply-template with \d+: .*no such talk here.*$"),
+    ):
+        runtime.render([{"role": "user", "content": "Größe"}])
+
+
 def test_it_can_be_closed_without_having_been_asked_anything(file):
     with LlamaCpp(file, 64) as runtime:
         assert runtime.version

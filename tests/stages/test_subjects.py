@@ -7,7 +7,8 @@ import torch
 
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.evals.subject import Decoding, Pair
-from pellucid.stages.subjects import find_target, is_url, load_step, open_model
+from pellucid.stages.subjects import find_target, is_url, load_step, open_model, vocabulary_beside
+from pellucid.tokenizer.from_sentencepiece import SentencePieceTokenizer, import_sentencepiece
 
 PAIRS = [Pair("The right to", " education"), Pair("The right to", " work"), Pair("", "Die Würde")]
 
@@ -115,3 +116,19 @@ def test_where_the_vocabulary_begins_texts_they_begin_so(finished_run: Path, tmp
     nats = -torch.log_softmax(logits_TV[-scored - 1 : -1], -1)[torch.arange(scored), ids[0, -scored:]].sum().item()
     assert begun.loglikelihoods(PAIRS[:1])[0].nats == pytest.approx(nats, abs=1e-4)
     assert begun.complete(["The"], Decoding(max_new_tokens=1), [1])[0].prompt_tokens == 1 + len(plain.tokenizer.encode("The"))
+
+
+def test_an_export_of_a_sentencepiece_vocabulary_is_read_by_the_model_that_training_used(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
+    with (tmp_path / "tokenizer.model").open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["the river bed", "the other bed"] * 9), model_writer=file, model_type="bpe", vocab_size=290,
+            byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False, minloglevel=2, num_threads=1,
+        )  # fmt: skip
+    trained = import_sentencepiece(tmp_path, None)
+    trained.save_for_transformers(tmp_path / "export", 64)
+    (tmp_path / "export/config.json").write_text("{}")
+    assert (tmp_path / "export/tokenizer.json").is_file()
+    read = vocabulary_beside(tmp_path / "export").tokenizer
+    assert isinstance(read, SentencePieceTokenizer)
+    assert read.encode(" the bed") == trained.encode(" the bed")

@@ -116,6 +116,44 @@ def test_what_is_saved_loads_as_the_same_tokenizer_with_its_file_unchanged(
     assert (tmp_path / "tokenizer.model").read_bytes() == tokenizer._files.main
 
 
+def test_transformers_gets_a_tokenizer_json_with_the_same_ids_whatever_lay_beside_the_model(
+    folder: Path, hard_texts: tuple[str, ...], tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    beside = {
+        "tokenizer_config.json": b'{"legacy": true, "add_prefix_space": true, "tokenizer_class": "LlamaTokenizer"}',
+        "tokenizer.json": b"{}",
+    }
+    (tmp_path / "in").mkdir()
+    for name, data in {**beside, "tokenizer.model": (folder / "llama.model").read_bytes()}.items():
+        (tmp_path / "in" / name).write_bytes(data)
+    tokenizer = import_sentencepiece(tmp_path / "in", None)
+    tokenizer.save_for_transformers(tmp_path / "out", 1024)
+    read = transformers.AutoTokenizer.from_pretrained(tmp_path / "out", local_files_only=True)
+    # Alone between pieces that are cut out, the name of a special token is looked up whole.
+    for text in (*(text for text in hard_texts if "<s>" not in text), " a", "  a", "▁a", "<sep> a<sep>"):
+        ids = read(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        assert ids == tokenizer.encode(text)
+        assert read.decode(ids) == tokenizer.decode(ids)
+    after = tokenizer.encode_after([" b", "c"])
+    assert read("a</s> b</s>c")["input_ids"] == [*tokenizer.encode("a"), 2, *after[0], 2, *after[1]]
+    assert load_tokenizer(tmp_path / "out").encode(" a") == tokenizer.encode(" a")
+
+
+def test_only_texts_that_can_be_split_in_two_good_ways_or_are_prepared_otherwise_may_differ(
+    imported: dict[str, SentencePieceTokenizer],
+) -> None:
+    plain, normalised = imported["llama"], imported["unigram"]
+    assert [plain.may_differ(text) for text in ("", "def f(x):", " a", "e\u0301")] == [False] * 4
+    assert [normalised.may_differ(text) for text in ("", "x = self", " a", "\u3000a", "e\u0301")] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
 def test_llama_2_gives_sentencepieces_ids_in_seven_languages(
     published_file: Callable[[str], Path], seven_languages: list[str], hard_texts: tuple[str, ...]
 ) -> None:

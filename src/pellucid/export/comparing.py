@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pellucid.core.errors import DataError
 from pellucid.core.progress import ProgressBar
+from pellucid.export.known_readings import KnownReading
 from pellucid.export.probes import Probe, Question
 from pellucid.export.runtimes.runtime import Runtime
 
@@ -22,50 +23,62 @@ _SHOWN_CHARS = 60
 _SHOWN_IDS = 12
 
 
-def compare_strings(exported: Runtime, reference: Runtime, strings: Sequence[str]) -> dict[str, Any]:
-    """Return how many strings get equal ids, and the first that does not: JSON values."""
-    return _compared((text, exported.encode(text), reference.encode(text)) for text in strings)
+def compare_strings(
+    exported: Runtime, reference: Runtime, strings: Sequence[str], known: KnownReading | None = None
+) -> dict[str, Any]:
+    """Return how many strings get equal ids, and the first that does not: JSON values.
 
-
-def compare_conversations(exported: Runtime, reference: Runtime, probe: Probe) -> dict[str, Any]:
-    """Return how many conversations get equal ids up to the assistant's turn; those that training's template refuses do not count.
-
-    `has_template` tells whether the export brings one at all.
+    `known_otherwise` counts those whose other ids are what the program is `known` to give.
     """
+    return _compared(((text, text, exported.encode(text), reference.encode(text)) for text in strings), known)
+
+
+def compare_conversations(exported: Runtime, reference: Runtime, probe: Probe, known: KnownReading | None = None) -> dict[str, Any]:
+    """Return how many conversations get equal ids up to the assistant's turn, as `compare_strings`.
+
+    Those that training's template refuses do not count, but as `left_out`. `has_template` tells whether the export brings one at
+    all, `refused` how many of the compared ones its template refuses.
+    """
+    refused = left_out = 0
     has_template = True
 
-    def rendered() -> Iterator[tuple[str, list[int], list[int]]]:
-        nonlocal has_template
+    def rendered() -> Iterator[tuple[str, str, list[int], list[int]]]:
+        nonlocal has_template, refused, left_out
         for messages in probe.conversations:
             try:
                 ours = reference.encode_chat(messages)
             except DataError:
+                left_out += 1
                 continue
             if ours is None:
                 return
             try:
                 theirs = exported.encode_chat(messages)
             except DataError:
-                theirs = []
+                theirs, refused = [], refused + 1
             has_template &= theirs is not None
             shown = " / ".join(f"{message['role']}: {message['content'][:20]}" for message in messages)
-            yield shown, theirs or [], ours
+            contents = "\n".join(message["content"] for message in messages)
+            yield shown, contents, theirs or [], ours
 
-    found = _compared(rendered())
-    return {"has_template": has_template, **found}
+    found = _compared(rendered(), known)
+    return {"has_template": has_template, "left_out": left_out, "refused": refused, **found}
 
 
-def _compared(cases: Iterator[tuple[str, list[int], list[int]]]) -> dict[str, Any]:
-    compared = equal = 0
+def _compared(cases: Iterator[tuple[str, str, list[int], list[int]]], known: KnownReading | None) -> dict[str, Any]:
+    compared = equal = otherwise = 0
     first: dict[str, Any] | None = None
-    for text, theirs, ours in cases:
+    for shown, text, theirs, ours in cases:
         compared += 1
-        equal += list(theirs) == list(ours)
-        if first is None and list(theirs) != list(ours):
+        if list(theirs) == list(ours):
+            equal += 1
+        elif known is not None and known(text, ours, theirs):
+            otherwise += 1
+        elif first is None:
             at = next((i for i, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b), min(len(theirs), len(ours)))
             part = slice(at, at + _SHOWN_IDS)
-            first = {"text": text[:_SHOWN_CHARS], "at": at, "export": list(theirs)[part], "checkpoint": list(ours)[part]}
-    return {"compared": compared, "equal": equal, "first_difference": first}
+            first = {"text": shown[:_SHOWN_CHARS], "at": at, "export": list(theirs)[part], "checkpoint": list(ours)[part]}
+    return {"compared": compared, "equal": equal, "known_otherwise": otherwise, "first_difference": first}
 
 
 def windows_of(reference: Runtime, probe: Probe, context_tokens: int, vocab_tokens: int) -> list[list[int]]:

@@ -1,6 +1,7 @@
 """llama.cpp itself, as users run it: a GGUF file opened by its server, asked over the server's own interface."""
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -89,9 +90,21 @@ class LlamaCpp:
         request = urllib.request.Request(
             self._server.listening_address + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
-        with self._opener.open(request, timeout=_ANSWER_S) as response:
-            answer: dict[str, Any] = json.load(response)
+        try:
+            with self._opener.open(request, timeout=_ANSWER_S) as response:
+                answer: dict[str, Any] = json.load(response)
+        except urllib.error.HTTPError as error:
+            raise ArtifactError(f"llama.cpp answers {path} with {error.code}: {_told(error.read())}") from error
         return answer
+
+
+def _told(body: bytes) -> str:
+    """Return the message of an answer that says what is wrong, as one line."""
+    try:
+        message = str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = body.decode(errors="replace")
+    return " ".join(message.split())[:500]
 
 
 def _xllamacpp() -> Any:

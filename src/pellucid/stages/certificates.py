@@ -16,6 +16,7 @@ from pellucid.evals.choices.heldout_items import Shape, heldout_items
 from pellucid.evals.choices.item import Item
 from pellucid.evals.records import HeldoutDocument
 from pellucid.export.certificate import Exported, certify, differences
+from pellucid.export.known_readings import known_readings
 from pellucid.export.probes import Probe, certificate_strings, probe_conversations, stand_in_documents
 from pellucid.export.read_back import ReadBack, read_back, shape_differences
 from pellucid.export.read_back_bitsandbytes import read_back_bitsandbytes
@@ -114,6 +115,7 @@ class Certifier:
         tokenizer, is_gguf = self._tokenizer, planned.format == "gguf"
         config = self._model.config
         found = _READERS[planned.format](path, config)
+        known_strings, known_chats = known_readings(tokenizer, is_gguf=is_gguf)
         what = Exported(
             path,
             planned.type,
@@ -121,10 +123,9 @@ class Certifier:
             config.vocab_tokens,
             frozenset(tokenizer.special.values()),
             weight_errors(self._model.state_dict(), found, planned.type),
-            exact_ids=is_gguf or tokenizer.exact_in_transformers,
-            # llama.cpp puts a space after every special token where SentencePiece puts one before a text.
-            exact_chat=tokenizer.vocabulary().model == "gpt2" if is_gguf else tokenizer.exact_in_transformers,
             shape=None if found.config is None else shape_differences(config, found.config),
+            known_strings=known_strings,
+            known_chats=known_chats,
         )
         # A second model in float32, which the runtime need not share the memory with.
         del found

@@ -12,6 +12,7 @@ from pellucid.checkpoint.models import load_model
 from pellucid.checkpoint.weights import import_weights, is_checkpoint, weights_digest
 from pellucid.core.artifacts import fingerprint
 from pellucid.core.errors import DataError, PellucidError, UsageError
+from pellucid.core.files import read_json
 from pellucid.evals.likelihood.score import Budget
 from pellucid.evals.local import LocalModel
 from pellucid.model.decoder import Decoder
@@ -25,6 +26,7 @@ from pellucid.tokenizer.from_huggingface import HuggingFaceTokenizer
 from pellucid.tokenizer.from_sentencepiece import SentencePieceTokenizer
 from pellucid.tokenizer.imported import ImportedFiles, read_imported
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
+from pellucid.tokenizer.vocabulary import FACTS
 from pellucid.train.device import DeviceKind, pick_device
 
 __all__ = ["Beside", "Target", "find_target", "is_url", "open_model", "vocabulary_beside"]
@@ -196,7 +198,10 @@ def _vocabulary_of(path: Path) -> ImportedFiles:
     """Return the vocabulary inside a GGUF file or beside a folder's weights; raise `UsageError` where there is none."""
     if is_gguf_file(path):
         return read_gguf_vocabulary(path)
-    for kind in ("huggingface", "sentencepiece"):
+    # Our own exports of SentencePiece hold both files, and say which one training used.
+    facts = read_json(path / FACTS) if (path / FACTS).is_file() else None
+    told = facts.get("kind") if isinstance(facts, dict) else None
+    for kind in sorted(("huggingface", "sentencepiece"), key=lambda kind: kind != told):
         if vocabulary_file(kind, path) is not None:
             return read_imported(kind, path)
     raise UsageError(f"{path} holds no vocabulary: neither tokenizer.json nor tokenizer.model lies beside its weights")

@@ -47,7 +47,6 @@ class BytePairTokenizer:
     """
 
     pattern = SPLIT_PATTERN
-    exact_in_transformers = True
     bos = END_OF_TEXT
     swallows: Mapping[str, tuple[bool, bool]] = MappingProxyType({})
 
@@ -108,6 +107,10 @@ class BytePairTokenizer:
         self.save(folder)
         config = {**tokenizer_config_json(self.special, END_OF_TEXT), "model_max_length": context_tokens}
         write_json(folder / "tokenizer_config.json", config)
+
+    def may_differ(self, text: str) -> bool:
+        """False: the order of merges says everything."""
+        return False
 
     def vocabulary(self) -> Vocabulary:
         """Return tokens and merges as llama.cpp reads them, spelled in GPT-2's byte alphabet."""

@@ -60,8 +60,6 @@ class HuggingFaceTokenizer:
     `DataError` where text could yield a special id, or the same text different ids (dropout).
     """
 
-    exact_in_transformers = True
-
     def __init__(self, files: ImportedFiles, eos: str | None = None) -> None:
         check_tokenizer_json(files.values("tokenizer.json"))
         self._files = files = files.with_special(name for names in FIM_NAMES for name in names)
@@ -184,6 +182,10 @@ class HuggingFaceTokenizer:
     def save_for_transformers(self, folder: Path, context_tokens: int) -> None:
         """Write the files as they were read, except for what would contradict training: ends of texts, what is added to them."""
         self._files.save_for_transformers(folder, self.eos, context_tokens, "PreTrainedTokenizerFast")
+
+    def may_differ(self, text: str) -> bool:
+        """False: transformers reads this very file."""
+        return False
 
     def vocabulary(self) -> Vocabulary:
         """Return tokens and merges as llama.cpp reads them. Raises `UsageError` where it does not know the split pattern."""

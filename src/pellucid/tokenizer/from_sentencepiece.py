@@ -4,6 +4,7 @@ What it does to a text before it looks for pieces is its own: a space is put bef
 says, what has no piece is spelled in bytes. No begin or end of text is added, and the names of control pieces are text.
 """
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +12,11 @@ from types import MappingProxyType
 from typing import Any
 
 from pellucid.core.errors import DataError, MissingExtraError, UsageError
+from pellucid.core.files import read_json, write_bytes, write_json
+from pellucid.recipe.vocabulary import TOKENIZER_FILES
 from pellucid.tokenizer.checked import Ids, Offsets, join_rows, refuse_surrogates
-from pellucid.tokenizer.imported import ImportedFiles, choose_eos, read_imported, reload_imported
+from pellucid.tokenizer.imported import CONFIG, ImportedFiles, choose_eos, read_imported, reload_imported
+from pellucid.tokenizer.piece_json import SPACE, PieceTies, piece_tokenizer_json
 from pellucid.tokenizer.piece_model import PieceModel, read_piece_model
 from pellucid.tokenizer.token_bytes import TokenBytes
 from pellucid.tokenizer.vocabulary import Vocabulary
@@ -20,14 +24,20 @@ from pellucid.tokenizer.vocabulary import Vocabulary
 __all__ = ["SentencePieceTokenizer", "import_sentencepiece", "load_sentencepiece"]
 
 KIND = "sentencepiece"
-SPACE = "▁"
+_SAME_SCORE = 1e-5
+_OF_THEIR_READING = (
+    "add_prefix_space",
+    "added_tokens_decoder",
+    "from_slow",
+    "legacy",
+    "sp_model_kwargs",
+    "spaces_between_special_tokens",
+)
 
 
 class SentencePieceTokenizer:
     """A vocabulary from a SentencePiece `.model`; see `Tokenizer` for what it can do. `special` are its control pieces."""
 
-    # transformers rebuilds these as a list of merges, which cannot say that two splits of one piece are equally good.
-    exact_in_transformers = False
     swallows: Mapping[str, tuple[bool, bool]] = MappingProxyType({})
 
     def __init__(self, files: ImportedFiles, eos: str | None = None) -> None:
@@ -50,6 +60,10 @@ class SentencePieceTokenizer:
         """The processor that puts no space before a text."""
         # Messages written one after the other are merged: this is a normalizer_spec that holds nothing but add_dummy_prefix, false.
         return _open(self._files.main + b"\x1a\x02\x18\x00")
+
+    @cached_property
+    def _ties(self) -> PieceTies:
+        return PieceTies(self._model)
 
     @cached_property
     def _bytes(self) -> TokenBytes:
@@ -110,8 +124,33 @@ class SentencePieceTokenizer:
         self._files.save(folder, self.eos)
 
     def save_for_transformers(self, folder: Path, context_tokens: int) -> None:
-        """Write the files as they were read, except for what would contradict training: ends of texts, what is added to them."""
-        self._files.save_for_transformers(folder, self.eos, context_tokens, "LlamaTokenizer")
+        """Write the files as they were read, except for what would contradict training, and a `tokenizer.json` of them."""
+        self._files.save_for_transformers(folder, self.eos, context_tokens, "PreTrainedTokenizerFast")
+        write_bytes(folder / TOKENIZER_FILES["huggingface"], piece_tokenizer_json(self._model))
+        # These speak of transformers' own reading of the model, or would be taken for more tokens than there are.
+        config = {name: value for name, value in read_json(folder / CONFIG).items() if name not in _OF_THEIR_READING}
+        write_json(folder / CONFIG, {**config, "tokenizer_class": "PreTrainedTokenizerFast"})
+
+    def may_differ(self, text: str) -> bool:
+        """Tell whether transformers may split the text otherwise: two ways are equally good, or it prepares the text otherwise.
+
+        Of a letter with several marks its normaliser loses some; and where SentencePiece takes the blanks away that begin a text,
+        it puts no space in their place.
+        """
+        model = self._model
+        if model.normalises and any(map(unicodedata.combining, text)):
+            return True
+        if model.removes_extra_whitespaces and text and not self.encode(text[0]):
+            return True
+        return self._ties.found_in(text) if model.is_bpe else self._is_tied(text)
+
+    def _is_tied(self, text: str) -> bool:
+        """Whether Unigram's two best splits are equally likely within float32's rounding."""
+        if not text:
+            return False
+        best = self._processor.nbest_encode(text, nbest_size=2, out_type=int)
+        scores = [sum(self._model.pieces[id_].score for id_ in ids) for ids in best]
+        return len(scores) == 2 and abs(scores[0] - scores[1]) <= _SAME_SCORE * max(1.0, abs(scores[0]))
 
     def vocabulary(self) -> Vocabulary:
         """Return pieces and scores as llama.cpp reads them. Raises `UsageError` for another algorithm than SentencePiece's BPE."""

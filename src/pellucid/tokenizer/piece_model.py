@@ -36,6 +36,8 @@ class PieceModel:
     normalises: bool
     adds_dummy_prefix: bool
     removes_extra_whitespaces: bool
+    # SentencePiece's own table of how a text is normalised, where it is.
+    charsmap: bytes = b""
 
 
 def read_piece_model(data: bytes) -> PieceModel:
@@ -64,6 +66,7 @@ def read_piece_model(data: bytes) -> PieceModel:
         bool(normalizer.get(2, b"")),
         bool(normalizer.get(3, 1)),
         bool(normalizer.get(4, 1)),
+        b"" if isinstance(table := normalizer.get(2, b""), int) else bytes(table),
     )
 
 

@@ -28,8 +28,6 @@ class Tokenizer(Protocol):
     bos: str
     swallows: Mapping[str, tuple[bool, bool]]
     vocab_tokens: int
-    # Whether transformers, reading the files that `save_for_transformers` writes, is bound to give the same ids.
-    exact_in_transformers: bool
 
     @property
     def is_fast(self) -> bool:
@@ -58,6 +56,9 @@ class Tokenizer(Protocol):
 
     def save_for_transformers(self, folder: Path, context_tokens: int) -> None:
         """Write the files by which Hugging Face tools load it, beside a model of this context."""
+
+    def may_differ(self, text: str) -> bool:
+        """Tell whether transformers, reading the files of `save_for_transformers`, may give this text other ids."""
 
     def vocabulary(self) -> Vocabulary:
         """Return the vocabulary as llama.cpp reads it. Raises `UsageError` for one that llama.cpp cannot read exactly."""
