@@ -44,10 +44,12 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
     described = card | {"max_model_len": model.engine.context_tokens, "pellucid": facts}
 
     async def completions(request: Request) -> Response:
-        return await exchange.answer(request, lambda body: plan_completion(model, read_fields(CompletionFields, body)))
+        return await exchange.answer(
+            request, lambda body: plan_completion(model, read_fields(CompletionFields, body), admission.most)
+        )
 
     async def chat(request: Request) -> Response:
-        return await exchange.answer(request, lambda body: plan_chat(model, read_fields(ChatFields, body)))
+        return await exchange.answer(request, lambda body: plan_chat(model, read_fields(ChatFields, body), admission.most))
 
     async def models(_: Request) -> Response:
         return json_response({"object": "list", "data": [described]})

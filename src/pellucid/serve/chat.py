@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.core.errors import DataError, UsageError
+from pellucid.serve.admission import check_sequences
 from pellucid.serve.answers import Order, Piece, ShownToken
 from pellucid.serve.errors import ApiError, invalid
 from pellucid.serve.fields import ChatFields
@@ -14,9 +15,13 @@ from pellucid.serve.plan import Plan, check_model, check_prompt, head, requests_
 __all__ = ["plan_chat"]
 
 
-def plan_chat(model: ServedModel, fields: ChatFields) -> Plan:
-    """Return what is to be generated. Raises `ApiError` for what cannot be: a base model, a conversation that has no form."""
+def plan_chat(model: ServedModel, fields: ChatFields, most_sequences: int) -> Plan:
+    """Return what is to be generated.
+
+    Raises `ApiError` for what cannot be: a base model, a conversation that has no form, more than `most_sequences` answers.
+    """
     check_model(model, fields.model)
+    check_sequences(fields.choices, most_sequences)
     if model.chat is None:
         raise ApiError(
             400,
@@ -26,7 +31,7 @@ def plan_chat(model: ServedModel, fields: ChatFields) -> Plan:
     if fields.top_logprobs is not None and not fields.logprobs:
         raise invalid("top_logprobs", "needs logprobs to be true")
     try:
-        ids = model.chat.prompt([message.message for message in fields.messages])
+        ids = tuple(model.chat.prompt([message.message for message in fields.messages]))
     except (DataError, UsageError) as error:
         raise invalid("messages", str(error)) from error
     asked = fields.max_completion_tokens if fields.max_completion_tokens is not None else fields.max_tokens

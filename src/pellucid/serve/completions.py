@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pellucid.serve.admission import check_sequences
 from pellucid.serve.answers import Order, Piece, ShownToken
 from pellucid.serve.errors import invalid
 from pellucid.serve.fields import CompletionFields
@@ -13,12 +14,14 @@ from pellucid.serve.plan import Plan, check_model, check_prompt, head, log_dicti
 __all__ = ["plan_completion"]
 
 
-def plan_completion(model: ServedModel, fields: CompletionFields) -> Plan:
-    """Return what is to be generated. Raises `ApiError` for what cannot be."""
+def plan_completion(model: ServedModel, fields: CompletionFields, most_sequences: int) -> Plan:
+    """Return what is to be generated. Raises `ApiError` for what cannot be, and for more than `most_sequences`."""
     check_model(model, fields.model)
     if fields.best_of not in (None, 1, fields.choices):
         raise invalid("best_of", "answers are not compared here; leave it out, or give the value of n")
-    prompts = [tuple(model.encode(one)) if isinstance(one, str) else tuple(one) for one in _prompts(fields)]
+    given = _prompts(fields)
+    check_sequences(len(given) * fields.choices, most_sequences)
+    prompts = [tuple(model.encode(one)) if isinstance(one, str) else tuple(one) for one in given]
     if not prompts:
         raise invalid("prompt", "the list is empty")
     asked = 16 if fields.max_tokens is None else fields.max_tokens
