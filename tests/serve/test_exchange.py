@@ -6,6 +6,8 @@ import time
 import httpx
 import pytest
 
+from pellucid.serve import exchange
+
 LONG = {"prompt": "The river", "max_tokens": 240, "temperature": 0}
 
 
@@ -55,6 +57,34 @@ def test_a_request_beyond_its_deadline_is_given_up(start, served, stream):
     error = json.loads(answer.text.strip().splitlines()[-1].removeprefix("data: ")) if stream else answer.json()
     assert answer.status_code == (200 if stream else 504) and error["error"]["code"] == "deadline_exceeded"
     until(lambda: served.engine.stats().running == 0)
+
+
+def unread(server, body):
+    """Ask, and read nothing of the answer."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", int(server.url.rsplit(":", 1)[1])))
+    data = json.dumps(body).encode()
+    head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+    connection.sendall(head.format(len(data)).encode() + data)
+    return connection
+
+
+def test_a_client_that_stays_and_does_not_read_keeps_its_places_no_longer_than_the_deadline(start, torch_served, monkeypatch):
+    monkeypatch.setattr(exchange, "_LAST_WORDS_S", 0.5)
+    server = start(torch_served, deadline_s=2.0)
+    inside, connections = server.app.state.admission, server.server.server_state.connections
+    # The log-probabilities of 128 prompts are far more than the buffers of two sockets hold.
+    body = {"prompt": [7] * 200, "n": 128, "stream": True, "logprobs": 20, "echo": True, "max_tokens": 2}
+    with unread(server, body) as connection:
+        until(lambda: inside.inside == 128)
+        until(lambda: inside.inside == 0 and not connections)
+        until(lambda: torch_served.engine.stats().running == torch_served.engine.stats().waiting == 0)
+        connection.settimeout(30)
+        read = b"".join(iter(lambda: connection.recv(2**20), b""))
+        assert b"200 OK" in read and b"[DONE]" not in read and b"deadline_exceeded" not in read
+    answer = httpx.post(f"{server.url}/v1/completions", json={"prompt": "a", "max_tokens": 1}, trust_env=False)
+    assert answer.status_code == 200
 
 
 def test_a_body_that_is_too_long_or_too_slow_is_refused(start):

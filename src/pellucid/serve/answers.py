@@ -78,6 +78,9 @@ class Answers:
         """
         open_ = len(self._answers)
         while open_:
+            # Of events that are there already nothing would be waited for, and the clock never looked at.
+            if until is not None and self._loop.time() >= until:
+                raise TimeoutError
             async with asyncio.timeout_at(until):
                 number, event = await self._queue.get()
             answer = self._answers[number]

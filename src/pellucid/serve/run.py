@@ -3,11 +3,14 @@
 import socket
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pellucid.core.errors import UsageError
+from pellucid.serve.exchange import ABORT
 from pellucid.serve.settings import ServerSettings
 
 __all__ = ["Server", "config_of", "listen", "serve"]
@@ -36,12 +39,22 @@ def config_of(app: Starlette, settings: ServerSettings) -> uvicorn.Config:
         server_header=False,
         # Behind a proxy its headers must not tell where a request comes from: nothing here depends on it.
         proxy_headers=False,
-        http="h11",
+        http=_Connection,
         ws="none",
         h11_max_incomplete_event_size=_LONGEST_HEAD_BYTES,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )
+
+
+class _Connection(H11Protocol):
+    """uvicorn's connection, which requests can close at once by what their state holds as `ABORT`."""
+
+    def __init__(self, config: uvicorn.Config, server_state: Any, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, {**app_state, ABORT: self._abort}, _loop)
+
+    def _abort(self) -> None:
+        self.transport.abort()
 
 
 class Server(uvicorn.Server):
