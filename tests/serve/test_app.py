@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 
@@ -9,7 +10,9 @@ from pellucid.evals.endpoint.endpoint import open_endpoint
 from pellucid.evals.harness.model import subject_lm
 from pellucid.evals.local import LocalModel
 from pellucid.evals.subject import Decoding, Pair
+from pellucid.generate.torch_engine import TorchEngine
 from pellucid.recipe.suites import EndpointConfig
+from pellucid.serve.llama_engine import LlamaEngine, LlamaShape
 
 
 def greedy(client, **more):
@@ -28,6 +31,22 @@ def test_health_and_metrics_are_served(http, client):
     text = http.get("/metrics").text
     assert 'pellucid_responses_total{endpoint="/v1/completions",status="200"}' in text
     assert "pellucid_engine_slots 4\n" in text and "pellucid_first_token_seconds_count" in text
+
+
+@pytest.mark.parametrize("kind", ["torch", "llama.cpp"])
+def test_an_engine_that_has_ended_is_told_and_not_laid_to_the_clients_charge(start, served, decoder, kind, request):
+    if kind == "torch":
+        engine = TorchEngine(decoder, slots=1)
+    else:
+        engine = LlamaEngine(request.getfixturevalue("gguf_file"), request.getfixturevalue("own_bytes"), LlamaShape(64, slots=1))
+    url = start(dataclasses.replace(served, engine=engine)).url
+    assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
+    engine.close()
+    health = httpx.get(f"{url}/health", trust_env=False)
+    assert (health.status_code, health.json()) == (503, {"status": "failed"})
+    for stream in (False, True):
+        answer = httpx.post(f"{url}/v1/completions", json={"prompt": "a", "stream": stream}, trust_env=False)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_failed")
 
 
 def test_every_answer_carries_the_same_headers_and_allows_no_other_origin(http):

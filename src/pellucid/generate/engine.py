@@ -100,11 +100,15 @@ class Engine(Protocol):
     def vocab_tokens(self) -> int:
         """Ids are below it."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes nothing more: it was closed, or has failed for good."""
+
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> Handle:
         """Take a request; its events come to `on_event`. From any thread, returns at once.
 
-        Raises `UsageError` for a prompt that is empty, longer than the context or outside the vocabulary, and for an engine that is
-        closed.
+        Raises `UsageError` for a prompt that is empty, longer than the context or outside the vocabulary, and `EngineClosedError`
+        for an engine that is closed.
         """
 
     def stats(self) -> EngineStats:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pellucid.core.errors import PellucidError, UsageError
+from pellucid.core.errors import EngineClosedError, PellucidError, UsageError
 from pellucid.generate.decoding import check_prompt
 from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Token
 from pellucid.generate.logprobs import scored, scored_prompt
@@ -115,6 +115,11 @@ class TorchEngine:
         """See `Engine`."""
         return self._vocab_tokens
 
+    @property
+    def closed(self) -> bool:
+        """See `Engine`."""
+        return self._closed
+
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> _Job:
         """See `Engine`."""
         room = min(request.max_new_tokens, self._context_tokens - len(request.ids))
@@ -122,7 +127,7 @@ class TorchEngine:
         job = _Job(request, on_event, self._wake, stream)
         with self._wake:
             if self._closed:
-                raise UsageError("the engine is closed; make another one")
+                raise EngineClosedError("the engine is closed; make another one")
             self._check(request)
             self._waiting.append(job)
             self._wake.notify()

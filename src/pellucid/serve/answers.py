@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pellucid.core.errors import UsageError
+from pellucid.core.errors import EngineClosedError, UsageError
 from pellucid.generate.engine import Event, Finished, GenerationRequest, Handle, PromptScored, Token
 from pellucid.serve.errors import ApiError, invalid
 from pellucid.serve.model import ServedModel
@@ -55,6 +55,11 @@ class Answers:
         try:
             for number, order in enumerate(orders):
                 self._handles.append(model.engine.submit(order.request, self._listener(number)))
+        except EngineClosedError as error:
+            self.cancel()
+            raise ApiError(
+                503, "the model has failed and answers nothing until the server is started anew", code="engine_failed"
+            ) from error
         except UsageError as error:
             self.cancel()
             raise invalid("prompt", str(error)) from error

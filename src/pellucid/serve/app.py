@@ -62,6 +62,8 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
     async def health(_: Request) -> Response:
         if admission.draining:
             return json_response({"status": "stopping"}, 503, {"Retry-After": "30"})
+        if model.engine.closed:
+            return json_response({"status": "failed"}, 503)
         return json_response({"status": "ok"})
 
     async def shown_metrics(_: Request) -> Response:

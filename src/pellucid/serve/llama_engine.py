@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pellucid.core.errors import EndpointError, UsageError
+from pellucid.core.errors import EndpointError, EngineClosedError, UsageError
 from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Token
 from pellucid.serve.llama_asking import Vocabulary, finite, read_probability, sampler
 from pellucid.serve.llama_http import LlamaServer, LlamaStream
@@ -95,6 +95,11 @@ class LlamaEngine:
         """Ids are below it."""
         return self._vocab_tokens
 
+    @property
+    def closed(self) -> bool:
+        """As `Engine` says."""
+        return self._closed
+
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> _Job:
         """As `Engine` says."""
         if not 0 < len(request.ids) <= self._context_tokens:
@@ -104,7 +109,7 @@ class LlamaEngine:
         job = _Job(request, on_event)
         with self._lock:
             if self._closed:
-                raise UsageError("the engine is closed")
+                raise EngineClosedError("the engine is closed; make another one")
             self._waiting.append(job)
             self._lock.notify()
         return job
