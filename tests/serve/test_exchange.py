@@ -111,3 +111,38 @@ def test_many_at_once_get_what_they_get_alone(server):
 
     together, alone = asyncio.run(both())
     assert together == alone
+
+
+@pytest.mark.parametrize("kind", ["server", "torch_server"])
+def test_what_a_prompt_took_over_is_told_once_for_all_its_answers_and_also_behind_a_stop_text(kind, request):
+    url, prompt = request.getfixturevalue(kind).url, [100 + n for n in range(40)]
+
+    def ask(**more):
+        body = {"prompt": prompt, "max_tokens": 6, "temperature": 0, **more}
+        with httpx.stream("POST", f"{url}/v1/completions", json=body, timeout=60, trust_env=False) as response:
+            answers = list(parts(response)) if more.get("stream") else [json.loads(response.read())]
+        texts = [choice["text"] for one in answers for choice in one["choices"]]
+        finish = [choice["finish_reason"] for one in answers for choice in one["choices"]][-1]
+        return answers[-1]["usage"], "".join(texts), finish
+
+    _, text, _ = ask()
+    streamed = {"stream": True, "stream_options": {"include_usage": True}}
+    for more in ({"n": 4}, {"n": 4} | streamed, {"stop": text[0]}, {"stop": text[0]} | streamed):
+        usage, _, finish = ask(**more)
+        # Of four at once llama.cpp gives the slot with the prompt to any.
+        least = 0 if "n" in more and kind == "server" else 20
+        assert usage["prompt_tokens"] == 40 and least <= usage["prompt_tokens_details"]["cached_tokens"] < 40
+        assert finish == ("stop" if "stop" in more else "length")
+
+
+@pytest.mark.parametrize("kind", ["served", "torch_served"])
+def test_an_answer_that_ends_at_a_stop_text_is_not_given_up(start, kind, request):
+    served = request.getfixturevalue(kind)
+    url, before = start(served).url, served.engine.stats()
+    body = {"prompt": "The river", "max_tokens": 200, "temperature": 0}
+    whole = httpx.post(f"{url}/v1/completions", json=body | {"max_tokens": 6}, trust_env=False).json()["choices"][0]["text"]
+    answer = httpx.post(f"{url}/v1/completions", json=body | {"stop": whole[2]}, trust_env=False).json()
+    after = served.engine.stats()
+    assert answer["choices"][0] == {"index": 0, "text": whole[: whole.index(whole[2])], "logprobs": None, "finish_reason": "stop"}
+    assert (after.finished, after.cancelled) == (before.finished + 2, before.cancelled)
+    assert after.new_tokens - before.new_tokens < 100

@@ -6,7 +6,18 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from pellucid.generate.sampling import Sampling
 
-__all__ = ["Engine", "EngineStats", "Event", "Finished", "GenerationRequest", "Handle", "OnEvent", "PromptScored", "Token"]
+__all__ = [
+    "Engine",
+    "EngineStats",
+    "Event",
+    "Finished",
+    "GenerationRequest",
+    "Handle",
+    "OnEvent",
+    "PromptScored",
+    "Reason",
+    "Token",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +52,13 @@ class PromptScored(NamedTuple):
     tokens: tuple[Token, ...]
 
 
+Reason = Literal["stop_id", "max_new_tokens", "context", "enough", "cancelled", "failed"]
+
+
 class Finished(NamedTuple):
     """The last event of every request. `reused_tokens` of the prompt were in a cache already. `error` is set with `failed`."""
 
-    reason: Literal["stop_id", "max_new_tokens", "context", "cancelled", "failed"]
+    reason: Reason
     prompt_tokens: int
     new_tokens: int
     reused_tokens: int = 0
@@ -61,15 +75,19 @@ OnEvent = Callable[[Event], None]
 class Handle(Protocol):
     """A request under way."""
 
-    def cancel(self) -> None:
-        """Give the request's slot back within a step, if it still runs; `Finished` comes with `cancelled`. From any thread."""
+    def cancel(self, *, enough: bool = False) -> None:
+        """Give the request's slot back within a step, if it still runs. From any thread.
+
+        `Finished` comes with `cancelled`; with `enough` where what was wanted is there, a stop text say, and nothing is given up.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
     """What an engine is doing now, and has done since it started.
 
-    Of the `proposed_tokens` of a small model `accepted_tokens` were what the model wrote.
+    `prompt_tokens` are those that were read and the `reused_tokens`, which were in a cache. Of the `proposed_tokens` of a small
+    model `accepted_tokens` were what the model wrote.
     """
 
     slots: int

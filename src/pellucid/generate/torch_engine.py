@@ -8,14 +8,14 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pellucid.core.errors import EngineClosedError, PellucidError, UsageError
 from pellucid.generate.decoding import check_prompt
-from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Token
+from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Reason, Token
 from pellucid.generate.logprobs import scored, scored_prompt
 from pellucid.generate.proposer import Proposer
 from pellucid.generate.sampling import NO_NUMBERS
@@ -23,8 +23,6 @@ from pellucid.generate.slots import Slots, Stream, draw
 from pellucid.model.decoder import Decoder
 
 __all__ = ["TorchEngine"]
-
-Reason = Literal["stop_id", "max_new_tokens", "context", "cancelled", "failed"]
 
 _FASTER_READING = 4
 """While no answer is under way, prompts are read in pieces so many times as long."""
@@ -42,11 +40,11 @@ class _Job:
     wake: threading.Condition
     stream: Stream
     scored: list[Token] = field(default_factory=list)
-    cancelled: bool = False
+    cancelled: Reason | None = None
 
-    def cancel(self) -> None:
+    def cancel(self, *, enough: bool = False) -> None:
         with self.wake:
-            self.cancelled = True
+            self.cancelled = self.cancelled or ("enough" if enough else "cancelled")
             self.wake.notify()
 
 
@@ -189,7 +187,7 @@ class TorchEngine:
             gone = [job for job in jobs if job.cancelled or closed]
             self._waiting = deque(job for job in self._waiting if job not in gone)
         for job in gone:
-            self._end(slots, job, "cancelled")
+            self._end(slots, job, job.cancelled or "cancelled")
         while self._waiting:
             job = self._waiting[0]
             nothing_to_do = job.stream.full and not job.request.prompt_logprobs
@@ -282,7 +280,7 @@ class TorchEngine:
             for name in ("finished", reason):
                 if name in self._counts:
                     self._counts[name] += 1
-            self._counts["prompt_tokens"] += prompt
+            self._counts["prompt_tokens"] += min(prompt, job.stream.read)
             self._counts["reused_tokens"] += job.stream.reused
         self._send(job, Finished(reason, prompt, new, job.stream.reused, job.stream.stopped_by, error))
 
@@ -291,7 +289,7 @@ class TorchEngine:
             job.on_event(event)
         except Exception:
             # Nobody listens any more; the others' answers go on.
-            job.cancelled = True
+            job.cancel()
 
 
 def _why(job: _Job) -> Reason:

@@ -1,7 +1,7 @@
 """One request answered: its body read within limits, its sequences run, its answer sent whole or as a stream."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,7 @@ class Exchange:
                 self.metrics.took("first_token_seconds", self._since(began))
                 is_first = False
             found[number].append(piece)
-        return plan.writer.whole(found, _counts(plan, [pieces[-1] for pieces in found]))
+        return plan.writer.whole(found, _counts(plan, {number: pieces[-1] for number, pieces in enumerate(found)}))
 
     async def _stream(self, plan: Plan, began: float) -> AsyncGenerator[bytes]:
         """Yield the parts of a stream; the first, which is empty, once the sequences are in the engine's hands."""
@@ -102,13 +102,13 @@ class Exchange:
             try:
                 for chunk in plan.writer.opening(len(plan.orders)):
                     yield _event(chunk)
-                last, is_first = [], True
+                last, is_first = dict[int, Piece](), True
                 async for number, piece in answers.pieces(began + self.settings.deadline_s):
                     if is_first:
                         self.metrics.took("first_token_seconds", self._since(began))
                         is_first = False
                     if piece.finish is not None:
-                        last.append(piece)
+                        last[number] = piece
                     yield _event(plan.writer.chunk(number, piece))
                 if plan.fields.wants_usage:
                     yield _event(plan.writer.last(_counts(plan, last)))
@@ -168,5 +168,7 @@ def _event(value: Any) -> bytes:
     return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
-def _counts(plan: Plan, last: list[Piece]) -> dict[str, Any]:
-    return usage(plan.prompt_tokens, sum(piece.new_tokens for piece in last), sum(piece.reused_tokens for piece in last))
+def _counts(plan: Plan, last: Mapping[int, Piece]) -> dict[str, Any]:
+    """Return the counts of tokens; of a prompt with several answers, which counts once, what its first answer took over."""
+    reused_tokens = sum(piece.reused_tokens for number, piece in last.items() if number % plan.fields.choices == 0)
+    return usage(plan.prompt_tokens, sum(piece.new_tokens for piece in last.values()), reused_tokens)
