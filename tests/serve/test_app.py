@@ -56,6 +56,18 @@ def test_every_answer_carries_the_same_headers_and_allows_no_other_origin(http):
         assert not any(name.startswith("access-control") for name in headers)
 
 
+def test_an_error_of_our_own_is_counted_and_has_the_same_headers(http, monkeypatch):
+    def broken(self):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LlamaEngine, "stats", broken)
+        answer = http.get("/metrics")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["server"].startswith("pellucid/")
+    assert 'pellucid_responses_total{endpoint="/metrics",status="500"} 1\n' in http.get("/metrics").text
+
+
 @pytest.mark.parametrize(
     ("request_", "status", "code"),
     [

@@ -124,3 +124,21 @@ def test_too_many_sequences_are_refused_before_anything_is_made_for_them(served,
     assert http.post("/v1/completions", json={"prompt": ["a"] * 65, "n": 2}).status_code == 400
     message = {"role": "user", "content": "a"}
     assert len(http.post("/v1/chat/completions", json={"messages": [message], "n": 8, "max_tokens": 1}).json()["choices"]) == 8
+
+
+def test_a_stream_tells_the_prompts_ids_first(client, tokenizer):
+    prompts = ["The river", "x = 1"]
+    chunks = list(free(client, prompts, stream=True, extra_body={"return_token_ids": True}))
+    first = [chunk.choices[0] for chunk in chunks[:2]]
+    assert [one.prompt_token_ids for one in first] == [tokenizer.encode(prompt) for prompt in prompts]
+    assert not any("prompt_token_ids" in (chunk.choices[0].model_extra or {}) for chunk in chunks[2:])
+    whole = free(client, prompts, extra_body={"return_token_ids": True})
+    for number, choice in enumerate(whole.choices):
+        told = [id_ for chunk in chunks if chunk.choices[0].index == number for id_ in chunk.choices[0].token_ids]
+        assert told == choice.token_ids
+
+
+def test_a_text_that_cannot_be_encoded_is_refused(served):
+    with pytest.raises(ApiError) as error:
+        plan_completion(served, CompletionFields.model_construct(prompt="\ud800"), 1)
+    assert (error.value.status, error.value.param) == (400, "prompt")

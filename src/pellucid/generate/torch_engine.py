@@ -137,9 +137,8 @@ class TorchEngine:
             raise UsageError(
                 f"the prompt has {len(request.ids)} tokens; the engine's context_tokens is {self._context_tokens}: shorten it"
             )
-        for id_, _ in request.sampling.logit_bias:
-            if id_ >= self._vocab_tokens:
-                raise UsageError(f"logit_bias has the id {id_}; the model's vocabulary is 0 to {self._vocab_tokens - 1}")
+        if (id_ := request.sampling.highest_bias_id) >= self._vocab_tokens:
+            raise UsageError(f"logit_bias has the id {id_}; the model's vocabulary is 0 to {self._vocab_tokens - 1}")
 
     def stats(self) -> EngineStats:
         """See `Engine`."""

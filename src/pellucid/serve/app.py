@@ -1,5 +1,6 @@
 """The server as an ASGI application: routes, errors in one shape, the guard before everything."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -27,6 +28,7 @@ from pellucid.serve.training_matches import TrainingMatches
 
 __all__ = ["make_app"]
 
+_LOG = logging.getLogger("uvicorn.error")
 _ENDPOINTS = (
     *("/v1/completions", "/v1/chat/completions", "/v1/training_matches", "/v1/models"),
     *("/health", "/metrics", "/openapi.json"),
@@ -91,7 +93,7 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
         Route("/openapi.json", description, methods=["GET"]),
         *page_routes(),
     ]
-    handlers = {HTTPException: _http_error, ApiError: _api_error, Exception: _own_error}
+    handlers = {HTTPException: _http_error, ApiError: _api_error}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     app.state.admission = admission
     app.add_middleware(_Gate, guard=Guard(settings), metrics=metrics)
@@ -113,10 +115,6 @@ def _http_error(request: Request, error: Exception) -> Response:
     return _api_error(request, ApiError(error.status_code, text, code={404: "not_found"}.get(error.status_code), headers=headers))
 
 
-def _own_error(request: Request, _: Exception) -> Response:
-    return _api_error(request, ApiError(500, "the server met an error of its own; its log says which", code="internal_error"))
-
-
 class _Gate:
     """Lets the guard look at every request, counts every response, and gives each the same headers."""
 
@@ -133,8 +131,12 @@ class _Gate:
         path = scope["path"]
         endpoint = path if path in _ENDPOINTS else "other"
 
+        is_begun = False
+
         async def sending(message: Message) -> None:
+            nonlocal is_begun
             if message["type"] == "http.response.start":
+                is_begun = True
                 self._metrics.responded(endpoint, message["status"])
                 message["headers"] = [*message.get("headers", []), *_HEADERS]
             await send(message)
@@ -144,6 +146,13 @@ class _Gate:
             await self._app(scope, receive, sending)
         except ApiError as error:
             await json_response(error.body, error.status, error.headers)(scope, receive, sending)
+        except Exception:
+            # Not in a handler, which Starlette would put before this gate: it is counted and has its headers, like the rest.
+            if is_begun:
+                raise
+            _LOG.exception("%s %s met an error of our own", scope["method"], endpoint)
+            own = ApiError(500, "the server met an error of its own; its log says which", code="internal_error")
+            await json_response(own.body, own.status)(scope, receive, sending)
 
 
 _HEADERS = [

@@ -52,7 +52,8 @@ class _Writer:
 
     def opening(self, answers: int) -> list[dict[str, Any]]:
         first = {"role": "assistant", "content": ""}
-        return [self._chunk([{"index": at, "delta": first, "logprobs": None, "finish_reason": None}]) for at in range(answers)]
+        chunks = [self._chunk([{"index": at, "delta": first, "logprobs": None, "finish_reason": None}]) for at in range(answers)]
+        return [chunks[0] | self._prompt_ids(), *chunks[1:]]
 
     def chunk(self, number: int, piece: Piece) -> dict[str, Any]:
         delta = {"content": piece.text} if piece.text or piece.tokens else {}
@@ -69,11 +70,13 @@ class _Writer:
             message = {"role": "assistant", "content": "".join(piece.text for piece in pieces), "refusal": None}
             choice = {"index": number, "message": message, "logprobs": self._logprobs(tokens), "finish_reason": pieces[-1].finish}
             choices.append(choice | self._ids(tokens))
-        ids = {"prompt_token_ids": list(self.prompt)} if self.fields.return_token_ids else {}
-        return {**self.head, "object": "chat.completion", "choices": choices, "usage": counts, **ids}
+        return {**self.head, "object": "chat.completion", "choices": choices, "usage": counts, **self._prompt_ids()}
 
     def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {**self.head, "object": "chat.completion.chunk", "choices": choices}
+
+    def _prompt_ids(self) -> dict[str, Any]:
+        return {"prompt_token_ids": list(self.prompt)} if self.fields.return_token_ids else {}
 
     def _ids(self, tokens: Sequence[ShownToken]) -> dict[str, Any]:
         return {"token_ids": [shown.token.id for shown in tokens]} if self.fields.return_token_ids else {}

@@ -41,8 +41,9 @@ class _Strict(BaseModel):
 class StreamOptions(_Strict):
     """`include_usage` adds a last chunk with the counts of tokens."""
 
-    include_usage: bool = False
-    include_obfuscation: bool = False
+    include_usage: bool | None = False
+    # Padding against listeners who measure chunks, which never changes the answer.
+    include_obfuscation: bool | None = False
 
 
 class CommonFields(_Strict):
@@ -89,7 +90,7 @@ class CommonFields(_Strict):
     @property
     def wants_usage(self) -> bool:
         """Whether a stream ends with the counts of tokens."""
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     def first_seed(self) -> int:
         """Return the seed of the first answer; the following ones have the following. Drawn where none is given."""
@@ -145,8 +146,9 @@ class MessageFields(_Strict):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | Annotated[list[TextPart], Field(max_length=_LONGEST_LIST, fail_fast=True)]
-    # The client sends earlier answers back as it got them.
+    # Chat formats have no place for it, and clients send it.
     name: str | None = None
+    # The client sends earlier answers back as it got them.
     refusal: None = None
     annotations: None = None
     audio: None = None
