@@ -36,7 +36,11 @@ _ENDPOINTS = (
 
 
 def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
-    """Return the application. `app.state.admission.draining = True` makes it refuse what is new; its end closes the engine."""
+    """Return the application. Its end closes the engine.
+
+    `app.state.admission.draining = True` makes it refuse what is new. `app.state.give_up`, which is to be called after
+    `app.state.drain_s`, ends what still runs and returns how many requests those were.
+    """
     admission = Admission(model.engine.stats().slots, settings.max_waiting, settings.max_sequences)
     metrics = Metrics()
     exchange = Exchange(model, settings, admission, metrics)
@@ -52,6 +56,10 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
 
     async def chat(request: Request) -> Response:
         return await exchange.answer(request, lambda body: plan_chat(model, read_fields(ChatFields, body), admission.most))
+
+    def give_up() -> int:
+        matching.close()
+        return exchange.give_up()
 
     async def models(_: Request) -> Response:
         return json_response({"object": "list", "data": [described]})
@@ -95,7 +103,8 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
     ]
     handlers = {HTTPException: _http_error, ApiError: _api_error}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
-    app.state.admission = admission
+    app.state.admission, app.state.drain_s = admission, settings.drain_s
+    app.state.give_up = give_up
     app.add_middleware(_Gate, guard=Guard(settings), metrics=metrics)
     return app
 

@@ -1,8 +1,9 @@
 """One request answered: its body read within limits, its sequences run, its answer sent whole or as a stream."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -41,6 +42,22 @@ class Exchange:
     settings: ServerSettings
     admission: Admission
     metrics: Metrics
+    under_way: set[Answers] = field(default_factory=set)
+
+    def give_up(self) -> int:
+        """End all answers under way: each is told so, by its status or at the end of its stream. Return how many there were."""
+        for answers in self.under_way:
+            answers.cancel()
+        return len(self.under_way)
+
+    @contextmanager
+    def _answers(self, plan: Plan) -> Iterator[Answers]:
+        with self.admission.admit(len(plan.orders)), Answers(self.model, plan.orders) as answers:
+            self.under_way.add(answers)
+            try:
+                yield answers
+            finally:
+                self.under_way.discard(answers)
 
     async def body(self, request: Request) -> bytes:
         """Return the body. Raises `ApiError`: 413 when it is too long, 408 when it takes too long to come."""
@@ -72,7 +89,7 @@ class Exchange:
         return await self._whole(request, plan, began)
 
     async def _whole(self, request: Request, plan: Plan, began: float) -> Response:
-        with self.admission.admit(len(plan.orders)), Answers(self.model, plan.orders) as answers:
+        with self._answers(plan) as answers:
             gathering = asyncio.ensure_future(self._gather(answers, plan, began))
             leaving = asyncio.ensure_future(left(request))
             try:
@@ -97,7 +114,7 @@ class Exchange:
 
     async def _stream(self, plan: Plan, began: float) -> AsyncGenerator[bytes]:
         """Yield the parts of a stream; the first, which is empty, once the sequences are in the engine's hands."""
-        with self.admission.admit(len(plan.orders)), Answers(self.model, plan.orders) as answers:
+        with self._answers(plan) as answers:
             yield b""
             try:
                 for chunk in plan.writer.opening(len(plan.orders)):
