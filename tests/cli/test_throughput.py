@@ -1,8 +1,10 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from pellucid.cli.main import main
 
@@ -16,7 +18,7 @@ def test_a_file_is_measured_and_the_table_names_what_was_not(
     file = finished_run / "exports" / "gguf" / "model-F16.gguf"
     assert main(["throughput", str(file), *SMALL, "--out", str(tmp_path / "t.json")]) == 0
     told = capsys.readouterr().out
-    assert "llama.cpp" in told and "F16" in told and "8 prompt and 4 new tokens" in told
+    assert "Device" in told and re.search(r"llama\.cpp +F16 +cpu +1 ", told) and "8 prompt and 4 new tokens" in told
     found = json.loads((tmp_path / "t.json").read_text())
     for kind, reason in found["energy"]["missing"].items():
         assert f"not measured: watts by {kind}: {reason[:30]}" in told
@@ -37,6 +39,19 @@ def test_when_nobody_could_be_measured_the_command_fails(
         file.write_bytes(file.read_bytes().replace(b"output_norm.weight", b"output_morn.weight"))
     assert main(["throughput", str(tmp_path / "gguf"), *SMALL]) == 1
     assert "not measured: llama.cpp F16: llama.cpp does not load" in capsys.readouterr().out
+
+
+def test_where_torch_computes_is_kept_and_a_gpu_that_is_not_there_is_a_wrong_call(
+    finished_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(finished_run / "exports" / "gguf" / "model-F16.gguf")
+    assert main(["throughput", file, *SMALL, "--device", "cpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["device"] == "cpu"
+    if not torch.cuda.is_available():
+        assert main(["throughput", file, *SMALL, "--device", "cuda"]) == 2
+        assert "--device cuda: torch sees no GPU" in capsys.readouterr().err
+    assert main(["throughput", file, file, *SMALL]) == 2
+    assert "is given twice" in capsys.readouterr().err
 
 
 def test_what_is_no_model_is_a_wrong_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import write_json
 from pellucid.report.facts import Facts
-from pellucid.report.throughput import THROUGHPUT, throughput
+from pellucid.report.throughput import THROUGHPUT, remarks, throughput
 from pellucid.stages.run_folder import open_recipe
 
 
@@ -40,7 +40,52 @@ def test_figures_link_to_where_they_stand_and_what_was_not_measured_is_said(fini
     assert 'data-pointer="/contestants/0/batches/8/watts/median" data-value="35.5">35.5</a>' in html
     assert html.count('<td class="number">not measured</td>') == 2
     assert "12.5</a>" in html and "3 MiB</a>" in html and "&lt;b&gt;7" in html
-    assert "Not measured: MLX: no such export; watts by NVML: no driver." in html
+    assert "<p>Not measured: MLX: no such export.</p><p>Not measured: watts by NVML: no driver.</p>" in html
+
+
+def test_a_file_from_before_devices_and_reasons_were_recorded_is_still_shown(finished_run: Path, tmp_path: Path) -> None:
+    old = written()
+    old["contestants"][1] |= {"missing": None, "batches": old["contestants"][0]["batches"], "settings": {"device": "cuda:0"}}
+    write_json(tmp_path / THROUGHPUT, old)
+    html = throughput(Facts(tmp_path), open_recipe(finished_run))
+    assert html.count("<td>not recorded</td>") == 2
+    assert html.count('data-pointer="/contestants/1/settings/device" data-value="&quot;cuda:0&quot;">cuda:0</a>') == 2
+    assert "different devices" not in html
+
+
+def test_devices_stand_beside_the_rates_and_such_that_differ_are_said(finished_run: Path, tmp_path: Path) -> None:
+    new = written()
+    new["contestants"][0]["device"] = "cpu"
+    assert remarks(new)[2:] == []
+    new["contestants"].append(new["contestants"][0] | {"name": "Pellucid a", "program": "Pellucid", "device": "cuda:0"})
+    told = (
+        "programs ran on different devices, and such rows do not compare (--device cpu keeps Pellucid and transformers off the "
+        "GPU): cpu: llama.cpp; cuda:0: Pellucid"
+    )
+    assert remarks(new)[2:] == [told]
+    new["contestants"][2]["device"] = "gpu"
+    assert remarks(new)[2:] == ["programs ran on different devices, and such rows do not compare: cpu: llama.cpp; gpu: Pellucid"]
+    write_json(tmp_path / THROUGHPUT, new)
+    html = throughput(Facts(tmp_path), open_recipe(finished_run))
+    assert html.count('data-pointer="/contestants/2/device" data-value="&quot;gpu&quot;">gpu</a>') == 2
+
+
+def test_why_watts_are_missing_stands_beside_them(finished_run: Path, tmp_path: Path) -> None:
+    new = written()
+    new["energy"]["counters"] = ["cpu package-0"]
+    short = "turns shorter than 0.5 s (cpu package-0)"
+    new["contestants"][0]["batches"]["1"]["energy_missing"] = short
+    new["contestants"][0]["batches"]["8"]["energy_missing"] = f"{short} (1 of 3 rounds)"
+    assert remarks(new)[2:] == [
+        f"not measured: watts of llama.cpp Q4_0 (batch 1): {short}",
+        f"measured in part: watts of llama.cpp Q4_0 (batch 8): {short} (1 of 3 rounds)",
+    ]
+    write_json(tmp_path / THROUGHPUT, new)
+    html = throughput(Facts(tmp_path), open_recipe(finished_run))
+    assert html.count(f'<td class="number">not measured: {short}</td>') == 1 and "35.5</a>" in html
+    assert f"<p>Measured in part: watts of llama.cpp Q4_0 (batch 8): {short} (1 of 3 rounds).</p>" in html
+    new["energy"]["counters"] = []
+    assert len(remarks(new)) == 2
 
 
 def test_there_is_no_section_where_nothing_was_measured_and_another_version_is_refused(finished_run: Path, tmp_path: Path) -> None:

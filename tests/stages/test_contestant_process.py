@@ -6,8 +6,9 @@ import psutil
 import pytest
 
 from pellucid.core.errors import PellucidError
-from pellucid.stages.contestant_process import ContestantProcess
-from pellucid.stages.contestant_programs import Contestant, Machine
+from pellucid.core.threads_wait import THREADS_WAIT, let_threads_sleep
+from pellucid.stages.contestant_process import ContestantProcess, environment_of
+from pellucid.stages.contestant_programs import Contestant, Machine, Program
 
 pytest.importorskip("xllamacpp")
 PROMPTS = [[5, 6, 7, 8], [9, 8, 7, 6]]
@@ -61,3 +62,33 @@ def test_a_turn_that_fails_and_a_process_that_is_killed_are_told(finished_run: P
         with pytest.raises(PellucidError, match="ended with signal 9"):
             process.turn(PROMPTS, 2)
         process.close()
+
+
+@pytest.mark.parametrize(("program", "place"), [("llama.cpp", "gguf/model-F16.gguf"), ("Pellucid", "hf")])
+def test_our_own_programs_run_with_our_settings_and_others_as_the_user_had_it(
+    program: Program, place: str, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in THREADS_WAIT:
+        monkeypatch.setenv(name, "")  # so that what is set is taken back after the test
+        monkeypatch.delenv(name)
+    one = Contestant("run", program, "", finished_run / "exports" / place)
+    wanted = THREADS_WAIT if program == "Pellucid" else {}
+    # As the command line calls it, which has set them for itself, or as a script does.
+    for prepare in (let_threads_sleep, lambda: None)[program == "Pellucid" :]:
+        prepare()
+        given = dict(os.environ)
+        with ContestantProcess(one, Machine(1, None, 1, 16), tmp_path / "log") as process:
+            there = psutil.Process(process._process.pid).environ()
+            assert {name: there[name] for name in THREADS_WAIT if name in there} == wanted
+            told = process.opened.variables
+            assert {name: told[name] for name in THREADS_WAIT if name in told} == wanted and told["MKL_NUM_THREADS"] == "1"
+            assert told.items() <= there.items() and "PATH" not in told
+        assert dict(os.environ) == given
+
+
+def test_what_the_user_said_holds_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    for program in ("Pellucid", "llama.cpp", "llama.cpp, served", "transformers"):
+        found = environment_of(Contestant("run", program, "", None), Machine(3, None, 1, 16))  # type: ignore[arg-type]
+        assert found["OMP_WAIT_POLICY"] == "ACTIVE" and "GOMP_SPINCOUNT" not in found and found["OMP_NUM_THREADS"] == "3"

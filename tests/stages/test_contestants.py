@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,19 @@ def test_exports_are_known_by_what_they_hold(finished_run: Path, tmp_path: Path)
     (tmp_path / "ov").mkdir()
     (tmp_path / "ov" / "openvino_model.xml").write_text("<net/>")
     assert [one.name for one in find_contestants(tmp_path / "ov")] == ["OpenVINO ov"]
+
+
+def test_files_whose_short_names_agree_keep_their_whole_ones(finished_run: Path, tmp_path: Path) -> None:
+    for name in ("model-F16.gguf", "F16.gguf"):
+        shutil.copy(finished_run / "exports" / "gguf" / "model-F16.gguf", tmp_path / name)
+    assert [one.name for one in find_contestants(tmp_path)] == ["llama.cpp F16", "llama.cpp model-F16"]
+
+
+def test_a_target_is_called_as_it_is_told(finished_run: Path) -> None:
+    found = find_contestants(finished_run / "exports" / "hf", "a/exports/hf")
+    assert [(one.name, one.target) for one in found] == [
+        ("Pellucid a/exports/hf", "a/exports/hf"), ("transformers a/exports/hf", "a/exports/hf"),
+    ]  # fmt: skip
 
 
 def test_weights_of_mlx_are_told_from_those_of_others_and_say_what_they_were_trained_for(

@@ -111,7 +111,8 @@ def test_llama_cpp_takes_neither_other_weights_nor_a_draft(finished_run: Path, s
 
 @pytest.mark.parametrize("place", [".", "pretrain", "exports/hf"])
 def test_what_lies_in_a_run_can_be_looked_up_in_its_training_data(run_copy: Path, place: str) -> None:
-    model = open_served(run_copy / place, EngineShape(slots=1))
+    model = open_served(run_copy / place, EngineShape(slots=1, device="cpu"))
+    assert model.engine.identity["device"] == "cpu"
     model.engine.close()
     assert not isinstance(model.origins, str)
     model.origins.prepare()

@@ -1,62 +1,25 @@
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import torch
 
 from pellucid.core.artifacts import read_manifest
+from pellucid.core.energy import EnergyMeter, Spent
 from pellucid.core.errors import UsageError
 from pellucid.core.files import read_json
-from pellucid.stages.contestant_process import Turn
+from pellucid.core.threads_wait import THREADS_WAIT
+from pellucid.stages.contestant_process import ContestantProcess, Turn
+from pellucid.stages.contestant_programs import Contestant, Machine
 from pellucid.stages.run_folder import open_recipe
-from pellucid.stages.throughput import Load, measure, turn_figures, write_throughput
+from pellucid.stages.throughput import Load, _contestants, _one_turn, _targets, measure, write_throughput
 from pellucid.stages.verify import verify_run
 from pellucid.tokenizer.training import train_bpe
 
+CUDA = torch.cuda.is_available()
 SMALL = Load(prompt_tokens=8, new_tokens=4, batches=(1, 2), rounds=2, threads=1)
-
-
-def test_rates_of_sequences_that_overlap_only_in_part() -> None:
-    turn = Turn([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0, 5.0]], 10, 6.0, 3.0, 0, 0)
-    figures = turn_figures(turn, 55, 60.0)
-    assert figures == {
-        "prompt_tokens_per_s": (2 * 55 - 10) / 2,
-        "decode_tokens_per_s": 2 / 1,  # of each one, between seconds 2 and 3
-        "tokens_per_s": 7 / 5,
-        "first_token_s": 1.5,
-        "watts": 10,
-        "joules_per_token": 60 / 7,
-        "cpu_frac": 0.5,
-    }
-    apart = turn_figures(turn._replace(at_s=[[1.0, 2.0], [3.0, 4.0]]), 55, None)
-    assert apart["decode_tokens_per_s"] is None and apart["watts"] is None and apart["prompt_tokens_per_s"] == 100 / 3
-
-
-def test_a_turn_too_short_for_the_counters_or_one_without_a_tick_has_no_watts() -> None:
-    turn = Turn([[0.1, 0.2]], 0, 0.3, 0.3, 0, 0)
-    for one, joules in ((turn, 5.0), (turn._replace(seconds=2.0), 0.0)):
-        figures = turn_figures(one, 8, joules)
-        assert figures["watts"] is None and figures["joules_per_token"] is None
-
-
-@given(
-    sequences=st.integers(1, 16), first_s=st.floats(1e-3, 1e3), step_s=st.floats(1e-4, 10), steps=st.integers(2, 64),
-    tokens=st.integers(1, 4096), watts=st.floats(1, 1e3),
-)  # fmt: skip
-def test_in_step_a_rate_is_the_count_over_the_time(
-    sequences: int, first_s: float, step_s: float, steps: int, tokens: int, watts: float
-) -> None:
-    times = [first_s + step_s * number for number in range(steps)]
-    turn = Turn([times] * sequences, 0, max(times[-1], 1.0), 1.0, 0, 0)
-    figures = turn_figures(turn, tokens, watts * turn.seconds)
-    assert figures["prompt_tokens_per_s"] == pytest.approx(sequences * tokens / first_s)
-    assert figures["decode_tokens_per_s"] == pytest.approx(sequences / step_s, rel=1e-6)
-    assert figures["watts"] == pytest.approx(watts)
-    joules = figures["joules_per_token"]
-    assert joules is not None and joules * sequences * steps == pytest.approx(watts * turn.seconds)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +103,84 @@ def test_targets_of_one_vocabulary_stand_in_one_table_with_names_of_their_own(fi
     assert found["targets"] == ["first", "second"]
     assert [one["name"] for one in found["contestants"]] == ["llama.cpp F16 of first", "llama.cpp F16 of second"]
     assert all(one["batches"] for one in found["contestants"])
+
+
+def test_targets_whose_last_parts_agree_get_the_folders_that_tell_them_apart(finished_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    for folder in ("a", "b"):
+        (tmp_path / folder / "exports" / "gguf").mkdir(parents=True)
+        shutil.copy(finished_run / "exports" / "gguf" / "model-F16.gguf", tmp_path / folder / "exports" / "gguf")
+    paths = [tmp_path / folder / "exports" / "gguf" for folder in ("a", "b")]
+    found = measure(paths, Load(4, 2, (1,), 1, 1))
+    assert found["targets"] == ["a/exports/gguf", "b/exports/gguf"]
+    names = ["llama.cpp F16 of a/exports/gguf", "llama.cpp F16 of b/exports/gguf"]
+    assert [one["name"] for one in found["contestants"]] == names
+    assert all(one["batches"] for one in found["contestants"])
+
+
+def test_no_more_folders_are_named_than_are_needed(tmp_path: Path) -> None:
+    places = ["a/exports/hf", "b/exports/hf", "c/hf", "c/mlx", "hf"]
+    assert list(_targets([tmp_path / place for place in places])) == [
+        "a/exports/hf", "b/exports/hf", "c/hf", "mlx", f"{tmp_path.name}/hf",
+    ]  # fmt: skip
+    assert list(_targets([Path("/hf"), Path("/a/hf")])) == ["/hf", "a/hf"]
+
+
+def test_a_target_that_is_given_twice_is_a_wrong_call(finished_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "again").symlink_to(finished_run)
+    for other in (finished_run, finished_run / "exports" / "..", tmp_path / "again"):
+        with pytest.raises(UsageError, match="is given twice: name each target once"):
+            measure([finished_run, other], SMALL)
+
+
+def test_two_runs_without_an_export_are_two_lines(finished_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished_run, tmp_path / "other")
+    names = [one.name for one in _contestants(_targets([finished_run, tmp_path / "other"]), False, ())]
+    assert len(set(names)) == len(names) == 12
+    assert {"MLX of pocket-smoke", "MLX of other", "Pellucid checkpoint of other"} < set(names)
+
+
+def test_each_row_says_its_device_and_what_its_process_was_told(found: dict[str, Any]) -> None:
+    first, second, missing = found["contestants"]
+    assert first["device"] == second["device"] == "cpu" and missing["device"] is None
+    assert first["variables"]["OMP_NUM_THREADS"] == "1" and not THREADS_WAIT.keys() & first["variables"].keys() - os.environ.keys()
+    assert found["settings"]["device"] == ("cuda" if CUDA else "cpu")
+
+
+@pytest.mark.skipif(CUDA, reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_a_wrong_call(finished_run: Path) -> None:
+    with pytest.raises(UsageError, match="--device cuda: torch sees no GPU here; take --device cpu"):
+        measure([finished_run], Load(8, 4, device="cuda"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not CUDA, reason="no GPU"))])
+def test_torch_computes_on_one_device_in_our_engine_and_in_transformers(finished_run: Path, device: Literal["cpu", "cuda"]) -> None:
+    pytest.importorskip("transformers")
+    found = measure([finished_run / "exports" / "hf"], Load(4, 2, (1,), 1, 1, device=device))
+    wanted = "cpu" if device == "cpu" else "cuda:0"
+    assert [(one["name"], one["device"], bool(one["batches"])) for one in found["contestants"]] == [
+        ("Pellucid hf", wanted, True), ("transformers hf", wanted, True),
+    ]  # fmt: skip
+
+
+def test_a_counter_that_dies_in_a_turn_voids_its_figure_and_says_so(finished_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    for number in (0, 1):
+        zone = tmp_path / "class" / "powercap" / f"intel-rapl:{number}"
+        zone.mkdir(parents=True)
+        for name, text in (("name", f"package-{number}"), ("max_energy_range_uj", "1000000000"), ("energy_uj", "5")):
+            (zone / name).write_text(text)
+    file = finished_run / "exports" / "gguf" / "model-F16.gguf"
+    one = Contestant("run", "llama.cpp", "F16", file)
+    with EnergyMeter(tmp_path) as meter, ContestantProcess(one, Machine(1, None, 1, 16), tmp_path / "log") as process:
+
+        def dies(prompts: list[list[int]], new_tokens: int) -> Turn:
+            (zone / "energy_uj").unlink()
+            return ContestantProcess.turn(process, prompts, new_tokens)
+
+        process.turn = dies  # type: ignore[method-assign,assignment]
+        assert _one_turn(process, [[5, 6]], 2, meter)[1] == Spent(None, "cpu package-1 stopped answering")
 
 
 @pytest.mark.slow

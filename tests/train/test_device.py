@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from pellucid.core.errors import UsageError
 from pellucid.plan.devices import device_named, device_names
-from pellucid.train.device import Device, deterministic, pick_device
+from pellucid.train.device import Device, deterministic, pick_device, pick_kind
 
 CPU = torch.device("cpu")
 
@@ -11,6 +12,17 @@ CPU = torch.device("cpu")
 def test_without_a_gpu_auto_is_float32_on_the_cpu() -> None:
     assert pick_device("auto") == Device(CPU, "fp32")
     assert pick_device("bf16").precision == "bf16"
+
+
+def test_a_kind_of_device_can_be_asked_for() -> None:
+    assert pick_device("auto", "cpu") == Device(CPU, "fp32") and pick_kind("cpu") == "cpu"
+    if torch.cuda.is_available():
+        assert pick_kind("auto") == pick_kind("cuda") == pick_device("auto", "cuda").device.type == "cuda"
+    else:
+        assert pick_kind("auto") == "cpu"
+        for pick in (pick_kind, lambda kind: pick_device("auto", kind)):
+            with pytest.raises(UsageError, match="--device cuda: torch sees no GPU here; take --device cpu"):
+                pick("cuda")
 
 
 def test_bf16_computes_products_in_bfloat16_and_keeps_float32_weights() -> None:

@@ -11,13 +11,9 @@ from pellucid.cli.chat_arguments import chat_arguments
 from pellucid.cli.engine_arguments import serve_arguments
 from pellucid.cli.throughput_arguments import throughput_arguments
 from pellucid.core.errors import PellucidError
+from pellucid.core.threads_wait import THREADS_WAIT, let_threads_sleep
 
 __all__ = ["THREADS_WAIT", "build_parser", "entry", "main"]
-
-# How OpenMP's threads wait for each other: they spin for some microseconds, then sleep. Spinning for long costs a third of the
-# speed of training as soon as another program wants a core, no spinning at all some percent on an idle machine
-# (benchmarks/wait_policy.json). GNU's runtime prefers the count of spins to the policy; others know the policy only.
-THREADS_WAIT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 
 _DESCRIPTION = """\
 Pellucid turns one recipe file into a small open language model and the whole account of how it was made:
@@ -295,9 +291,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = build_parser().parse_args(argv)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 2
-    if not THREADS_WAIT.keys() & os.environ.keys():
-        # OpenMP reads them when it is loaded: before torch is imported.
-        os.environ.update(THREADS_WAIT)
+    # OpenMP reads this when it is loaded: before torch is imported.
+    let_threads_sleep()
     command: Callable[[argparse.Namespace], int] = import_module(f"pellucid.cli.{arguments.module}").command
     try:
         return command(arguments)

@@ -8,6 +8,7 @@ from typing import Any
 from pellucid.cli.output import print_json, print_table, print_text
 from pellucid.core.files import write_json
 from pellucid.core.units import format_bytes, format_rate
+from pellucid.report.throughput import remarks
 from pellucid.stages.run_folder import RECIPE_FILE
 from pellucid.stages.throughput import Load, measure, write_throughput
 
@@ -15,8 +16,8 @@ __all__ = ["command"]
 
 _NONE = "–"
 _COLUMNS = (
-    "Program", "Weights", "Batch", "Prompt tok/s", "Decode tok/s", "least–most", "First token", "Memory", "Files", "Watts",
-    "J/token",
+    "Program", "Weights", "Device", "Batch", "Prompt tok/s", "Decode tok/s", "least–most", "First token", "Memory", "Files",
+    "Watts", "J/token",
 )  # fmt: skip
 
 
@@ -30,6 +31,7 @@ def command(arguments: argparse.Namespace) -> int:
         rounds=arguments.rounds,
         threads=arguments.threads,
         seed=arguments.seed,
+        device=arguments.device,
     )
     found = measure(paths, load, served=arguments.served, only=arguments.only)
     written = None
@@ -48,7 +50,7 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def _print(found: Mapping[str, Any]) -> None:
-    print_table(_COLUMNS, _rows(found), right=range(2, len(_COLUMNS)))
+    print_table(_COLUMNS, _rows(found), right=range(3, len(_COLUMNS)))
     settings = found["settings"]
     cores = "any core" if settings["cores"] is None else f"cores {', '.join(map(str, settings['cores']))}"
     print_text(
@@ -56,11 +58,8 @@ def _print(found: Mapping[str, Any]) -> None:
         f"{settings['threads']} thread{'s' if settings['threads'] > 1 else ''} on {cores}. Memory: the most that a "
         "program's process held, and in brackets what it held before the model."
     )
-    for one in found["contestants"]:
-        if one["missing"] is not None:
-            print_text(f"not measured: {one['name']}: {one['missing']}")
-    for kind, reason in found["energy"]["missing"].items():
-        print_text(f"not measured: watts by {kind}: {reason}")
+    for text in remarks(found):
+        print_text(text)
 
 
 def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -71,6 +70,7 @@ def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             yield (
                 one["program"],
                 one["weights"],
+                one["device"],
                 batch,
                 _median(figures["prompt_tokens_per_s"], format_rate),
                 _median(decode, format_rate),

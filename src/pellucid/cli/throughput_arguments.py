@@ -25,6 +25,13 @@ def throughput_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of each program that count (default: 5)")
     parser.add_argument("--threads", type=int, metavar="N", help="threads, and cores, of each program (default: one a core)")
+    parser.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="where our torch engine and transformers compute (default: auto, the GPU that torch sees, else the CPU); the other "
+        "programs choose themselves, and the table says what",
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the choice of prompts (default: 1)")
     parser.add_argument(
         "--only",

@@ -12,6 +12,8 @@ _NOT_SUPPORTED = 3
 class GpuCounter:
     """The energy of one GPU's board since it was opened. The driver renews the figure some ten times a second."""
 
+    shortest_s = 1.0
+
     def __init__(self, library: Any, handle: ctypes.c_void_p, name: str) -> None:
         self.name = name
         self._library, self._handle = library, handle

@@ -1,6 +1,6 @@
 """The section of the page about speed: a model in the programs that run it, side by side (Stable LM 2's report, Table 8)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pellucid.core.errors import ArtifactError
@@ -9,13 +9,14 @@ from pellucid.recipe.recipe import Recipe
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.markup import paragraph, section, table
 
-__all__ = ["THROUGHPUT", "throughput"]
+__all__ = ["THROUGHPUT", "remarks", "throughput"]
 
 THROUGHPUT = "throughput/throughput.json"
 _SCHEMA = 1
-_NOT_MEASURED = "not measured"
+_NOT_MEASURED, _NOT_RECORDED = "not measured", "not recorded"
 _RATES = (
-    "Program", "Weights", "Batch", "Prompt, tok/s", "Decode, tok/s", "least", "most", "First token, ms", "Watts", "Joules/token",
+    "Program", "Weights", "Device", "Batch", "Prompt, tok/s", "Decode, tok/s", "least", "most", "First token, ms", "Watts",
+    "Joules/token",
 )  # fmt: skip
 _SIZES = ("Program", "Weights", "Version", "Files", "Loaded in, s", "Peak memory", "before the model")
 
@@ -23,7 +24,8 @@ _SIZES = ("Program", "Weights", "Version", "Files", "Loaded in, s", "Peak memory
 def throughput(facts: Facts, recipe: Recipe) -> str:
     """Tokens a second, first token, memory and watts of each program and batch; empty where `pellucid throughput` was not run.
 
-    Raises `ArtifactError` for a file of another version.
+    Files from before devices and the reasons for missing watts were recorded are shown without them. Raises `ArtifactError` for a
+    file of another version.
     """
     if not facts.has(THROUGHPUT):
         return ""
@@ -33,18 +35,52 @@ def throughput(facts: Facts, recipe: Recipe) -> str:
     measured = [(number, one) for number, one in enumerate(found["contestants"]) if one["batches"]]
     parts = []
     if measured:
-        rates = [_rates(facts, number, batch, figures) for number, one in measured for batch, figures in one["batches"].items()]
+        counted = bool(found["energy"]["counters"])
+        rates = [_rates(facts, (number, one), batch, counted) for number, one in measured for batch in one["batches"]]
         sizes = [_sizes(facts, number, one) for number, one in measured]
         parts = [
-            table(_RATES, rates, caption=_caption(found), numbers_from=2),
+            table(_RATES, rates, caption=_caption(found), numbers_from=3),
             table(_SIZES, sizes, caption="Each program in a process of its own, with its packages.", numbers_from=3),
         ]
     ways = dict.fromkeys((one["program"], one["how"]) for _, one in measured)
     parts += [paragraph(f"{program}: {how}.") for program, how in ways]
-    reasons = [f"{one['name']}: {one['missing']}" for one in found["contestants"] if one["missing"] is not None]
-    reasons += [f"watts by {kind}: {reason}" for kind, reason in found["energy"]["missing"].items()]
-    parts += [paragraph(f"Not measured: {'; '.join(reasons)}.")] if reasons else []
+    parts += [paragraph(f"{text[0].upper()}{text[1:]}.") for text in remarks(found)]
     return section("throughput", "Throughput", *parts)
+
+
+def remarks(found: Mapping[str, Any]) -> list[str]:
+    """Return what belongs below the table: who was not measured, which watts were not, why, and devices that do not compare."""
+    told = [f"not measured: {one['name']}: {one['missing']}" for one in found["contestants"] if one["missing"] is not None]
+    told += [f"not measured: watts by {kind}: {reason}" for kind, reason in found["energy"]["missing"].items()]
+    if found["energy"]["counters"]:
+        rows: dict[tuple[str, str], list[str]] = {}
+        for one in found["contestants"]:
+            for batch, figures in one["batches"].items():
+                if (reason := figures.get("energy_missing")) is not None:
+                    how = "not measured" if figures["watts"] is None else "measured in part"
+                    rows.setdefault((how, reason), []).append(f"{one['name']} (batch {batch})")
+        told += [f"{how}: watts of {', '.join(names)}: {reason}" for (how, reason), names in rows.items()]
+    return told + _devices(found["contestants"])
+
+
+def _devices(contestants: Sequence[Mapping[str, Any]]) -> list[str]:
+    programs: dict[str, dict[str, None]] = {}
+    for one in contestants:
+        if one["batches"] and (device := _device(one)[1]) is not None:
+            programs.setdefault(device, {})[one["program"]] = None
+    if len(programs) < 2:
+        return []
+    told = "; ".join(f"{device}: {', '.join(names)}" for device, names in programs.items())
+    torch_on_gpu = any(name.startswith("cuda:") for name in programs)
+    fix = " (--device cpu keeps Pellucid and transformers off the GPU)" if torch_on_gpu else ""
+    return [f"programs ran on different devices, and such rows do not compare{fix}: {told}"]
+
+
+def _device(one: Mapping[str, Any]) -> tuple[tuple[str, ...], str | None]:
+    """Return where an entry says what it ran on, and what; files from before every program said it hold it among the settings."""
+    if one.get("device") is not None:
+        return ("device",), one["device"]
+    return ("settings", "device"), one.get("settings", {}).get("device")
 
 
 def _caption(found: Mapping[str, Any]) -> str:
@@ -56,17 +92,22 @@ def _caption(found: Mapping[str, Any]) -> str:
     )
 
 
-def _rates(facts: Facts, number: int, batch: str, figures: Mapping[str, Any]) -> list[Fact | str | None]:
-    at = ("contestants", number)
+def _rates(facts: Facts, numbered: tuple[int, Mapping[str, Any]], batch: str, counted: bool) -> list[Fact | str | None]:
+    number, one = numbered
+    at, figures = ("contestants", number), one["batches"][batch]
+    where, device = _device(one)
+    # Where the machine has no counter, the reason is the same for all, and stands below.
+    reason = figures.get("energy_missing") if counted else None
 
     def figure(name: str, key: str = "median", scale: float = 1.0) -> Fact | str:
         if figures[name] is None:
-            return _NOT_MEASURED
+            return f"{_NOT_MEASURED}: {reason}" if name == "watts" and reason is not None else _NOT_MEASURED
         return facts.get(THROUGHPUT, *at, "batches", batch, name, key, show=lambda value: format_rate(scale * value))
 
     return [
         facts.get(THROUGHPUT, *at, "program"),
         facts.get(THROUGHPUT, *at, "weights"),
+        _NOT_RECORDED if device is None else facts.get(THROUGHPUT, *at, *where),
         batch,
         figure("prompt_tokens_per_s"),
         figure("decode_tokens_per_s"),

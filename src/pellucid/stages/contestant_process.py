@@ -5,14 +5,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from pellucid.core.errors import PellucidError
+from pellucid.core.threads_wait import as_given, with_threads_wait
 from pellucid.stages.contestant_programs import (
+    OURS,
     Contestant,
     Machine,
     Opened,
@@ -21,9 +25,11 @@ from pellucid.stages.contestant_programs import (
     peak_memory_bytes,
 )
 
-__all__ = ["ContestantProcess", "Turn"]
+__all__ = ["ContestantProcess", "Turn", "environment_of"]
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+# What libraries that compute are told through; of anything else in the environment nothing is written down.
+_TOLD = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "VECLIB_", "DNNL_", "ONEDNN_", "GGML_", "CUDA_")
 
 
 class Turn(NamedTuple):
@@ -51,17 +57,9 @@ class ContestantProcess:
         context = multiprocessing.get_context("spawn")
         self._here, there = context.Pipe()
         self._process = context.Process(target=_run, args=(there, contestant, machine, log), name=contestant.name, daemon=True)
-        kept = {name: os.environ.get(name) for name in _THREADS}
-        # Libraries read these when they are loaded.
-        os.environ.update(dict.fromkeys(_THREADS, str(machine.threads)))
-        try:
+        # Libraries read it when they are loaded.
+        with _environment(environment_of(contestant, machine)):
             self._process.start()
-        finally:
-            for name, value in kept.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
         there.close()
         try:
             self.opened: Opened = self._hear()
@@ -109,6 +107,34 @@ class ContestantProcess:
         return f"its process ended with {how}" + (f": {said[-1][:200]}" if said else "")
 
 
+def environment_of(contestant: Contestant, machine: Machine) -> dict[str, str]:
+    """Return the environment that a contestant runs in: the user's own, and the number of threads; ours with our settings.
+
+    So another program does not wait by rules that were found for our training.
+    """
+    given = as_given()
+    return {**(with_threads_wait(given) if contestant.program in OURS else given), **dict.fromkeys(_THREADS, str(machine.threads))}
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Let this process have an environment for a moment, which a process that it starts then keeps."""
+    kept = {name: os.environ.get(name) for name in {*wanted, *os.environ} if os.environ.get(name) != wanted.get(name)}
+    _set({name: wanted.get(name) for name in kept})
+    try:
+        yield
+    finally:
+        _set(kept)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
 def _run(connection: Connection, contestant: Contestant, machine: Machine, log: Path) -> None:
     """Open the contestant, then answer turns until the other end is closed. Runs in the new process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
@@ -118,8 +144,9 @@ def _run(connection: Connection, contestant: Contestant, machine: Machine, log: 
     if machine.cores is not None:
         os.sched_setaffinity(0, machine.cores)
     try:
+        variables = {name: value for name, value in sorted(os.environ.items()) if name.startswith(_TOLD)}
         answer, opened = open_program(contestant, machine)
-        connection.send(opened)
+        connection.send(replace(opened, variables=variables))
         while True:
             prompts, new_tokens = connection.recv()
             started, cpu_s = time.perf_counter(), time.process_time()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pellucid.generate.engine import Engine
 
 __all__ = [
+    "OURS",
     "Answer",
     "Contestant",
     "Machine",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 Program = Literal["Pellucid", "transformers", "llama.cpp", "llama.cpp, served", "OpenVINO", "MLX"]
+OURS: tuple[Program, ...] = ("Pellucid", "llama.cpp, served")
+"""Those that run as `pellucid serve` does, with its settings."""
 
 Answer = Callable[[Sequence[Sequence[int]], int], tuple[list[list[float]], int]]
 """Prompts of one length and how many tokens to add to each → when each token of each was there, in seconds from the call; and how
@@ -56,22 +59,31 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Machine:
-    """What every contestant gets: threads, cores to run on (None: any), and room for so many sequences of such a length."""
+    """What every contestant gets: threads, cores to run on (None: any), and room for so many sequences of such a length.
+
+    `device` is where torch computes, for our engine and for transformers.
+    """
 
     threads: int
     cores: tuple[int, ...] | None
     sequences: int
     context_tokens: int
+    device: Literal["cpu", "cuda"] = "cpu"
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What a contestant says of itself. Memory is that of its process: `before_bytes` with its packages, before the model."""
+    """What a contestant says of itself. Memory is that of its process: `before_bytes` with its packages, before the model.
+
+    `device` is where it computes, as it names it, and `variables` what its process was told through the environment.
+    """
 
     version: str
+    device: str
     load_s: float
     before_bytes: int
     settings: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 def peak_memory_bytes() -> int:
@@ -97,7 +109,7 @@ def open_program(contestant: Contestant, machine: Machine) -> tuple[Answer, Open
     Raises as the runtimes and `open_served` do.
     """
     assert contestant.path is not None
-    if contestant.program in ("Pellucid", "llama.cpp, served"):
+    if contestant.program in OURS:
         return _open_engine(contestant.path, machine)
     if contestant.program == "llama.cpp":
         return _open_llama(contestant.path, machine)
@@ -110,12 +122,14 @@ def open_program(contestant: Contestant, machine: Machine) -> tuple[Answer, Open
         settings = {"INFERENCE_NUM_THREADS": machine.threads, "PERFORMANCE_HINT": "LATENCY"}
         before = peak_memory_bytes()
         runtime: Any = OpenVinoRuntime(contestant.path, settings)
+        device = "cpu"
     elif contestant.program == "MLX":
         from pellucid.export.runtimes.mlx import MlxRuntime
 
         _import("mlx.core", "mlx_lm")
         settings, before = {}, peak_memory_bytes()
         runtime = MlxRuntime(contestant.path)
+        device = runtime.device
     else:
         import torch
 
@@ -124,12 +138,13 @@ def open_program(contestant: Contestant, machine: Machine) -> tuple[Answer, Open
         _import("transformers")
         torch.set_num_threads(machine.threads)
         settings, before = {}, peak_memory_bytes()
-        runtime = TransformersRuntime(contestant.path, dtype="auto")
+        runtime = TransformersRuntime(contestant.path, dtype="auto", device=machine.device)
+        device = runtime.device
 
     def answer(prompts: Sequence[Sequence[int]], new_tokens: int) -> tuple[list[list[float]], int]:
         return [runtime.steps(prompts, new_tokens).at_s] * len(prompts), 0
 
-    return answer, Opened(runtime.version, runtime.load_s, before, settings)
+    return answer, Opened(runtime.version, device, runtime.load_s, before, settings)
 
 
 def _open_llama(path: Path, machine: Machine) -> tuple[Answer, Opened]:
@@ -143,21 +158,32 @@ def _open_llama(path: Path, machine: Machine) -> tuple[Answer, Opened]:
     def answer(prompts: Sequence[Sequence[int]], new_tokens: int) -> tuple[list[list[float]], int]:
         return [library.steps(prompts, new_tokens, machine.threads).at_s] * len(prompts), 0
 
-    return answer, Opened(f"xllamacpp {metadata.version('xllamacpp')}", load_s, before, {"keys_and_values": "float16"})
+    version = f"xllamacpp {metadata.version('xllamacpp')}"
+    return answer, Opened(version, _llama_device(), load_s, before, {"keys_and_values": "float16"})
+
+
+def _llama_device() -> str:
+    """Return what llama.cpp computes on by its own settings: the first GPU that its build knows, else the CPU."""
+    import xllamacpp
+
+    # Kinds: CPU, GPU, IGPU (one that has no memory of its own), ACCEL (a library for the CPU).
+    return next((str(one["name"]).lower() for one in xllamacpp.get_device_info() if one["type"].name.endswith("GPU")), "cpu")
 
 
 def _open_engine(path: Path, machine: Machine) -> tuple[Answer, Opened]:
     from pellucid.stages.served import EngineShape, open_served
 
     before, started = peak_memory_bytes(), time.perf_counter()
-    engine = open_served(path, EngineShape(machine.context_tokens, machine.sequences, machine.threads)).engine
+    shape = EngineShape(machine.context_tokens, machine.sequences, machine.threads, device=machine.device)
+    engine = open_served(path, shape).engine
     load_s = time.perf_counter() - started
-    facts = {name: engine.identity[name] for name in ("device", "dtype", "keys_and_values") if name in engine.identity}
+    facts = {name: engine.identity[name] for name in ("dtype", "keys_and_values") if name in engine.identity}
 
     def answer(prompts: Sequence[Sequence[int]], new_tokens: int) -> tuple[list[list[float]], int]:
         return _through_engine(engine, prompts, new_tokens)
 
-    return answer, Opened(str(engine.identity["version"]), load_s, before, facts)
+    device = _llama_device() if engine.identity["engine"] == "llama.cpp" else str(engine.identity["device"])
+    return answer, Opened(str(engine.identity["version"]), device, load_s, before, facts)
 
 
 def _through_engine(engine: "Engine", prompts: Sequence[Sequence[int]], new_tokens: int) -> tuple[list[list[float]], int]:

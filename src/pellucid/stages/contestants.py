@@ -1,5 +1,6 @@
 """What `pellucid throughput` is pointed at → the programs that run side by side, and why others cannot."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ __all__ = ["HOW", "context_of", "find_contestants", "tokenizer_of"]
 
 HOW: dict[Program, str] = {
     "Pellucid": "the torch engine as pellucid serve runs it, without HTTP; on a CPU in float32, with weights laid out by columns",
-    "transformers": "its own method generate, greedily, in the number type of the folder",
+    "transformers": "its own method generate, greedily, in the number type of the folder, on the device of our engine",
     "llama.cpp": "its own library (llama_decode), without a server; keys and values in float16, flash attention as it chooses",
     "llama.cpp, served": "its own server, as pellucid serve runs it; what HTTP on this machine costs is counted in",
     "OpenVINO": "its CPU plug-in by its own settings, which round more than the certificate's; all logits of a prompt are computed",
@@ -36,17 +37,19 @@ _PROGRAMS: dict[str, Program] = {
 _EXPECTED: dict[Program, str] = {"transformers": "hf", "llama.cpp": "gguf", "OpenVINO": "openvino", "MLX": "mlx"}
 
 
-def find_contestants(path: Path, *, served: bool = False) -> list[Contestant]:
+def find_contestants(path: Path, target: str | None = None, *, served: bool = False) -> list[Contestant]:
     """Return who runs what lies at a path, a run with all of its exports, an export, or a published model's folder or file.
 
-    `served` adds llama.cpp behind its server. Raises `UsageError` when it is nothing of that.
+    `target` is what the path is called (default: its last part), `served` adds llama.cpp behind its server. Their names differ.
+    Raises `UsageError` when it is nothing of that.
     """
+    name = target or path.resolve().name
     if (path / RECIPE_FILE).is_file():
-        found = _of_run(path)
+        found = _of_run(path, name)
     elif _one(path) != path:
-        found = [_gguf(path.resolve().name, file) for file in sorted(path.glob("*.gguf"))]
+        found = _of_files(name, sorted(path.glob("*.gguf")))
     else:
-        found = _of_export(path)
+        found = _of_export(path, name)
     if served:
         found += [replace(one, program="llama.cpp, served") for one in found if _runs_gguf(one)]
     return found
@@ -82,8 +85,8 @@ def _runs_gguf(one: Contestant) -> bool:
     return one.program == "llama.cpp" and one.path is not None
 
 
-def _of_run(run: Path) -> list[Contestant]:
-    name, recipe = run.resolve().name, open_recipe(run)
+def _of_run(run: Path, name: str) -> list[Contestant]:
+    recipe = open_recipe(run)
     # What the exports were made from, and not an average that lies beside it. Its files hold more than weights.
     found = [Contestant(name, "Pellucid", "checkpoint", final_checkpoint(run, recipe.train[-1]))]
     record = run / "exports" / "export.json"
@@ -101,8 +104,7 @@ def _of_run(run: Path) -> list[Contestant]:
     ]
 
 
-def _of_export(path: Path) -> list[Contestant]:
-    name = path.resolve().name
+def _of_export(path: Path, name: str) -> list[Contestant]:
     if path.is_dir() and (path / GRAPH).is_file():
         return [_sized(name, "OpenVINO", name, path)]
     try:
@@ -118,6 +120,13 @@ def _of_export(path: Path) -> list[Contestant]:
     if "quantization_config" in config:
         return [_sized(name, "transformers", name, path)]
     return [_sized(name, "Pellucid", name, path), _sized(name, "transformers", name, path)]
+
+
+def _of_files(target: str, files: Sequence[Path]) -> list[Contestant]:
+    found = [_gguf(target, file) for file in files]
+    # model-F16.gguf and F16.gguf may lie side by side.
+    short = len({one.weights for one in found}) == len(found)
+    return found if short else [replace(one, weights=file.stem) for one, file in zip(found, files, strict=True)]
 
 
 def _gguf(target: str, file: Path) -> Contestant:

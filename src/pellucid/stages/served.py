@@ -27,6 +27,7 @@ from pellucid.serve.llama_engine import LlamaEngine, LlamaShape
 from pellucid.serve.model import ServedModel
 from pellucid.stages.subjects import Target, find_target, open_model, vocabulary_beside
 from pellucid.tokenizer.tokenizer import Tokenizer
+from pellucid.train.device import DeviceKind
 
 __all__ = ["WEIGHTS", "EngineShape", "Weights", "fast_decoder", "open_served"]
 
@@ -41,6 +42,7 @@ class EngineShape:
     """How the engine runs. `context_tokens` None: what the model has, up to 8192.
 
     `weights` is the type that torch holds matrices in, and `draft` a smaller model of the same vocabulary that proposes tokens.
+    `device` is where torch computes.
     """
 
     context_tokens: int | None = None
@@ -48,6 +50,7 @@ class EngineShape:
     threads: int | None = None
     weights: Weights = "float32"
     draft: Path | None = None
+    device: DeviceKind = "auto"
 
     def __post_init__(self) -> None:
         for name, value in (("--context", self.context_tokens), ("--slots", self.slots), ("--threads", self.threads)):
@@ -85,13 +88,13 @@ def _origins(run: Path | None) -> TrainingOrigins | str:
 def _with_torch(target: Target, shape: EngineShape, name: str) -> ServedModel:
     if shape.threads is not None:
         torch.set_num_threads(shape.threads)
-    opened = open_model(target)
+    opened = open_model(target, shape.device)
     engine = TorchEngine(
         # One or two rows at a time need no second copy of the matrices; proposals are read several at once.
         fast_decoder(opened.model, shape.weights, packed=shape.slots > 2 or shape.draft is not None),
         slots=shape.slots,
         context_tokens=_context(shape, opened.context_tokens),
-        proposer=None if shape.draft is None else Proposer(_draft(shape.draft, opened, shape.weights)),
+        proposer=None if shape.draft is None else Proposer(_draft(shape.draft, opened, shape)),
         identity={**opened.identity, "weights": shape.weights, "draft": None if shape.draft is None else shape.draft.name},
     )
     first_id = opened.tokenizer.eos_id if opened.first_id is None else opened.first_id
@@ -108,16 +111,16 @@ def fast_decoder(model: Decoder, weights: Weights, *, packed: bool = True) -> De
     return ColumnsDecoder(model, packed=packed) if model.head_weight.device.type == "cpu" else model
 
 
-def _draft(path: Path, large: LocalModel, weights: Weights) -> Decoder:
+def _draft(path: Path, large: LocalModel, shape: EngineShape) -> Decoder:
     """Return the small model at a path. Raises `UsageError` where its vocabulary is another."""
-    small = open_model(find_target(path))
+    small = open_model(find_target(path), shape.device)
     own, others = ((one.tokenizer.special, one.model.config.vocab_tokens) for one in (large, small))
     if own != others or any(_bytes(large.tokenizer, id_) != _bytes(small.tokenizer, id_) for id_ in range(own[1])):
         raise UsageError(
             f"--draft {path}: its vocabulary ({others[1]} tokens) is not that of the served model ({own[1]} tokens); "
             "give a model that was trained with the same tokenizer"
         )
-    return fast_decoder(small.model, weights, packed=False)
+    return fast_decoder(small.model, shape.weights, packed=False)
 
 
 def _check_for_llama_cpp(shape: EngineShape) -> None:

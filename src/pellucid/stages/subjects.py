@@ -25,7 +25,7 @@ from pellucid.tokenizer.from_huggingface import HuggingFaceTokenizer
 from pellucid.tokenizer.from_sentencepiece import SentencePieceTokenizer
 from pellucid.tokenizer.imported import ImportedFiles, read_imported
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
-from pellucid.train.device import pick_device
+from pellucid.train.device import DeviceKind, pick_device
 
 __all__ = ["Beside", "Target", "find_target", "is_url", "open_model", "vocabulary_beside"]
 
@@ -85,9 +85,9 @@ def _in_run(checkpoint: Path, run: Path) -> Target:
     return Target(checkpoint, run, "-".join(parts))
 
 
-def open_model(target: Target) -> LocalModel:
+def open_model(target: Target, kind: DeviceKind = "auto") -> LocalModel:
     """Load the model of a target on the device that there is, with its vocabulary and the chat format that it has learnt."""
-    device = pick_device("auto")
+    device = pick_device("auto", kind)
     found = _of_run(target) if is_checkpoint(target.weights) else _of_others(target.weights)
     model, tokenizer = found.model, found.tokenizer
     if tokenizer.vocab_tokens > model.config.vocab_tokens:

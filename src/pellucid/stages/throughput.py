@@ -6,9 +6,8 @@ process of its own, and take turns: whatever else the machine does meets all of 
 
 import os
 import random
-import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pellucid.core.artifacts import Key, building, fingerprint
-from pellucid.core.energy import EnergyMeter
+from pellucid.core.energy import EnergyMeter, Spent
 from pellucid.core.environment import code_version, environment
 from pellucid.core.errors import PellucidError, UsageError
 from pellucid.core.files import write_json
@@ -26,16 +25,20 @@ from pellucid.report.throughput import THROUGHPUT
 from pellucid.stages.contestant_process import ContestantProcess, Turn
 from pellucid.stages.contestant_programs import Contestant, Machine
 from pellucid.stages.contestants import HOW, context_of, find_contestants, tokenizer_of
+from pellucid.stages.turn_figures import Figures, summary, turn_figures
+from pellucid.train.device import DeviceKind, pick_kind
 
-__all__ = ["SCHEMA", "Load", "measure", "turn_figures", "write_throughput"]
+__all__ = ["SCHEMA", "Load", "measure", "write_throughput"]
 
 SCHEMA = 1
-_SHORTEST_S = 0.5
 
 
 @dataclass(frozen=True)
 class Load:
-    """What everyone is asked. `batches` are how many sequences go on at once; `threads` None: one for each core."""
+    """What everyone is asked. `batches` are how many sequences go on at once; `threads` None: one for each core.
+
+    `device` is where our engine and transformers compute: "auto", a GPU when there is one, "cpu" or "cuda".
+    """
 
     prompt_tokens: int = 256
     new_tokens: int = 64
@@ -43,6 +46,7 @@ class Load:
     rounds: int = 5
     threads: int | None = None
     seed: int = 1
+    device: DeviceKind = "auto"
 
     def __post_init__(self) -> None:
         given = {"--prompt-tokens": self.prompt_tokens, "--new-tokens": self.new_tokens, "--rounds": self.rounds}
@@ -58,9 +62,10 @@ def measure(paths: Sequence[Path], load: Load, *, served: bool = False, only: Se
 
     The first round warms up and is not counted. Who cannot be opened, or fails, is listed with the reason. `only` keeps those whose
     name holds one of these texts, in upper or lower case. Raises `UsageError` for a target that is none, for targets that do not
-    read texts alike, for a load that does not fit, and when nobody is left.
+    read texts alike, for one that is given twice, for a load that does not fit, and when nobody is left.
     """
-    contestants = _contestants(paths, served, only)
+    targets = _targets(paths)
+    contestants = _contestants(targets, served, only)
     machine, most = _machine(load), min(map(context_of, paths))
     if machine.context_tokens > most:
         raise UsageError(
@@ -69,13 +74,11 @@ def measure(paths: Sequence[Path], load: Load, *, served: bool = False, only: Se
         )
     ids = _ids(paths)
     with EnergyMeter() as meter:
-        entries, turns = _take_turns(contestants, load, machine, ids, meter)
+        entries = _take_turns(contestants, load, machine, ids, meter)
         energy = {"counters": list(meter.counters), "missing": dict(meter.missing)}
-    for name, by_batch in turns.items():
-        entries[name]["batches"] = {str(batch): _summary(rounds) for batch, rounds in by_batch.items()}
     return {
         "schema": SCHEMA,
-        "targets": [path.resolve().name for path in paths],
+        "targets": list(targets),
         "settings": {
             "prompt_tokens": load.prompt_tokens,
             "new_tokens": load.new_tokens,
@@ -83,10 +86,11 @@ def measure(paths: Sequence[Path], load: Load, *, served: bool = False, only: Se
             "rounds": load.rounds,
             "seed": load.seed,
             "threads": machine.threads,
+            "device": machine.device,
             "cores": None if machine.cores is None else list(machine.cores),
         },
         "energy": energy,
-        "contestants": list(entries.values()),
+        "contestants": entries,
         "environment": environment(),
         "code_version": code_version(),
     }
@@ -106,35 +110,26 @@ def write_throughput(run: Path, found: Mapping[str, Any]) -> Path:
     return run / THROUGHPUT
 
 
-def turn_figures(turn: Turn, prompt_tokens: int, joules: float | None) -> dict[str, float | None]:
-    """Return the figures of one turn. Everything counts from the moment when all prompts were handed over.
-
-    `prompt_tokens_per_s`: the prompts' tokens, less those that were reused, by the time until every sequence has its first new
-    token. `decode_tokens_per_s`: the new tokens after that moment and up to the end of the first sequence that ends, by the time
-    between (None where the sequences did not overlap). `tokens_per_s`: all new tokens by the whole time. `joules_per_token`: of
-    the whole turn, prompts included, by new tokens. `cpu_frac`: processor time of the process, by the time of one core.
-    """
-    begin, end = max(times[0] for times in turn.at_s), min(times[-1] for times in turn.at_s)
-    within = sum(begin < moment <= end for times in turn.at_s for moment in times)
-    new = sum(map(len, turn.at_s))
-    read = prompt_tokens * len(turn.at_s) - turn.reused_tokens
-    # Counters move some ten to a thousand times a second; over a short turn they say nothing.
-    counted = joules if joules is not None and joules > 0 and turn.seconds >= _SHORTEST_S else None
-    return {
-        "prompt_tokens_per_s": read / begin,
-        "decode_tokens_per_s": within / (end - begin) if end > begin else None,
-        "tokens_per_s": new / max(times[-1] for times in turn.at_s),
-        "first_token_s": statistics.median(times[0] for times in turn.at_s),
-        "watts": None if counted is None else counted / turn.seconds,
-        "joules_per_token": None if counted is None else counted / new,
-        "cpu_frac": turn.cpu_s / turn.seconds,
-    }
+def _targets(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return the targets by name: that of the file or folder, with as many folders above it as tell it from the others."""
+    parts = [path.resolve().parts for path in paths]
+    for number, own in enumerate(parts):
+        if own in parts[:number]:
+            raise UsageError(f"{paths[number]} is given twice: name each target once")
+    return {_shortest(own, parts): path for own, path in zip(parts, paths, strict=True)}
 
 
-def _contestants(paths: Sequence[Path], served: bool, only: Sequence[str]) -> list[Contestant]:
-    found = [one for path in paths for one in find_contestants(path, served=served)]
+def _shortest(own: tuple[str, ...], everyone: Sequence[tuple[str, ...]]) -> str:
+    # A target that lies above another may have no more folders; then the other's name is the longer one.
+    lengths = range(1, len(own) + 1)
+    least = next(length for length in lengths if sum(parts[-length:] == own[-length:] for parts in everyone) == 1)
+    return Path(*own[-least:]).as_posix()
+
+
+def _contestants(targets: Mapping[str, Path], served: bool, only: Sequence[str]) -> list[Contestant]:
+    found = [one for name, path in targets.items() for one in find_contestants(path, name, served=served)]
     twice = {name for name, times in Counter(one.name for one in found).items() if times > 1}
-    found = [replace(one, weights=f"{one.weights} of {one.target}") if one.name in twice else one for one in found]
+    found = [replace(one, weights=f"{one.weights} of {one.target}".strip()) if one.name in twice else one for one in found]
     kept = [one for one in found if not only or any(text.lower() in one.name.lower() for text in only)]
     if not any(one.path is not None for one in kept):
         names = ", ".join(one.name for one in found if one.path is not None)
@@ -161,61 +156,66 @@ def _machine(load: Load) -> Machine:
     if threads > len(cores):
         raise UsageError(f"--threads {threads}: this process may use {len(cores)} cores")
     # The last cores: what else runs tends to begin at the first.
-    return Machine(threads, tuple(cores[-threads:]) if able else None, max(load.batches), load.prompt_tokens + load.new_tokens)
-
-
-_Turns = dict[str, dict[int, list[dict[str, float | None]]]]
+    pinned = tuple(cores[-threads:]) if able else None
+    return Machine(threads, pinned, max(load.batches), load.prompt_tokens + load.new_tokens, pick_kind(load.device))
 
 
 def _take_turns(
     contestants: Sequence[Contestant], load: Load, machine: Machine, ids: Sequence[int], meter: EnergyMeter
-) -> tuple[dict[str, dict[str, Any]], _Turns]:
-    """Open everyone, then let each take its turns; return an entry for each, and the figures of the rounds that count."""
-    entries: dict[str, dict[str, Any]] = {}
-    turns: _Turns = {}
-    running: dict[str, ContestantProcess] = {}
+) -> list[dict[str, Any]]:
+    """Open everyone, then let each take its turns; return an entry for each, with the figures of the rounds that count."""
+    entries = [_entry(one) for one in contestants]
+    turns: dict[int, dict[int, list[Figures]]] = {}
     draw = random.Random(load.seed)
     with TemporaryDirectory() as logs, ExitStack() as stack:
-        with progress("opening", len(contestants), "programs") as bar:
-            for number, one in enumerate(contestants):
-                bar.note(one.name)
-                entries[one.name] = _entry(one)
-                if one.path is not None:
-                    try:
-                        process = stack.enter_context(ContestantProcess(one, machine, Path(logs) / f"{number}.log"))
-                        running[one.name] = process
-                        entries[one.name] |= _told(process)
-                    except PellucidError as error:
-                        entries[one.name]["missing"] = str(error)
-                bar.advance()
+        running = _open(contestants, entries, machine, Path(logs), stack)
         with progress("throughput", (load.rounds + 1) * len(load.batches) * len(running), "turns") as bar:
             for round_ in range(load.rounds + 1):
                 for batch in load.batches:
                     prompts = _prompts(ids, batch, load.prompt_tokens, draw)
-                    for name in list(running):
-                        bar.note(f"{name}, batch {batch}")
+                    for number in list(running):
+                        bar.note(f"{entries[number]['name']}, batch {batch}")
                         try:
-                            turn, joules = _one_turn(running[name], prompts, load.new_tokens, meter)
+                            turn, spent = _one_turn(running[number], prompts, load.new_tokens, meter)
                         except PellucidError as error:
-                            entries[name]["missing"] = str(error)
-                            running.pop(name).close()
-                            turns.pop(name, None)
+                            entries[number]["missing"] = str(error)
+                            running.pop(number).close()
+                            turns.pop(number, None)
                         else:
-                            _remember(entries[name]["memory"], turn)
+                            _remember(entries[number]["memory"], turn)
                             if round_:
-                                figures = turn_figures(turn, load.prompt_tokens, joules)
-                                turns.setdefault(name, {}).setdefault(batch, []).append(figures)
+                                figures = turn_figures(turn, load.prompt_tokens, spent)
+                                turns.setdefault(number, {}).setdefault(batch, []).append(figures)
                         bar.advance()
-    return entries, turns
+    for number, by_batch in turns.items():
+        entries[number]["batches"] = {str(batch): summary(rounds) for batch, rounds in by_batch.items()}
+    return entries
+
+
+def _open(
+    contestants: Sequence[Contestant], entries: Sequence[dict[str, Any]], machine: Machine, logs: Path, stack: ExitStack
+) -> dict[int, ContestantProcess]:
+    """Return who runs, by place; an entry is told what its program says of itself, or why there is none."""
+    running = {}
+    with progress("opening", len(contestants), "programs") as bar:
+        for number, one in enumerate(contestants):
+            bar.note(one.name)
+            if one.path is not None:
+                try:
+                    running[number] = stack.enter_context(ContestantProcess(one, machine, logs / f"{number}.log"))
+                    entries[number] |= _told(running[number])
+                except PellucidError as error:
+                    entries[number]["missing"] = str(error)
+            bar.advance()
+    return running
 
 
 def _one_turn(
     process: ContestantProcess, prompts: Sequence[Sequence[int]], new_tokens: int, meter: EnergyMeter
-) -> tuple[Turn, float | None]:
+) -> tuple[Turn, Spent]:
     before = meter.read()
     turn = process.turn(prompts, new_tokens)
-    after = meter.read()
-    return turn, sum(after[name] - before[name] for name in after) if after else None
+    return turn, meter.spent(before, meter.read(), turn.seconds)
 
 
 def _prompts(ids: Sequence[int], batch: int, tokens: int, draw: random.Random) -> list[list[int]]:
@@ -232,6 +232,7 @@ def _entry(one: Contestant) -> dict[str, Any]:
         "how": HOW[one.program],
         "bytes": one.bytes,
         "version": None,
+        "device": None,
         "load_s": None,
         "memory": None,
         "missing": one.missing,
@@ -242,23 +243,16 @@ def _entry(one: Contestant) -> dict[str, Any]:
 def _told(process: ContestantProcess) -> dict[str, Any]:
     opened = process.opened
     memory = {"before_bytes": opened.before_bytes, "peak_bytes": opened.before_bytes, "gpu_peak_bytes": 0}
-    return {"version": opened.version, "load_s": round(opened.load_s, 3), "settings": opened.settings, "memory": memory}
+    return {
+        "version": opened.version,
+        "device": opened.device,
+        "load_s": round(opened.load_s, 3),
+        "settings": opened.settings,
+        "variables": opened.variables,
+        "memory": memory,
+    }
 
 
 def _remember(memory: dict[str, int], turn: Turn) -> None:
     memory["peak_bytes"] = max(memory["peak_bytes"], turn.peak_bytes)
     memory["gpu_peak_bytes"] = max(memory["gpu_peak_bytes"], turn.gpu_peak_bytes)
-
-
-def _summary(rounds: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
-    """Return median, least and most of each figure, with every round's; None where a round has none."""
-    found: dict[str, Any] = {}
-    for name in rounds[0]:
-        values = [one[name] for one in rounds]
-        found[name] = _spread([value for value in values if value is not None]) if None not in values else None
-    return found
-
-
-def _spread(values: Iterable[float]) -> dict[str, Any]:
-    kept = [float(f"{value:.6g}") for value in values]
-    return {"median": float(f"{statistics.median(kept):.6g}"), "min": min(kept), "max": max(kept), "rounds": kept}

@@ -11,9 +11,12 @@ from typing import Any, Literal
 
 import torch
 
+from pellucid.core.errors import UsageError
 from pellucid.kernels.linear import product
 
-__all__ = ["Device", "deterministic", "pick_device"]
+__all__ = ["Device", "DeviceKind", "deterministic", "pick_device", "pick_kind"]
+
+DeviceKind = Literal["auto", "cpu", "cuda"]
 
 # Dense bf16 FLOP/s without sparsity, from the makers' data sheets; the longer name is looked up first.
 _PEAKS = {
@@ -102,11 +105,26 @@ class Device:
             torch.cuda.synchronize(self.device)
 
 
-def pick_device(precision: Literal["auto", "fp32", "bf16"]) -> Device:
-    """Return the GPU when there is one, otherwise the CPU; `auto` is bf16 on the first and fp32 on the second."""
-    device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+def pick_kind(kind: DeviceKind) -> Literal["cpu", "cuda"]:
+    """Return what a kind of device means here: `auto` is the GPU when there is one. Nothing is opened on it.
+
+    Raises `UsageError` for a GPU that torch does not see.
+    """
+    seen = torch.cuda.is_available()
+    if kind == "cuda" and not seen:
+        raise UsageError("--device cuda: torch sees no GPU here; take --device cpu, or install torch with CUDA")
+    return "cuda" if seen and kind != "cpu" else "cpu"
+
+
+def pick_device(precision: Literal["auto", "fp32", "bf16"], kind: DeviceKind = "auto") -> Device:
+    """Return the GPU when there is one, otherwise the CPU; `auto` is bf16 on the first and fp32 on the second.
+
+    `kind` asks for one of them, as in `pick_kind`.
+    """
+    found = pick_kind(kind)
+    device = torch.device(found, torch.cuda.current_device()) if found == "cuda" else torch.device(found)
     if precision == "auto":
-        precision = "bf16" if device.type == "cuda" else "fp32"
+        precision = "bf16" if found == "cuda" else "fp32"
     return Device(device, precision)
 
 

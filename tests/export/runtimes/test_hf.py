@@ -11,6 +11,7 @@ from pellucid.export.runtimes.decoder import DecoderRuntime
 from pellucid.export.runtimes.hf import TransformersRuntime
 
 pytest.importorskip("transformers")
+CUDA = torch.cuda.is_available()
 
 
 def test_it_computes_what_our_decoder_does(trained, tokenizer, tmp_path):
@@ -23,6 +24,18 @@ def test_it_computes_what_our_decoder_does(trained, tokenizer, tmp_path):
         assert runtime.encode("<|endoftext|> 123") == tokenizer.encode("<|endoftext|> 123")
         assert (runtime.eos_id, runtime.stop_ids()) == (tokenizer.eos_id, {tokenizer.eos_id})
         assert runtime.encode_chat([{"role": "user", "content": "a"}]) is None
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not CUDA, reason="no GPU"))])
+def test_it_computes_where_it_is_told_and_says_so(trained, tokenizer, tmp_path, device):
+    write_hf(trained.state, trained.config, tokenizer, tmp_path)
+    ids = tokenizer.encode("The river had frozen early that year")[:30]
+    own = DecoderRuntime(trained.model, tokenizer).log_probabilities(ids)
+    with TransformersRuntime(tmp_path, device=device) as runtime:
+        assert runtime.device.partition(":")[0] == device
+        np.testing.assert_allclose(runtime.log_probabilities(ids), own, atol=1e-4 if device == "cpu" else 2e-2)
+        stepped = runtime.steps([ids], 3)
+        assert stepped.new[0][0] == own[-1].argmax() and stepped.at_s == sorted(stepped.at_s)
 
 
 def test_it_renders_the_folders_template_and_tells_what_ends_an_answer(stablelm, tokenizer, tmp_path, template):

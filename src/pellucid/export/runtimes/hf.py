@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from pellucid.core.errors import ArtifactError, MissingExtraError
+from pellucid.core.files import read_json
 from pellucid.export.remarks import IMPORTED, without_remarks
 from pellucid.export.runtimes.folder_text import FolderText
 from pellucid.export.runtimes.log_softmax import log_softmax
@@ -24,12 +25,12 @@ class TransformersRuntime(FolderText):
     """A `Runtime`: a Hugging Face folder in transformers, from local files only and without code of the folder's own.
 
     `dtype` is the type it computes in: float32, so that only the weights' own rounding is seen; "auto" for folders whose
-    quantised layers say it themselves.
+    quantised layers say it themselves. `device` is the one it computes on: "cpu" or "cuda".
     """
 
     name = "transformers"
 
-    def __init__(self, folder: Path, *, dtype: str = "float32") -> None:
+    def __init__(self, folder: Path, *, dtype: str = "float32", device: str = "cpu") -> None:
         try:
             import transformers
         except ImportError as error:
@@ -41,11 +42,15 @@ class TransformersRuntime(FolderText):
         self.version = str(transformers.__version__)
         kind = dtype if dtype == "auto" else getattr(torch, dtype)
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        placed: dict[str, Any] = {"device_map": {"": device}} if torch.cuda.is_available() and _is_quantised(folder) else {}
         try:
             # What we write is safetensors; a pickle that lies beside it, or in its place, is not opened.
             with without_remarks(*IMPORTED):
-                opened = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=kind, use_safetensors=True, **options)
-            self._model: Any = opened.train(False)
+                opened = transformers.AutoModelForCausalLM.from_pretrained(
+                    folder, dtype=kind, use_safetensors=True, **placed, **options
+                )
+            # Some quantised layers cannot be moved, not even to where they are: they were loaded to their place.
+            self._model: Any = opened.train(False) if opened.device.type == device else opened.train(False).to(device)
             super().__init__(transformers.AutoTokenizer.from_pretrained(folder, **options))
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, MemoryError) as error:
             raise ArtifactError(f"transformers {self.version} does not load {folder}: {error}") from error
@@ -66,6 +71,11 @@ class TransformersRuntime(FolderText):
         self._quiet.__exit__(kind, error, trace)
         del self._model
 
+    @property
+    def device(self) -> str:
+        """Where it computes, as torch names it: "cpu", "cuda:0"."""
+        return str(self._model.device)
+
     def stop_ids(self) -> frozenset[int]:
         """Return the ids at which `generate` ends by the folder's generation config."""
         ends: Any = self._model.generation_config.eos_token_id
@@ -74,7 +84,7 @@ class TransformersRuntime(FolderText):
     def log_probabilities(self, ids: Sequence[int]) -> npt.NDArray[np.float64]:
         """Return natural logs of the next token's probabilities after each of `ids`, [T, V]."""
         with torch.inference_mode():
-            logits_TV = self._model(torch.tensor([list(ids)])).logits[0].float().numpy()
+            logits_TV = self._model(torch.tensor([list(ids)], device=self._model.device)).logits[0].float().cpu().numpy()
         return log_softmax(logits_TV)
 
     def steps(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Stepped:
@@ -85,6 +95,8 @@ class TransformersRuntime(FolderText):
 
         class Clock(transformers.StoppingCriteria):
             def __call__(self, input_ids: torch.Tensor, scores: Any, **options: Any) -> torch.Tensor:
+                if input_ids.is_cuda:
+                    torch.cuda.synchronize(input_ids.device)  # what was asked for is there only now
                 at_s.append(time.perf_counter())
                 return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
@@ -96,3 +108,8 @@ class TransformersRuntime(FolderText):
             ids_BT, generation_config=settings, attention_mask=torch.ones_like(ids_BT), stopping_criteria=[Clock()]
         )
         return Stepped([moment - started for moment in at_s], found_BT[:, ids_BT.shape[1] :].tolist())
+
+
+def _is_quantised(folder: Path) -> bool:
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    return isinstance(config, dict) and "quantization_config" in config

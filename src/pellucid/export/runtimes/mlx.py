@@ -54,6 +54,11 @@ class MlxRuntime(FolderText):
         del self._model
         self._mx.clear_cache()
 
+    @property
+    def device(self) -> str:
+        """Where it computes: "cpu" or "gpu"."""
+        return str(self._mx.default_device().type).rpartition(".")[2]
+
     def stop_ids(self) -> frozenset[int]:
         """Return the ids at which mlx-lm ends an answer."""
         return frozenset(self._answering.eos_token_ids)
