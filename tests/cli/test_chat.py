@@ -55,11 +55,21 @@ def test_lines_are_messages_until_an_empty_one(
     folder: Path, capsys: pytest.CaptureFixture[str], typed: Callable[[str], None]
 ) -> None:
     typed("Hello\n/nothing\n/reset\n/show\nHallo\n\nnot read\n")
-    assert main(["chat", str(folder), "--new-tokens", "3"]) == 0
+    assert main(["chat", str(folder), "--new-tokens", "3"]) == 1, "/nothing could not be done"
     shown = capsys.readouterr().out
     assert "[tiny, torch, 8192 tokens of context. /help lists what else can be typed; Ctrl-D leaves.]" in shown
     assert "[/nothing is no command" in shown and "[the conversation begins anew]" in shown and "not read" not in shown
     assert shown.count("cut off after 3 tokens") == 2
+
+
+def test_a_line_of_a_pipe_that_cannot_be_answered_costs_no_other_and_is_in_the_exit_status(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = b"Hello\n\xff\n//etc\n/show\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines), encoding="utf-8"))
+    assert main(["chat", str(folder), "--new-tokens", "3"]) == 1
+    shown = capsys.readouterr().out
+    assert "[the input is not UTF-8" in shown and "> Hello\n" in shown and "> /etc\n" in shown
 
 
 @pytest.mark.parametrize("end", ["", "/quit\nnot read\n"])

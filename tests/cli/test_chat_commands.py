@@ -155,6 +155,15 @@ def test_one_of_several_conversations_is_chosen_and_their_file_is_not_written_ov
         take(f"/load {path}")
 
 
+@pytest.mark.parametrize("name", ["~nosuchuser/talk.json", "a" * 300, "a" * 300 + " 1", "a\0b", "a\0b 2"])
+@pytest.mark.parametrize("command", ["/save", "/load"])
+def test_a_name_that_can_be_no_file_costs_nothing(command: str, name: str, talk: Talk, take: Take) -> None:
+    take("Hello")
+    with pytest.raises(UsageError):
+        take(f"{command} {name}")
+    assert talk.said == ["Hello"]
+
+
 def test_quit_ends_it(talk: Talk, take: Take) -> None:
     assert not talk.commands.is_over
     take("/quit")

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pellucid.cli.chat_file import Kept, KeptMessage, choose, read_file, write_file
+from pellucid.cli.chat_file import Kept, KeptMessage, choose, is_there, path_of, read_file, write_file
 from pellucid.core.errors import DataError, UsageError
 
 STATIC = Path(__file__).parents[2] / "src" / "pellucid" / "serve" / "static"
@@ -16,7 +17,11 @@ PAGE: dict[str, Any] = {
     "version": 1,
     "id": "0123456789abcdef01234567",
     "changed": 1795358000123,
-    "settings": {"system": "", "temperature": 0.7, "top_p": 1, "max_tokens": 256, "seed": None},
+    "settings": {
+        "system": "", "temperature": 0.7, "top_p": 1, "max_tokens": 256, "seed": None,
+        "top_k": 7, "min_p": 0.1, "repetition_penalty": 1.1, "presence_penalty": -0.5, "frequency_penalty": 0.25,
+        "stop": ["END", "\n"],
+    },
     "messages": [
         {"role": "user", "content": "Hello\nthere"},
         {
@@ -135,3 +140,39 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
         write_file(tmp_path / "file" / "talk.json", Kept(messages=[]), {})
+
+
+def test_names_that_can_be_no_file_are_refused_and_not_fallen_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert path_of("~/talk.json") == tmp_path / "talk.json" and path_of("talk.json") == Path("talk.json")
+    with pytest.raises(UsageError, match="home folder"):
+        path_of("~nosuchuser/talk.json")
+    with pytest.raises(UsageError, match="null character"):
+        path_of("a\0b")
+    with pytest.raises(UsageError, match="cannot be looked at: File name too long"):
+        is_there(tmp_path / ("a" * 300))
+    with pytest.raises(UsageError, match="File name too long"):
+        write_file(tmp_path / ("a" * 300), Kept(messages=[]), {})
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0)
+    user = os.geteuid()
+    if user == 0:  # who may look everywhere
+        os.seteuid(65534)
+    try:
+        with pytest.raises(UsageError, match="Permission denied"):
+            write_file(tmp_path / "closed" / "talk.json", Kept(messages=[]), {})
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize("depth", [150, 230, 300, 900])
+def test_lists_in_lists_are_kept_or_refused_and_not_fallen_over(depth: int, tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text(json.dumps(PAGE | {"later": json.loads("[" * depth + "]" * depth)}))
+    if depth == 150:
+        write_file(path, read_file(path)[0], {})
+    else:
+        with pytest.raises(DataError, match="holds no conversation as the chat page exports it"):
+            read_file(path)

@@ -87,6 +87,11 @@ def test_what_is_kept_comes_back_and_the_server_takes_it_as_the_page_sends_it() 
     assert (fields.max_tokens, fields.first_seed()) == (9, 5)
 
 
+def test_one_stop_text_is_not_taken_for_its_letters() -> None:
+    for kept in ({"stop": "END"}, {"stop": ["END"]}):
+        assert ChatSettings().loaded(KeptSettings.model_validate(kept).model_dump()).stop == ("END",)
+
+
 def test_what_the_page_keeps_has_no_top_k_and_perhaps_no_seed() -> None:
     page = {"system": "", "temperature": 0.7, "top_p": 0.9, "max_tokens": 256, "seed": None}
     found = flags("--seed", "4").loaded(KeptSettings.model_validate(page).model_dump())

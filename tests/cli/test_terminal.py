@@ -34,10 +34,13 @@ def test_a_pipe_is_read_by_lines_until_its_end(typed: Callable[[str], None]) -> 
     assert not terminal.can_edit
 
 
-def test_bytes_that_are_no_text_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), encoding="utf-8"))
+def test_bytes_that_are_no_text_are_named_and_cost_no_other_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\r\n\xff\n\xc3\xbc\n"), encoding="utf-8"))
+    terminal = Terminal()
+    assert terminal.read() == "one"
     with pytest.raises(DataError, match="not UTF-8"):
-        Terminal().read()
+        terminal.read()
+    assert [terminal.read(), terminal.read()] == ["ü", None]
 
 
 def test_a_pipe_gets_texts_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,7 +121,7 @@ def start(request):
         if model is None:
             served = request.getfixturevalue("served")
             model = dataclasses.replace(served, engine=Borrowed(served.engine))
-        running.append(Running(model, ServerSettings(port=0, **settings)))
+        running.append(Running(model, ServerSettings(**{"port": 0} | settings)))
         return running[-1]
 
     yield started

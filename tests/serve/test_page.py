@@ -1,6 +1,7 @@
 """The chat page as its reader has it: a real Chromium, a real server, real (tiny) models."""
 
 import dataclasses
+import itertools
 import json
 import operator
 import random
@@ -129,7 +130,10 @@ def settle(page, **values):
 
 def say(page, text):
     page.get_by_label("Message", exact=True).fill(text)
-    page.keyboard.press("Enter")
+    if page.evaluate("matchMedia('(pointer: coarse)').matches"):
+        page.get_by_role("button", name="Send").tap()
+    else:
+        page.keyboard.press("Enter")
 
 
 def answered(page, number=0):
@@ -186,6 +190,8 @@ def test_every_file_of_the_page_has_its_type_and_is_asked_for_anew(taught_url):
             "settings.js",
             "training.js",
             "transfer.js",
+            "pane.js",
+            "receiving.js",
         ):
             headers = http.get(f"/{name}").raise_for_status().headers
             expected = {"": "html", "js": "javascript", "css": "css", "svg": "svg"}[name.rpartition(".")[2]]
@@ -661,6 +667,331 @@ def test_only_what_this_page_knows_is_taken_out_of_a_file(visit, endless_url):
     assert page.get_by_label("Temperature").input_value() == "0.7" and page.complaints == []
 
 
+def talk(name, *texts, segments=None):
+    """A conversation as the page keeps it."""
+    messages = [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(texts)]
+    if segments:
+        messages[1] |= {"segments": segments, "tokens": len(segments), "seconds": 1}
+    settings = {"system": "", "temperature": 0, "top_p": 1, "max_tokens": 4, "seed": None}
+    return {"version": 1, "id": name, "changed": 1, "settings": settings, "messages": messages}
+
+
+def put(page, *talks):
+    """Let the browser have kept conversations before the page is opened."""
+    for one in talks:
+        page.evaluate("([k, v]) => localStorage.setItem('pellucid.conversation.' + k, v)", [one["id"], json.dumps(one)])
+    page.reload()
+    page.get_by_text("tokens of context").wait_for()
+
+
+def texts_kept(page, name):
+    return page.evaluate(f"JSON.parse(localStorage['pellucid.conversation.{name}']).messages.map((one) => one.content)")
+
+
+def shown(page):
+    return page.locator(".message .text").all_text_contents()
+
+
+def pick(page, title):
+    page.locator("#list .open", has_text=title).click()
+
+
+FILL = """(left) => {
+  let text = "";
+  for (let step = 1 << 23; step; step >>= 1) {
+    try { localStorage.setItem("filler", text + "x".repeat(step)); text += "x".repeat(step); } catch {}
+  }
+  localStorage.setItem("filler", text.slice(left));
+}"""
+
+
+def test_what_did_not_fit_into_full_storage_is_shown_until_the_page_is_closed(visit, endless_url):
+    page = visit(endless_url)
+    put(page, talk("aa", "One", "First"), talk("bb", "Two", "Second"))
+    page.evaluate(FILL, 40)
+    pick(page, "One")
+    page.locator(".assistant").get_by_role("button", name="Edit").click()
+    page.get_by_label("Edit this answer").fill("long " * 100)
+    page.get_by_role("button", name="Save", exact=True).click()
+    pick(page, "Two")
+    pick(page, "One")
+    assert shown(page) == ["One", "long " * 100] and texts_kept(page, "aa") == ["One", "First"]
+    say(page, "More")
+    answered(page, 1)
+    page.get_by_text("This browser does not keep the conversation").wait_for()
+    page.evaluate("localStorage.removeItem('filler')")
+    say(page, "And more")
+    answered(page, 2)
+    assert page.locator("#notice").is_hidden() and texts_kept(page, "aa") == shown(page)
+
+
+def test_an_import_that_does_not_fit_says_so_and_gives_up_probabilities_first(visit, endless_url):
+    page = visit(endless_url)
+    put(page, talk("aa", "One", "w" * 90, segments=[["w", -1, [["w", -1], ["x", -2]], 1]] * 90))
+    page.evaluate(FILL, 20)
+    assert take_in(page, talk("bb", "Two", "y" * 200)) == "1 conversation is added."
+    assert texts_kept(page, "aa") == ["One", "w" * 90] and texts_kept(page, "bb") == ["Two", "y" * 200]
+    page.evaluate(FILL, 500)
+    added = [talk(name, name * 2, "z" * 150) for name in ("c1", "c2", "c3")]
+    left = "the browser's storage is full or closed, so 2 of them will be gone with this page"
+    assert take_in(page, added) == f"3 conversations are added; {left}."
+    assert page.locator("#list li").count() == 5 and len(kept(page)) == 3
+
+
+def test_an_earlier_export_is_added_once_beside_the_talk_that_went_on(visit, endless_url):
+    page = visit(endless_url)
+    put(page, talk("aa", "One", "First", "Two", "Second"))
+    assert take_in(page, talk("aa", "One", "First")) == "1 conversation is added."
+    for _ in range(2):
+        assert take_in(page, talk("aa", "One", "First")) == "0 conversations are added; 1 was here already."
+    assert len(kept(page)) == 2
+
+
+def test_the_list_opens_a_conversation_as_it_is_now(visit, endless_url):
+    page = visit(endless_url)
+    put(page, talk("aa", "One", "First"))
+    pick(page, "One")
+    for text in ("Mine", "Mine again"):
+        page.locator(".assistant").get_by_role("button", name="Edit").click()
+        page.get_by_label("Edit this answer").fill(text)
+        page.get_by_role("button", name="Save", exact=True).click()
+        if text == "Mine":
+            pick(page, "One")
+        else:
+            page.get_by_role("button", name="Delete “One”").click()
+            page.get_by_role("button", name="Undo").click()
+        assert shown(page) == texts_kept(page, "aa") == ["One", text]
+    settle(page, Temperature=1.5)
+    pick(page, "One")
+    page.get_by_role("button", name="Settings").click()
+    assert page.get_by_label("Temperature").input_value() == "1.5"
+
+
+@pytest.mark.parametrize("way", ["Retry", "Edit"])
+def test_what_a_new_answer_will_replace_is_kept_until_there_is_one(visit, endless_url, way):
+    page = visit(endless_url)
+    texts = ["One", "First", "Two", "Second"]
+    put(page, talk("aa", *texts))
+    pick(page, "One")
+    page.route("**/v1/chat/completions", lambda route: None)
+    page.locator(".user").first.get_by_role("button", name=way).click()
+    if way == "Edit":
+        page.get_by_label("Edit your message").fill("Changed")
+        page.keyboard.press("Enter")
+    page.locator(".running").wait_for()
+    settle(page, Temperature=1)
+    assert texts_kept(page, "aa") == texts
+    page.reload()
+    page.unroute_all(behavior="ignoreErrors")
+    assert texts_kept(page, "aa") == texts
+    pick(page, "One")
+    assert shown(page) == texts
+
+
+def test_an_answer_is_kept_as_broken_off_only_if_it_has_text_when_the_page_is_left(visit, endless_url):
+    page = visit(endless_url)
+    settle(page, Temperature=0, Most_new_tokens=8000)
+    page.route("**/v1/chat/completions", lambda route: None)
+    say(page, "Hello")
+    page.locator(".running").wait_for()
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")  # perhaps for good, perhaps to come back
+    assert [one["content"] for one in kept(page)[0]["messages"]] == ["Hello"]
+    page.reload()
+    page.unroute_all(behavior="ignoreErrors")
+    pick(page, "Hello")
+    page.locator(".user").get_by_role("button", name="Retry").click()
+    page.locator(".assistant .token").nth(3).wait_for()
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")
+    (_, answer) = kept(page)[0]["messages"]
+    assert answer["content"] and answer["end"] == "broken"
+    page.get_by_role("button", name="Stop").click()
+    answered(page)
+    assert kept(page)[0]["messages"][1]["end"] == "stopped"
+    page.locator(".user").get_by_role("button", name="Retry").click()
+    page.locator(".assistant .token").nth(3).wait_for()
+    page.reload()
+    (_, answer) = kept(page)[0]["messages"]
+    assert answer["content"] and answer["end"] == "broken"
+
+
+@pytest.fixture
+def two_tabs(visit, endless_url):
+    """Two tabs with one conversation on the screen."""
+    page = visit(endless_url)
+    put(page, talk("aa", "One", "First"))
+    other = page.context.new_page()
+    other.goto(endless_url)
+    for tab in (page, other):
+        tab.get_by_text("tokens of context").wait_for()
+        pick(tab, "One")
+    return page, other
+
+
+def test_two_tabs_with_one_conversation_follow_each_other(two_tabs):
+    page, other = two_tabs
+    for asking, looking, text in ((page, other, "from here"), (other, page, "from there")):
+        say(asking, text)
+        answered(asking, -1)
+        looking.wait_for_function("(all) => document.querySelectorAll('.message .text').length === all", arg=len(shown(asking)))
+        looking.wait_for_function(
+            "(last) => [...document.querySelectorAll('.text')].at(-1).textContent === last", arg=shown(asking)[-1]
+        )
+        assert shown(looking) == shown(asking) == texts_kept(page, "aa")
+    assert [text for text in shown(page) if text.startswith("from")] == ["from here", "from there"]
+
+
+def test_a_conversation_deleted_in_another_tab_stays_deleted_unless_it_is_wanted(two_tabs):
+    page, other = two_tabs
+    other.get_by_role("button", name="Delete “One”").click()
+    page.get_by_text("“One” was deleted in another tab.").wait_for()
+    assert shown(page) == [] and kept(page) == []
+    page.get_by_role("button", name="Undo").click()
+    assert shown(page) == ["One", "First"] == texts_kept(page, "aa")
+
+
+def test_two_tabs_that_write_at_once_lose_nothing(two_tabs):
+    page, other = two_tabs
+    page.route("**/v1/chat/completions", lambda route: None)
+    say(page, "from here")
+    page.locator(".running").wait_for()
+    other.get_by_text("from here").wait_for()
+    say(other, "from there")
+    answered(other, -1)
+    page.get_by_role("button", name="Stop").click()
+    page.unroute_all(behavior="ignoreErrors")
+    page.get_by_role("button", name="Try again").or_(page.locator("#send")).first.wait_for()
+    said = sorted(" ".join(one["content"] for one in talk["messages"] if one["role"] == "user") for talk in kept(page))
+    assert said == ["One from here", "One from here from there"]
+
+
+def test_the_arrow_keys_read_an_answer_that_is_longer_than_the_window(visit, endless_url):
+    page = visit(endless_url)
+    words = [f"w{at} " for at in range(900)]
+    put(page, talk("aa", "One", "".join(words), segments=[[word, -1, [[word, -1]], 1] for word in words]))
+    pick(page, "One")
+    page.locator(".assistant .text").hover()  # a mouse that rests over the text does not take the place of the keys
+    page.locator(".assistant .text").focus()
+    page.locator("#scroll").evaluate("(one) => one.scrollTo({ top: 0 })")
+    page.wait_for_timeout(100)
+    for at in range(400):
+        page.keyboard.press("ArrowRight")
+        if at % 8 == 0:
+            page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            assert page.locator(".looked-at").text_content() == words[at] and page.locator("#tip .name").text_content() == f"w{at}␣"
+    page.keyboard.press("End")
+    page.wait_for_timeout(100)
+    assert page.locator(".looked-at").text_content() == words[-1] and page.locator("#tip").is_visible()
+    place, box = page.locator(".looked-at").bounding_box(), page.locator("#tip").bounding_box()
+    assert min(abs(place["y"] - box["y"] - box["height"]), abs(box["y"] - place["y"] - place["height"])) < 12
+    page.mouse.wheel(0, -4000)
+    page.locator("#tip").wait_for(state="hidden")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".looked-at").text_content() == words[-2]
+
+
+def test_passages_of_a_very_long_answer_are_marked(visit, traced_url):
+    page = visit(traced_url)
+    text = f"{'😀é' * 25_000} {BEGIN} and mine"
+    put(page, talk("aa", "One", text))
+    pick(page, "One")
+    looked_up(page)
+    marked = "".join(page.locator(".assistant .text .found").all_text_contents())
+    assert BEGIN[2:-2] in marked and len(marked) < len(BEGIN) + 10 and shown(page)[1] == text
+
+
+def test_a_look_up_ends_when_its_conversation_is_left(visit, traced_url):
+    page = visit(traced_url)
+    hostile_answer(page)
+    error = {"message": "the index of the training data is being made", "code": "index_in_the_making"}
+    asked = []
+
+    def told(route):
+        asked.append(route)
+        route.fulfill(status=503, headers={"Retry-After": "1"}, json={"error": error})
+
+    page.route("**/v1/training_matches", told)
+    page.get_by_role("button", name="In the training data").click()
+    page.get_by_text("is being made").wait_for()
+    page.get_by_role("button", name="New conversation").click()
+    page.wait_for_timeout(1500)
+    assert len(asked) == 1 and page.locator("#notice").is_hidden()
+
+
+def test_on_a_phone_enter_begins_a_line_and_the_button_sends(visit, endless_url):
+    page = visit(endless_url, width=390, has_touch=True, is_mobile=True)
+    settle(page, Temperature=0, Most_new_tokens=3)
+    for name, send in (("Message", "Send"), ("Edit your message", "Save and send")):
+        page.get_by_label(name, exact=True).fill("one")
+        page.get_by_label(name, exact=True).press("Enter")
+        page.keyboard.type("two")
+        page.get_by_role("button", name=send, exact=True).tap()
+        answered(page)
+        assert page.locator(".user .text").text_content() == "one\ntwo"
+        page.locator(".user").get_by_role("button", name="Edit").tap()
+
+
+def test_a_key_that_no_header_can_carry_is_refused_where_it_is_typed(visit, start, taught):
+    page = visit(start(taught, key=KEY).url)
+    page.get_by_label("Key", exact=True).fill("abc…def")
+    page.get_by_role("button", name="Use this key").click()
+    assert page.get_by_label("Key", exact=True).evaluate("(one) => one.validity.patternMismatch")
+    assert page.locator("#key").is_visible() and "401" in page.complaints[0] and len(page.complaints) == 1
+    page.get_by_label("Key", exact=True).fill(f" {KEY} ")
+    page.get_by_role("button", name="Use this key").click()
+    page.get_by_text("taught · 8192 tokens of context").wait_for()
+
+
+def test_a_server_that_came_back_with_another_model_is_met_anew(visit, start, endless, taught):
+    one = start(dataclasses.replace(endless, engine=TorchEngine(endless.engine._model, slots=1)))
+    page = visit(one.url)
+    settle(page, Temperature=0, Most_new_tokens=200)
+    page.get_by_text("endless · ").wait_for()
+    one.stop()
+    start(dataclasses.replace(taught, engine=TorchEngine(taught.engine._model, slots=1)), port=int(one.url.rpartition(":")[2]))
+    say(page, QUESTION)
+    page.get_by_text("The server has another model now").wait_for()
+    page.get_by_text("taught · 8192 tokens of context").wait_for()
+    page.get_by_role("button", name="Try again").click()
+    page.locator(".assistant .token").first.wait_for()
+    assert answered(page) == HOSTILE and kept(page)[0]["messages"][1]["model"] == "taught"
+
+
+def test_settings_of_the_terminal_stay_with_their_conversation(visit, endless_url):
+    page = visit(endless_url)
+    page.get_by_text("endless · ").wait_for()
+    more = {"top_k": 7, "min_p": 0.1, "repetition_penalty": 1.1, "presence_penalty": 0.5, "frequency_penalty": -0.25, "stop": "END"}
+    one = talk("aa", "One", "First")
+    one["settings"] |= more
+    assert take_in(page, one) == "1 conversation is added."
+    page.get_by_role("button", name="Settings").click()
+    assert page.locator("#others").text_content().startswith("Also, from the terminal: top_k 7, min_p 0.1, ")
+    assert page.locator("#others").text_content().endswith('stop ["END"].')
+    page.get_by_role("button", name="Done").click()
+    with page.expect_request("**/v1/chat/completions") as asked:
+        say(page, "Two")
+    sent = json.loads(asked.value.post_data)
+    assert {name: sent[name] for name in more} == more | {"stop": ["END"]} and asked.value.response().status == 200
+    answered(page, 1)
+    page.get_by_role("button", name="New conversation").click()
+    with page.expect_request("**/v1/chat/completions") as asked:
+        say(page, "Three")
+    assert not more.keys() & json.loads(asked.value.post_data).keys()
+    answered(page)
+    wild = {
+        "top_k": 0,
+        "min_p": 1,
+        "repetition_penalty": 0,
+        "presence_penalty": 3,
+        "frequency_penalty": "1",
+        "stop": ["", 5],
+        "n": 9,
+    }
+    one = talk("bb", "Other", "First")
+    one["settings"] |= wild
+    take_in(page, one)
+    assert not wild.keys() & next(kept_one for kept_one in kept(page) if kept_one["id"] == "bb")["settings"].keys()
+
+
 def test_a_base_model_continues_text_and_the_page_says_so(visit, start, endless):
     engine = TorchEngine(endless.engine._model, slots=1)
     model = ServedModel("base", engine, endless.tokenizer, None, endless.first_id, begins_texts=False, created=1)
@@ -706,6 +1037,34 @@ def test_texts_have_the_contrast_that_wcag_asks_for(visit, taught_url, scheme):
     pairs += [("soft", "paper"), ("soft", "side"), ("link", "box"), ("on-button", "button")]
     found = {pair: round(contrast(colours[pair[0]], colours[pair[1]]), 2) for pair in pairs}
     assert {pair: ratio for pair, ratio in found.items() if ratio < 4.5} == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_shaded_and_marked_tokens_have_that_contrast_too(visit, taught_url, scheme):
+    page = visit(taught_url, color_scheme=scheme)
+    hostile_answer(page)
+    page.evaluate("document.documentElement.classList.add('tinted')")
+    for shade, mark in itertools.product(range(5), ("", "looked-at", "found pointed-at", "found pointed-at looked-at")):
+        ink, top, paper = page.evaluate(
+            """(names) => {
+              const span = document.querySelector(".token");
+              span.className = names;
+              const [own, body] = [getComputedStyle(span), getComputedStyle(document.body)];
+              return [own.color, own.backgroundColor, body.backgroundColor];
+            }""",
+            f"token shade-{shade} {mark}",
+        )
+        (*over, alpha), (*under, _), (*text, _) = map(channels, (top, paper, ink))
+        mixed = [round(alpha * one + (1 - alpha) * other) for one, other in zip(over, under, strict=True)]
+        assert contrast(*("#" + "".join(f"{round(part):02x}" for part in one) for one in (text, mixed))) >= 4.5, (shade, mark)
+        assert (alpha > 0) == bool(shade or mark)
+
+
+def channels(colour):
+    """Red, green and blue of 0 to 255, and the opacity, of a computed colour."""
+    parts = [float(part) for part in re.findall(r"[\d.]+(?:e-\d+)?", colour.removeprefix("color(srgb"))]
+    scale = 255 if colour.startswith("color(srgb") else 1
+    return [*(part * scale for part in parts[:3]), *(parts[3:] or [1.0])]
 
 
 def contrast(one, other):

@@ -44,8 +44,11 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def _talk(commands: Commands, conversation: Conversation, terminal: Terminal) -> int:
-    """Do what is typed until the end of the input, in a pipe also until an empty line. Ctrl-C leaves when it comes twice."""
-    was_asked = False
+    """Do what is typed until the end of the input, in a pipe also until an empty line. Ctrl-C leaves when it comes twice.
+
+    Return the exit status: of a pipe, 1 when anything in it could not be done. What comes after that was done all the same.
+    """
+    was_asked = has_failed = False
     while not commands.is_over:
         try:
             line = terminal.read()
@@ -64,8 +67,9 @@ def _talk(commands: Commands, conversation: Conversation, terminal: Terminal) ->
             terminal.remark("Ctrl-D or /quit leaves, and so does another Ctrl-C")
         except PellucidError as error:
             terminal.remark(str(error))
+            has_failed = True
     print_text("")
-    return 0
+    return int(has_failed and not terminal.is_typed)
 
 
 def _greeting(model: ServedModel) -> str:

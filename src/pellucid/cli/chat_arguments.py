@@ -16,7 +16,8 @@ more examples:
 while you talk:
   /retry answers again, /edit changes your last message, /tokens shows how likely each token was, /save keeps the talk,
   /temperature 0.2 and the like change how answers are made, /help lists it all. Ctrl-C stops an answer, Ctrl-D leaves.
-  From a pipe every line is a message, and an empty one ends.
+  From a pipe every line is a message, or a command as above where it begins with one slash (a message: with two), and an
+  empty one ends. The exit status is then 1 if a line could not be done.
 """
 
 

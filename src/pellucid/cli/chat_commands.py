@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from pellucid.cli.chat_file import KeptMessage, choose, read_file
+from pellucid.cli.chat_file import KeptMessage, choose, is_there, path_of, read_file
 from pellucid.cli.chat_settings import NUMBERS
 from pellucid.cli.chat_tokens import tokens_text
 from pellucid.cli.conversation import Conversation
@@ -120,7 +120,7 @@ class Commands:
         self._terminal.styled(tokens_text(last.segments, int(text) if text else None, self._terminal.width))
 
     def _save(self, text: str) -> None:
-        path = Path(text).expanduser() if text else self._file
+        path = path_of(text) if text else self._file
         if path is None:
             raise UsageError("/save FILE: give a name, for example talk.json")
         self._talk.save(path)
@@ -130,9 +130,9 @@ class Commands:
     def _load(self, text: str) -> None:
         if not text:
             raise UsageError("/load FILE: give the name of a file that /save or the chat page has written")
-        path, (before, _, last) = Path(text).expanduser(), text.rpartition(" ")
-        if not path.exists() and before and last.isascii() and last.isdigit() and len(last) < 10:
-            self.load(Path(before.strip()).expanduser(), int(last))
+        path, (before, _, last) = path_of(text), text.rpartition(" ")
+        if before and last.isascii() and last.isdigit() and len(last) < 10 and not is_there(path):
+            self.load(path_of(before.strip()), int(last))
         else:
             self.load(path)
 

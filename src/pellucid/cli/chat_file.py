@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pellucid.core.errors import DataError, UsageError
 from pellucid.core.excerpt import one_line
 from pellucid.core.files import write_json
 
-__all__ = ["Kept", "KeptMessage", "choose", "read_file", "write_file"]
+__all__ = ["Kept", "KeptMessage", "choose", "is_there", "path_of", "read_file", "write_file"]
 
 _MOST_BYTES = 64 * 2**20
 _TITLE_CHARS = 60
@@ -20,6 +20,9 @@ _TITLE_CHARS = 60
 Number = Annotated[float, Field(allow_inf_nan=False)]
 # Rounding may leave a little above 0.
 Logprob = Annotated[float, Field(allow_inf_nan=False, le=0.01)]
+
+# The server takes one text as it is, or several in a list.
+Stops = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
 class _Tolerant(BaseModel):
@@ -41,7 +44,7 @@ class KeptMessage(_Tolerant):
 
 
 class KeptSettings(BaseModel):
-    """The page's settings, and the server's fields that the page sends along unseen."""
+    """The page's settings, and the server's fields that the page sends along without a field for them."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -55,7 +58,7 @@ class KeptSettings(BaseModel):
     repetition_penalty: Number | None = None
     presence_penalty: Number | None = None
     frequency_penalty: Number | None = None
-    stop: list[str] | str | None = None
+    stop: Stops | None = None
 
 
 class Kept(_Tolerant):
@@ -79,6 +82,24 @@ class Kept(_Tolerant):
         return {**self.model_dump(mode="json", exclude_none=True), "settings": settings}
 
 
+def path_of(text: str) -> Path:
+    """Return the file that a person has named; `~` is a home folder. Raises `UsageError` for what can name no file."""
+    if "\0" in text:
+        raise UsageError("the name of a file has no null character in it; leave it out")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{text}: nobody of this name has a home folder here; give the folder itself") from error
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is anything of this name. Raises `UsageError` where that cannot be found out."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be looked at: {error.strerror}; give another name") from error
+
+
 def read_file(path: Path) -> list[Kept]:
     """Return the conversations of a file. Raises `DataError` that says what is wrong with it, `UsageError` when there is none."""
     try:
@@ -89,6 +110,10 @@ def read_file(path: Path) -> list[Kept]:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except orjson.JSONDecodeError as error:
         raise DataError(f"{path} is not JSON: {error}") from error
+    return _validated(values, path)
+
+
+def _validated(values: Any, path: Path) -> list[Kept]:
     # One is read as one, so that an error is about the conversation and not about its not being a list.
     several = isinstance(values, list)
     try:
@@ -97,6 +122,9 @@ def read_file(path: Path) -> list[Kept]:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "its value"
         raise DataError(f"{path} holds no conversation as the chat page exports it: {place}: {first['msg']}") from error
+    except orjson.JSONEncodeError as error:
+        # Lists in lists are read to a greater depth than they are written.
+        raise DataError(f"{path} holds no conversation as the chat page exports it: {error}") from error
     if not found:
         raise DataError(f"{path} holds no conversation")
     return found
@@ -118,7 +146,7 @@ def choose(found: list[Kept], number: int | None, path: Path) -> Kept:
 
 def write_file(path: Path, kept: Kept, settings: dict[str, Any]) -> None:
     """Write a conversation, all or nothing. Raises `UsageError` rather than write over what is not this conversation."""
-    if path.exists():
+    if is_there(path):
         try:
             ids = [one.id for one in read_file(path)]
         except (DataError, UsageError):

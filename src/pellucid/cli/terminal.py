@@ -48,13 +48,12 @@ class Terminal:
     def read(self, first: str = "") -> str | None:
         r"""Return the next line, on a terminal one that begins as `first` if that can be; None at the end of the input.
 
-        A line that is typed with \ at its end goes on with the next. Raises `DataError` for bytes that are no text,
-        `KeyboardInterrupt` for Ctrl-C.
+        A line that is typed with \ at its end goes on with the next. Raises `DataError` for a line of bytes that are no text (the
+        next call returns the line after it), `KeyboardInterrupt` for Ctrl-C.
         """
         try:
             if not (self.is_typed and self.is_shown):
-                line = sys.stdin.readline()
-                return line.removesuffix("\n") if line else None
+                return self._line()
             print_text("")
             lines = [self._typed("> ", first)]
             while lines[-1].endswith(_GOES_ON):
@@ -97,6 +96,12 @@ class Terminal:
         """Print a text, which must be fit to be shown, with its colours where the terminal has them."""
         open_console().print(text, soft_wrap=not self.is_shown)
 
+    def _line(self) -> str | None:
+        # As bytes, so that one line that is no text costs no line before it or after it.
+        source = getattr(sys.stdin, "buffer", None)
+        line = sys.stdin.readline() if source is None else source.readline().decode("utf-8")
+        return line.removesuffix("\n").removesuffix("\r") if line else None
+
     def _typed(self, prompt: str, first: str) -> str:
         if self._readline is None or not first:
             return input(prompt)
@@ -136,6 +141,6 @@ def _files(text: str) -> list[str]:
     before, slash, beginning = text.rpartition("/")
     try:
         found = [path for path in Path(before + slash or ".").expanduser().iterdir() if path.name.startswith(beginning)]
-    except OSError:
+    except (OSError, RuntimeError):  # the second where nobody has the home folder that is named
         return []
     return sorted(before + slash + path.name + "/" * path.is_dir() for path in found)

@@ -15,6 +15,7 @@ export class Refused extends Error {
     if (this.status === 0) return "The server does not answer. See whether it still runs, then try again.";
     if (this.status === 401) return "The server asks for a key.";
     if (this.code === "no_index") return `${this.message[0].toUpperCase()}${this.message.slice(1)}.`;
+    if (this.code === "model_not_found") return "The server has another model now, whose name is above. It can go on with this conversation.";
     if (this.code === "lookup_running") return "Another answer is being looked up. Try again in a moment.";
     if (this.status === 429) return `The server is busy. Try again in about ${this.retryAfter_s ?? 5} s.`;
     if (this.status === 503) return "The server is stopping and takes nothing new. Try again once it is back.";

@@ -1,17 +1,17 @@
 /* The page: what the reader does → what is asked of the server → what is shown and kept. */
 
-import { answer, model } from "./api.js";
+import { model } from "./api.js";
 import { complain, hideNotice, notice } from "./notice.js";
+import { closeDrawer, fitInput, isDrawerOpen, isSending, scrollDown, watchPane } from "./pane.js";
+import { receive } from "./receiving.js";
 import { askForKey, currentKey, defaults, openSettings, watchLooks } from "./settings.js";
 import * as store from "./store.js";
-import { conversationsOf } from "./transfer.js";
+import { conversationsOf, takeAll } from "./transfer.js";
 import { hideTip, watchTokens } from "./tip.js";
 import { toggleMatches } from "./training.js";
-import { Segments } from "./tokens.js";
-import { editView, finish, grow, listView, messageView } from "./view.js";
+import { editView, finish, listView, messageView } from "./view.js";
 
 const at = (id) => document.getElementById(id);
-const SAVE_EVERY_MS = 1000;
 
 let served = null;
 let conversation = null;
@@ -42,8 +42,18 @@ async function meet() {
 
 // The conversation on the screen.
 
+/** What is on the screen or being answered is newer than what is kept. */
+function live(id) {
+  return [running?.conversation, conversation].find((one) => one?.id === id) ?? store.get(id);
+}
+
+function choose(id) {
+  const one = live(id);
+  one ? open(one) : refresh();
+}
+
 function open(one) {
-  conversation = one.id === running?.conversation.id ? running.conversation : one;
+  conversation = one;
   closeDrawer();
   hideNotice();
   showMessages();
@@ -77,27 +87,33 @@ function view(owner, message) {
 }
 
 function refresh() {
-  const ids = new Map(store.all().map((one) => [one.id, one]));
-  listView(at("list"), [...ids.values()], conversation.id, open, forget);
-  at("export-all").disabled = at("delete-all").disabled = ids.size === 0;
+  const all = store.all();
+  listView(at("list"), all, conversation.id, choose, forget);
+  at("export-all").disabled = at("delete-all").disabled = all.length === 0;
   at("stop").hidden = !running;
   at("send").hidden = Boolean(running);
   document.body.classList.toggle("busy", Boolean(running));
 }
 
-function forget(one) {
-  if (running?.conversation.id === one.id) running.controller.abort();
-  store.remove(one.id);
-  if (one.id === conversation.id) startNew();
-  refresh();
-  notice(`“${store.titleOf(one)}” is deleted.`, "Undo", () => {
+function forget(id) {
+  const one = live(id);
+  if (!one) return refresh();
+  store.remove(id);
+  leave(one, `“${store.titleOf(one)}” is deleted.`);
+}
+
+/** A conversation has been deleted: say so, and offer to have it back. */
+function leave(one, text) {
+  if (running?.conversation === one) running.controller.abort();
+  one === conversation ? startNew() : refresh();
+  notice(text, "Undo", () => {
     store.restore(one);
     open(one);
   });
 }
 
 function forgetAll() {
-  const gone = store.all();
+  const gone = store.all().map((one) => live(one.id));
   running?.controller.abort();
   for (const one of gone) store.remove(one.id);
   startNew();
@@ -107,17 +123,33 @@ function forgetAll() {
   });
 }
 
+/** Another tab has kept or deleted a conversation (`key` is its name, or null for all): show it as it is now. */
+function follow({ key }) {
+  const isTouched = (one) => one && (key === null || key === store.nameOf(one.id));
+  const own = [running?.conversation, conversation].find(isTouched);
+  const found = own && store.get(own.id);
+  if (!own?.messages.length) refresh();
+  else if (!found) leave(own, `“${store.titleOf(own)}” was deleted in another tab.`);
+  else if (own === running?.conversation) {
+    // Both tabs write: neither may overwrite the other, so this one goes on as a copy.
+    if (!store.isWithin(found, own)) own.id = store.create({}).id;
+    if (own.id !== found.id) store.save({ ...own, messages: own.messages.filter((one) => one !== running.message) });
+    refresh();
+  } else {
+    conversation = found;
+    hideNotice();
+    showMessages();
+    refresh();
+  }
+}
+
 /** Add the conversations of a file that this page has written. */
 async function takeIn(file) {
   try {
-    const found = await conversationsOf(file);
-    const added = store.merge(found);
+    const { added, said } = takeAll(await conversationsOf(file));
     refresh();
     if (added.length) open(added[0]);
-    const known = found.length - added.length;
-    const parts = [added.length === 1 ? "1 conversation is added" : `${added.length} conversations are added`];
-    if (known) parts.push(known === 1 ? "1 was here already" : `${known} were here already`);
-    notice(`${parts.join("; ")}.`);
+    notice(said);
   } catch (error) {
     notice(`${file.name} was not taken in: ${error.message} Nothing has changed.`);
   }
@@ -143,10 +175,11 @@ function edit(owner, message, text) {
   remember(owner, () => edit(owner, message, text));
   owner.messages[place] = { role: message.role, content: text };
   if (message.role === "user") cut(owner, place + 1);
-  store.save(owner);
   showMessages();
-  if (message.role === "user") respond(owner);
-  else undo = null;
+  if (message.role === "user") return respond(owner);
+  undo = null;
+  store.save(owner);
+  refresh();
 }
 
 function retry(owner, message) {
@@ -154,12 +187,11 @@ function retry(owner, message) {
   const place = owner.messages.indexOf(message) + (message.role === "user" ? 1 : 0);
   remember(owner, () => retry(owner, message));
   cut(owner, place);
-  store.save(owner);
   showMessages();
   respond(owner);
 }
 
-/** What an edit or a retry takes away comes back when nothing is written in its place, and can be had back later. */
+/** What an edit or a retry takes away is kept until something is written in its place, and can be had back after that. */
 function remember(owner, again) {
   undo = { owner, messages: [...owner.messages], gone: 0, again };
 }
@@ -168,12 +200,18 @@ function cut(owner, from) {
   undo.gone = owner.messages.splice(from).length;
 }
 
+/** Keep a conversation, but not while its next answer has no text: what that answer replaces is still what counts. */
+function keep(owner) {
+  if (running?.conversation !== owner) store.save(owner);
+  else if (running.message.content && store.get(owner.id)) store.save(owner);
+}
+
 async function respond(owner) {
   const wasCut = undo?.owner === owner ? undo : null;
   undo = null;
   hideNotice();
   const limit = owner.settings.max_tokens;
-  const message = { role: "assistant", content: "", segments: [], tokens: 0, seconds: 0, limit, model: served?.name };
+  const message = { role: "assistant", content: "", segments: [], tokens: 0, seconds: 0, limit };
   const controller = new AbortController();
   const asked = [...owner.messages];
   running = { conversation: owner, message, controller, article: null };
@@ -185,56 +223,30 @@ async function respond(owner) {
   let failure = null;
   try {
     if (!served) await meet();
-    await receive(own, asked);
+    await receive(own, asked, served, () => owner === conversation, () => keep(owner));
   } catch (error) {
     message.end = error.name === "AbortError" ? "stopped" : "broken";
     if (error.name !== "AbortError") failure = error;
+    if (error.code === "model_not_found") await meet().catch(() => (served = null));
   }
   running = null;
   if (!message.content && !message.end) message.end = "empty";
   const isNothing = !message.content && ["stopped", "broken"].includes(message.end);
   if (isNothing) owner.messages = wasCut?.messages ?? asked;
-  if (store.all().some((one) => one.id === owner.id)) store.save(owner);
+  const isDeleted = !store.get(owner.id);
+  if (!isDeleted) store.save(owner);
   if (owner === conversation) {
     if (isNothing) showMessages();
     else finish(own.article, message);
   }
   refresh();
+  if (isDeleted) return;
   at("said").textContent = failure ? "" : `${message.end === "stopped" ? "Stopped." : "The answer is there."} ${message.content}`;
   const again = isNothing ? wasCut?.again ?? (() => respond(owner)) : () => retry(owner, message);
   if (failure) complain(failure, again);
   else if (isNothing && wasCut) notice("Stopped before anything was written; all is as it was.", "Try again", again);
   else if (wasCut?.gone > 1) offerUndo(wasCut);
-  else if (!store.isKept) notice("This browser does not keep the conversation: its storage is full or closed. Export what you need.");
-}
-
-async function receive(own, asked) {
-  const { message, controller, conversation: owner } = own;
-  const segments = new Segments();
-  const began = performance.now();
-  let saved = began;
-  const take = (found) => {
-    message.segments.push(...found);
-    if (owner !== conversation) return;
-    const wasDown = isDown();
-    grow(own.article, found);
-    if (wasDown) scrollDown();
-  };
-  try {
-    for await (const piece of answer(served, asked, owner.settings, currentKey(), controller.signal)) {
-      message.content += piece.text;
-      message.tokens += piece.tokens.length;
-      message.seconds = (performance.now() - began) / 1000;
-      if (piece.finish === "length") message.end = "length";
-      take(segments.add(piece.text, piece.tokens));
-      if (performance.now() - saved > SAVE_EVERY_MS) {
-        store.save(owner);
-        saved = performance.now();
-      }
-    }
-  } finally {
-    take(segments.end());
-  }
+  else if (!store.isKept(owner.id)) notice("This browser does not keep the conversation: its storage is full or closed. Export what you need.");
 }
 
 function offerUndo({ owner, messages, gone }) {
@@ -247,25 +259,13 @@ function offerUndo({ owner, messages, gone }) {
 
 // The window.
 
-const isDown = () => at("scroll").scrollHeight - at("scroll").scrollTop - at("scroll").clientHeight < 40;
-const scrollDown = () => at("scroll").scrollTo({ top: at("scroll").scrollHeight });
-
-function fitInput() {
-  at("input").style.height = "auto";
-  at("input").style.height = `${at("input").scrollHeight + 2}px`;
-}
-
-function openDrawer() {
-  document.body.classList.add("drawer");
-  at("shade").hidden = false;
-  at("menu").setAttribute("aria-expanded", "true");
-  at("new").focus();
-}
-
-function closeDrawer() {
-  document.body.classList.remove("drawer");
-  at("shade").hidden = true;
-  at("menu").setAttribute("aria-expanded", "false");
+/** The page is left, perhaps in the middle of an answer: what has come of it is kept. */
+function part() {
+  if (!running) return;
+  const { end } = running.message;
+  running.message.end ??= "broken";
+  keep(running.conversation);
+  running.message.end = end;
 }
 
 function watch() {
@@ -273,15 +273,14 @@ function watch() {
     event.preventDefault();
     send();
   });
-  at("input").addEventListener("input", fitInput);
   at("input").addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (!isSending(event)) return;
     event.preventDefault();
     send();
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
-    if (document.body.classList.contains("drawer")) {
+    if (isDrawerOpen()) {
       closeDrawer();
       at("menu").focus();
     } else running?.controller.abort();
@@ -289,8 +288,6 @@ function watch() {
   });
   at("stop").addEventListener("click", () => running?.controller.abort());
   at("new").addEventListener("click", startNew);
-  at("menu").addEventListener("click", () => (document.body.classList.contains("drawer") ? closeDrawer() : openDrawer()));
-  at("shade").addEventListener("click", closeDrawer);
   at("notice-close").addEventListener("click", hideNotice);
   at("delete-all").addEventListener("click", forgetAll);
   at("export-all").addEventListener("click", () => store.download("pellucid-conversations.json", store.all()));
@@ -308,11 +305,13 @@ function watch() {
   at("open-settings").addEventListener("click", () =>
     openSettings(conversation.settings, isChat(), (settings) => {
       conversation.settings = settings;
-      store.save(conversation);
+      keep(conversation);
+      refresh();
     }),
   );
-  addEventListener("pagehide", () => running && store.save(running.conversation));
-  addEventListener("storage", () => refresh());
+  addEventListener("pagehide", part);
+  addEventListener("storage", follow);
+  watchPane();
   watchTokens(at("log"), at("scroll"));
   watchLooks();
 }

@@ -24,12 +24,16 @@ export function openSettings(settings, isChat, changed) {
   at("system").value = settings.system;
   at("system-row").hidden = !isChat;
   for (const name of NUMBERS) at(name).value = settings[name] ?? "";
+  const others = Object.entries(settings).filter(([name]) => name !== "system" && !NUMBERS.includes(name));
+  at("others").hidden = !others.length;
+  at("others").textContent = `Also, from the terminal: ${others.map(([name, value]) => `${name} ${JSON.stringify(value)}`).join(", ")}.`;
   dialog.onclose = () => {
     const found = { system: at("system").value };
     for (const name of NUMBERS) found[name] = at(name).validity.valid && at(name).value !== "" ? Number(at(name).value) : null;
     for (const name of ["temperature", "top_p", "max_tokens"]) found[name] ??= settings[name];
+    // New conversations begin with what can be seen here; the rest stays with its conversation.
     write("pellucid.settings", JSON.stringify(found));
-    changed(found);
+    changed({ ...settings, ...found });
   };
   dialog.showModal();
 }

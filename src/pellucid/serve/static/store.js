@@ -4,15 +4,20 @@ const PREFIX = "pellucid.conversation.";
 const ROLES = ["user", "assistant"];
 const memory = new Map();
 
-/** False once the browser refuses to keep anything: conversations then last as long as the page. */
-export let isKept = true;
+/** Whether the browser keeps a conversation. What it refuses to keep lasts as long as the page. */
+export const isKept = (id) => !memory.has(PREFIX + id);
+
+/** The name under which a conversation is kept. */
+export const nameOf = (id) => PREFIX + id;
 
 /** An entry of any name; null where there is none. */
 export function read(name, fallback = null) {
+  // What did not fit is newer than what is kept.
+  if (memory.has(name)) return memory.get(name);
   try {
-    return localStorage.getItem(name) ?? memory.get(name) ?? fallback;
+    return localStorage.getItem(name) ?? fallback;
   } catch {
-    return memory.get(name) ?? fallback;
+    return fallback;
   }
 }
 
@@ -47,34 +52,48 @@ export function all() {
   return found.filter(Boolean).sort((one, other) => other.changed - one.changed);
 }
 
-/** Keep a conversation. When the browser has no more room, the probabilities of all the others are given up first. */
+/** A conversation as it was last kept; null where there is none. */
+export function get(id) {
+  return parsed(read(PREFIX + id));
+}
+
+/** Keep a conversation, and date it. See `isKept` for whether that could be done. */
 export function save(conversation) {
   if (!conversation.messages.length) return;
   conversation.changed = Date.now();
+  restore(conversation);
+}
+
+/** Put a conversation back as it was, with its date. Where there is no room, the probabilities of all others are given up first. */
+export function restore(conversation) {
   const text = JSON.stringify(conversation);
   if (write(PREFIX + conversation.id, text)) return;
   for (const other of all().filter((one) => one.id !== conversation.id)) {
     for (const message of other.messages) delete message.segments;
     write(PREFIX + other.id, JSON.stringify(other));
   }
-  isKept = write(PREFIX + conversation.id, text);
-}
-
-/** Put a conversation back as it was, with its date. */
-export function restore(conversation) {
-  write(PREFIX + conversation.id, JSON.stringify(conversation));
+  write(PREFIX + conversation.id, text);
 }
 
 /** Keep conversations that come from elsewhere, and return those that were not here; one whose name is taken gets a new one. */
 export function merge(conversations) {
   const said = (one) => JSON.stringify(one.messages.map(({ role, content }) => [role, content]));
+  const own = all();
+  const names = new Set(own.map((one) => one.id));
+  const texts = new Set(own.map(said));
   return conversations.filter((one) => {
-    const own = all().find((other) => other.id === one.id);
-    if (own && said(own) === said(one)) return false;
-    if (own) one.id = create({}).id;
+    if (texts.has(said(one))) return false;
+    if (names.has(one.id)) one.id = create({}).id;
+    names.add(one.id);
+    texts.add(said(one));
     restore(one);
     return true;
   });
+}
+
+/** Whether a conversation says nothing that another one does not say as well. */
+export function isWithin(one, other) {
+  return one.messages.every(({ role, content }, at) => other.messages[at]?.role === role && other.messages[at].content.startsWith(content));
 }
 
 /** Forget a conversation. */

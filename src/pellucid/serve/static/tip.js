@@ -5,7 +5,8 @@ import { percent, visible } from "./tokens.js";
 const tip = document.getElementById("tip");
 const said = document.getElementById("said");
 const facts = new WeakMap();
-let shown = null;
+let shown = null; // the token whose box is to be seen
+let cursor = null; // the token that was tapped or reached by the arrow keys
 
 /** Append segments to an answer's text. */
 export function appendSegments(element, segments) {
@@ -49,22 +50,35 @@ function show(span, isSaid) {
   const isAmong = top.some(([other]) => other === text);
   for (const [other, its] of top) tip.append(row(other, its, other === text));
   if (!isAmong) tip.append(row(text, logprob, true));
-  tip.hidden = false;
-  const place = span.getClientRects()[0] ?? span.getBoundingClientRect();
-  const { width, height } = tip.getBoundingClientRect();
-  const below = place.bottom + 6 + height < innerHeight;
-  tip.style.left = `${Math.max(8, Math.min(place.left, document.documentElement.clientWidth - width - 8))}px`;
-  tip.style.top = `${Math.max(8, below ? place.bottom + 6 : place.top - height - 6)}px`;
+  place();
   if (isSaid) {
     const others = top.filter(([other]) => other !== text).slice(0, 2);
     said.textContent = `${visible(text)}: ${percent(logprob)}. ${others.map((one) => `${visible(one[0])} ${percent(one[1])}`).join(", ")}`;
   }
 }
 
-/** The token to which an arrow leads from the one that is shown, or from an end of the text. */
+/** Put the box beside its token. */
+function place() {
+  tip.hidden = false;
+  const at = shown.getClientRects()[0] ?? shown.getBoundingClientRect();
+  const { width, height } = tip.getBoundingClientRect();
+  const below = at.bottom + 6 + height < innerHeight;
+  tip.style.left = `${Math.max(8, Math.min(at.left, document.documentElement.clientWidth - width - 8))}px`;
+  tip.style.top = `${Math.max(8, below ? at.bottom + 6 : at.top - height - 6)}px`;
+}
+
+/** The text has moved under the box. The keys' own token scrolls it into view, so its box goes along. */
+function moved(scroller) {
+  if (!shown || shown !== cursor) return hideTip();
+  const [own, all] = [shown.getBoundingClientRect(), scroller.getBoundingClientRect()];
+  if (own.bottom > all.top && own.top < all.bottom) place();
+  else hideTip();
+}
+
+/** The token to which an arrow leads from the last one, or from an end of the text. */
 function neighbour(text, key) {
   const tokens = [...text.querySelectorAll(".token")];
-  const at = tokens.indexOf(shown);
+  const at = tokens.indexOf(cursor);
   if (key === "Home" || (at < 0 && key === "ArrowRight")) return tokens[0];
   if (key === "End" || at < 0) return tokens.at(-1);
   return tokens[at + (key === "ArrowRight" ? 1 : -1)];
@@ -73,18 +87,26 @@ function neighbour(text, key) {
 /** Watch the messages. */
 export function watchTokens(log, scroller) {
   const under = (event) => event.target.closest?.(".token");
-  log.addEventListener("pointerover", (event) => {
+  // Not `pointerover`: that also comes when text scrolls away under a mouse that rests, and would take the keys' box.
+  log.addEventListener("pointermove", (event) => {
     if (event.pointerType === "mouse") under(event) ? show(under(event)) : hideTip();
   });
   log.addEventListener("pointerleave", hideTip);
-  log.addEventListener("click", (event) => (under(event) ? show(under(event)) : hideTip()));
-  log.addEventListener("focusout", hideTip);
-  scroller.addEventListener("scroll", hideTip, { passive: true });
+  log.addEventListener("click", (event) => {
+    cursor = under(event) ?? null;
+    cursor ? show(cursor) : hideTip();
+  });
+  log.addEventListener("focusout", () => {
+    cursor = null;
+    hideTip();
+  });
+  scroller.addEventListener("scroll", () => moved(scroller), { passive: true });
   log.addEventListener("keydown", (event) => {
     if (!event.target.classList.contains("text") || !["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) return;
     event.preventDefault();
     const next = neighbour(event.target, event.key);
     if (!next) return;
+    cursor = next;
     next.scrollIntoView({ block: "nearest" });
     show(next, true);
   });

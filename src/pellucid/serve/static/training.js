@@ -7,6 +7,9 @@ import { button, element } from "./view.js";
 
 const SHOWN_CHARS = 160;
 const open = new WeakMap(); // article → what ends its look-up
+const leaving = new MutationObserver((changes) => {
+  for (const article of changes.flatMap((change) => [...change.removedNodes])) open.get(article)?.();
+});
 
 /** Look an answer up, or take away what was found. */
 export async function toggleMatches(article, message) {
@@ -25,6 +28,7 @@ export async function toggleMatches(article, message) {
     open.delete(article);
     asking.setAttribute("aria-expanded", "false");
   });
+  leaving.observe(article.parentNode, { childList: true });
   asking.setAttribute("aria-expanded", "true");
   article.append(panel);
   panel.scrollIntoView({ block: "nearest" });
@@ -120,7 +124,8 @@ function documentView(one) {
 /** Mark the passages in the answer; return the elements of each. Places are in characters, not in JavaScript's halves of them. */
 function mark(article, message, runs) {
   const text = article.querySelector(".text");
-  const ends = [...message.content].reduce((found, char) => [...found, found.at(-1) + char.length], [0]);
+  const ends = [0];
+  for (const char of message.content) ends.push(ends.at(-1) + char.length);
   const ranges = runs.map((run) => (run.begin_char === null ? null : [ends[run.begin_char], ends[run.end_char]]));
   if (!message.segments) cutAt(text, message.content, ranges);
   const found = runs.map(() => []);

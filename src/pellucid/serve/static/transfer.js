@@ -1,8 +1,10 @@
 /* Conversations out of a file that this page has exported. A file can hold anything, so every value is looked at and copied. */
 
-import { create } from "./store.js";
+import { create, isKept, merge } from "./store.js";
 
 const MOST_BYTES = 50_000_000;
+const MOST_STOPS = 16;
+const LONGEST_STOP = 256;
 const ENDS = ["length", "stopped", "broken", "empty"];
 
 /** The file is not what it must be. The message is a sentence. */
@@ -22,6 +24,17 @@ export async function conversationsOf(file) {
   return list.map((one, at) => conversation(one, list.length > 1 ? `conversation ${at + 1}` : "it"));
 }
 
+/** Keep what was found and is not here already. Returns {added, said}: what is new, and the sentence that tells it. */
+export function takeAll(found) {
+  const added = merge(found);
+  const known = found.length - added.length;
+  const loose = added.filter((one) => !isKept(one.id)).length;
+  const parts = [added.length === 1 ? "1 conversation is added" : `${added.length} conversations are added`];
+  if (known) parts.push(known === 1 ? "1 was here already" : `${known} were here already`);
+  if (loose) parts.push(`the browser's storage is full or closed, so ${loose} of them will be gone with this page`);
+  return { added, said: `${parts.join("; ")}.` };
+}
+
 function conversation(value, where) {
   if (!isObject(value) || !Array.isArray(value.messages) || !value.messages.length)
     throw new Unfit(`${where} is no conversation of this page.`);
@@ -37,9 +50,25 @@ function conversation(value, where) {
       top_p: within(settings.top_p, 0.01, 1) ?? 1,
       max_tokens: whole(settings.max_tokens, 1) ?? 256,
       seed: whole(settings.seed, 0),
+      ...more(settings),
     },
     messages: value.messages.map((one, at) => message(one, `message ${at + 1} of ${where}`)),
   };
+}
+
+/** What `pellucid chat` can set and this page has no field for, where it is what the server takes. */
+function more({ top_k, min_p, repetition_penalty, presence_penalty, frequency_penalty, stop }) {
+  const texts = typeof stop === "string" ? [stop] : stop;
+  const isText = (one) => typeof one === "string" && one.length >= 1 && one.length <= LONGEST_STOP;
+  const found = {
+    top_k: whole(top_k, 1, 2 ** 31 - 1),
+    min_p: within(min_p, 0, 0.999999),
+    repetition_penalty: within(repetition_penalty, 0.000001, 10),
+    presence_penalty: within(presence_penalty, -2, 2),
+    frequency_penalty: within(frequency_penalty, -2, 2),
+    stop: Array.isArray(texts) && texts.length && texts.length <= MOST_STOPS && texts.every(isText) ? [...texts] : null,
+  };
+  return Object.fromEntries(Object.entries(found).filter(([, one]) => one !== null));
 }
 
 function message(value, where) {
@@ -67,4 +96,4 @@ function isSegment(value) {
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const within = (value, least, most) => (typeof value === "number" && value >= least && value <= most ? value : null);
-const whole = (value, least) => (Number.isSafeInteger(value) ? within(value, least, Number.MAX_SAFE_INTEGER) : null);
+const whole = (value, least, most = Number.MAX_SAFE_INTEGER) => (Number.isSafeInteger(value) ? within(value, least, most) : null);

@@ -1,5 +1,6 @@
 /* Messages and the list of conversations as elements. Every text goes in as a text node. */
 
+import { isSending } from "./pane.js";
 import { titleOf } from "./store.js";
 import { appendSegments } from "./tip.js";
 import { shade } from "./tokens.js";
@@ -95,7 +96,7 @@ export function editView(article, message, save) {
     if (event.key === "Escape") {
       event.stopPropagation();
       giveUp();
-    } else if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    } else if (isSending(event)) {
       event.preventDefault();
       form.requestSubmit();
     }
@@ -105,14 +106,14 @@ export function editView(article, message, save) {
   field.focus();
 }
 
-/** Fill the list of conversations. */
+/** Fill the list of conversations. `open(id)` and `remove(id)` are told names: what is shown here may have grown since. */
 export function listView(list, conversations, current, open, remove) {
   list.replaceChildren(
     ...conversations.map((one) => {
       const title = titleOf(one);
-      const opening = button(title, () => open(one), { className: "open" });
+      const opening = button(title, () => open(one.id), { className: "open" });
       if (one.id === current) opening.setAttribute("aria-current", "true");
-      const removing = button("×", () => remove(one));
+      const removing = button("×", () => remove(one.id));
       removing.setAttribute("aria-label", `Delete “${title}”`);
       return element("li", {}, opening, removing);
     }),

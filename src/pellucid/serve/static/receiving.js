@@ -1,0 +1,40 @@
+/* An answer as it comes: from the server into the message and its element. */
+
+import { answer } from "./api.js";
+import { isDown, scrollDown } from "./pane.js";
+import { currentKey } from "./settings.js";
+import { Segments } from "./tokens.js";
+import { grow } from "./view.js";
+
+const SAVE_EVERY_MS = 1000;
+
+/** Let the answer to the messages `asked` grow in `own`. `isShown()` says whether it is on the screen; `keep()` keeps what came so far. */
+export async function receive(own, asked, served, isShown, keep) {
+  const { message, controller, conversation } = own;
+  const segments = new Segments();
+  const began = performance.now();
+  let saved = -Infinity;
+  message.model = served.name;
+  const take = (found) => {
+    message.segments.push(...found);
+    if (!isShown()) return;
+    const wasDown = isDown();
+    grow(own.article, found);
+    if (wasDown) scrollDown();
+  };
+  try {
+    for await (const piece of answer(served, asked, conversation.settings, currentKey(), controller.signal)) {
+      message.content += piece.text;
+      message.tokens += piece.tokens.length;
+      message.seconds = (performance.now() - began) / 1000;
+      if (piece.finish === "length") message.end = "length";
+      take(segments.add(piece.text, piece.tokens));
+      if (message.content && performance.now() - saved > SAVE_EVERY_MS) {
+        keep();
+        saved = performance.now();
+      }
+    }
+  } finally {
+    take(segments.end());
+  }
+}
