@@ -1,9 +1,11 @@
+import math
 from collections import Counter
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.profiler import ProfilerActivity, profile
 
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.generate.sampling import Sampling, SeenTokens, choose, choose_batch, distribution
@@ -253,3 +255,23 @@ def test_a_penalty_without_measure_leaves_numbers(penalty: float) -> None:
     logits_V = torch.randn(50, generator=torch.Generator().manual_seed(2))
     seen = SeenTokens(prompt=[1, 2, 3])
     assert distribution(logits_V, Sampling(repetition_penalty=penalty), seen).sum() == pytest.approx(1.0)
+
+
+def test_a_bias_for_every_token_is_added_at_once_and_bit_for_bit_as_one_by_one() -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits_V = torch.randn(50_000, generator=generator) * 10
+    values = (torch.rand(50_000, dtype=torch.float64, generator=generator) * 200 - 100).tolist()
+    bias = (*enumerate(values), (7, -math.inf), (8, 0.1), (8, 0.2))
+    expected_V = logits_V.clone()
+    for id_, value in bias:
+        expected_V[id_] += value
+    sampling, found_V = Sampling(logit_bias=bias), logits_V.clone()
+    sampling.add_biases(found_V)
+    assert torch.equal(found_V, expected_V)
+    # A token costs one call, and no walk over the biases.
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        choose(logits_V, sampling, torch.Generator().manual_seed(1))
+    counts = {event.key: event.count for event in profiled.key_averages()}
+    assert counts["aten::index_add_"] == 1 and sum(counts.values()) < 200
+    with pytest.raises(UsageError, match="id 50000"):
+        Sampling(logit_bias=((50_000, 1.0),)).add_biases(found_V)

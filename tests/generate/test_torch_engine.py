@@ -214,6 +214,17 @@ def test_a_cancelled_request_ends_within_a_step_and_its_slot_is_free(model: Deco
         assert other.ids == alone(model, GenerationRequest((n, 3), 5, Sampling(), seed=n))[0]
     heard[0].handle.cancel()
     assert (engine.stats().cancelled, engine.stats().running) == (2, 0)
+    # What waited was not read.
+    assert engine.stats().prompt_tokens == 2 + 4 * 2
+
+
+def test_a_request_that_has_enough_is_finished_and_not_given_up(engine: TorchEngine) -> None:
+    heard: list[Heard] = []
+    go = held_up(engine)
+    heard.append(Heard(engine, GenerationRequest((1, 2), 40, GREEDY), lambda event: heard[0].handle.cancel(enough=True)))
+    go.set()
+    assert (heard[0].end.reason, heard[0].end.new_tokens) == ("enough", 1)
+    assert (engine.stats().finished, engine.stats().cancelled, engine.stats().prompt_tokens) == (2, 0, 2)
 
 
 def test_logits_that_are_no_numbers_fail_one_request_and_not_the_next_nor_its_slot() -> None:

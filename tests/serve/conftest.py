@@ -147,11 +147,16 @@ def http(server):
 
 
 @pytest.fixture(scope="session")
-def torch_server(start, decoder, tokenizer, served):
-    """The same model and chat format, answered by the decoder in this process."""
+def torch_served(decoder, served):
     engine = TorchEngine(ColumnsDecoder(decoder), slots=4, context_tokens=256)
-    yield start(dataclasses.replace(served, engine=Borrowed(engine)))
+    yield dataclasses.replace(served, engine=Borrowed(engine))
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def torch_server(start, torch_served):
+    """The same model and chat format, answered by the decoder in this process."""
+    return start(torch_served)
 
 
 @pytest.fixture(scope="session")

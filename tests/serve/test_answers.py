@@ -44,3 +44,19 @@ def test_what_the_engine_refuses_cancels_what_it_took(served):
 def test_time_that_is_up_is_told(served):
     with pytest.raises(TimeoutError):
         collected(served, [Order(GenerationRequest((5,), 200, GREEDY, top_logprobs=5, prompt_logprobs=True))], wait_s=0.0)
+
+
+def test_the_time_is_looked_at_when_nothing_has_to_be_waited_for(served):
+    async def collect():
+        until = asyncio.get_running_loop().time() + 0.2
+        with Answers(served, [Order(GenerationRequest((5,), 20, GREEDY))]) as answers:
+            async for _ in answers.pieces(None):
+                break
+            while served.engine.stats().running:
+                await asyncio.sleep(0.01)
+            while asyncio.get_running_loop().time() < until:
+                await asyncio.sleep(0.01)
+            return [found async for found in answers.pieces(until)]
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(collect())

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 
@@ -9,7 +10,9 @@ from pellucid.evals.endpoint.endpoint import open_endpoint
 from pellucid.evals.harness.model import subject_lm
 from pellucid.evals.local import LocalModel
 from pellucid.evals.subject import Decoding, Pair
+from pellucid.generate.torch_engine import TorchEngine
 from pellucid.recipe.suites import EndpointConfig
+from pellucid.serve.llama_engine import LlamaEngine, LlamaShape
 
 
 def greedy(client, **more):
@@ -30,11 +33,39 @@ def test_health_and_metrics_are_served(http, client):
     assert "pellucid_engine_slots 4\n" in text and "pellucid_first_token_seconds_count" in text
 
 
+@pytest.mark.parametrize("kind", ["torch", "llama.cpp"])
+def test_an_engine_that_has_ended_is_told_and_not_laid_to_the_clients_charge(start, served, decoder, kind, request):
+    if kind == "torch":
+        engine = TorchEngine(decoder, slots=1)
+    else:
+        engine = LlamaEngine(request.getfixturevalue("gguf_file"), request.getfixturevalue("own_bytes"), LlamaShape(64, slots=1))
+    url = start(dataclasses.replace(served, engine=engine)).url
+    assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
+    engine.close()
+    health = httpx.get(f"{url}/health", trust_env=False)
+    assert (health.status_code, health.json()) == (503, {"status": "failed"})
+    for stream in (False, True):
+        answer = httpx.post(f"{url}/v1/completions", json={"prompt": "a", "stream": stream}, trust_env=False)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_failed")
+
+
 def test_every_answer_carries_the_same_headers_and_allows_no_other_origin(http):
     for path in ("/health", "/nothing", "/v1/models"):
         headers = http.get(path, headers={"Origin": "https://evil.example"}).headers
         assert headers["x-content-type-options"] == "nosniff" and headers["server"].startswith("pellucid/")
         assert not any(name.startswith("access-control") for name in headers)
+
+
+def test_an_error_of_our_own_is_counted_and_has_the_same_headers(http, monkeypatch):
+    def broken(self):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LlamaEngine, "stats", broken)
+        answer = http.get("/metrics")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["server"].startswith("pellucid/")
+    assert 'pellucid_responses_total{endpoint="/metrics",status="500"} 1\n' in http.get("/metrics").text
 
 
 @pytest.mark.parametrize(

@@ -63,3 +63,21 @@ def test_what_cannot_be_done_is_refused(http, start, served):
 
     answer = httpx.post(f"{base.url}/v1/chat/completions", json={"messages": MESSAGES}, trust_env=False)
     assert answer.status_code == 400 and answer.json()["error"]["code"] == "no_chat_format"
+
+
+def test_a_stream_tells_the_prompts_ids_first_and_a_name_changes_nothing(client):
+    messages = [{"role": "user", "content": "Hello"}]
+    whole = client.chat.completions.create(model="tiny", messages=messages, max_tokens=4, extra_body={"return_token_ids": True})
+    chunks = list(
+        client.chat.completions.create(
+            model="tiny",
+            messages=[messages[0] | {"name": "Ada"}],
+            max_tokens=4,
+            n=2,
+            stream=True,
+            extra_body={"return_token_ids": True, "stream_options": {"include_usage": None, "include_obfuscation": True}},
+        )
+    )
+    assert chunks[0].prompt_token_ids == whole.prompt_token_ids
+    assert not any("prompt_token_ids" in (chunk.model_extra or {}) for chunk in chunks[1:])
+    assert all(chunk.choices for chunk in chunks)

@@ -1,4 +1,10 @@
+import tracemalloc
+
 import pytest
+
+from pellucid.serve.completions import plan_completion
+from pellucid.serve.errors import ApiError
+from pellucid.serve.fields import CompletionFields
 
 
 def free(client, prompt="The river", **more):
@@ -104,3 +110,35 @@ def test_the_end_of_text_ends_it_and_counts(client, tokenizer):
 def test_what_cannot_be_done_is_refused(http, body):
     answer = http.post("/v1/completions", json=body)
     assert answer.status_code == 400 and answer.json()["error"]["param"] in ("prompt", "max_tokens", "best_of")
+
+
+def test_too_many_sequences_are_refused_before_anything_is_made_for_them(served, http):
+    fields = CompletionFields(prompt=[[1]] * 4000, n=128)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ApiError, match="512000 sequences in one request"):
+            plan_completion(served, fields, 128)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+    assert http.post("/v1/completions", json={"prompt": ["a"] * 65, "n": 2}).status_code == 400
+    message = {"role": "user", "content": "a"}
+    assert len(http.post("/v1/chat/completions", json={"messages": [message], "n": 8, "max_tokens": 1}).json()["choices"]) == 8
+
+
+def test_a_stream_tells_the_prompts_ids_first(client, tokenizer):
+    prompts = ["The river", "x = 1"]
+    chunks = list(free(client, prompts, stream=True, extra_body={"return_token_ids": True}))
+    first = [chunk.choices[0] for chunk in chunks[:2]]
+    assert [one.prompt_token_ids for one in first] == [tokenizer.encode(prompt) for prompt in prompts]
+    assert not any("prompt_token_ids" in (chunk.choices[0].model_extra or {}) for chunk in chunks[2:])
+    whole = free(client, prompts, extra_body={"return_token_ids": True})
+    for number, choice in enumerate(whole.choices):
+        told = [id_ for chunk in chunks if chunk.choices[0].index == number for id_ in chunk.choices[0].token_ids]
+        assert told == choice.token_ids
+
+
+def test_a_text_that_cannot_be_encoded_is_refused(served):
+    with pytest.raises(ApiError) as error:
+        plan_completion(served, CompletionFields.model_construct(prompt="\ud800"), 1)
+    assert (error.value.status, error.value.param) == (400, "prompt")

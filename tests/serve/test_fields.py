@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import pytest
 
@@ -68,3 +69,21 @@ def test_seeds_are_kept_and_drawn_where_none_is_given():
 def test_a_bias_outside_of_the_vocabulary_is_refused():
     with pytest.raises(ApiError, match="outside of the vocabulary"):
         read(prompt="a", logit_bias={"10": 1}).sampling(10)
+
+
+@pytest.mark.parametrize(("kind", "field"), [(CompletionFields, "prompt"), (CompletionFields, "stop"), (ChatFields, "messages")])
+def test_a_list_of_a_million_faults_is_left_at_the_first(kind, field):
+    body = b'{"prompt": "a", "%s": [%s]}' % (field.encode(), b",".join([b"{}"] * 200_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ApiError):
+            read_fields(kind, body)
+        assert tracemalloc.get_traced_memory()[1] < 30 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_lists_have_an_end_and_it_is_told():
+    for body in ({"prompt": [[1]] * 8193}, {"prompt": ["a"] * 8193}, {"messages": [{"role": "user", "content": "a"}] * 8193}):
+        with pytest.raises(ApiError, match="at most 8192 items"):
+            read(**body)

@@ -128,3 +128,18 @@ def test_damaged_weights_fail_the_request_and_not_the_engine(decoder, tokenizer,
             assert finished.reason == "failed" and finished.error
     finally:
         engine.close()
+
+
+def test_prompts_that_were_not_read_are_not_counted_as_read(engine, tokenizer):
+    before, events = engine.stats(), queue.Queue()
+    busy = [engine.submit(GenerationRequest((n,), 250, GREEDY, top_logprobs=20), events.put) for n in range(4)]
+    waiting = engine.submit(GenerationRequest(tuple(range(200)), 1, GREEDY), events.put)
+    for one in (waiting, *busy):
+        one.cancel()
+    ends = []
+    while len(ends) < 5:
+        ends += [event for event in [events.get(timeout=60)] if isinstance(event, Finished)]
+    after = engine.stats()
+    assert after.prompt_tokens - before.prompt_tokens <= 4 and after.cancelled - before.cancelled == 5
+    finished = run(engine, GenerationRequest(tuple(range(300, 330)), 1, GREEDY))[-1]
+    assert engine.stats().prompt_tokens - after.prompt_tokens == finished.prompt_tokens == 30

@@ -10,6 +10,7 @@ __all__ = [
     "DataError",
     "DiskFullError",
     "EndpointError",
+    "EngineClosedError",
     "MissingExtraError",
     "PellucidError",
     "PellucidWarning",
@@ -61,6 +62,10 @@ class UsageError(PellucidError):
 
 class CannotDoError(UsageError):
     """This kind of model cannot do what is asked: an endpoint without log-probabilities, a base model that is to chat."""
+
+
+class EngineClosedError(UsageError):
+    """An engine was asked that takes nothing more: it was closed, or its device failed for good."""
 
 
 class RecipeError(PellucidError):

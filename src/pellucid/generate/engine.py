@@ -6,7 +6,18 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from pellucid.generate.sampling import Sampling
 
-__all__ = ["Engine", "EngineStats", "Event", "Finished", "GenerationRequest", "Handle", "OnEvent", "PromptScored", "Token"]
+__all__ = [
+    "Engine",
+    "EngineStats",
+    "Event",
+    "Finished",
+    "GenerationRequest",
+    "Handle",
+    "OnEvent",
+    "PromptScored",
+    "Reason",
+    "Token",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +52,13 @@ class PromptScored(NamedTuple):
     tokens: tuple[Token, ...]
 
 
+Reason = Literal["stop_id", "max_new_tokens", "context", "enough", "cancelled", "failed"]
+
+
 class Finished(NamedTuple):
     """The last event of every request. `reused_tokens` of the prompt were in a cache already. `error` is set with `failed`."""
 
-    reason: Literal["stop_id", "max_new_tokens", "context", "cancelled", "failed"]
+    reason: Reason
     prompt_tokens: int
     new_tokens: int
     reused_tokens: int = 0
@@ -61,15 +75,19 @@ OnEvent = Callable[[Event], None]
 class Handle(Protocol):
     """A request under way."""
 
-    def cancel(self) -> None:
-        """Give the request's slot back within a step, if it still runs; `Finished` comes with `cancelled`. From any thread."""
+    def cancel(self, *, enough: bool = False) -> None:
+        """Give the request's slot back within a step, if it still runs. From any thread.
+
+        `Finished` comes with `cancelled`; with `enough` where what was wanted is there, a stop text say, and nothing is given up.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
     """What an engine is doing now, and has done since it started.
 
-    Of the `proposed_tokens` of a small model `accepted_tokens` were what the model wrote.
+    `prompt_tokens` are those that were read and the `reused_tokens`, which were in a cache. Of the `proposed_tokens` of a small
+    model `accepted_tokens` were what the model wrote.
     """
 
     slots: int
@@ -100,11 +118,15 @@ class Engine(Protocol):
     def vocab_tokens(self) -> int:
         """Ids are below it."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes nothing more: it was closed, or has failed for good."""
+
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> Handle:
         """Take a request; its events come to `on_event`. From any thread, returns at once.
 
-        Raises `UsageError` for a prompt that is empty, longer than the context or outside the vocabulary, and for an engine that is
-        closed.
+        Raises `UsageError` for a prompt that is empty, longer than the context or outside the vocabulary, and `EngineClosedError`
+        for an engine that is closed.
         """
 
     def stats(self) -> EngineStats:

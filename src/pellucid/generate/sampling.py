@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ _LOW, _LEAST = 1e-3, 1e-30
 _LARGEST = 1e30
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sampling:
     """How tokens are drawn. Raises `UsageError` for values outside their range.
 
@@ -67,6 +68,26 @@ class Sampling:
     def needs_seen(self) -> bool:
         """Whether the choice depends on the tokens before it by more than the logits."""
         return self.repetition_penalty != 1 or self.presence_penalty != 0 or self.frequency_penalty != 0
+
+    @cached_property
+    def highest_bias_id(self) -> int:
+        """The highest id that has a bias; -1 where none has."""
+        return max((id_ for id_, _ in self.logit_bias), default=-1)
+
+    def add_biases(self, logits_V: Tensor) -> None:
+        """Add the biases to logits, in place. Raises `UsageError` for an id outside of them."""
+        if self.highest_bias_id >= len(logits_V):
+            raise UsageError(f"logit_bias has the id {self.highest_bias_id}; the model's vocabulary is 0 to {len(logits_V) - 1}")
+        ids_N, values_N = self._biases
+        if ids_N.device != logits_V.device:
+            ids_N, values_N = self.__dict__["_biases"] = ids_N.to(logits_V.device), values_N.to(logits_V.device)
+        logits_V.index_add_(0, ids_N, values_N)
+
+    @cached_property
+    def _biases(self) -> tuple[Tensor, Tensor]:
+        # Made once and not for every token: a bias for each id of the vocabulary is allowed.
+        ids, values = zip(*self.logit_bias, strict=True)
+        return torch.tensor(ids), torch.tensor(values, dtype=torch.float32)
 
 
 class SeenTokens:
@@ -144,10 +165,8 @@ def _adjusted(logits_BV: Tensor, samplings: Sequence[Sampling], seen: Sequence[S
     logits_BV = logits_BV.clone()
     for row, sampling in enumerate(samplings):
         logits_V = logits_BV[row]
-        for id_, bias in sampling.logit_bias:
-            if id_ >= len(logits_V):
-                raise UsageError(f"logit_bias has the id {id_}; the model's vocabulary is 0 to {len(logits_V) - 1}")
-            logits_V[id_] += bias
+        if sampling.logit_bias:
+            sampling.add_biases(logits_V)
         if sampling.needs_seen:
             if seen is None:
                 raise UsageError("penalties look at the tokens before the next one; give them as `seen`")

@@ -26,8 +26,8 @@ _WORTH_WAITING_TOKENS = 16
 class Stream:
     """One sequence: a prompt and what is written after it, at most `room` tokens. `ids` are both.
 
-    `slot` is where it is held, `reused` how much of the prompt was there already. `whole`: the prompt is read from its first token,
-    for its hidden states are asked for.
+    `slot` is where it is held, `reused` how much of the prompt was there already, `read` how many tokens have been held
+    there. `whole`: the prompt is read from its first token, for its hidden states are asked for.
     """
 
     prompt: Sequence[int]
@@ -38,6 +38,7 @@ class Stream:
     whole: bool = False
     slot: int = -1
     reused: int = 0
+    read: int = 0
     stopped_by: int | None = None
     ids: list[int] = field(init=False)
     generator: torch.Generator = field(init=False)
@@ -122,7 +123,7 @@ class Slots:
         target = source if source in free and 2 * shared >= len(self._held[source]) else oldest
         self.cache.copy(source, target, shared)
         self._held[target] = sought[:shared]
-        stream.slot, stream.reused = target, shared
+        stream.slot, stream.reused, stream.read = target, shared, shared
         self.streams[target] = stream
         return True
 
@@ -154,6 +155,7 @@ class Slots:
         x_ND = self.model(torch.tensor([[id_ for piece in ids for id_ in piece]], device=device), cache=self.cache)[0]
         for (stream, _), piece in zip(taken, ids, strict=True):
             self._held[stream.slot] += piece
+            stream.read = len(self._held[stream.slot])
         parts = torch.split(x_ND, [count for _, count in taken])
         read = [Read(stream, start, x_TD) for (stream, _), start, x_TD in zip(taken, starts, parts, strict=True)]
         ready = [one for one in read if len(self._held[one.stream.slot]) == len(one.stream.ids)]

@@ -8,14 +8,14 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pellucid.core.errors import PellucidError, UsageError
+from pellucid.core.errors import EngineClosedError, PellucidError, UsageError
 from pellucid.generate.decoding import check_prompt
-from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Token
+from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Reason, Token
 from pellucid.generate.logprobs import scored, scored_prompt
 from pellucid.generate.proposer import Proposer
 from pellucid.generate.sampling import NO_NUMBERS
@@ -23,8 +23,6 @@ from pellucid.generate.slots import Slots, Stream, draw
 from pellucid.model.decoder import Decoder
 
 __all__ = ["TorchEngine"]
-
-Reason = Literal["stop_id", "max_new_tokens", "context", "cancelled", "failed"]
 
 _FASTER_READING = 4
 """While no answer is under way, prompts are read in pieces so many times as long."""
@@ -42,11 +40,11 @@ class _Job:
     wake: threading.Condition
     stream: Stream
     scored: list[Token] = field(default_factory=list)
-    cancelled: bool = False
+    cancelled: Reason | None = None
 
-    def cancel(self) -> None:
+    def cancel(self, *, enough: bool = False) -> None:
         with self.wake:
-            self.cancelled = True
+            self.cancelled = self.cancelled or ("enough" if enough else "cancelled")
             self.wake.notify()
 
 
@@ -115,6 +113,11 @@ class TorchEngine:
         """See `Engine`."""
         return self._vocab_tokens
 
+    @property
+    def closed(self) -> bool:
+        """See `Engine`."""
+        return self._closed
+
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> _Job:
         """See `Engine`."""
         room = min(request.max_new_tokens, self._context_tokens - len(request.ids))
@@ -122,7 +125,7 @@ class TorchEngine:
         job = _Job(request, on_event, self._wake, stream)
         with self._wake:
             if self._closed:
-                raise UsageError("the engine is closed; make another one")
+                raise EngineClosedError("the engine is closed; make another one")
             self._check(request)
             self._waiting.append(job)
             self._wake.notify()
@@ -134,9 +137,8 @@ class TorchEngine:
             raise UsageError(
                 f"the prompt has {len(request.ids)} tokens; the engine's context_tokens is {self._context_tokens}: shorten it"
             )
-        for id_, _ in request.sampling.logit_bias:
-            if id_ >= self._vocab_tokens:
-                raise UsageError(f"logit_bias has the id {id_}; the model's vocabulary is 0 to {self._vocab_tokens - 1}")
+        if (id_ := request.sampling.highest_bias_id) >= self._vocab_tokens:
+            raise UsageError(f"logit_bias has the id {id_}; the model's vocabulary is 0 to {self._vocab_tokens - 1}")
 
     def stats(self) -> EngineStats:
         """See `Engine`."""
@@ -184,7 +186,7 @@ class TorchEngine:
             gone = [job for job in jobs if job.cancelled or closed]
             self._waiting = deque(job for job in self._waiting if job not in gone)
         for job in gone:
-            self._end(slots, job, "cancelled")
+            self._end(slots, job, job.cancelled or "cancelled")
         while self._waiting:
             job = self._waiting[0]
             nothing_to_do = job.stream.full and not job.request.prompt_logprobs
@@ -277,7 +279,7 @@ class TorchEngine:
             for name in ("finished", reason):
                 if name in self._counts:
                     self._counts[name] += 1
-            self._counts["prompt_tokens"] += prompt
+            self._counts["prompt_tokens"] += min(prompt, job.stream.read)
             self._counts["reused_tokens"] += job.stream.reused
         self._send(job, Finished(reason, prompt, new, job.stream.reused, job.stream.stopped_by, error))
 
@@ -286,7 +288,7 @@ class TorchEngine:
             job.on_event(event)
         except Exception:
             # Nobody listens any more; the others' answers go on.
-            job.cancelled = True
+            job.cancel()
 
 
 def _why(job: _Job) -> Reason:

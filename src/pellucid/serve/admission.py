@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from pellucid.serve.errors import ApiError, invalid
 
-__all__ = ["Admission"]
+__all__ = ["Admission", "check_sequences"]
 
 _FIRST_GUESS_S = 2.0
 _LONGEST_WAIT_S = 60
@@ -26,6 +26,11 @@ class Admission:
         """Sequences that run or wait."""
         return self._inside
 
+    @property
+    def most(self) -> int:
+        """The most sequences that one request may have."""
+        return min(self._most, self._places)
+
     @contextmanager
     def admit(self, sequences: int) -> Iterator[None]:
         """Hold places for the sequences of one request.
@@ -35,9 +40,7 @@ class Admission:
         """
         if self.draining:
             raise ApiError(503, "the server stops and takes nothing new", code="stopping", headers={"Retry-After": "30"})
-        most = min(self._most, self._places)
-        if sequences > most:
-            raise invalid("prompt", f"{sequences} sequences in one request (prompts times n); at most {most} are taken")
+        check_sequences(sequences, self.most)
         if self._inside + sequences > self._places:
             wait_s = round(min(_LONGEST_WAIT_S, max(1.0, self._mean_s * self._inside / self._slots)))
             raise ApiError(
@@ -53,3 +56,9 @@ class Admission:
         finally:
             self._inside -= sequences
             self._mean_s += 0.1 * (time.monotonic() - began - self._mean_s)
+
+
+def check_sequences(sequences: int, most: int) -> None:
+    """Raise `ApiError` for more than one request may have. To be asked before anything is made for each of them."""
+    if sequences > most:
+        raise invalid("prompt", f"{sequences} sequences in one request (prompts times n); at most {most} are taken")

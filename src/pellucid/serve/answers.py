@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pellucid.core.errors import UsageError
+from pellucid.core.errors import EngineClosedError, UsageError
 from pellucid.generate.engine import Event, Finished, GenerationRequest, Handle, PromptScored, Token
 from pellucid.serve.errors import ApiError, invalid
 from pellucid.serve.model import ServedModel
@@ -22,7 +22,7 @@ class ShownToken(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """More text of an answer. With the last one `finish` is "stop" or "length", and the counts are set."""
+    """More text of an answer. With the last one, which may be empty, `finish` is "stop" or "length", and the counts are set."""
 
     text: str
     tokens: tuple[ShownToken, ...]
@@ -55,6 +55,11 @@ class Answers:
         try:
             for number, order in enumerate(orders):
                 self._handles.append(model.engine.submit(order.request, self._listener(number)))
+        except EngineClosedError as error:
+            self.cancel()
+            raise ApiError(
+                503, "the model has failed and answers nothing until the server is started anew", code="engine_failed"
+            ) from error
         except UsageError as error:
             self.cancel()
             raise invalid("prompt", str(error)) from error
@@ -78,18 +83,19 @@ class Answers:
         """
         open_ = len(self._answers)
         while open_:
+            # Of events that are there already nothing would be waited for, and the clock never looked at.
+            if until is not None and self._loop.time() >= until:
+                raise TimeoutError
             async with asyncio.timeout_at(until):
                 number, event = await self._queue.get()
             answer = self._answers[number]
-            if answer.done:
-                continue
             piece = answer.take(event)
+            if answer.ending is not None and not isinstance(event, Finished):
+                self._handles[number].cancel(enough=True)
             if piece is None:
                 continue
             if piece.finish is not None:
-                answer.done = True
                 open_ -= 1
-                self._handles[number].cancel()
             yield number, piece
 
     def _listener(self, number: int) -> "_Listener":
@@ -114,9 +120,11 @@ class _Listener:
 
 @dataclass
 class _Answer:
+    """An answer that grows. `ending` is how it ends once all its text is there; the engine then still tells its counts."""
+
     model: ServedModel
     order: Order
-    done: bool = False
+    ending: str | None = None
     new_tokens: int = 0
     waiting: list[ShownToken] = field(default_factory=list)
 
@@ -125,13 +133,18 @@ class _Answer:
         self._echoed = 0
 
     def take(self, event: Event) -> Piece | None:
-        """Return what an event adds; None for nothing yet."""
+        """Return what an event adds; None for nothing yet. Raises `ApiError` for an answer that was not finished."""
+        if self.ending is not None:
+            return self._released("", self.ending, event.reused_tokens) if isinstance(event, Finished) else None
+        if isinstance(event, Finished) and event.reason == "failed":
+            raise ApiError(500, f"the model failed: {event.error}", code="engine_failed")
+        if isinstance(event, Finished) and event.reason == "cancelled":
+            raise ApiError(503, "the request was given up, as the server stops", code="stopping")
         if isinstance(event, PromptScored):
             return self._echo(event.tokens)
         if self.order.echo and not self._echoed:
             piece = self._echo(tuple(map(Token, self.order.request.ids)))
-            rest = piece if piece.finish else self.take(event)
-            return _joined(piece, rest)
+            return _joined(piece, self.take(event))
         if isinstance(event, Token):
             return self._grow(event)
         return self._end(event)
@@ -143,7 +156,8 @@ class _Answer:
         shown, self.waiting = tuple(self.waiting), []
         self._text.watch(self.order.stop)
         if self.order.only_echo:
-            return Piece(text + self._text.end(), shown, "length")
+            self.ending = "length"
+            return Piece(text + self._text.end(), shown)
         return Piece(text, shown)
 
     def _read(self, token: Token) -> str:
@@ -157,14 +171,10 @@ class _Answer:
         self.new_tokens += 1
         text = self._read(token)
         if self._text.stopped:
-            return self._released(text, "stop")
+            self.ending = "stop"
         return self._released(text) if text else None
 
     def _end(self, event: Finished) -> Piece:
-        if event.reason == "failed":
-            raise ApiError(500, f"the model failed: {event.error}", code="engine_failed")
-        if event.reason == "cancelled":
-            raise ApiError(503, "the request was given up, as the server stops", code="stopping")
         if event.reason == "stop_id" and event.stopped_by is not None:
             # It was drawn, so it counts, and clients that read log-probabilities expect a place for it.
             self.new_tokens += 1
@@ -182,6 +192,6 @@ class _Answer:
 
 
 def _joined(first: Piece, second: Piece | None) -> Piece:
-    if second is None or first.finish is not None:
+    if second is None:
         return first
     return second._replace(text=first.text + second.text, tokens=first.tokens + second.tokens)

@@ -1,5 +1,6 @@
 """The server as an ASGI application: routes, errors in one shape, the guard before everything."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -27,6 +28,7 @@ from pellucid.serve.training_matches import TrainingMatches
 
 __all__ = ["make_app"]
 
+_LOG = logging.getLogger("uvicorn.error")
 _ENDPOINTS = (
     *("/v1/completions", "/v1/chat/completions", "/v1/training_matches", "/v1/models"),
     *("/health", "/metrics", "/openapi.json"),
@@ -34,7 +36,11 @@ _ENDPOINTS = (
 
 
 def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
-    """Return the application. `app.state.admission.draining = True` makes it refuse what is new; its end closes the engine."""
+    """Return the application. Its end closes the engine.
+
+    `app.state.admission.draining = True` makes it refuse what is new. `app.state.give_up`, which is to be called after
+    `app.state.drain_s`, ends what still runs and returns how many requests those were.
+    """
     admission = Admission(model.engine.stats().slots, settings.max_waiting, settings.max_sequences)
     metrics = Metrics()
     exchange = Exchange(model, settings, admission, metrics)
@@ -44,10 +50,16 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
     described = card | {"max_model_len": model.engine.context_tokens, "pellucid": facts}
 
     async def completions(request: Request) -> Response:
-        return await exchange.answer(request, lambda body: plan_completion(model, read_fields(CompletionFields, body)))
+        return await exchange.answer(
+            request, lambda body: plan_completion(model, read_fields(CompletionFields, body), admission.most)
+        )
 
     async def chat(request: Request) -> Response:
-        return await exchange.answer(request, lambda body: plan_chat(model, read_fields(ChatFields, body)))
+        return await exchange.answer(request, lambda body: plan_chat(model, read_fields(ChatFields, body), admission.most))
+
+    def give_up() -> int:
+        matching.close()
+        return exchange.give_up()
 
     async def models(_: Request) -> Response:
         return json_response({"object": "list", "data": [described]})
@@ -60,6 +72,8 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
     async def health(_: Request) -> Response:
         if admission.draining:
             return json_response({"status": "stopping"}, 503, {"Retry-After": "30"})
+        if model.engine.closed:
+            return json_response({"status": "failed"}, 503)
         return json_response({"status": "ok"})
 
     async def shown_metrics(_: Request) -> Response:
@@ -87,9 +101,10 @@ def make_app(model: ServedModel, settings: ServerSettings) -> Starlette:
         Route("/openapi.json", description, methods=["GET"]),
         *page_routes(),
     ]
-    handlers = {HTTPException: _http_error, ApiError: _api_error, Exception: _own_error}
+    handlers = {HTTPException: _http_error, ApiError: _api_error}
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
-    app.state.admission = admission
+    app.state.admission, app.state.drain_s = admission, settings.drain_s
+    app.state.give_up = give_up
     app.add_middleware(_Gate, guard=Guard(settings), metrics=metrics)
     return app
 
@@ -109,10 +124,6 @@ def _http_error(request: Request, error: Exception) -> Response:
     return _api_error(request, ApiError(error.status_code, text, code={404: "not_found"}.get(error.status_code), headers=headers))
 
 
-def _own_error(request: Request, _: Exception) -> Response:
-    return _api_error(request, ApiError(500, "the server met an error of its own; its log says which", code="internal_error"))
-
-
 class _Gate:
     """Lets the guard look at every request, counts every response, and gives each the same headers."""
 
@@ -129,8 +140,12 @@ class _Gate:
         path = scope["path"]
         endpoint = path if path in _ENDPOINTS else "other"
 
+        is_begun = False
+
         async def sending(message: Message) -> None:
+            nonlocal is_begun
             if message["type"] == "http.response.start":
+                is_begun = True
                 self._metrics.responded(endpoint, message["status"])
                 message["headers"] = [*message.get("headers", []), *_HEADERS]
             await send(message)
@@ -140,6 +155,13 @@ class _Gate:
             await self._app(scope, receive, sending)
         except ApiError as error:
             await json_response(error.body, error.status, error.headers)(scope, receive, sending)
+        except Exception:
+            # Not in a handler, which Starlette would put before this gate: it is counted and has its headers, like the rest.
+            if is_begun:
+                raise
+            _LOG.exception("%s %s met an error of our own", scope["method"], endpoint)
+            own = ApiError(500, "the server met an error of its own; its log says which", code="internal_error")
+            await json_response(own.body, own.status)(scope, receive, sending)
 
 
 _HEADERS = [

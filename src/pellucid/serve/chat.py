@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.core.errors import DataError, UsageError
+from pellucid.serve.admission import check_sequences
 from pellucid.serve.answers import Order, Piece, ShownToken
 from pellucid.serve.errors import ApiError, invalid
 from pellucid.serve.fields import ChatFields
@@ -14,9 +15,13 @@ from pellucid.serve.plan import Plan, check_model, check_prompt, head, requests_
 __all__ = ["plan_chat"]
 
 
-def plan_chat(model: ServedModel, fields: ChatFields) -> Plan:
-    """Return what is to be generated. Raises `ApiError` for what cannot be: a base model, a conversation that has no form."""
+def plan_chat(model: ServedModel, fields: ChatFields, most_sequences: int) -> Plan:
+    """Return what is to be generated.
+
+    Raises `ApiError` for what cannot be: a base model, a conversation that has no form, more than `most_sequences` answers.
+    """
     check_model(model, fields.model)
+    check_sequences(fields.choices, most_sequences)
     if model.chat is None:
         raise ApiError(
             400,
@@ -26,7 +31,7 @@ def plan_chat(model: ServedModel, fields: ChatFields) -> Plan:
     if fields.top_logprobs is not None and not fields.logprobs:
         raise invalid("top_logprobs", "needs logprobs to be true")
     try:
-        ids = model.chat.prompt([message.message for message in fields.messages])
+        ids = tuple(model.chat.prompt([message.message for message in fields.messages]))
     except (DataError, UsageError) as error:
         raise invalid("messages", str(error)) from error
     asked = fields.max_completion_tokens if fields.max_completion_tokens is not None else fields.max_tokens
@@ -47,7 +52,8 @@ class _Writer:
 
     def opening(self, answers: int) -> list[dict[str, Any]]:
         first = {"role": "assistant", "content": ""}
-        return [self._chunk([{"index": at, "delta": first, "logprobs": None, "finish_reason": None}]) for at in range(answers)]
+        chunks = [self._chunk([{"index": at, "delta": first, "logprobs": None, "finish_reason": None}]) for at in range(answers)]
+        return [chunks[0] | self._prompt_ids(), *chunks[1:]]
 
     def chunk(self, number: int, piece: Piece) -> dict[str, Any]:
         delta = {"content": piece.text} if piece.text or piece.tokens else {}
@@ -64,11 +70,13 @@ class _Writer:
             message = {"role": "assistant", "content": "".join(piece.text for piece in pieces), "refusal": None}
             choice = {"index": number, "message": message, "logprobs": self._logprobs(tokens), "finish_reason": pieces[-1].finish}
             choices.append(choice | self._ids(tokens))
-        ids = {"prompt_token_ids": list(self.prompt)} if self.fields.return_token_ids else {}
-        return {**self.head, "object": "chat.completion", "choices": choices, "usage": counts, **ids}
+        return {**self.head, "object": "chat.completion", "choices": choices, "usage": counts, **self._prompt_ids()}
 
     def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {**self.head, "object": "chat.completion.chunk", "choices": choices}
+
+    def _prompt_ids(self) -> dict[str, Any]:
+        return {"prompt_token_ids": list(self.prompt)} if self.fields.return_token_ids else {}
 
     def _ids(self, tokens: Sequence[ShownToken]) -> dict[str, Any]:
         return {"token_ids": [shown.token.id for shown in tokens]} if self.fields.return_token_ids else {}

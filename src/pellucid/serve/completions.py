@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pellucid.core.errors import DataError
+from pellucid.serve.admission import check_sequences
 from pellucid.serve.answers import Order, Piece, ShownToken
 from pellucid.serve.errors import invalid
 from pellucid.serve.fields import CompletionFields
@@ -13,12 +15,17 @@ from pellucid.serve.plan import Plan, check_model, check_prompt, head, log_dicti
 __all__ = ["plan_completion"]
 
 
-def plan_completion(model: ServedModel, fields: CompletionFields) -> Plan:
-    """Return what is to be generated. Raises `ApiError` for what cannot be."""
+def plan_completion(model: ServedModel, fields: CompletionFields, most_sequences: int) -> Plan:
+    """Return what is to be generated. Raises `ApiError` for what cannot be, and for more than `most_sequences`."""
     check_model(model, fields.model)
     if fields.best_of not in (None, 1, fields.choices):
         raise invalid("best_of", "answers are not compared here; leave it out, or give the value of n")
-    prompts = [tuple(model.encode(one)) if isinstance(one, str) else tuple(one) for one in _prompts(fields)]
+    given = _prompts(fields)
+    check_sequences(len(given) * fields.choices, most_sequences)
+    try:
+        prompts = [tuple(model.encode(one)) if isinstance(one, str) else tuple(one) for one in given]
+    except DataError as error:
+        raise invalid("prompt", str(error)) from error
     if not prompts:
         raise invalid("prompt", "the list is empty")
     asked = 16 if fields.max_tokens is None else fields.max_tokens
@@ -54,7 +61,10 @@ class _Writer:
     head: Mapping[str, Any]
 
     def opening(self, answers: int) -> list[dict[str, Any]]:
-        return []
+        if not self.fields.return_token_ids:
+            return []
+        firsts = [self._choice(number, "", (), None, with_prompt=True) for number in range(answers)]
+        return [{**self.head, "choices": [first]} for first in firsts]
 
     def chunk(self, number: int, piece: Piece) -> dict[str, Any]:
         return {**self.head, "choices": [self._choice(number, piece.text, piece.tokens, piece.finish)]}
@@ -69,21 +79,21 @@ class _Writer:
                 "".join(piece.text for piece in pieces),
                 [shown for piece in pieces for shown in piece.tokens],
                 pieces[-1].finish,
-                whole=True,
+                with_prompt=True,
             )
             for number, pieces in enumerate(answers)
         ]
         return {**self.head, "choices": choices, "usage": counts}
 
     def _choice(
-        self, number: int, text: str, tokens: Sequence[ShownToken], finish: str | None, *, whole: bool = False
+        self, number: int, text: str, tokens: Sequence[ShownToken], finish: str | None, *, with_prompt: bool = False
     ) -> dict[str, Any]:
         choice = {"index": number, "text": text, "logprobs": None, "finish_reason": finish}
         if self.fields.logprobs is not None:
             choice["logprobs"] = self._logprobs(tokens)
         if self.fields.return_token_ids:
             choice["token_ids"] = [shown.token.id for shown in tokens]
-            if whole:
+            if with_prompt:
                 choice["prompt_token_ids"] = list(self.prompts[number])
         return choice
 

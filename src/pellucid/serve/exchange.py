@@ -1,13 +1,15 @@
 """One request answered: its body read within limits, its sequences run, its answer sent whole or as a stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from pellucid.serve.admission import Admission
 from pellucid.serve.answers import Answers, Piece
@@ -17,9 +19,14 @@ from pellucid.serve.model import ServedModel
 from pellucid.serve.plan import Plan, usage
 from pellucid.serve.settings import ServerSettings
 
-__all__ = ["Exchange", "gone", "json_response", "left"]
+__all__ = ["ABORT", "Exchange", "gone", "json_response", "left"]
+
+ABORT = "pellucid.abort"
+"""Under this name the state of a request holds what closes its connection at once, unsent bytes and all."""
 
 _DONE = b"data: [DONE]\n\n"
+_LAST_WORDS_S = 5.0
+"""So much longer than the deadline a stream may take to say that it is over."""
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -35,6 +42,22 @@ class Exchange:
     settings: ServerSettings
     admission: Admission
     metrics: Metrics
+    under_way: set[Answers] = field(default_factory=set)
+
+    def give_up(self) -> int:
+        """End all answers under way: each is told so, by its status or at the end of its stream. Return how many there were."""
+        for answers in self.under_way:
+            answers.cancel()
+        return len(self.under_way)
+
+    @contextmanager
+    def _answers(self, plan: Plan) -> Iterator[Answers]:
+        with self.admission.admit(len(plan.orders)), Answers(self.model, plan.orders) as answers:
+            self.under_way.add(answers)
+            try:
+                yield answers
+            finally:
+                self.under_way.discard(answers)
 
     async def body(self, request: Request) -> bytes:
         """Return the body. Raises `ApiError`: 413 when it is too long, 408 when it takes too long to come."""
@@ -61,12 +84,12 @@ class Exchange:
         if plan.fields.stream:
             # Its first step is taken here, so that what is refused gets its status.
             stream = self._stream(plan, began)
-            first = await anext(stream)
-            return StreamingResponse(_after(first, stream), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+            await anext(stream)
+            return _Events(stream, began + self.settings.deadline_s + _LAST_WORDS_S)
         return await self._whole(request, plan, began)
 
     async def _whole(self, request: Request, plan: Plan, began: float) -> Response:
-        with self.admission.admit(len(plan.orders)), Answers(self.model, plan.orders) as answers:
+        with self._answers(plan) as answers:
             gathering = asyncio.ensure_future(self._gather(answers, plan, began))
             leaving = asyncio.ensure_future(left(request))
             try:
@@ -87,22 +110,22 @@ class Exchange:
                 self.metrics.took("first_token_seconds", self._since(began))
                 is_first = False
             found[number].append(piece)
-        return plan.writer.whole(found, _counts(plan, [pieces[-1] for pieces in found]))
+        return plan.writer.whole(found, _counts(plan, {number: pieces[-1] for number, pieces in enumerate(found)}))
 
-    async def _stream(self, plan: Plan, began: float) -> AsyncIterator[bytes]:
+    async def _stream(self, plan: Plan, began: float) -> AsyncGenerator[bytes]:
         """Yield the parts of a stream; the first, which is empty, once the sequences are in the engine's hands."""
-        with self.admission.admit(len(plan.orders)), Answers(self.model, plan.orders) as answers:
+        with self._answers(plan) as answers:
             yield b""
             try:
                 for chunk in plan.writer.opening(len(plan.orders)):
                     yield _event(chunk)
-                last, is_first = [], True
+                last, is_first = dict[int, Piece](), True
                 async for number, piece in answers.pieces(began + self.settings.deadline_s):
                     if is_first:
                         self.metrics.took("first_token_seconds", self._since(began))
                         is_first = False
                     if piece.finish is not None:
-                        last.append(piece)
+                        last[number] = piece
                     yield _event(plan.writer.chunk(number, piece))
                 if plan.fields.wants_usage:
                     yield _event(plan.writer.last(_counts(plan, last)))
@@ -136,20 +159,33 @@ async def left(request: Request) -> None:
         pass
 
 
-async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    try:
-        if first:
-            yield first
-        async for part in rest:
-            yield part
-    finally:
-        # A client that leaves ends this generator; the inner one must not wait for the garbage collector to give its slot back.
-        await rest.aclose()  # type: ignore[attr-defined]
+class _Events(StreamingResponse):
+    """A stream that is over at a time of the loop's clock, also when its client stays and reads nothing of it."""
+
+    def __init__(self, parts: AsyncGenerator[bytes], until: float) -> None:
+        super().__init__(parts, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        self._parts, self._until = parts, until
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the parts; at the time, close the connection."""
+        try:
+            async with asyncio.timeout_at(self._until):
+                await super().__call__(scope, receive, send)
+        except TimeoutError:
+            # What was sent waits to be read, and would for ever.
+            if abort := scope.get("state", {}).get(ABORT):
+                abort()
+                await left(Request(scope, receive))
+        finally:
+            # A client that leaves ends this; the generator must not wait for the garbage collector to give its slot back.
+            await self._parts.aclose()
 
 
 def _event(value: Any) -> bytes:
     return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
-def _counts(plan: Plan, last: list[Piece]) -> dict[str, Any]:
-    return usage(plan.prompt_tokens, sum(piece.new_tokens for piece in last), sum(piece.reused_tokens for piece in last))
+def _counts(plan: Plan, last: Mapping[int, Piece]) -> dict[str, Any]:
+    """Return the counts of tokens; of a prompt with several answers, which counts once, what its first answer took over."""
+    reused_tokens = sum(piece.reused_tokens for number, piece in last.items() if number % plan.fields.choices == 0)
+    return usage(plan.prompt_tokens, sum(piece.new_tokens for piece in last.values()), reused_tokens)

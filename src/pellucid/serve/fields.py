@@ -22,10 +22,15 @@ _LONGEST_STOP = 256
 _MOST_STOPS = 16
 MOST_TOP_LOGPROBS = 20
 _SEEDS = 2**63
+# Far above what is taken. Lists end here, and at their first fault: a body of a few MiB may hold millions of either, each of which
+# takes a thousand bytes to be told.
+_LONGEST_LIST = 8192
+_LONGEST_IDS = 2**20
 
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 StopText = Annotated[str, Field(min_length=1, max_length=_LONGEST_STOP)]
 Count = Annotated[int, Field(ge=1, le=128)]
+PromptIds = Annotated[list[TokenId], Field(min_length=1, max_length=_LONGEST_IDS, fail_fast=True)]
 NewTokens = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
@@ -36,8 +41,9 @@ class _Strict(BaseModel):
 class StreamOptions(_Strict):
     """`include_usage` adds a last chunk with the counts of tokens."""
 
-    include_usage: bool = False
-    include_obfuscation: bool = False
+    include_usage: bool | None = False
+    # Padding against listeners who measure chunks, which never changes the answer.
+    include_obfuscation: bool | None = False
 
 
 class CommonFields(_Strict):
@@ -47,7 +53,7 @@ class CommonFields(_Strict):
     n: Count | None = 1
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    stop: StopText | Annotated[list[StopText], Field(max_length=_MOST_STOPS)] | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=_MOST_STOPS, fail_fast=True)] | None = None
     seed: Annotated[int, Field(ge=-_SEEDS, lt=_SEEDS)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] | None = 1.0
@@ -84,7 +90,7 @@ class CommonFields(_Strict):
     @property
     def wants_usage(self) -> bool:
         """Whether a stream ends with the counts of tokens."""
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     def first_seed(self) -> int:
         """Return the seed of the first answer; the following ones have the following. Drawn where none is given."""
@@ -115,7 +121,12 @@ class CommonFields(_Strict):
 class CompletionFields(CommonFields):
     """`/v1/completions`. A prompt is a text, its ids, or a list of either."""
 
-    prompt: str | list[str] | Annotated[list[TokenId], Field(min_length=1)] | list[Annotated[list[TokenId], Field(min_length=1)]]
+    prompt: (
+        str
+        | Annotated[list[str], Field(max_length=_LONGEST_LIST, fail_fast=True)]
+        | PromptIds
+        | Annotated[list[PromptIds], Field(max_length=_LONGEST_LIST, fail_fast=True)]
+    )
     max_tokens: NewTokens | None = 16
     echo: bool | None = False
     logprobs: Annotated[int, Field(ge=0, le=MOST_TOP_LOGPROBS)] | None = None
@@ -134,9 +145,10 @@ class MessageFields(_Strict):
     """A message. `developer` is OpenAI's newer word for `system`."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-    # The client sends earlier answers back as it got them.
+    content: str | Annotated[list[TextPart], Field(max_length=_LONGEST_LIST, fail_fast=True)]
+    # Chat formats have no place for it, and clients send it.
     name: str | None = None
+    # The client sends earlier answers back as it got them.
     refusal: None = None
     annotations: None = None
     audio: None = None
@@ -159,13 +171,13 @@ class ResponseFormat(_Strict):
 class ChatFields(CommonFields):
     """`/v1/chat/completions`. `max_tokens` is the older name of `max_completion_tokens`."""
 
-    messages: Annotated[list[MessageFields], Field(min_length=1)]
+    messages: Annotated[list[MessageFields], Field(min_length=1, max_length=_LONGEST_LIST, fail_fast=True)]
     max_completion_tokens: Annotated[NewTokens, Field(ge=1)] | None = None
     max_tokens: Annotated[NewTokens, Field(ge=1)] | None = None
     logprobs: bool | None = False
     top_logprobs: Annotated[int, Field(ge=0, le=MOST_TOP_LOGPROBS)] | None = None
     response_format: ResponseFormat | None = None
-    modalities: list[Literal["text"]] | None = None
+    modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
     tools: Annotated[list[Any], Field(max_length=0)] | None = None
     tool_choice: Literal["none", "auto"] | None = None
     parallel_tool_calls: bool | None = None
@@ -174,7 +186,7 @@ class ChatFields(CommonFields):
 class TrainingMatchesFields(_Strict):
     """`/v1/training_matches`. `text` is a text, or ids of the vocabulary that the run was trained with."""
 
-    text: str | Annotated[list[TokenId], Field(min_length=1)]
+    text: str | PromptIds
     min_tokens: Annotated[int, Field(ge=8, le=1024)] = 8
     max_runs: Annotated[int, Field(ge=1, le=200)] = 20
     max_documents: Annotated[int, Field(ge=1, le=20)] = 3
@@ -185,8 +197,9 @@ def read_fields(kind: type[T], body: bytes) -> T:
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        # Of a field that may be several things, every one says why it is not that; the last says what is nearest.
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        # Of a field that may be several things, every one says why it is not that; a list that is too long was the right thing.
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        first = next((one for one in errors if one["type"] == "too_long"), errors[0])
         place = ".".join(str(part) for part in first["loc"]) or None
         if first["type"] == "extra_forbidden":
             known = ", ".join(sorted(kind.model_fields))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pellucid.core.errors import EndpointError, UsageError
-from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Token
+from pellucid.core.errors import EndpointError, EngineClosedError, UsageError
+from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Reason, Token
 from pellucid.serve.llama_asking import Vocabulary, finite, read_probability, sampler
 from pellucid.serve.llama_http import LlamaServer, LlamaStream
 
@@ -25,15 +25,16 @@ class _Job:
     request: GenerationRequest
     on_event: OnEvent
     lock: threading.Lock = field(default_factory=threading.Lock)
-    cancelled: bool = False
+    cancelled: Reason | None = None
     stream: LlamaStream | None = None
     new: list[int] = field(default_factory=list)
+    read_tokens: int = 0
     reused_tokens: int = 0
 
-    def cancel(self) -> None:
+    def cancel(self, *, enough: bool = False) -> None:
         """Close the connection to llama.cpp, which then frees the slot."""
         with self.lock:
-            self.cancelled = True
+            self.cancelled = self.cancelled or ("enough" if enough else "cancelled")
             if self.stream is not None:
                 self.stream.cut()
 
@@ -95,6 +96,11 @@ class LlamaEngine:
         """Ids are below it."""
         return self._vocab_tokens
 
+    @property
+    def closed(self) -> bool:
+        """As `Engine` says."""
+        return self._closed
+
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> _Job:
         """As `Engine` says."""
         if not 0 < len(request.ids) <= self._context_tokens:
@@ -104,7 +110,7 @@ class LlamaEngine:
         job = _Job(request, on_event)
         with self._lock:
             if self._closed:
-                raise UsageError("the engine is closed")
+                raise EngineClosedError("the engine is closed; make another one")
             self._waiting.append(job)
             self._lock.notify()
         return job
@@ -139,7 +145,7 @@ class LlamaEngine:
             with self._lock:
                 self._running.discard(job)
                 self._counts["finished"] += 1
-                self._counts["prompt_tokens"] += finished.prompt_tokens
+                self._counts["prompt_tokens"] += job.read_tokens
                 self._counts["reused_tokens"] += finished.reused_tokens
                 self._counts["new_tokens"] += finished.new_tokens
                 if finished.reason in ("cancelled", "failed"):
@@ -157,14 +163,16 @@ class LlamaEngine:
         except Exception as error:
             # Whatever it is, the request's owner must hear of its end, and the thread must take the next one.
             if job.cancelled:
-                return Finished("cancelled", prompt_tokens, len(job.new), job.reused_tokens)
+                return Finished(job.cancelled, prompt_tokens, len(job.new), job.reused_tokens)
             return Finished("failed", prompt_tokens, len(job.new), job.reused_tokens, error=f"{type(error).__name__}: {error}")
 
     def _events(self, job: _Job) -> Iterator[Event]:
         request = job.request
         prompt_tokens = len(request.ids)
         if request.prompt_logprobs:
-            yield PromptScored(self._score_prompt(job))
+            scored = self._score_prompt(job)
+            job.read_tokens = prompt_tokens
+            yield PromptScored(scored)
         room = min(request.max_new_tokens, self._context_tokens - prompt_tokens)
         while len(job.new) < room:
             for token in self._drawn(job, room - len(job.new)):
@@ -183,12 +191,16 @@ class LlamaEngine:
         request, before = job.request, len(job.new)
         ids = [*request.ids, *job.new]
         body = {"prompt": ids, "n_predict": room, "n_probs": max(1, request.top_logprobs or 0)}
-        told, timings = 0, {}
+        # Of a prompt that was scored all is in the cache, and this request has put it there.
+        is_first = before == 0 and not request.prompt_logprobs
+        body["return_progress"] = is_first
+        told = total = 0
         with self._open(job, body | sampler(request.sampling, request.seed + before, self._context_tokens)) as stream:
             for part in stream:
                 total = int(part["tokens_predicted"])
-                if part["stop"]:
-                    timings = part.get("timings", {})
+                if progress := part.get("prompt_progress"):
+                    job.read_tokens, job.reused_tokens = int(progress["processed"]), int(progress["cache"])
+                if progress or part["stop"]:
                     continue
                 token = read_probability(part, request)
                 whole = bytes(part["completion_probabilities"][0]["bytes"])
@@ -199,8 +211,6 @@ class LlamaEngine:
                 ids.append(token.id)
                 told = total
         self._close(job)
-        if before == 0:
-            job.reused_tokens = int(timings.get("cache_n", 0))
         if told < total:
             # It ended inside a character, whose tokens are not told: they are drawn again.
             body = {"prompt": ids, "n_predict": total - told} | sampler(

@@ -15,7 +15,7 @@ _ENGINE = {
     "running": ("gauge", "sequences that run now"),
     "waiting": ("gauge", "sequences that wait for a slot"),
     "finished": ("counter", "sequences that have ended, however they did"),
-    "prompt_tokens": ("counter", "tokens of prompts"),
+    "prompt_tokens": ("counter", "tokens of prompts that were read, or were in a cache"),
     "reused_tokens": ("counter", "tokens of prompts that were in a cache"),
     "new_tokens": ("counter", "tokens written"),
     "cancelled": ("counter", "sequences given up"),
