@@ -83,7 +83,9 @@ def write_openvino(
         + (f", nncf {metadata.version('nncf')}" if type == "int4" else ""),
         "weight_bytes": (folder / GRAPH).with_suffix(".bin").stat().st_size,
     }
-    return facts if type == "fp16" else facts | _SETTINGS | _kept(graph, state)
+    return (
+        facts if type == "fp16" else facts | _SETTINGS | _kept(graph, {name for name, tensor in state.items() if tensor.ndim == 2})
+    )
 
 
 def _check_extra(type: OpenVinoType) -> None:
