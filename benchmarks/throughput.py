@@ -4,7 +4,8 @@ PELLUCID_SMOLLM2_GGUF=SmolLM2-135M-Instruct.Q4_1.gguf python benchmarks/throughp
 
 SmolLM2's weights are read from that file and written anew in every format and type; of the run, the exports that it has. Both are
 measured as `pellucid throughput` does it. With neither, nothing is measured. MLX reads a token in seconds where it has no GPU: it
-gets a shorter load, with others beside it as a yardstick.
+gets a shorter load, with others beside it as a yardstick. Q4_0 and F16 of llama.cpp are measured once more by themselves, in more
+rounds, since their ratio is one of the figures that the report of Stable LM 2 gives.
 
 A process that is started from here reads this file first: nothing heavy is imported at the top, so llama.cpp's has no torch in it.
 """
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--mlx", type=int, nargs=2, default=[16, 8], help="prompt and new tokens of the load with MLX in it")
+    parser.add_argument("--pair-rounds", type=int, default=15, help="rounds of llama.cpp's Q4_0 and F16 alone")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="of our engine and transformers")
     args = parser.parse_args()
@@ -84,8 +86,13 @@ def main() -> None:
                 [*everyone[:2], *mlx], short, only=("MLX", "Pellucid", "transformers", "llama.cpp F16", "llama.cpp Q4_0")
             )
             print(medians(with_mlx))
+            pairs = {}
+            for threads in (1, 2):
+                pair = Load(32, 96, (1,), args.pair_rounds, threads, device=args.device)
+                pairs[f"threads {threads}"] = measure(everyone[1:2], pair, only=("F16", "Q4_0"))
+                print(medians(pairs[f"threads {threads}"]))
         result |= {"model": "SmolLM2-135M-Instruct, from Q4_1", "file_sha256": sha256_file(file)}
-        result |= {"smollm2": found, "smollm2_with_mlx": with_mlx}
+        result |= {"smollm2": found, "smollm2_with_mlx": with_mlx, "q4_0_and_f16": pairs}
     if args.run is not None:
         result["run"] = measure([args.run], load, served=True)
         print(medians(result["run"]))
