@@ -52,7 +52,7 @@ def certificate(path: Path, number_type: str, model: Decoder, tokenizer: Tokeniz
     config = model.config
     found = read_back(path, config)
     errors = weight_errors(model.state_dict(), found, number_type)
-    shape = None if found.config is None else shape_differences(config, found.config)
+    shape = shape_differences(config, found.config)
     special = frozenset(tokenizer.special.values())
     known = known_readings(tokenizer, is_gguf=path.is_file())
     what = Exported(path, number_type, CONTEXT_TOKENS, config.vocab_tokens, special, errors, shape, *known)

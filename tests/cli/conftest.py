@@ -1,5 +1,6 @@
 """Tiny served models for the talk in the terminal: real engines over random weights, and one that has learnt a sentence."""
 
+import codecs
 import dataclasses
 import fcntl
 import io
@@ -76,6 +77,7 @@ class Screen:
 
     def __init__(self, keys: int) -> None:
         self._keys = keys
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
         self.shown = ""
 
     def type(self, text: str) -> None:
@@ -91,7 +93,7 @@ class Screen:
             except OSError:  # the child has gone
                 part = b""
             assert part, f"{text!r} is not in {self.shown!r}"
-            self.shown += part.decode()
+            self.shown += self._decoder.decode(part)
         before, found, self.shown = self.shown.partition(text)
         return before + found
 

@@ -18,7 +18,7 @@ from pellucid.model.hf_names import from_hf, hf_names
 from pellucid.recipe.hf_shape import CONFIG, read_hf_config
 from pellucid.recipe.model import ModelConfig
 
-__all__ = ["CONFIG", "read_hf_config", "read_hf_folder", "read_hf_tensors", "weight_files"]
+__all__ = ["CONFIG", "all_under_our_names", "read_hf_config", "read_hf_folder", "read_hf_tensors", "weight_files"]
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -54,13 +54,24 @@ def read_hf_tensors(folder: Path) -> tuple[ModelConfig, dict[str, Tensor], dict[
     kinds: dict[str, str] = {}
     for name, kind, tensor in _read_tensors(folder):
         state[name], kinds[name] = tensor, kind.lower()
+    tied = config.model_copy(update={"tied_head": config.tied_head and "lm_head.weight" not in state})
+    return config, *all_under_our_names(folder, state, kinds, tied)
+
+
+def all_under_our_names(
+    folder: Path, state: Mapping[str, Tensor], kinds: Mapping[str, str], config: ModelConfig
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return a folder's tensors under our names, and the type of each; biases of norms count where they are written.
+
+    Raises `ArtifactError` where they are not those that a decoder of this config has.
+    """
     has_biases = config.norm == "layernorm" and "model.norm.bias" in state
-    written = config.model_copy(update={"norm_bias": has_biases, "tied_head": config.tied_head and "lm_head.weight" not in state})
+    written = config.model_copy(update={"norm_bias": has_biases})
     try:
         ours, names = from_hf(state, written), hf_names(written)
     except PellucidError as error:
         raise ArtifactError(f"{folder}: {error}") from error
-    return config, ours, {name: kinds[names[name][0]] for name in ours}
+    return ours, {name: kinds[names[name][0]] for name in ours}
 
 
 def weight_files(folder: Path) -> dict[str, list[str]]:

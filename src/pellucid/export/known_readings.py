@@ -36,11 +36,11 @@ def other_splits(tokenizer: Tokenizer) -> KnownReading:
 
     def is_known(text: str, ours: Sequence[int], theirs: Sequence[int]) -> bool:
         spelled, found = tokenizer.decode(ours), tokenizer.decode(theirs)
+        runs = re.split(names, spelled) if names else []
         if any(map(unicodedata.combining, text)):
             spelled, found = _without_marks(spelled), _without_marks(found)
         if spelled != found or [id_ for id_ in ours if id_ in special] != [id_ for id_ in theirs if id_ in special]:
             return False
-        runs = re.split(names, tokenizer.decode(ours)) if names else []
         return any(map(tokenizer.may_differ, (text, *runs)))
 
     return is_known
@@ -64,15 +64,14 @@ def spaced_after_special(tokenizer: Tokenizer) -> KnownReading:
     def is_known(text: str, ours: Sequence[int], theirs: Sequence[int]) -> bool:
         expected: list[int] = []
         run: list[int] = []
-        start = 0
-        for place, id_ in enumerate([*ours, None]):
+        for id_ in (*ours, None):
             if id_ is not None and id_ not in special:
                 run.append(id_)
                 continue
             if run:
-                expected += tokenizer.encode(tokenizer.decode_after(run) if start else tokenizer.decode(run))
+                expected += tokenizer.encode(tokenizer.decode_after(run) if expected else tokenizer.decode(run))
             expected += [] if id_ is None else [id_]
-            run, start = [], place + 1
+            run = []
         return list(theirs) == expected
 
     return is_known

@@ -83,9 +83,8 @@ def write_openvino(
         + (f", nncf {metadata.version('nncf')}" if type == "int4" else ""),
         "weight_bytes": (folder / GRAPH).with_suffix(".bin").stat().st_size,
     }
-    return (
-        facts if type == "fp16" else facts | _SETTINGS | _kept(graph, {name for name, tensor in state.items() if tensor.ndim == 2})
-    )
+    matrices = {name for name, tensor in state.items() if tensor.ndim == 2}
+    return facts if type == "fp16" else facts | _SETTINGS | _kept(graph, matrices)
 
 
 def _check_extra(type: OpenVinoType) -> None:

@@ -96,9 +96,10 @@ def check_plain_call(folder: Path, tokenizer: Tokenizer) -> None:
         if any(name in text for name in tokenizer.special):
             continue
         called, own = loaded(text)["input_ids"], loaded(text, add_special_tokens=False)["input_ids"]
-        if called != own or (called != (ours := tokenizer.encode(text)) and not is_known(text, ours, called)):
+        ours = tokenizer.encode(text)
+        if called != own or (called != ours and not is_known(text, ours, called)):
             raise ArtifactError(
-                f"{folder} in transformers: a plain call reads {text!r} as {called}, training as {tokenizer.encode(text)}; "
+                f"{folder} in transformers: a plain call reads {text!r} as {called}, training as {ours}; "
                 "something adds tokens to texts"
             )
 

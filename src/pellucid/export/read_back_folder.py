@@ -12,12 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pellucid.checkpoint.hf_folder import CONFIG, read_hf_config, weight_files
-from pellucid.core.errors import ArtifactError, PellucidError
+from pellucid.checkpoint.hf_folder import CONFIG, all_under_our_names, read_hf_config, weight_files
+from pellucid.core.errors import ArtifactError
 from pellucid.core.files import read_json
 from pellucid.core.safetensors import read_safetensors_header
 from pellucid.export.read_back import ReadBack, told
-from pellucid.model.hf_names import from_hf, hf_names
 from pellucid.recipe.model import ModelConfig
 
 __all__ = ["StoredFolder", "dequantized", "open_stored"]
@@ -58,15 +57,11 @@ class StoredFolder:
         kinds = {name: _FLOATS[tensor.dtype] for name, tensor in self.tensors.items()} | dict(types)
         described = read_hf_config(self.folder / CONFIG, beside=quantization)
         has_head = "lm_head.weight" in state
-        written = {"norm_bias": config.norm == "layernorm" and "model.norm.bias" in state, "tied_head": not has_head}
-        written_config = config.model_copy(update=written)
-        try:
-            ours, names = from_hf(state, written_config), hf_names(written_config)
-        except PellucidError as error:
-            raise ArtifactError(f"{self.folder}: {error}") from error
+        written = config.model_copy(update={"tied_head": not has_head})
+        ours, ours_types = all_under_our_names(self.folder, state, kinds, written)
         # A tied head may be written out; that it is the embedding, its rows show.
         silent = ("norm_bias", "tied_head") if has_head and not described.tied_head else ("norm_bias",)
-        return ReadBack(told(described, config, silent), ours, {name: kinds[names[name][0]] for name in ours})
+        return ReadBack(told(described, config, silent), ours, ours_types)
 
 
 def open_stored(folder: Path) -> StoredFolder:

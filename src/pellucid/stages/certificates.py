@@ -123,7 +123,7 @@ class Certifier:
             config.vocab_tokens,
             frozenset(tokenizer.special.values()),
             weight_errors(self._model.state_dict(), found, planned.type),
-            shape=None if found.config is None else shape_differences(config, found.config),
+            shape=shape_differences(config, found.config),
             known_strings=known_strings,
             known_chats=known_chats,
         )
