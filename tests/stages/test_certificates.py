@@ -2,7 +2,7 @@ import importlib
 import json
 import shutil
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,16 +11,12 @@ import torch
 
 from pellucid.checkpoint.models import load_model
 from pellucid.core.artifacts import Key, read_manifest, seal
-from pellucid.export.bitsandbytes import write_llm_int8
 from pellucid.export.certificate import changed_files, file_facts
 from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import ChatExport, write_hf
-from pellucid.export.mlx import write_mlx
-from pellucid.export.openvino import write_openvino
-from pellucid.export.torchao import write_torchao
 from pellucid.model.decoder import Decoder
-from pellucid.recipe.after import ExportConfig
-from pellucid.stages.certificates import Certifier, Planned, planned_exports, repeat_certificates
+from pellucid.stages.certificates import Certifier, certifier_of, repeat_certificates
+from pellucid.stages.formats import Planned, Source, write_export
 from pellucid.stages.run_folder import final_checkpoint, open_recipe
 from pellucid.stages.verify import verify_run
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
@@ -52,20 +48,6 @@ def permuted_heads(model: Decoder) -> dict[str, torch.Tensor]:
     return {**state, "blocks.1.attention.query.weight": weight}
 
 
-def test_every_type_of_every_format_has_a_name_and_a_place_of_its_own() -> None:
-    config = ExportConfig(
-        formats=("hf", "gguf", "mlx", "openvino", "torchao", "bitsandbytes", "peft", "gguf"),
-        gguf_types=("F16", "Q4_0", "F16"),
-        mlx_types=("fp16", "int4"),
-    )
-    planned = planned_exports(config)
-    assert [one.name for one in planned] == [
-        "hf", "gguf-F16", "gguf-Q4_0", "mlx-fp16", "mlx-int4", "openvino-fp16", "torchao-int8", "bitsandbytes-int8", "peft",
-    ]  # fmt: skip
-    assert [one.place for one in planned[:4]] == ["hf", "gguf/model-F16.gguf", "gguf/model-Q4_0.gguf", "mlx-fp16"]
-    assert len({one.place for one in planned}) == len(planned)
-
-
 def test_a_run_holds_when_its_exports_are_opened_again(finished_run: Path) -> None:
     pytest.importorskip("xllamacpp")
     pytest.importorskip("transformers")
@@ -95,7 +77,7 @@ def test_permuted_heads_do_not_hold_though_manifest_and_digests_were_made_anew(r
     pytest.importorskip("transformers")
     model, tokenizer = opened(run_copy)
     recipe, exports = open_recipe(run_copy), run_copy / "exports"
-    chat = Certifier(recipe, run_copy, model, tokenizer).chat
+    chat = certifier_of(recipe, run_copy, model, tokenizer).chat
     assert chat is not None
     told, wrong = ChatExport(chat.exported, chat.stop_ids), permuted_heads(model)
     shutil.rmtree(exports / "hf")
@@ -129,7 +111,7 @@ def test_without_transformers_the_folder_is_read_back_and_the_certificate_names_
     finished_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    certifier = Certifier(open_recipe(finished_run), finished_run, *opened(finished_run))
+    certifier = certifier_of(open_recipe(finished_run), finished_run, *opened(finished_run))
     certificate = certifier.certify(HF, finished_run / "exports/hf")
     assert certificate["passed"], certificate["reasons"]
     assert certificate["runtime"] == "Pellucid" and certificate["strings"]["compared"] >= 1000
@@ -138,7 +120,7 @@ def test_without_transformers_the_folder_is_read_back_and_the_certificate_names_
 def test_a_run_that_holds_nothing_out_is_compared_on_texts_of_the_package(finished_run: Path, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     shutil.copytree(finished_run / "tokenizer", tmp_path / "tokenizer")
-    certifier = Certifier(open_recipe(finished_run), tmp_path, *opened(finished_run))
+    certifier = certifier_of(open_recipe(finished_run), tmp_path, *opened(finished_run))
     certificate = certifier.certify(HF, finished_run / "exports/hf")
     assert certificate["passed"] and certificate["questions"] is None and certificate["distributions"]["positions"] == 1024
 
@@ -147,7 +129,7 @@ def test_the_checkpoints_own_answers_are_computed_once_for_all_exports(finished_
     """With its weights gone the checkpoint still answers as before, so that a second export is compared with the same."""
     pytest.importorskip("transformers")
     model, tokenizer = opened(finished_run)
-    certifier = Certifier(open_recipe(finished_run), finished_run, model, tokenizer)
+    certifier = certifier_of(open_recipe(finished_run), finished_run, model, tokenizer)
     first = certifier.certify(HF, finished_run / "exports/hf")
     with torch.no_grad():
         model.norm.weight.zero_()  # type: ignore[union-attr, operator]
@@ -157,9 +139,8 @@ def test_the_checkpoints_own_answers_are_computed_once_for_all_exports(finished_
 
 
 class Case(NamedTuple):
-    """A format and type: how it is written, what it needs, and the tensor, of layer 1, of which a byte is flipped."""
+    """A format and type: what it needs, and the tensor, of layer 1, of which a byte is flipped."""
 
-    write: Callable[..., Mapping[str, Any]]
     type: str
     needs: tuple[str, ...]
     flipped: str
@@ -168,14 +149,18 @@ class Case(NamedTuple):
 QUERY = "model.layers.1.self_attn.q_proj"
 TRANSFORMERS = ("transformers", "accelerate")
 CASES = {
-    "mlx-fp16": Case(write_mlx, "fp16", ("mlx_lm",), f"{QUERY}.weight"),
-    "mlx-int4": Case(write_mlx, "int4", ("mlx_lm",), f"{QUERY}.scales"),
-    "openvino-fp16": Case(write_openvino, "fp16", ("openvino", "transformers"), "blocks.1.attention.query.weight_compressed"),
-    "openvino-int4": Case(write_openvino, "int4", ("openvino", "nncf", "transformers"), "blocks.1.attention.query.weight/scale"),
-    "torchao-int8": Case(write_torchao, "int8", ("torchao", *TRANSFORMERS), f"{QUERY}._weight_scale"),
-    "torchao-int4": Case(write_torchao, "int4", ("torchao", *TRANSFORMERS), f"{QUERY}._weight_scale"),
-    "bitsandbytes-int8": Case(write_llm_int8, "int8", ("bitsandbytes", *TRANSFORMERS), f"{QUERY}.SCB"),
+    "mlx-fp16": Case("fp16", ("mlx_lm",), f"{QUERY}.weight"),
+    "mlx-int4": Case("int4", ("mlx_lm",), f"{QUERY}.scales"),
+    "openvino-fp16": Case("fp16", ("openvino", "transformers"), "blocks.1.attention.query.weight_compressed"),
+    "openvino-int4": Case("int4", ("openvino", "nncf", "transformers"), "blocks.1.attention.query.weight/scale"),
+    "torchao-int8": Case("int8", ("torchao", *TRANSFORMERS), f"{QUERY}._weight_scale"),
+    "torchao-int4": Case("int4", ("torchao", *TRANSFORMERS), f"{QUERY}._weight_scale"),
+    "bitsandbytes-int8": Case("int8", ("bitsandbytes", *TRANSFORMERS), f"{QUERY}.SCB"),
 }
+
+
+def planned(name: str) -> Planned:
+    return Planned(name, name.split("-")[0], CASES[name].type, name)
 
 
 class Exporter(NamedTuple):
@@ -190,14 +175,12 @@ class Exporter(NamedTuple):
         for package in case.needs:
             pytest.importorskip(package)
         assert chat is not None
-        kind = {} if name.startswith("bitsandbytes") else {"type": case.type}
         told = ChatExport(chat.exported, chat.stop_ids)
-        case.write(state, self.model.config, self.tokenizer, folder / name, **kind, chat=told)
+        write_export(planned(name), folder / name, Source(state, self.model.config, self.tokenizer, "pocket", told))
         return folder / name
 
     def certify(self, path: Path) -> dict[str, Any]:
-        name = path.name
-        return self.certifier.certify(Planned(name, name.split("-")[0], CASES[name].type, name), path)
+        return self.certifier.certify(planned(path.name), path)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +190,7 @@ def exporter(finished_run: Path) -> Exporter:
     # Few tokens: MLX with 4 bits is slow on a CPU, and here it is the weights that tell.
     few = recipe.export.certificate.model_copy(update={"tokens": 128, "questions": 0})
     recipe = recipe.model_copy(update={"export": recipe.export.model_copy(update={"certificate": few})})
-    return Exporter(model, tokenizer, Certifier(recipe, finished_run, model, tokenizer))
+    return Exporter(model, tokenizer, certifier_of(recipe, finished_run, model, tokenizer))
 
 
 @pytest.fixture(scope="module", params=CASES)

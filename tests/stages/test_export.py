@@ -49,7 +49,7 @@ def test_an_export_that_is_not_the_checkpoint_stops_the_stage_and_is_named(
         first, second, others = state[name].split([size, size, config.hidden - 2 * size])
         return write_gguf({**state, name: torch.cat([second, first, others])}, config, *rest, **named)
 
-    monkeypatch.setattr("pellucid.stages.export.write_gguf", with_a_fault)
+    monkeypatch.setattr("pellucid.stages.formats.write_gguf", with_a_fault)
     recipe = Path(__file__).parents[2] / "recipes" / "pocket-smoke.yaml"
     overrides = ("--set", "export.formats=[gguf]", "--set", "export.gguf_types=[BF16]")
     assert main(["export", str(recipe), "--runs", str(run_copy.parent), *overrides]) == 1

@@ -9,8 +9,8 @@ from pellucid.core.files import read_json
 from pellucid.export.openvino import GRAPH
 from pellucid.recipe.hf_shape import CONFIG
 from pellucid.recipe.like import describe_weights, is_gguf_file
-from pellucid.stages.certificates import planned_exports
 from pellucid.stages.contestant_programs import Contestant, Program
+from pellucid.stages.formats import planned_exports
 from pellucid.stages.run_folder import RECIPE_FILE, final_checkpoint, open_recipe
 from pellucid.stages.subjects import vocabulary_beside
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer

@@ -2,12 +2,9 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
-from typing import Any, cast
-
-from torch import Tensor
+from typing import Any
 
 from pellucid.adapters.lora import base_state
 from pellucid.adapters.peft_format import save_peft
@@ -20,35 +17,19 @@ from pellucid.core.files import write_json
 from pellucid.core.progress import progress
 from pellucid.core.units import format_bytes
 from pellucid.export.beside import ChatExport
-from pellucid.export.bitsandbytes import write_llm_int8
 from pellucid.export.certificate import file_facts, require
 from pellucid.export.chat_parity import check_hf_chat
-from pellucid.export.gguf import write_gguf
 from pellucid.export.hf import write_hf
-from pellucid.export.mlx import write_mlx
-from pellucid.export.openvino import write_openvino
 from pellucid.export.parity import check_peft, check_plain_call
-from pellucid.export.torchao import write_torchao
 from pellucid.model.decoder import Decoder
-from pellucid.recipe.after import GgufType, MlxType, OpenVinoType, TorchaoType
-from pellucid.stages.certificates import Certifier, Planned, planned_exports
+from pellucid.stages.certificates import Certifier, certifier_of
 from pellucid.stages.chat_format import chat_format_of
+from pellucid.stages.formats import Planned, Source, planned_exports, write_export
 from pellucid.stages.run_folder import final_checkpoint
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 
 __all__ = ["EXPORT"]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What every format is written from."""
-
-    context: Context
-    model: Decoder
-    state: Mapping[str, Tensor]
-    tokenizer: Tokenizer
-    chat: ChatExport | None
 
 
 def _key(context: Context) -> Key:
@@ -72,27 +53,28 @@ def _build(context: Context, build: Build) -> str:
     tokenizer = load_tokenizer(context.folder("tokenizer"))
     model, meta = load_model(final_checkpoint(run, recipe.train[-1]))
     model.eval()
-    certifier = Certifier(recipe, run, model, tokenizer)
+    certifier = certifier_of(recipe, run, model, tokenizer)
     chat = None if certifier.chat is None else ChatExport(certifier.chat.exported, certifier.chat.stop_ids)
-    source = _Source(context, model, model.state_dict(), tokenizer, chat)
+    source = Source(model.state_dict(), recipe.model, tokenizer, recipe.name, chat, recipe.export.hf_shard_bytes)
     planned = planned_exports(recipe.export)
     entries: dict[str, dict[str, Any]] = {}
     with progress("exports", len(planned), "exports") as bar:
         for one in planned:
             bar.note(one.name)
-            entries[one.name] = _export(one, build.path / one.place, source, certifier)
+            path = build.path / one.place
+            if one.format == "peft":
+                entries[one.name] = _entry(one, _peft(context, model, tokenizer, path) | {"bytes": file_facts(path)["bytes"]}, None)
+            else:
+                entries[one.name] = _export(one, path, source, certifier)
             bar.advance()
     write_json(build.path / "export.json", {"formats": entries, "checkpoint_step": meta["step"]})
     build.summary.update({name: _short(entry) for name, entry in entries.items()})
     return ", ".join(_line(name, short) for name, short in build.summary.items())
 
 
-def _export(one: Planned, path: Path, source: _Source, certifier: Certifier) -> dict[str, Any]:
+def _export(one: Planned, path: Path, source: Source, certifier: Certifier) -> dict[str, Any]:
     """Write one export, return its entry of `export.json`. Raises `ArtifactError`, by its name, where it is not the checkpoint."""
-    if one.format == "peft":
-        facts = _peft(source, path)
-        return {"place": one.place, "facts": facts | {"bytes": file_facts(path)["bytes"]}, "certificate": None}
-    facts = _write(one, path, source)
+    facts = write_export(one, path, source)
     try:
         if one.format == "hf":
             _check_calls(path, certifier, source.tokenizer)
@@ -100,7 +82,11 @@ def _export(one: Planned, path: Path, source: _Source, certifier: Certifier) -> 
         require(certificate)
     except ArtifactError as error:
         raise ArtifactError(f"export {one.name}: {error}") from error
-    return {"place": one.place, "facts": facts | {"bytes": certificate["bytes"]}, "certificate": certificate}
+    return _entry(one, facts | {"bytes": certificate["bytes"]}, certificate)
+
+
+def _entry(one: Planned, facts: Mapping[str, Any], certificate: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {"place": one.place, "facts": facts, "certificate": certificate}
 
 
 def _check_calls(folder: Path, certifier: Certifier, tokenizer: Tokenizer) -> None:
@@ -109,26 +95,6 @@ def _check_calls(folder: Path, certifier: Certifier, tokenizer: Tokenizer) -> No
         check_plain_call(folder, tokenizer)
     if certifier.chat is not None:
         check_hf_chat(folder, certifier.chat, tokenizer)
-
-
-def _write(one: Planned, path: Path, source: _Source) -> dict[str, Any]:
-    config, tokenizer, chat = source.context.recipe.model, source.tokenizer, source.chat
-    if one.format == "hf":
-        settings = source.context.recipe.export
-        shards = write_hf(
-            source.state, config, tokenizer, path, dtype=settings.hf_type, chat=chat, shard_bytes=settings.hf_shard_bytes
-        )
-        return {"type": one.type, "weight_files": shards}
-    if one.format == "gguf":
-        name = source.context.recipe.name
-        return dict(write_gguf(source.state, config, tokenizer, path, dtype=cast(GgufType, one.type), name=name, chat=chat))
-    if one.format == "mlx":
-        return write_mlx(source.state, config, tokenizer, path, type=cast(MlxType, one.type), chat=chat)
-    if one.format == "openvino":
-        return write_openvino(source.state, config, tokenizer, path, type=cast(OpenVinoType, one.type), chat=chat)
-    if one.format == "torchao":
-        return write_torchao(source.state, config, tokenizer, path, type=cast(TorchaoType, one.type), chat=chat)
-    return write_llm_int8(source.state, config, tokenizer, path, chat=chat)
 
 
 def _short(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,9 +110,8 @@ def _line(name: str, short: Mapping[str, Any]) -> str:
     return f"{name} {format_bytes(short['bytes'])} ({found})"
 
 
-def _peft(source: _Source, folder: Path) -> dict[str, Any]:
+def _peft(context: Context, model: Decoder, tokenizer: Tokenizer, folder: Path) -> dict[str, Any]:
     """Write the last stage's adapter, and beside it the weights below it unless the recipe names them as a Hugging Face folder."""
-    context, tokenizer = source.context, source.tokenizer
     stage, config = context.recipe.train[-1], context.recipe.model
     assert stage.adapter is not None, "the recipe's check sees to it"
     state, _ = read_section(final_checkpoint(context.run, stage), "model", verify=False)
@@ -157,7 +122,7 @@ def _peft(source: _Source, folder: Path) -> dict[str, Any]:
         base, below = "base", folder / "base"
         write_hf(base_state(state), config, tokenizer, below)
     save_peft(state, config, stage.adapter, folder, base=base)
-    return check_peft(folder, below, source.model, tokenizer)
+    return check_peft(folder, below, model, tokenizer)
 
 
 EXPORT = Stage("export", "exports", _key, _build)
