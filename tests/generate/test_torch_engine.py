@@ -302,7 +302,7 @@ def test_closing_cancels_what_runs_and_what_waits_and_can_be_done_twice(model: D
         if not closer and isinstance(event, Token):
             closer.append(threading.Thread(target=engine.close))
             closer[0].start()
-            while not engine._closed:
+            while not engine.closed:
                 time.sleep(0.001)
 
     running = Heard(engine, GenerationRequest((1,), 40, GREEDY), close)

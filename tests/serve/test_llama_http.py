@@ -2,7 +2,7 @@ import httpx
 import pytest
 
 from pellucid.core.errors import ArtifactError, EndpointError
-from pellucid.serve.llama_http import LlamaServer
+from pellucid.serve.llama_http import LlamaServer, llama_device
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +44,9 @@ def test_nobody_else_can_ask_it(server):
         for method in ("GET", "POST"):
             answer = httpx.request(method, address + path, json={"prompt": "a"}, trust_env=False)
             assert answer.status_code in (401, 404, 405, 501), (path, answer.status_code)
+
+
+def test_the_device_is_one_that_llama_cpp_has():
+    kinds = {one["name"].lower(): one["type"].name for one in pytest.importorskip("xllamacpp").get_device_info()}
+    assert llama_device() in kinds
+    assert ("GPU" in kinds[llama_device()]) == any("GPU" in kind for kind in kinds.values())

@@ -76,55 +76,35 @@ class TorchEngine:
         self._proposer = proposer
         self._model = model.eval()
         self._prompt_tokens, self._count = prompt_tokens, slots
-        self._context_tokens = min(context_tokens or model.config.context_tokens, model.config.context_tokens)
-        self._vocab_tokens = model.config.vocab_tokens
+        self.context_tokens = min(context_tokens or model.config.context_tokens, model.config.context_tokens)
+        self.vocab_tokens = model.config.vocab_tokens
         weight = model.head_weight
-        self._identity = {
+        self.identity = {
             "engine": "torch",
             "version": torch.__version__,
             "device": str(weight.device),
             "dtype": str(weight.dtype).removeprefix("torch."),
-            "context_tokens": self._context_tokens,
+            "context_tokens": self.context_tokens,
             "slots": slots,
             **(identity or {}),
         }
         self._wake = threading.Condition()
         self._waiting: deque[_Job] = deque()
         self._running: dict[Stream, _Job] = {}
-        self._closed = False
+        self.closed = False
         self._counts = dict.fromkeys(_COUNTED, 0)
         self._thread = threading.Thread(
             target=self._work, args=(Slots(model, slots, context_tokens),), name="pellucid-engine", daemon=True
         )
         self._thread.start()
 
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """See `Engine`."""
-        return self._identity
-
-    @property
-    def context_tokens(self) -> int:
-        """See `Engine`."""
-        return self._context_tokens
-
-    @property
-    def vocab_tokens(self) -> int:
-        """See `Engine`."""
-        return self._vocab_tokens
-
-    @property
-    def closed(self) -> bool:
-        """See `Engine`."""
-        return self._closed
-
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> _Job:
         """See `Engine`."""
-        room = min(request.max_new_tokens, self._context_tokens - len(request.ids))
+        room = min(request.max_new_tokens, self.context_tokens - len(request.ids))
         stream = Stream(request.ids, room, request.sampling, request.seed, request.stop_ids, whole=request.prompt_logprobs)
         job = _Job(request, on_event, self._wake, stream)
         with self._wake:
-            if self._closed:
+            if self.closed:
                 raise EngineClosedError("the engine is closed; make another one")
             self._check(request)
             self._waiting.append(job)
@@ -133,12 +113,12 @@ class TorchEngine:
 
     def _check(self, request: GenerationRequest) -> None:
         check_prompt(self._model, request.ids)
-        if len(request.ids) > self._context_tokens:
+        if len(request.ids) > self.context_tokens:
             raise UsageError(
-                f"the prompt has {len(request.ids)} tokens; the engine's context_tokens is {self._context_tokens}: shorten it"
+                f"the prompt has {len(request.ids)} tokens; the engine's context_tokens is {self.context_tokens}: shorten it"
             )
-        if (id_ := request.sampling.highest_bias_id) >= self._vocab_tokens:
-            raise UsageError(f"logit_bias has the id {id_}; the model's vocabulary is 0 to {self._vocab_tokens - 1}")
+        if (id_ := request.sampling.highest_bias_id) >= self.vocab_tokens:
+            raise UsageError(f"logit_bias has the id {id_}; the model's vocabulary is 0 to {self.vocab_tokens - 1}")
 
     def stats(self) -> EngineStats:
         """See `Engine`."""
@@ -148,7 +128,7 @@ class TorchEngine:
     def close(self) -> None:
         """See `Engine`. Returns when the pass under way is over and every request has had its last event."""
         with self._wake:
-            self._closed = True
+            self.closed = True
             self._wake.notify()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -165,7 +145,7 @@ class TorchEngine:
         except BaseException as error:
             # A device that has failed for good: nobody is left to wait for ever.
             with self._wake:
-                self._closed = True
+                self.closed = True
                 left = [*self._running.values(), *self._waiting]
             self._fail(left, error)
             raise
@@ -179,9 +159,9 @@ class TorchEngine:
     def _admit(self, slots: Slots) -> bool:
         """Wait for work; take out what was cancelled, and let in what waits. False: the engine is closed."""
         with self._wake:
-            while not (self._closed or self._waiting or self._running):
+            while not (self.closed or self._waiting or self._running):
                 self._wake.wait()
-            closed = self._closed
+            closed = self.closed
             jobs = [*self._running.values(), *self._waiting]
             gone = [job for job in jobs if job.cancelled or closed]
             self._waiting = deque(job for job in self._waiting if job not in gone)

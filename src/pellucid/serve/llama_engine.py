@@ -10,7 +10,7 @@ from typing import Any
 from pellucid.core.errors import EndpointError, EngineClosedError, UsageError
 from pellucid.generate.engine import EngineStats, Event, Finished, GenerationRequest, OnEvent, PromptScored, Reason, Token
 from pellucid.serve.llama_asking import Vocabulary, finite, read_probability, sampler
-from pellucid.serve.llama_http import LlamaServer, LlamaStream
+from pellucid.serve.llama_http import LlamaServer, LlamaStream, llama_device
 
 __all__ = ["LlamaEngine", "LlamaShape"]
 
@@ -59,14 +59,14 @@ class LlamaEngine:
     def __init__(self, path: Path, own_bytes: Sequence[bytes], shape: LlamaShape, digest: str = "") -> None:
         context_tokens, slots, threads = shape.context_tokens, shape.slots, shape.threads
         self._server = LlamaServer(path, context_tokens=context_tokens, slots=slots, threads=threads, exact=shape.exact)
-        self._vocabulary, self._vocab_tokens, self._context_tokens = Vocabulary(own_bytes), len(own_bytes), context_tokens
+        self._vocabulary, self.vocab_tokens, self.context_tokens = Vocabulary(own_bytes), len(own_bytes), context_tokens
         self._harmless = next(id_ for id_, own in enumerate(own_bytes) if own == b"a")
-        self._facts = {
+        self.identity = {
             "engine": "llama.cpp",
             "version": f"xllamacpp {self._server.version}",
             "model": path.name,
             "digest": digest,
-            "device": "cpu",
+            "device": llama_device(),
             "threads": threads,
             "context_tokens": context_tokens,
             "slots": slots,
@@ -76,40 +76,20 @@ class LlamaEngine:
         self._waiting: deque[_Job] = deque()
         self._running: set[_Job] = set()
         self._counts = dict.fromkeys(("finished", "prompt_tokens", "reused_tokens", "new_tokens", "cancelled", "failed"), 0)
-        self._closed = False
+        self.closed = False
         self._threads = [threading.Thread(target=self._work, name=f"llama.cpp {n}", daemon=True) for n in range(slots)]
         for thread in self._threads:
             thread.start()
 
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """As `Engine` says."""
-        return self._facts
-
-    @property
-    def context_tokens(self) -> int:
-        """The longest sequence."""
-        return self._context_tokens
-
-    @property
-    def vocab_tokens(self) -> int:
-        """Ids are below it."""
-        return self._vocab_tokens
-
-    @property
-    def closed(self) -> bool:
-        """As `Engine` says."""
-        return self._closed
-
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> _Job:
         """As `Engine` says."""
-        if not 0 < len(request.ids) <= self._context_tokens:
-            raise UsageError(f"the prompt has {len(request.ids)} tokens; it must have 1 to {self._context_tokens}")
-        if wrong := [id_ for id_ in request.ids if not 0 <= id_ < self._vocab_tokens]:
-            raise UsageError(f"token id {wrong[0]} is outside of the vocabulary; ids are 0 to {self._vocab_tokens - 1}")
+        if not 0 < len(request.ids) <= self.context_tokens:
+            raise UsageError(f"the prompt has {len(request.ids)} tokens; it must have 1 to {self.context_tokens}")
+        if wrong := [id_ for id_ in request.ids if not 0 <= id_ < self.vocab_tokens]:
+            raise UsageError(f"token id {wrong[0]} is outside of the vocabulary; ids are 0 to {self.vocab_tokens - 1}")
         job = _Job(request, on_event)
         with self._lock:
-            if self._closed:
+            if self.closed:
                 raise EngineClosedError("the engine is closed; make another one")
             self._waiting.append(job)
             self._lock.notify()
@@ -123,7 +103,7 @@ class LlamaEngine:
     def close(self) -> None:
         """As `Engine` says."""
         with self._lock:
-            first, self._closed = not self._closed, True
+            first, self.closed = not self.closed, True
             for job in (*self._waiting, *self._running):
                 job.cancel()
             self._lock.notify_all()
@@ -136,7 +116,7 @@ class LlamaEngine:
         while True:
             with self._lock:
                 while not self._waiting:
-                    if self._closed:
+                    if self.closed:
                         return
                     self._lock.wait()
                 job = self._waiting.popleft()
@@ -173,7 +153,7 @@ class LlamaEngine:
             scored = self._score_prompt(job)
             job.read_tokens = prompt_tokens
             yield PromptScored(scored)
-        room = min(request.max_new_tokens, self._context_tokens - prompt_tokens)
+        room = min(request.max_new_tokens, self.context_tokens - prompt_tokens)
         while len(job.new) < room:
             for token in self._drawn(job, room - len(job.new)):
                 if token.id in request.stop_ids:
@@ -195,7 +175,7 @@ class LlamaEngine:
         is_first = before == 0 and not request.prompt_logprobs
         body["return_progress"] = is_first
         told = total = 0
-        with self._open(job, body | sampler(request.sampling, request.seed + before, self._context_tokens)) as stream:
+        with self._open(job, body | sampler(request.sampling, request.seed + before, self.context_tokens)) as stream:
             for part in stream:
                 total = int(part["tokens_predicted"])
                 if progress := part.get("prompt_progress"):
@@ -214,7 +194,7 @@ class LlamaEngine:
         if told < total:
             # It ended inside a character, whose tokens are not told: they are drawn again.
             body = {"prompt": ids, "n_predict": total - told} | sampler(
-                request.sampling, request.seed + len(ids), self._context_tokens
+                request.sampling, request.seed + len(ids), self.context_tokens
             )
             for id_ in self._complete(job, body)["tokens"]:
                 yield self._scored(job, ids, int(id_))
@@ -245,10 +225,10 @@ class LlamaEngine:
             for other, logprob in likeliest:
                 if other == id_:
                     return Token(id_, finite(id_, logprob), tuple(likeliest[:top]))
-            if forced != id_ and wanted == self._vocab_tokens:
+            if forced != id_ and wanted == self.vocab_tokens:
                 raise EndpointError(f"llama.cpp tells no probability of token {id_}")
-            wanted = self._vocab_tokens if wanted >= _FIRST_PROBABILITIES and forced != id_ else max(wanted, _FIRST_PROBABILITIES)
-            wanted, forced = min(wanted, self._vocab_tokens), self._harmless
+            wanted = self.vocab_tokens if wanted >= _FIRST_PROBABILITIES and forced != id_ else max(wanted, _FIRST_PROBABILITIES)
+            wanted, forced = min(wanted, self.vocab_tokens), self._harmless
 
     def _complete(self, job: _Job, body: Mapping[str, Any]) -> dict[str, Any]:
         with self._open(job, body, stream=False) as stream:

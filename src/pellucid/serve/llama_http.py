@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pellucid.core.errors import ArtifactError, EndpointError, MissingExtraError
 
-__all__ = ["LlamaServer", "LlamaStream"]
+__all__ = ["LlamaServer", "LlamaStream", "llama_device"]
 
 _ANSWER_S = 3600.0
 _CACHE_MIB = 256
@@ -132,6 +132,16 @@ class LlamaStream:
         if response.status != 200:
             raise EndpointError(f"llama.cpp refuses: status {response.status}: {response.read(500).decode(errors='replace')}")
         return response
+
+
+def llama_device() -> str:
+    """Return what llama.cpp computes on by its own settings: the first GPU that its build knows, else the CPU.
+
+    Raises `MissingExtraError` without the package xllamacpp.
+    """
+    # Kinds: CPU, GPU, IGPU (one that has no memory of its own), ACCEL (a library for the CPU).
+    devices = _xllamacpp().get_device_info()
+    return next((str(one["name"]).lower() for one in devices if one["type"].name.endswith("GPU")), "cpu")
 
 
 def _xllamacpp() -> Any:

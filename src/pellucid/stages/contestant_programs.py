@@ -149,6 +149,7 @@ def open_program(contestant: Contestant, machine: Machine) -> tuple[Answer, Open
 
 def _open_llama(path: Path, machine: Machine) -> tuple[Answer, Opened]:
     from pellucid.export.runtimes.llama_library import LlamaLibrary
+    from pellucid.serve.llama_http import llama_device
 
     _import("xllamacpp")
     before, started = peak_memory_bytes(), time.perf_counter()
@@ -159,15 +160,7 @@ def _open_llama(path: Path, machine: Machine) -> tuple[Answer, Opened]:
         return [library.steps(prompts, new_tokens, machine.threads).at_s] * len(prompts), 0
 
     version = f"xllamacpp {metadata.version('xllamacpp')}"
-    return answer, Opened(version, _llama_device(), load_s, before, {"keys_and_values": "float16"})
-
-
-def _llama_device() -> str:
-    """Return what llama.cpp computes on by its own settings: the first GPU that its build knows, else the CPU."""
-    import xllamacpp
-
-    # Kinds: CPU, GPU, IGPU (one that has no memory of its own), ACCEL (a library for the CPU).
-    return next((str(one["name"]).lower() for one in xllamacpp.get_device_info() if one["type"].name.endswith("GPU")), "cpu")
+    return answer, Opened(version, llama_device(), load_s, before, {"keys_and_values": "float16"})
 
 
 def _open_engine(path: Path, machine: Machine) -> tuple[Answer, Opened]:
@@ -182,8 +175,7 @@ def _open_engine(path: Path, machine: Machine) -> tuple[Answer, Opened]:
     def answer(prompts: Sequence[Sequence[int]], new_tokens: int) -> tuple[list[list[float]], int]:
         return _through_engine(engine, prompts, new_tokens)
 
-    device = _llama_device() if engine.identity["engine"] == "llama.cpp" else str(engine.identity["device"])
-    return answer, Opened(str(engine.identity["version"]), device, load_s, before, facts)
+    return answer, Opened(str(engine.identity["version"]), str(engine.identity["device"]), load_s, before, facts)
 
 
 def _through_engine(engine: "Engine", prompts: Sequence[Sequence[int]], new_tokens: int) -> tuple[list[list[float]], int]:
