@@ -37,6 +37,13 @@ def test_more_bits_never_have_wider_limits():
         assert tighter.row_error < wider.row_error < 1
 
 
+def test_rounding_the_inputs_too_widens_what_an_answer_may_differ_by_and_not_the_weights():
+    weights, inputs_too = limits_of("int8"), limits_of("llm.int8")
+    assert weights.kl_mean < inputs_too.kl_mean < limits_of("int4").kl_mean
+    assert weights.kl_p99 < inputs_too.kl_p99 < limits_of("int4").kl_p99
+    assert weights.row_error == inputs_too.row_error
+
+
 @pytest.mark.parametrize("size", [30, 100, 300])
 def test_a_row_with_an_outlier_passes_in_8_bits_with_one_scale_where_the_limit_of_blocks_would_refuse_it(size):
     row_1W = torch.empty(1, 2500).uniform_(-1, 1, generator=torch.Generator().manual_seed(1))

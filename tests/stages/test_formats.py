@@ -35,6 +35,7 @@ def test_every_type_of_every_format_has_a_name_and_a_place_of_its_own() -> None:
     assert [one.name for one in planned] == [
         "hf", "gguf-F16", "gguf-Q4_0", "mlx-fp16", "mlx-int4", "openvino-fp16", "torchao-int8", "bitsandbytes-int8", "peft",
     ]  # fmt: skip
+    assert [one.number_type for one in planned] == ["float32", "F16", "Q4_0", "fp16", "int4", "fp16", "int8", "llm.int8", "float32"]
     assert [one.place for one in planned[:4]] == ["hf", "gguf/model-F16.gguf", "gguf/model-Q4_0.gguf", "mlx-fp16"]
     assert len({one.place for one in planned}) == len(planned)
 

@@ -51,11 +51,11 @@ class Certifier:
         known_strings, known_chats = known_readings(tokenizer, is_gguf=planned.format == "gguf")
         what = Exported(
             path,
-            planned.type,
+            planned.number_type,
             self._context_tokens,
             config.vocab_tokens,
             frozenset(tokenizer.special.values()),
-            weight_errors(self._model.state_dict(), found, planned.type),
+            weight_errors(self._model.state_dict(), found, planned.number_type),
             shape=shape_differences(config, found.config),
             known_strings=known_strings,
             known_chats=known_chats,

@@ -42,7 +42,7 @@ def _key(context: Context) -> Key:
     if recipe.is_chat:
         chat = chat_format_of(recipe, context.run)
         settings["chat"] = {"template": chat.exported, "stop_ids": list(chat.stop_ids)}
-    return Key("exports", 3, 0, settings, inputs)
+    return Key("exports", 4, 0, settings, inputs)
 
 
 def _build(context: Context, build: Build) -> str:

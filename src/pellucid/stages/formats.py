@@ -54,6 +54,11 @@ class Planned:
     type: str
     place: str
 
+    @property
+    def number_type(self) -> str:
+        """What the export is held to, as `export.limits` names it: LLM.int8 rounds inputs too, the other types weights alone."""
+        return "llm.int8" if self.format == "bitsandbytes" else self.type
+
 
 @dataclass(frozen=True)
 class Source:
