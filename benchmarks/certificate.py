@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pellucid.checkpoint.weights import import_weights
 from pellucid.core.environment import code_version, environment
-from pellucid.core.files import write_json
+from pellucid.core.files import read_json, write_json
 from pellucid.core.seeds import heldout
 from pellucid.evals.choices.heldout_items import Shape, heldout_items
 from pellucid.evals.records import HeldoutDocument
@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=40)
     parser.add_argument("--only", nargs="*", default=[name for name in every_export() if name not in SLOW])
     parser.add_argument("--faults", nargs="*", default=["gguf-F32", "gguf-Q4_0", "openvino-int4"], help="where faults are planted")
+    parser.add_argument("--add", action="store_true", help="go on with what --out holds: what is measured again takes its place")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     file = Path(os.environ.get("PELLUCID_SMOLLM2_GGUF", ""))
@@ -95,17 +96,18 @@ def main() -> None:
     certifier = Certifier(model, tokenizer, probe)
     few = Certifier(model, tokenizer, Probe(probe.strings[:50], probe.documents, tokens=512))
     source = Source(state, config, tokenizer, "SmolLM2")
-    found: dict[str, Any] = {"exports": {}, "faults": {}}
+    found = read_json(arguments.out) if arguments.add else {"exports": {}, "faults": {}}
     for name in arguments.only:
         planned = every_export()[name]
-        found["exports"][name] = one = certified(certifier, planned, source)
+        one = certified(certifier, planned, source)
+        found["exports"][name] = {"code": code_version(), "tokens": arguments.tokens, **one}
         show(name, one)
         for fault, wrong in faulty(state, config.head_channels) if name in arguments.faults else ():
             one = certified(few, planned, replace(source, state=wrong))
             found["faults"][f"{name}, {fault}"] = {key: one[key] for key in ("passed", "reasons", "distributions")}
             show(f"  {fault}", one)
         # After each, so that a run that is cut off has told something.
-        write_json(arguments.out, {"environment": environment(), "code": code_version(), "tokens": arguments.tokens, **found})
+        write_json(arguments.out, {**found, "environment": environment()})
 
 
 def show(name: str, one: dict[str, Any]) -> None:
