@@ -73,10 +73,11 @@ def certified(certifier: Certifier, planned: Planned, source: Source) -> dict[st
 
 
 def main() -> None:
+    exports = every_export()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--questions", type=int, default=40)
-    parser.add_argument("--only", nargs="*", default=[name for name in every_export() if name not in SLOW])
+    parser.add_argument("--only", nargs="*", default=[name for name in exports if name not in SLOW])
     parser.add_argument("--faults", nargs="*", default=["gguf-F32", "gguf-Q4_0", "openvino-int4"], help="where faults are planted")
     parser.add_argument("--add", action="store_true", help="go on with what --out holds: what is measured again takes its place")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
@@ -98,7 +99,7 @@ def main() -> None:
     source = Source(state, config, tokenizer, "SmolLM2")
     found = read_json(arguments.out) if arguments.add else {"exports": {}, "faults": {}}
     for name in arguments.only:
-        planned = every_export()[name]
+        planned = exports[name]
         one = certified(certifier, planned, source)
         found["exports"][name] = {"code": code_version(), "tokens": arguments.tokens, **one}
         show(name, one)

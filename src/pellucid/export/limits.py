@@ -43,7 +43,7 @@ _ROWS_OF_8_BITS = Limits(2e-2, 2e-1, 2e-1)
 _ROWS_AND_INPUTS_OF_8_BITS = Limits(1e-1, 1.0, 2e-1)
 _BITS_6 = Limits(6e-2, 6e-1, 1e-1)
 _BITS_5 = Limits(2e-1, 2.0, 2e-1)
-# torchao's int4, groups of 32 with a zero point, comes to 0.55 nats in the mean there, 3.6 at 99 %; OpenVINO's to 0.46 and 2.7.
+# torchao's int4, groups of 32 around zero, comes to 0.55 nats in the mean there, 3.6 at 99 %; OpenVINO's to 0.46 and 2.7.
 _BITS_4 = Limits(1.0, 7.0, 4e-1)
 
 LIMITS: dict[str, Limits] = {

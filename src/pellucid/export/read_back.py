@@ -22,9 +22,9 @@ _GGUF_SILENT, _HF_SILENT = ("norm_bias", "tied_head", "init_std"), ("norm_bias",
 class ReadBack:
     """What lies in an export's files: nothing of it is taken from the checkpoint but what the format has no word for.
 
-    `config` is the shape that they describe. `tensors` are float32 under our names, all that
-    the files hold: also a tied head that is written out (`head.weight`) and biases of norms that are zeros. `types` is each
-    tensor's number type in small letters, as `limits` names them.
+    `config` is the shape that they describe. `tensors` are float32 under our names, all that the files hold: also a tied head that
+    is written out (`head.weight`) and biases of norms that are zeros. `types` is each tensor's number type in small letters, as
+    `limits` names them.
     """
 
     config: ModelConfig
