@@ -16,7 +16,8 @@ from jinja2 import meta, nodes
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
 
 from pellucid.core.errors import DataError, UsageError
-from pellucid.tokenizer.template_sandbox import MOST_CHARS, STEP_CHARS, WORK, ChatEnvironment, RefusalError, Work
+from pellucid.tokenizer.template_sandbox import ChatEnvironment
+from pellucid.tokenizer.template_work import MOST_CHARS, STEP_CHARS, WORK, RefusalError, Work
 
 __all__ = ["ChatTemplate", "Rendered", "unused"]
 

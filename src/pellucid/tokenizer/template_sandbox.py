@@ -1,14 +1,12 @@
 """The Jinja environment of chat templates: that of transformers with only what they use, and counted what all of it costs."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from jinja2 import Undefined, nodes, pass_context, pass_environment
-from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.filters import FILTERS
 from jinja2.parser import Parser
@@ -16,55 +14,15 @@ from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS as JINJAS_TESTS
 from jinja2.utils import Namespace
-from jinja2.visitor import NodeTransformer
-from markupsafe import Markup
 
-from pellucid.tokenizer.template_growth import FREE, GROWING, LAZY, READING, TESTS, growth, reachable, searched, sizes
+from pellucid.tokenizer.template_growth import FREE, GROWING, LAZY, READING, TESTS, growth, reachable, searched
+from pellucid.tokenizer.template_work import COUNTERS, WORK, RefusalError, counted, escaped, made, steps
 
-__all__ = ["MOST_CHARS", "STEP_CHARS", "WORK", "ChatEnvironment", "RefusalError", "Work"]
+__all__ = ["ChatEnvironment"]
 
-# Characters that one rendering may make, those of intermediate strings included: far above any conversation, and a moment's work.
-MOST_CHARS = 10**8
-# What a turn of a loop or a call costs besides: with it, no more of them than take a few seconds.
-STEP_CHARS = 200
 # Decimals that may be asked for, and blanks or marks before an item of JSON.
 _MOST_DIGITS = 100
 _MOST_INDENT = 16
-
-
-@dataclass
-class Work:
-    """One rendering: what it may still cost, the cost of a step, and the characters that enclose generation blocks."""
-
-    left: int
-    step: int
-    marks: tuple[str, str] = ("", "")
-
-    def spend(self, chars: int) -> None:
-        """Take off what is about to be made; raise when that is more than is left."""
-        self.left -= chars
-        if self.left < 0:
-            raise _TooCostlyError(f"it makes more than {MOST_CHARS:,} characters or loops without end")
-
-    def read(self, value: Any, times: int = 1, pad: int = 0) -> None:
-        """Take off what it costs to go through a value, with all that lists and mappings in it hold."""
-        if type(value) is str:
-            self.spend(times * len(value))
-        else:
-            for size in sizes(value, pad):
-                self.spend(times * size)
-
-
-# Filters and operators of a compiled template have no other way to know whose rendering they serve.
-WORK: ContextVar[Work] = ContextVar("rendering")
-
-
-class RefusalError(TemplateError):
-    """What a template itself raises."""
-
-
-class _TooCostlyError(SecurityError):
-    """A rendering beyond its bounds."""
 
 
 class ChatEnvironment(ImmutableSandboxedEnvironment):
@@ -81,8 +39,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         for name, function in JINJAS_TESTS.items():
             self.tests[name] = _tested(function, TESTS[name]) if name in TESTS else _withheld("test", name)
         self.filters |= {"tojson": _tojson, "round": _bounded("round", _rounded), "sum": _bounded("sum", _summed)}
-        self.filters |= {"_steps": _steps, "_shown": _shown, "_joined": _joined}
-        self.filters |= {"_sliced": _sliced, "_read": _read, "_within": _within}
+        self.filters |= COUNTERS
         self.globals |= {
             "raise_exception": _raise_exception,
             "strftime_now": _clock(now),
@@ -110,7 +67,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         work = WORK.get()
         if operator == "%" and isinstance(left, str):
             work.read(right)
-        work.spend(_escaped(left, right) * growth(operator, left, (right,), {}))
+        work.spend(escaped(left, right) * growth(operator, left, (right,), {}))
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 (as in Jinja)
@@ -118,7 +75,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         work = WORK.get()
         work.spend(work.step + 16 * (len(args) + len(kwargs)))
         if isinstance(__obj, LoopContext):
-            args = (_steps(__context, args[0]), *args[1:]) if args else args
+            args = (steps(__context, args[0]), *args[1:]) if args else args
         elif not isinstance(__obj, Macro) and __obj is not _Namespace:
             # A macro only hands on what it is given.
             args = tuple(list(value) if isinstance(value, Iterator) else value for value in args)
@@ -131,14 +88,14 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
             if isinstance(owner, str):
                 given = (*args, *named.values())
                 work.spend(len(owner) + searched(__obj.__name__, owner, given))
-                work.spend(_escaped(owner, *given) * growth(__obj.__name__, owner, args, named))
-                return _made(super().call(__context, __obj, *args, **kwargs))
+                work.spend(escaped(owner, *given) * growth(__obj.__name__, owner, args, named))
+                return made(super().call(__context, __obj, *args, **kwargs))
             if isinstance(owner, list | tuple):
                 work.read(owner)
         return super().call(__context, __obj, *args, **kwargs)
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
-        return super()._generate(_Counting().visit(source), *args, **kwargs)
+        return super()._generate(counted(source), *args, **kwargs)
 
 
 class _Generation(Extension):
@@ -157,129 +114,13 @@ class _Generation(Extension):
         return start + caller() + end
 
 
-class _Counting(NodeTransformer):
-    """Puts our counters around what loops run over, what is shown, and what `~` joins."""
-
-    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 (Jinja's way of naming)
-        self.generic_visit(node)
-        node.iter = _filter("_steps", node.iter)
-        return node
-
-    def visit_Output(self, node: nodes.Output) -> nodes.Output:  # noqa: N802 (Jinja's way of naming)
-        self.generic_visit(node)
-        plain = (nodes.TemplateData, nodes.Const)
-        node.nodes = [child if isinstance(child, plain) else _filter("_shown", child) for child in node.nodes]
-        return node
-
-    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:  # noqa: N802 (Jinja's way of naming)
-        self.generic_visit(node)
-        if not isinstance(node.arg, nodes.Slice):
-            return node
-        none = nodes.Const(None, lineno=node.lineno)
-        return _filter("_sliced", node.node, [part or none for part in (node.arg.start, node.arg.stop, node.arg.step)])
-
-    def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:  # noqa: N802 (Jinja's way of naming)
-        """Comparing with what stands in the template takes no longer than that is long."""
-        self.generic_visit(node)
-        sides = [node.expr, *(operand.expr for operand in node.ops)]
-        for number, operand in enumerate(node.ops, 1):
-            if operand.op in ("in", "notin"):
-                if not _constant(sides[number]):
-                    operand.expr = _filter("_within", operand.expr)
-            elif not _constant(sides[number - 1]) and not _constant(sides[number]):
-                operand.expr = _filter("_read", operand.expr)
-                if number == 1:
-                    node.expr = _filter("_read", node.expr)
-        return node
-
-    def visit_Pair(self, node: nodes.Pair) -> nodes.Pair:  # noqa: N802 (Jinja's way of naming)
-        self.generic_visit(node)
-        if not isinstance(node.key, nodes.Const):
-            node.key = _filter("_read", node.key)
-        return node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802 (Jinja's way of naming)
-        self.generic_visit(node)
-        return _filter("_joined", nodes.Tuple(node.nodes, "load", lineno=node.lineno))
-
-
-def _filter(name: str, node: Any, args: Sequence[nodes.Expr] = ()) -> nodes.Filter:
-    return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno, environment=node.environment)
-
-
-def _constant(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.Const) or (isinstance(node, nodes.List | nodes.Tuple) and all(map(_constant, node.items)))
-
-
-# All filters and tests take the context: so Jinja never calls them when it compiles.
-@pass_context
-def _steps(_: Context, items: Iterable[Any], more: int = 0) -> Iterator[Any]:
-    work = WORK.get()
-    for item in items:
-        work.spend(work.step + more)
-        yield item
-
-
-@pass_context
-def _shown(_: Context, value: Any) -> str:
-    work = WORK.get()
-    if not isinstance(value, str):
-        work.read(value)
-        value = str(value)
-    work.spend(len(value))
-    return value  # type: ignore[no-any-return]
-
-
-@pass_context
-def _joined(_: Context, values: Sequence[Any]) -> str:
-    work = WORK.get()
-    for value in values:
-        work.read(value)
-    return "".join(map(str, values))
-
-
-@pass_context
-def _sliced(_: Context, value: Any, *bounds: Any) -> Any:
-    part = slice(*bounds)
-    if isinstance(value, str | list | tuple) and all(bound is None or isinstance(bound, int) for bound in bounds):
-        WORK.get().spend(len(range(*part.indices(len(value)))) * (1 if isinstance(value, str) else 8))
-    return value[part]
-
-
-@pass_context
-def _read(_: Context, value: Any) -> Any:
-    WORK.get().read(value)
-    return value
-
-
-@pass_context
-def _within(_: Context, value: Any) -> Any:
-    """Pass on what something is looked for in; mappings look up."""
-    if not isinstance(value, dict):
-        WORK.get().read(value, 2)
-    return value
-
-
-def _made(result: Any) -> Any:
-    if isinstance(result, str):
-        WORK.get().spend(len(result))
-    elif isinstance(result, list | tuple | dict):
-        WORK.get().spend(8 * len(result))
-    return result
-
-
-def _escaped(*values: Any) -> int:
-    """Return by how much text may lengthen beyond what is told, as safe text escapes what is put to it."""
-    return 6 if any(isinstance(value, Markup) for value in values) else 1
-
-
 def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a filter of Jinja's that counts what it reads and what it makes, both beforehand as far as they can be told."""
     first = _first_argument(function)
     times = 20 if name in ("sort", "groupby", "dictsort", "unique", "min", "max") else 6 if name in ("e", "escape") else 1
 
     @pass_context
-    def counted(context: Context, subject: Any, *args: Any, **kwargs: Any) -> Any:
+    def bounded(context: Context, subject: Any, *args: Any, **kwargs: Any) -> Any:
         work = WORK.get()
         before, given = work.left, (*args, *kwargs.values())
         for value in given:
@@ -288,7 +129,7 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         more = before - work.left
         if name in LAZY:
             result = function(*first(context), subject, *args, **kwargs)
-            return _steps(context, result, more) if isinstance(result, Iterator) else _made(result)
+            return steps(context, result, more) if isinstance(result, Iterator) else made(result)
         if name in FREE:
             return function(*first(context), subject, *args, **kwargs)
         if isinstance(subject, Iterator):
@@ -297,26 +138,26 @@ def _bounded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if not isinstance(subject, str) and isinstance(subject, Collection):
             work.spend(len(subject) * more)
         if name in GROWING:
-            work.spend(_escaped(subject, *given) * growth(name, subject, args, kwargs))
+            work.spend(escaped(subject, *given) * growth(name, subject, args, kwargs))
         elif name in ("trim", "int"):
             work.spend(searched("strip", str(subject), given))
         result = function(*first(context), subject, *args, **kwargs)
-        return _steps(context, result) if isinstance(result, Iterator) else _made(result)
+        return steps(context, result) if isinstance(result, Iterator) else made(result)
 
-    return counted
+    return bounded
 
 
 def _tested(function: Any, reads: bool) -> Callable[..., Any]:
     first = _first_argument(function)
 
     @pass_context
-    def counted(context: Context, *values: Any, **kwargs: Any) -> Any:
+    def tested(context: Context, *values: Any, **kwargs: Any) -> Any:
         if reads:
             for value in (*values, *kwargs.values()):
                 WORK.get().read(value, 2)
         return function(*first(context), *values, **kwargs)
 
-    return counted
+    return tested
 
 
 def _withheld(kind: str, name: str) -> Callable[..., Any]:
@@ -372,7 +213,7 @@ def _summed(environment: Any, iterable: Iterable[Any], attribute: Any = None, st
 def _clock(now: datetime) -> Callable[[str], str]:
     def strftime_now(form: str) -> str:
         WORK.get().spend(growth("%", form, ((),), {}))
-        return str(_made(now.strftime(form)))
+        return str(made(now.strftime(form)))
 
     return strftime_now
 

@@ -19,7 +19,7 @@ from pellucid.recipe.gguf_shape import check_gguf_fields
 from pellucid.recipe.model import MOST
 from pellucid.tokenizer.chat_template import ChatTemplate
 from pellucid.tokenizer.imported import CHAT_TEMPLATE, CONFIG
-from pellucid.tokenizer.template_sandbox import RefusalError
+from pellucid.tokenizer.template_work import RefusalError
 from pellucid.tokenizer.tokenizer_json import check_tokenizer_json
 
 __all__ = ["check_folder", "check_gguf", "check_rendering", "check_template"]
