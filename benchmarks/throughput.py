@@ -25,27 +25,27 @@ GGUF: tuple[GgufType, ...] = ("F32", "F16", "Q8_0", "Q4_0", "Q4_K_M")
 
 
 def write_all(file: Path, folder: Path) -> tuple[list[Path], list[Path]]:
-    """Write the file's weights in every format, in folders named by the type; return what all run, and what MLX runs."""
+    """Write the file's weights in every format, as the export stage does; return what all run, and what MLX runs."""
     from pellucid.checkpoint.gguf_file import read_gguf_file
-    from pellucid.export.gguf import write_gguf
-    from pellucid.export.hf import write_hf
-    from pellucid.export.mlx import write_mlx
-    from pellucid.export.openvino import write_openvino
+    from pellucid.recipe.after import ExportConfig
+    from pellucid.stages.formats import Source, planned_exports, write_export
     from pellucid.tokenizer.from_gguf import import_gguf
 
     config, state = read_gguf_file(file)
-    tokenizer = import_gguf(file, None)
-    everyone, mlx = [folder / "float32", folder / "gguf"], []
-    write_hf(state, config, tokenizer, folder / "float32")
-    for type_ in GGUF:
-        path = folder / "gguf" / f"model-{type_}.gguf"
-        write_gguf(state, config, tokenizer, path, dtype=type_, name="SmolLM2")
-    for bits in get_args(OpenVinoType):
-        everyone.append(folder / "openvino" / bits)
-        write_openvino(state, config, tokenizer, everyone[-1], type=bits)
-    for bits in get_args(MlxType):
-        mlx.append(folder / "mlx" / bits)
-        write_mlx(state, config, tokenizer, mlx[-1], type=bits)
+    source = Source(state, config, import_gguf(file, None), "SmolLM2")
+    asked = ExportConfig(
+        formats=("hf", "gguf", "openvino", "mlx"),
+        gguf_types=GGUF,
+        openvino_types=get_args(OpenVinoType),
+        mlx_types=get_args(MlxType),
+    )
+    everyone, mlx = [folder / "hf", folder / "gguf"], []
+    for one in planned_exports(asked):
+        write_export(one, folder / one.place, source)
+        if one.format == "openvino":
+            everyone.append(folder / one.place)
+        elif one.format == "mlx":
+            mlx.append(folder / one.place)
     return everyone, mlx
 
 
