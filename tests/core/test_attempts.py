@@ -9,6 +9,7 @@ from pellucid.core.ledger import Ledger
 
 ENERGY = {"joules": 30.0, "kind": "estimated", "counters": [], "missing": {}, "cpu_s": 2.5}
 MEASURED = {"joules": 90.0, "kind": "measured", "counters": ["gpu 0"], "missing": {}, "cpu_s": 4.0}
+MADE = {"folder": "pretrain", "manifest": "ab"}
 HERE = {"pid": 1, "host": "a", "since": "5", "holds_run": True}
 
 
@@ -22,17 +23,7 @@ def test_an_attempt_is_all_that_its_lines_say() -> None:
             event("start", "pretrain", 1, attempt=1, continues=True, device={"name": "A100-40GB", "count": 4}, process=HERE),
             event("alive", "pretrain", 2, attempt=1, seconds=60.0, energy=ENERGY),
             event("steps_skipped", "pretrain", 3, attempt=1, steps=[7, 9]),
-            event(
-                "end",
-                "pretrain",
-                4,
-                attempt=1,
-                seconds=90.5,
-                summary={"steps": 30},
-                folder="pretrain",
-                manifest="ab",
-                energy=MEASURED,
-            ),
+            event("end", "pretrain", 4, attempt=1, seconds=90.5, summary={"steps": 30}, energy=MEASURED, **MADE),
         ]
     )
     assert found == [
@@ -117,5 +108,5 @@ def test_a_ledger_that_does_not_hold_is_not_summed(tmp_path: Path) -> None:
     ledger.append("start", stage="plan", attempt=1)
     assert [one.stage for one in read_attempts(tmp_path)] == ["plan"]
     ledger.path.write_bytes(ledger.path.read_bytes().replace(b"plan", b"plen"))
-    with pytest.raises(ArtifactError, match="ledger.jsonl:1"):
+    with pytest.raises(ArtifactError, match=r"ledger\.jsonl:1"):
         read_attempts(tmp_path)

@@ -244,7 +244,7 @@ def test_older_ledgers_hold_and_are_gone_on_with_and_a_newer_line_cannot_be_made
     path.write_bytes(good)
     Ledger(tmp_path).append("end", stage="plan", seconds=1.0)
     path.write_bytes(re.sub(rb',"sha256":"[0-9a-f]{64}"\}\n$', b"}\n", path.read_bytes()))
-    with pytest.raises(ArtifactError, match="ledger.jsonl:5 has no digest of its own"):
+    with pytest.raises(ArtifactError, match=r"ledger\.jsonl:5 has no digest of its own"):
         list(read_ledger(path))
 
 
@@ -258,5 +258,5 @@ def test_a_line_that_is_no_object_is_named_and_unchecked_stands_as_an_empty_even
 
 
 def test_a_missing_ledger_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="ledger.jsonl is missing"):
+    with pytest.raises(ArtifactError, match=r"ledger\.jsonl is missing"):
         list(read_ledger(tmp_path / "ledger.jsonl"))

@@ -62,7 +62,7 @@ class JouleMeter:
         return time.monotonic() - self._started
 
     def so_far(self) -> dict[str, Any]:
-        """Return `joules`, `kind` ("measured" or "estimated"), `counters`, `missing` (a reason for each) and `cpu_s`. From any thread.
+        """Return `joules`, `kind` ("measured" or "estimated"), `counters`, `missing` (with reasons) and `cpu_s`. From any thread.
 
         "measured" is said only where counters have counted what the recipe's device stands for, and all of it: a processor's
         packages where that is a processor, boards where it is a GPU. Elsewhere what they did count is kept, and the device's
