@@ -66,10 +66,10 @@ def attempts_of(events: Iterable[Mapping[str, Any]]) -> list[Attempt]:
                     del open_at[stage, attempts[place].number]
             open_at[stage, number] = len(attempts)
             attempts.append(_began(stage, number, line, event))
-        elif (place := _place(open_at, stage, event.get("attempt"))) is not None:
-            attempts[place] = _went_on(attempts[place], line, event)
+        elif (at := _place(open_at, stage, event.get("attempt"))) is not None:
+            attempts[at] = _went_on(attempts[at], line, event)
             if name in _ENDINGS:
-                del open_at[stage, attempts[place].number]
+                del open_at[stage, attempts[at].number]
     return attempts
 
 
