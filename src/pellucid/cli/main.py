@@ -10,6 +10,7 @@ from pellucid import __version__
 from pellucid.cli.chat_arguments import chat_arguments
 from pellucid.cli.engine_arguments import serve_arguments
 from pellucid.cli.throughput_arguments import throughput_arguments
+from pellucid.cli.watch_arguments import watch_arguments
 from pellucid.core.errors import PellucidError
 from pellucid.core.threads_wait import THREADS_WAIT, let_threads_sleep
 
@@ -24,6 +25,7 @@ _EPILOG = """\
 first steps:
   pellucid run recipes/pocket.yaml         everything, from the shipped corpus to a report (about ten minutes on two cores)
   pellucid chat runs/pocket                talk to what came out
+  pellucid watch runs/pocket               training while it goes on, from a second terminal
   pellucid inspect runs/pocket --step 100  which documents step 100 was trained on
 
 exit status: 0 done, 1 failed, 2 the recipe or the call is wrong, 130/143 stopped by a signal (the same command continues)
@@ -106,6 +108,16 @@ def build_parser() -> argparse.ArgumentParser:
     _inspect_arguments(
         _command(
             commands, "inspect", "inspect", "open one training step, or the documents of a source", "runs/pocket --step 100 --text"
+        )
+    )
+
+    watch_arguments(
+        _command(
+            commands,
+            "watch",
+            "watch",
+            "see training while it goes on: in the terminal, on a local page, in TensorBoard, Weights & Biases or trackio",
+            "runs/pocket --web",
         )
     )
 

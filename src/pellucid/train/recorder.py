@@ -54,6 +54,7 @@ class Recorder:
         self._samples = MetricsLog(out / "samples.jsonl", resume_step=step - 1) if wanted else None
         facts = {
             "parameters": count_parameters(state.model.config).total,
+            "steps": task.stage.total_steps,
             "trained_parameters": sum(parameter.numel() for parameter in state.optimizer.parameters),
             "flops_per_token": {"mfu": self._flops, "mfu_6n": self._flops_6n},
             "peak_flops": self._peak,

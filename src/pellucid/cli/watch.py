@@ -1,0 +1,55 @@
+"""`pellucid watch RUN…`: training as it goes on, in the terminal, on a local page, or handed to another tool."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pellucid.cli.output import open_console, print_json
+from pellucid.core.errors import UsageError
+from pellucid.watch.present import present
+from pellucid.watch.run import RunWatch
+from pellucid.watch.terminal import show, show_once
+
+__all__ = ["command"]
+
+_GIVE_WAY = 10
+_LINES = 24
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Follow the runs' files until told to leave. The process that trains is never asked anything."""
+    if not arguments.every_s > 0:
+        raise UsageError(f"--every-s: got {arguments.every_s}; must be above 0")
+    os.nice(_GIVE_WAY)  # whoever watches may be late; whoever trains may not
+    runs = [RunWatch(Path(run)) for run in arguments.runs]
+    try:
+        _watch(runs, arguments)
+    except KeyboardInterrupt:
+        return 0  # the usual way to leave
+    finally:
+        for run in runs:
+            run.close()
+    return 0
+
+
+def _watch(runs: list[RunWatch], arguments: argparse.Namespace) -> None:
+    console = open_console()
+    if arguments.json:
+        print_json([_account(run) for run in runs])
+    elif arguments.once or not sys.stdout.isatty():
+        show_once(runs, console, min(console.width, 100) if not sys.stdout.isatty() else console.width, _LINES)
+    else:
+        show(runs, console, arguments.every_s)
+
+
+def _account(run: RunWatch) -> dict[str, object]:
+    run.read_all()
+    begun = [name for name, stage in run.stages.items() if stage.has_begun]
+    stages = {name: present(run.stages[name], run.state(name)).as_json() for name in begun}
+    return {
+        "run": run.name,
+        "at_work": run.current,
+        "stages": stages,
+        "not_begun": [name for name in run.stages if name not in begun],
+    }
