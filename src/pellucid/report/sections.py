@@ -277,7 +277,6 @@ def omissions(facts: Facts, recipe: Recipe) -> Section | None:
     """What this report leaves out, so that silence is not mistaken for success."""
     duplicates = "Exact duplicates were dropped" if recipe.documents.exact_dedup else "Exact duplicates were kept, as asked"
     left_out = [
-        "Energy and carbon are forecast in plan/plan.json; they were not measured.",
         *benchmarks.left_out(facts),
         *([] if facts.has(THROUGHPUT) else ["How fast the exports run was not measured (pellucid throughput)."]),
         f"{duplicates}; near-duplicates between held-out and training text were not looked for in this run.",

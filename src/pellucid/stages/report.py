@@ -13,18 +13,21 @@ __all__ = ["REPORT"]
 
 
 def _key(context: Context) -> Key:
-    """The page shows times and machines too, so it follows the manifests themselves and not only what they hold."""
+    """The page shows times and machines too, so it follows the manifests themselves and not only what they hold.
+
+    Of the ledger it follows the account: all that the page shows of it, and nothing that a report adds to it.
+    """
     recipe = context.recipe
     stages = [stage.name for stage in recipe.train]
     text = ("documents", "shards") if recipe.sources else ()
     talk = ("conversations",) if recipe.conversations else ()
     scores = ("scores",) if recipe.text_stages else ()
-    folders = [context.folder(name) for name in ("plan", "tokenizer", *text, *talk, *stages, *scores, "exports")]
+    folders = [context.folder(name) for name in ("plan", "tokenizer", *text, *talk, *stages, *scores, "exports", "account")]
     inputs = {folder.name: sha256_file(folder / "manifest.json") for folder in folders}
     inputs |= {name: sha256_file(context.run / name) for name in find_benchmarks(context.run)}
     if (context.run / THROUGHPUT).is_file():
         inputs["throughput"] = sha256_file(context.run / THROUGHPUT)
-    return Key("report", 2, 0, {"name": context.recipe.name}, inputs)
+    return Key("report", 3, 0, {"name": context.recipe.name}, inputs)
 
 
 def _build(context: Context, build: Build) -> str:
