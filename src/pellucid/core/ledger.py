@@ -1,8 +1,15 @@
-"""The run's ledger: one line per event, each holding the digest of the line before, so that a removed or edited line shows."""
+"""The run's ledger: one line per event, each holding the digest of the line before and its own, so that any edit shows.
 
+A line is one JSON object: `event`, `at` (UTC), `previous` (sha256 of the whole line before it, newline included), the event's
+fields, and last `sha256`, that of the line's own bytes without it. Ledgers from before that have lines without their own digest.
+"""
+
+import fcntl
 import os
+import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,46 +17,153 @@ from typing import Any
 import orjson
 
 from pellucid.core.errors import ArtifactError
-from pellucid.core.files import disk_full_is_explained
+from pellucid.core.files import disk_full_is_explained, fsync_directory
 
-__all__ = ["Ledger", "read_ledger"]
+__all__ = ["LEDGER", "Ledger", "read_ledger"]
+
+LEDGER = "ledger.jsonl"
 
 _FIRST = "0" * 64
+_BLOCK_BYTES = 1 << 16
+_SEAL_BYTES = 77
+_SEAL = re.compile(rb',"sha256":"([0-9a-f]{64})"\}')
+_BEGINNING = re.compile(rb'\{"event":"[^"]*","at":"[^"]*","previous":"([^"]*)')
+# All that lines held before they had a digest of their own: one byte more or less in a key of a newer line is none of these.
+_OLD_FIELDS = {"event", "at", "previous", "stage", "inputs", "recipe", "seconds", "summary", "message"}
+_QUOTED_BYTES = 200
 
 
 class Ledger:
-    """Append events (a stage's start, end, skip, stop or failure) to `ledger.jsonl` of one run."""
+    """Append events to `ledger.jsonl` of one run. Several processes and threads may append to the same file."""
 
     def __init__(self, run: Path) -> None:
-        self.path = run / "ledger.jsonl"
+        self.path = run / LEDGER
 
     def append(self, event: str, **fields: Any) -> None:
-        """Write one event durably. A line cut short by a kill is dropped first: it never happened."""
+        """Write one event durably; only the end of the file is read for it.
+
+        A line that a kill has cut short is taken out first, and an event `repaired` says what it was. Raises `DiskFullError` when
+        there is no room; the file is then as it was.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with disk_full_is_explained(self.path), self.path.open("a+b") as file:
-            file.seek(0)
-            lines = file.read().splitlines(keepends=True)
-            if lines and not lines[-1].endswith(b"\n"):
-                file.truncate(sum(len(line) for line in lines[:-1]))
-                lines.pop()
-            previous = sha256(lines[-1]).hexdigest() if lines else _FIRST
-            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            file.write(orjson.dumps({"event": event, "at": now, "previous": previous, **fields}) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with disk_full_is_explained(self.path):
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                self._append(descriptor, event, fields)
+            finally:
+                os.close(descriptor)
 
-
-def read_ledger(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events in order; raise `ArtifactError` at the first line whose chain does not hold."""
-    previous = _FIRST
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
-        if not line.endswith(b"\n"):
-            return  # the one line that a kill may cut short
+    def _append(self, descriptor: int, event: str, fields: dict[str, Any]) -> None:
+        end, last = _last_line(descriptor)
+        cut = os.pread(descriptor, _BLOCK_BYTES, end)
+        new, previous = b"", sha256(last).hexdigest() if last else _FIRST
+        if cut:
+            lost = os.fstat(descriptor).st_size - end
+            new = _line("repaired", previous, {"bytes": lost, "begins": cut[:_QUOTED_BYTES].decode(errors="replace")})
+            previous = sha256(new).hexdigest()
+        new += _line(event, previous, fields)
+        if cut:
+            os.ftruncate(descriptor, end)
         try:
-            event = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise ArtifactError(f"{path}:{number} is not JSON: {error}") from error
-        if event.get("previous") != previous:
-            raise ArtifactError(f"{path}:{number} does not follow from the line before: a line was edited, added or removed")
-        previous = sha256(line).hexdigest()
-        yield event
+            written = 0
+            while written < len(new):
+                written += os.write(descriptor, new[written:])
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(descriptor, end)
+            raise
+        os.fsync(descriptor)
+        if not last:
+            fsync_directory(self.path.parent)
+
+
+def read_ledger(path: Path, *, whole: bool = False, checked: bool = True) -> Iterator[dict[str, Any]]:
+    """Yield the events in order; raise `ArtifactError` at the first line whose chain or own digest does not hold.
+
+    A last line that a kill has cut short is passed over; with `whole`, for a run that nobody writes to, it is a fault. Not
+    `checked`, nothing of this is: an empty event stands for a line that cannot be read.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"{path} is missing")
+    previous, digested = _FIRST, False
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not checked:
+                if line.endswith(b"\n"):
+                    yield _readable(line)
+                continue
+            if not line.endswith(b"\n"):
+                if whole or not _may_be_cut(line, previous):
+                    raise ArtifactError(f"{path}:{number} does not end: the line was cut short, or its end was altered")
+                return
+            event = _event(path, number, line)
+            if event.get("previous") != previous:
+                raise ArtifactError(f"{path}:{number} does not follow from the line before: a line was edited, added or removed")
+            digested = _check_digest(path, number, line, event, digested)
+            previous = sha256(line).hexdigest()
+            yield event
+
+
+def _line(event: str, previous: str, fields: dict[str, Any]) -> bytes:
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    text = orjson.dumps({"event": event, "at": at, "previous": previous, **fields}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return text[:-1] + b',"sha256":"' + sha256(text).hexdigest().encode() + b'"}\n'
+
+
+def _last_line(descriptor: int) -> tuple[int, bytes]:
+    """Return where the last whole line ends, and that line; 0 and nothing when there is none."""
+    start, tail = os.fstat(descriptor).st_size, b""
+    while start > 0:
+        step = min(_BLOCK_BYTES, start)
+        start -= step
+        tail = os.pread(descriptor, step, start) + tail
+        end = tail.rfind(b"\n")
+        before = tail.rfind(b"\n", 0, end) if end >= 0 else -1
+        if end >= 0 and (before >= 0 or start == 0):
+            return start + end + 1, tail[before + 1 : end + 1]
+    return 0, b""
+
+
+def _event(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        event = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ArtifactError(f"{path}:{number} is not JSON: {error}") from error
+    if not isinstance(event, dict):
+        raise ArtifactError(f"{path}:{number} is not a JSON object")
+    return event
+
+
+def _readable(line: bytes) -> dict[str, Any]:
+    try:
+        event = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def _check_digest(path: Path, number: int, line: bytes, event: dict[str, Any], digested: bool) -> bool:
+    """Compare a line with its own digest, and return whether it has one. Once lines have one, all that follow must."""
+    if _is_digested(line[:-1]):
+        return True
+    if "sha256" in event:
+        raise ArtifactError(f"{path}:{number} was altered: its sha256 is not the one that it holds")
+    if digested or not event.keys() <= _OLD_FIELDS or not line.endswith(b"}\n"):
+        raise ArtifactError(f"{path}:{number} has no digest of its own: it was altered")
+    return False
+
+
+def _may_be_cut(line: bytes, previous: str) -> bool:
+    """Tell whether this can be the beginning of the next line: everything else at the end was not left there by a kill."""
+    start, found = b'{"event":"', _BEGINNING.match(line)
+    if not (line.startswith(start) or start.startswith(line)) or (found and not previous.encode().startswith(found[1])):
+        return False
+    # All of a line and then something else than its newline.
+    return not _is_digested(line[:-1])
+
+
+def _is_digested(line: bytes) -> bool:
+    """Tell whether a line, without its newline, ends with its own digest."""
+    seal = _SEAL.fullmatch(line, max(0, len(line) - _SEAL_BYTES))
+    return seal is not None and sha256(line[: seal.start()] + b"}").hexdigest().encode() == seal[1]

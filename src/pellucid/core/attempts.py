@@ -1,0 +1,135 @@
+"""Attempts: each time that a stage or a command began to work on a run, as its ledger tells it, however it ended."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pellucid.core.ledger import LEDGER, read_ledger
+
+__all__ = ["Attempt", "Outcome", "attempts_of", "next_number", "read_attempts"]
+
+Outcome = Literal["end", "stop", "failure", "killed", "running"]
+
+_ENDINGS = ("end", "stop", "failure", "killed")
+_UNKNOWN = "killed; how long it had run is not known"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt. `line` is that of its start in the ledger and `last_line` that of its last event, both counted from 1,
+    written at `seen_at`.
+
+    `outcome` "running": it has no end in the ledger. `seconds` are wall time, and with `joules` and `cpu_s` those of its last sign
+    of life where it was killed. `joules` None: the ledger does not tell; `measured`: counters counted all of them. `devices` None:
+    an attempt from before they were written down.
+    """
+
+    stage: str
+    number: int
+    line: int
+    began_at: str
+    ended_at: str | None = None
+    outcome: Outcome = "running"
+    seconds: float = 0.0
+    joules: float | None = None
+    measured: bool = False
+    continues: bool = False
+    message: str = ""
+    summary: dict[str, Any] = field(default_factory=dict)
+    folder: str | None = None
+    manifest: str | None = None
+    last_line: int = 0
+    seen_at: str = ""
+    cpu_s: float | None = None
+    devices: int | None = None
+    skipped_steps: int = 0
+    process: dict[str, Any] = field(default_factory=dict)
+
+
+def attempts_of(events: Iterable[Mapping[str, Any]]) -> list[Attempt]:
+    """Return the attempts of a ledger's events, in the order in which they began.
+
+    Older ledgers number no attempts: there a start closes the one of the same stage before it, which must have been killed.
+    """
+    attempts: list[Attempt] = []
+    open_at: dict[tuple[str, int], int] = {}
+    for line, event in enumerate(events, start=1):
+        name, stage = event.get("event"), event.get("stage")
+        if not isinstance(stage, str):
+            continue
+        if name == "start":
+            number = int(event.get("attempt", next_number(attempts, stage)))
+            if "attempt" not in event:
+                for place in _open_places(open_at, stage):
+                    attempts[place] = replace(attempts[place], outcome="killed", message=_UNKNOWN)
+                    del open_at[stage, attempts[place].number]
+            open_at[stage, number] = len(attempts)
+            attempts.append(_began(stage, number, line, event))
+        elif (place := _place(open_at, stage, event.get("attempt"))) is not None:
+            attempts[place] = _went_on(attempts[place], line, event)
+            if name in _ENDINGS:
+                del open_at[stage, attempts[place].number]
+    return attempts
+
+
+def read_attempts(run: Path) -> list[Attempt]:
+    """Return the attempts of a run. Raises `ArtifactError` when its ledger is missing or does not hold."""
+    return attempts_of(read_ledger(run / LEDGER))
+
+
+def next_number(attempts: Iterable[Attempt], stage: str) -> int:
+    """Return the number of a stage's next attempt: they are counted from 1."""
+    return 1 + max((one.number for one in attempts if one.stage == stage), default=0)
+
+
+def _open_places(open_at: Mapping[tuple[str, int], int], stage: str) -> Iterator[int]:
+    yield from [place for (name, _), place in open_at.items() if name == stage]
+
+
+def _place(open_at: Mapping[tuple[str, int], int], stage: str, number: int | None) -> int | None:
+    """Return which attempt an event is of; without a number, the stage's last one that is open."""
+    if number is not None:
+        return open_at.get((stage, number))
+    return max(_open_places(open_at, stage), default=None)
+
+
+def _began(stage: str, number: int, line: int, event: Mapping[str, Any]) -> Attempt:
+    devices = (event.get("device") or {}).get("count")
+    return Attempt(
+        stage,
+        number,
+        line,
+        str(event.get("at", "")),
+        continues=bool(event.get("continues", False)),
+        last_line=line,
+        seen_at=str(event.get("at", "")),
+        devices=devices,
+        process=event.get("process") or {},
+    )
+
+
+def _went_on(attempt: Attempt, line: int, event: Mapping[str, Any]) -> Attempt:
+    name, energy = str(event["event"]), event.get("energy") or {}
+    attempt = replace(attempt, last_line=line, seen_at=str(event.get("at", "")))
+    if name == "steps_skipped":
+        return replace(attempt, skipped_steps=attempt.skipped_steps + len(event["steps"]))
+    seconds = event.get("seconds")
+    known = replace(
+        attempt,
+        seconds=attempt.seconds if seconds is None else float(seconds),
+        joules=energy.get("joules", attempt.joules),
+        measured=energy["kind"] == "measured" if "kind" in energy else attempt.measured,
+        cpu_s=energy.get("cpu_s", attempt.cpu_s),
+    )
+    if name not in _ENDINGS:
+        return known
+    return replace(
+        known,
+        outcome=cast(Outcome, name),
+        ended_at=attempt.seen_at,
+        message=str(event.get("message", "")),
+        summary=event.get("summary") or {},
+        folder=event.get("folder"),
+        manifest=event.get("manifest"),
+    )

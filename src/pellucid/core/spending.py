@@ -1,0 +1,100 @@
+"""What a run has cost: hours, device-hours, kWh, kilograms of CO2 equivalent and money, over all attempts however they ended."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pellucid.core.attempts import Attempt
+
+__all__ = ["Amount", "Rates", "Spending", "spending_of"]
+
+_JOULES_PER_KWH = 3.6e6
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What is multiplied with: US dollars for an hour of one device, the data centre's PUE, the grid's kg CO2e for a kWh.
+
+    `devices`: of attempts from before they were written down.
+    """
+
+    usd_per_device_hour: float
+    pue: float = 1.1
+    grid_kg_co2e_per_kwh: float = 0.385
+    devices: int = 1
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Sums over some attempts.
+
+    `kwh` is what the machines took, counted (`kwh_measured`) and estimated (`kwh_estimated`) together; `kwh_with_pue` what their
+    data centre took for it; `kg_co2e` is of the latter. `unknown_hours` are those of attempts whose energy nobody wrote down: they
+    are in the hours and in the money, and not in the energy.
+    """
+
+    attempts: int
+    hours: float
+    device_hours: float
+    usd: float
+    kwh_measured: float
+    kwh_estimated: float
+    kwh: float
+    kwh_with_pue: float
+    kg_co2e: float
+    unknown_hours: float
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Sums over all attempts, by stage and by outcome, each in order of appearance; `without_end` of those that came to none."""
+
+    rates: Rates
+    total: Amount
+    by_stage: dict[str, Amount]
+    by_outcome: dict[str, Amount]
+    without_end: Amount
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def spending_of(attempts: Iterable[Attempt], rates: Rates) -> Spending:
+    """Return what attempts have cost together.
+
+    kWh = joules / 3.6e6, with PUE = kWh · PUE, kg CO2e = kWh · PUE · grid factor (Touvron et al. 2023, arXiv 2302.13971, section 6,
+    with measured or estimated joules in place of GPU-hours · watts).
+    """
+    every = list(attempts)
+    return Spending(
+        rates,
+        _sum(every, rates),
+        _by(every, rates, lambda one: one.stage),
+        _by(every, rates, lambda one: one.outcome),
+        _sum([one for one in every if one.outcome != "end"], rates),
+    )
+
+
+def _by(attempts: Sequence[Attempt], rates: Rates, name: Callable[[Attempt], str]) -> dict[str, Amount]:
+    names = dict.fromkeys(name(one) for one in attempts)
+    return {each: _sum([one for one in attempts if name(one) == each], rates) for each in names}
+
+
+def _sum(attempts: Sequence[Attempt], rates: Rates) -> Amount:
+    device_hours = sum(one.seconds * (one.devices or rates.devices) for one in attempts) / 3600
+    measured = sum(one.joules or 0.0 for one in attempts if one.measured) / _JOULES_PER_KWH
+    estimated = sum(one.joules or 0.0 for one in attempts if not one.measured) / _JOULES_PER_KWH
+    kwh = measured + estimated
+    return Amount(
+        len(attempts),
+        sum(one.seconds for one in attempts) / 3600,
+        device_hours,
+        device_hours * rates.usd_per_device_hour,
+        measured,
+        estimated,
+        kwh,
+        kwh * rates.pue,
+        kwh * rates.pue * rates.grid_kg_co2e_per_kwh,
+        sum(one.seconds for one in attempts if one.joules is None) / 3600,
+    )

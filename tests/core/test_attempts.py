@@ -1,0 +1,112 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pellucid.core.attempts import Attempt, attempts_of, next_number, read_attempts
+from pellucid.core.errors import ArtifactError
+from pellucid.core.ledger import Ledger
+
+ENERGY = {"joules": 30.0, "kind": "estimated", "counters": [], "missing": {}, "cpu_s": 2.5}
+MEASURED = {"joules": 90.0, "kind": "measured", "counters": ["gpu 0"], "missing": {}, "cpu_s": 4.0}
+MADE = {"folder": "pretrain", "manifest": "ab"}
+HERE = {"pid": 1, "host": "a", "since": "5", "holds_run": True}
+
+
+def event(name: str, stage: str, second: int = 0, **fields: Any) -> dict[str, Any]:
+    return {"event": name, "at": f"2026-11-22T10:00:{second:02d}Z", "stage": stage, **fields}
+
+
+def test_an_attempt_is_all_that_its_lines_say() -> None:
+    found = attempts_of(
+        [
+            event("start", "pretrain", 1, attempt=1, continues=True, device={"name": "A100-40GB", "count": 4}, process=HERE),
+            event("alive", "pretrain", 2, attempt=1, seconds=60.0, energy=ENERGY),
+            event("steps_skipped", "pretrain", 3, attempt=1, steps=[7, 9]),
+            event("end", "pretrain", 4, attempt=1, seconds=90.5, summary={"steps": 30}, energy=MEASURED, **MADE),
+        ]
+    )
+    assert found == [
+        Attempt(
+            "pretrain", 1, 1, "2026-11-22T10:00:01Z", "2026-11-22T10:00:04Z", "end", 90.5, 90.0, True, True, "", {"steps": 30},
+            "pretrain", "ab", 4, "2026-11-22T10:00:04Z", 4.0, 4, 2, HERE,
+        )
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("outcome", ["stop", "failure", "killed"])
+def test_attempts_that_came_to_no_end_keep_their_time_and_energy(outcome: str) -> None:
+    found = attempts_of(
+        [
+            event("start", "shards", attempt=1),
+            event(outcome, "shards", 5, attempt=1, seconds=5.0, energy=ENERGY, message="no room left"),
+            event("start", "shards", 6, attempt=2),
+        ]
+    )
+    assert [(one.number, one.outcome, one.seconds, one.joules, one.message) for one in found] == [
+        (1, outcome, 5.0, 30.0, "no room left"),
+        (2, "running", 0.0, None, ""),
+    ]
+
+
+def test_of_one_that_runs_the_last_beat_is_known() -> None:
+    (found,) = attempts_of(
+        [
+            event("start", "sft", attempt=3),
+            event("alive", "sft", 9, attempt=3, seconds=60.0, energy=ENERGY),
+            event("alive", "sft", 10, attempt=3, seconds=120.0, energy={**ENERGY, "joules": 61.0}),
+        ]
+    )
+    assert (found.outcome, found.seconds, found.joules, found.last_line, found.ended_at) == ("running", 120.0, 61.0, 3, None)
+    assert found.seen_at == "2026-11-22T10:00:10Z"
+
+
+def test_attempts_of_one_stage_that_overlap_are_told_apart_by_their_numbers() -> None:
+    found = attempts_of(
+        [
+            event("start", "evaluate --suite", attempt=1),
+            event("start", "evaluate --suite", attempt=2),
+            event("failure", "evaluate --suite", attempt=1, seconds=1.0, message="x"),
+            event("end", "evaluate --suite", attempt=2, seconds=2.0),
+        ]
+    )
+    assert [(one.number, one.outcome, one.seconds) for one in found] == [(1, "failure", 1.0), (2, "end", 2.0)]
+
+
+def test_older_ledgers_count_as_far_as_they_tell() -> None:
+    found = attempts_of(
+        [
+            event("start", "plan", inputs={}, recipe="5cc4"),
+            event("end", "plan", seconds=0.05, summary={}),
+            event("start", "pretrain", 1, inputs={}, recipe="5cc4"),
+            event("start", "pretrain", 30, inputs={}, recipe="5cc4"),
+            event("stop", "pretrain", 40, seconds=10.0, message="Stopped."),
+            event("start", "pretrain", 50, attempt=3),
+        ]
+    )
+    told = [(one.stage, one.number, one.outcome, one.seconds, one.joules) for one in found]
+    assert told == [
+        ("plan", 1, "end", 0.05, None),
+        ("pretrain", 1, "killed", 0.0, None),
+        ("pretrain", 2, "stop", 10.0, None),
+        ("pretrain", 3, "running", 0.0, None),
+    ]
+    assert "not known" in found[1].message and found[0].devices is None
+
+
+def test_events_of_no_attempt_are_passed_over() -> None:
+    assert attempts_of([{"event": "repaired"}, {}, event("unchanged", "plan"), event("end", "plan", attempt=4)]) == []
+
+
+def test_attempts_are_counted_by_stage_from_one() -> None:
+    attempts = attempts_of([event("start", "plan", attempt=1), event("start", "sft", attempt=1), event("start", "plan", attempt=2)])
+    assert [next_number(attempts, stage) for stage in ("plan", "sft", "dpo")] == [3, 2, 1]
+
+
+def test_a_ledger_that_does_not_hold_is_not_summed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.append("start", stage="plan", attempt=1)
+    assert [one.stage for one in read_attempts(tmp_path)] == ["plan"]
+    ledger.path.write_bytes(ledger.path.read_bytes().replace(b"plan", b"plen"))
+    with pytest.raises(ArtifactError, match=r"ledger\.jsonl:1"):
+        read_attempts(tmp_path)
