@@ -1,6 +1,6 @@
 import pytest
 
-from pellucid.release.licences import standing, table
+from pellucid.release.licences import names_in, standing, table
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,9 @@ def test_identifiers_are_those_of_the_spdx_list() -> None:
     spdx = pytest.importorskip("cyclonedx.spdx")
     ours = {name for names in table().values() for name in names if not name.startswith("LicenseRef-")}
     assert sorted(name for name in ours if not spdx.is_supported_id(name)) in ([], ["OpenMDW-1.1"])
+
+
+def test_names_of_an_expression() -> None:
+    assert names_in("MIT AND (Apache-2.0 OR LicenseRef-x)") == ["MIT", "Apache-2.0", "LicenseRef-x"]
+    assert names_in("GPL-2.0-only WITH Classpath-exception-2.0") == ["GPL-2.0-only", "Classpath-exception-2.0"]
+    assert names_in("the author's leave") == []

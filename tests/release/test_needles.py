@@ -1,3 +1,5 @@
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +19,7 @@ def test_what_is_found_is_what_a_plain_search_finds(data: bytes, forms: list[byt
 def test_borders_of_chunks_hide_nothing(data: bytes, forms: list[bytes], cuts: list[int]) -> None:
     needles = Needles({str(number): [form] for number, form in enumerate(forms)})
     edges = [0, *sorted(cut for cut in cuts if cut <= len(data)), len(data)]
-    chunks = [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    chunks = [data[start:end] for start, end in itertools.pairwise(edges)]
     assert needles.find_in(chunks) == needles.find(data)
 
 

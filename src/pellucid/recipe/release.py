@@ -8,7 +8,7 @@ __all__ = ["ReleaseConfig"]
 
 
 class ReleaseConfig(Section):
-    """What `pellucid release` cannot read from artifacts. Nothing of it changes a stage; what is not given is said to be missing."""
+    """What `pellucid release` cannot read from artifacts. No stage depends on it; what is not given is said to be missing."""
 
     licence: str | None = Field(None, description="SPDX expression: of the weights and of all else that the run made.")
     text_licence: str | None = Field(

@@ -112,8 +112,10 @@ class Account:
     @cached_property
     def funnels(self) -> dict[str, dict[str, Any]]:
         """What became of the records of each source of documents and of conversations."""
-        documents = (self.read("documents/funnel.json") or {}).get("sources", {})
-        return documents | (self.read("conversations/funnel.json") or {}).get("sources", {})
+        found: dict[str, dict[str, Any]] = {}
+        for file in ("documents/funnel.json", "conversations/funnel.json"):
+            found |= (self.read(file) or {}).get("sources", {})
+        return found
 
     @cached_property
     def consumed(self) -> dict[str, Consumed]:

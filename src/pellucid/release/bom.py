@@ -1,7 +1,7 @@
 """The bill of materials: the model with its card, the data it was trained on, its files, and the software, as CycloneDX 1.6 JSON.
 
-CycloneDX 1.6 (cyclonedx.org/docs/1.6/json, ECMA-424), validated against its official schema as cyclonedx-python-lib ships it. That library
-has no classes for model cards, so the document is written here and only checked by it.
+CycloneDX 1.6 (cyclonedx.org/docs/1.6/json, ECMA-424), validated against its official schema as cyclonedx-python-lib ships it. That
+library has no classes for model cards, so the document is written here and only checked by it.
 """
 
 import uuid
@@ -12,6 +12,7 @@ from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.core.files import json_bytes
 from pellucid.release.account import Account
 from pellucid.release.data_cards import DATA_CARDS
+from pellucid.release.licences import names_in
 from pellucid.release.packages import OWN, Closure, Package
 from pellucid.release.sources import ReleasedSource
 from pellucid.release.spent import Spent
@@ -90,13 +91,16 @@ def _file(name: str, known: dict[str, Any]) -> dict[str, Any]:
 
 def _licences(expression: str | None) -> list[dict[str, Any]]:
     """Return an identifier of the SPDX list as such, expressions as such, other words as a name."""
-    from cyclonedx.spdx import is_expression, is_supported_id
+    from cyclonedx.spdx import is_supported_id
 
     if not expression:
         return []
     if is_supported_id(expression):
         return [{"license": {"id": expression}}]
-    return [{"expression": expression}] if is_expression(expression) else [{"license": {"name": expression}}]
+    names = names_in(expression)
+    # An exception behind WITH is on a list of its own, which the library does not have.
+    stated = bool(names) and (" WITH " in expression or all(one.startswith("LicenseRef-") or is_supported_id(one) for one in names))
+    return [{"expression": expression}] if stated and " " in expression else [{"license": {"name": expression}}]
 
 
 def _ref(package: Package) -> str:
@@ -167,11 +171,12 @@ def _card(account: Account, spent: Spent) -> dict[str, Any]:
             "approach": {"type": "self-supervised" if recipe.text_stages else "supervised"},
             "task": "text-generation",
             "architectureFamily": "transformer",
-            "modelArchitecture": f"decoder, {recipe.model.layers} layers, width {recipe.model.hidden}, {account.parameters} parameters",
+            "modelArchitecture": f"decoder of {recipe.model.layers} layers, width {recipe.model.hidden}",
             "datasets": [{"ref": _data_ref(source)} for source in account.sources],
             "inputs": [{"format": "text"}],
             "outputs": [{"format": "text"}],
         },
+        "properties": [{"name": "pellucid:parameters", "value": str(account.parameters)}],
         "quantitativeAnalysis": {"performanceMetrics": _metrics(account)},
         "considerations": {
             **({"useCases": [release.intended_use]} if release.intended_use else {}),

@@ -18,7 +18,7 @@ DATA_CARDS = "data-cards"
 
 
 def write_data_cards(account: Account, out: Path) -> list[str]:
-    """Write a card for every source into `out/data-cards/`; return their paths. Conversations come under `conversations-NAME.md`."""
+    """Write a card for every source into `out/data-cards/`, of conversations as `conversations-NAME.md`; return their paths."""
     written = []
     for source in account.sources:
         name = f"{DATA_CARDS}/{'conversations-' if source.is_talk else ''}{source.name}.md"
@@ -94,7 +94,10 @@ def _steps(account: Account, config: Any) -> tuple[Any, ...]:
 def _outcomes(funnel: dict[str, Any]) -> list[tuple[object, ...]]:
     if "read" not in funnel:
         return []
-    size = lambda key: format_bytes(funnel[key]) if key in funnel else None  # noqa: E731
+
+    def size(key: str) -> str | None:
+        return format_bytes(funnel[key]) if key in funnel else None
+
     rows: list[tuple[object, ...]] = [
         ("read", number(funnel["read"]), size("read_bytes")),
         ("kept to train on", number(funnel["kept"]), size("kept_bytes")),
@@ -117,7 +120,9 @@ def _taken(account: Account, source: ReleasedSource) -> str:
     if taken is None:
         return "No training stage read this source.\n"
     rows = [(stage, number(epochs)) for stage, epochs in taken.epochs.items()]
-    return f"{number(taken.tokens)} tokens, by the receipts of the training stages.\n\n" + table(("Stage", "Epochs"), rows, right=(1,))
+    return f"{number(taken.tokens)} tokens, by the receipts of the training stages.\n\n" + table(
+        ("Stage", "Epochs"), rows, right=(1,)
+    )
 
 
 def _personal(account: Account, source: ReleasedSource, config: Any) -> str:
@@ -127,9 +132,13 @@ def _personal(account: Account, source: ReleasedSource, config: Any) -> str:
     if not masks:
         return "Nothing was looked for or masked: the recipe has no step `pii` for this source.\n"
     settings = ", ".join(f"{name} {value}" for name, value in masks[0].model_dump(exclude={"step"}).items())
-    edits = {kind: count for kind, count in (account.funnels.get(source.name, {}).get("edits") or {}).items() if kind.startswith("pii")}
+    edits = {
+        kind: count for kind, count in (account.funnels.get(source.name, {}).get("edits") or {}).items() if kind.startswith("pii")
+    }
     counted = ", ".join(f"{number(count)} × {cell(kind)}" for kind, count in edits.items()) or "none was found"
-    return f"Masked by the recipe's step `pii` ({cell(settings)}): {counted}. Names and what no pattern matches were not looked for.\n"
+    return (
+        f"Masked by the recipe's step `pii` ({cell(settings)}): {counted}. Names and what no pattern matches were not looked for.\n"
+    )
 
 
 def _limits(account: Account, source: ReleasedSource, config: Any, funnel: dict[str, Any]) -> list[str]:

@@ -11,8 +11,8 @@ __all__ = ["front_matter", "hub_licence"]
 
 # Identifiers of the hub (huggingface.co/docs/hub/repositories-licenses) by SPDX identifier, where they are more than lower case.
 _SAME = (
-    "Apache-2.0 MIT CC0-1.0 CC-BY-2.0 CC-BY-2.5 CC-BY-3.0 CC-BY-4.0 CC-BY-SA-3.0 CC-BY-SA-4.0 CC-BY-NC-2.0 CC-BY-NC-3.0 CC-BY-NC-4.0 "
-    "CC-BY-ND-4.0 CC-BY-NC-ND-3.0 CC-BY-NC-ND-4.0 CC-BY-NC-SA-2.0 CC-BY-NC-SA-3.0 CC-BY-NC-SA-4.0 CDLA-Sharing-1.0 "
+    "Apache-2.0 MIT CC0-1.0 CC-BY-2.0 CC-BY-2.5 CC-BY-3.0 CC-BY-4.0 CC-BY-SA-3.0 CC-BY-SA-4.0 CC-BY-NC-2.0 CC-BY-NC-3.0 "
+    "CC-BY-NC-4.0 CC-BY-ND-4.0 CC-BY-NC-ND-3.0 CC-BY-NC-ND-4.0 CC-BY-NC-SA-2.0 CC-BY-NC-SA-3.0 CC-BY-NC-SA-4.0 CDLA-Sharing-1.0 "
     "CDLA-Permissive-1.0 CDLA-Permissive-2.0 BSD-2-Clause BSD-3-Clause BSD-3-Clause-Clear ISC MPL-2.0 EPL-1.0 EPL-2.0 EUPL-1.1 "
     "EUPL-1.2 ECL-2.0 AFL-3.0 Artistic-2.0 BSL-1.0 LPPL-1.3c MS-PL NCSA OFL-1.1 OSL-3.0 PostgreSQL Unlicense Zlib WTFPL etalab-2.0 "
     "OpenMDW-1.0"

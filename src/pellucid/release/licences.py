@@ -10,7 +10,7 @@ import yaml
 
 from pellucid.core.errors import MissingExtraError
 
-__all__ = ["NON_COMMERCIAL", "Standing", "standing", "table"]
+__all__ = ["NON_COMMERCIAL", "Standing", "names_in", "standing", "table"]
 
 NON_COMMERCIAL = "-NC-"
 
@@ -56,6 +56,14 @@ def _standing(expression: str, permitted: frozenset[str]) -> Standing:
         return Standing(*_flags(expression)[:2], shareable=True, known=True)
     tree = _parsed(expression)
     return _UNKNOWN if tree is None else _of_tree(tree, permitted)
+
+
+def names_in(expression: str) -> list[str]:
+    """Return the names of the licences and exceptions in an SPDX expression, in order; empty for what is none."""
+    tree = _parsed(expression)
+    if tree is None:
+        return []
+    return [str(part.key) for literal in tree.get_literals() for part in literal.decompose()]
 
 
 def _parsed(expression: str) -> Any:

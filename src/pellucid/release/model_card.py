@@ -105,11 +105,18 @@ def _data(account: Account) -> str:
         named = ", ".join(name or "none stated" for name in list(source.licences)[:3])
         licences = f"{named}, …" if len(source.licences) > 3 else named
         tokens = number(taken.tokens) if taken else None
-        rows.append((source.name, funnel.get("kept"), licences, tokens, epochs, "left out" if source.why_kept_back else "yes", card))
+        rows.append(
+            (source.name, funnel.get("kept"), licences, tokens, epochs, "left out" if source.why_kept_back else "yes", card)
+        )
     body = [f"| {cell(r[0])} | {cell(number(r[1]))} | {' | '.join(cell(x) for x in r[2:6])} | [card]({r[6]}) |" for r in rows]
-    head = "| Source | Documents | Licences | Tokens trained on | Epochs | May be passed on | |\n| --- | ---: | --- | ---: | --- | --- | --- |"
+    head = "| Source | Documents | Licences | Tokens trained on | Epochs | May be passed on | |"
+    head += "\n| --- | ---: | --- | ---: | --- | --- | --- |"
     total = sum(taken.tokens for taken in account.consumed.values())
-    note = f"Together {number(total)} tokens. `croissant.json` describes the documents for programs.\n" if account.recipe.sources else ""
+    note = (
+        f"Together {number(total)} tokens. `croissant.json` describes the documents for programs.\n"
+        if account.recipe.sources
+        else ""
+    )
     return "\n".join([head, *body]) + f"\n\n{note}"
 
 
@@ -133,11 +140,20 @@ def _evaluation(account: Account) -> str:
     if scores:
         rows = [("all", scores["total"]), *sorted(scores.get("by_language", {}).items())]
         cells = [
-            (name, number(one["documents"]), number(one["bytes"]), number(one["model"]), number(one.get("xz")), number(one.get("ngram")))
+            (
+                name,
+                number(one["documents"]),
+                number(one["bytes"]),
+                number(one["model"]),
+                number(one.get("xz")),
+                number(one.get("ngram")),
+            )
             for name, one in rows
         ]
         heads = ("Held-out text", "Documents", "Bytes", "Model", "xz -9", "5-gram")
-        told = f"Bits per byte of the checkpoint {account.heldout['checkpoint']['path']} (`scores/heldout.json`), lower is better:\n"
+        told = (
+            f"Bits per byte of the checkpoint {account.heldout['checkpoint']['path']} (`scores/heldout.json`), lower is better:\n"
+        )
         parts += [told, table(heads, cells, right=(1, 2, 3, 4, 5))]
     rows_of = [
         (result["suite"], task, metric, number(value["value"]), number(value.get("stderr")), number(value.get("items")))
@@ -167,7 +183,13 @@ def _exports(account: Account) -> str:
 def _openness(openness: dict[str, Any]) -> str:
     framework = openness["framework"]
     rows = [
-        (one["name"], ("III", "II", "I")[3 - one["class"]], "yes" if one["present"] else "no", one["licence"], "yes" if one["open"] else "no")
+        (
+            one["name"],
+            ("III", "II", "I")[3 - one["class"]],
+            "yes" if one["present"] else "no",
+            one["licence"],
+            "yes" if one["open"] else "no",
+        )
         for one in openness["components"]
     ]
     missing = listed(f"{one['component']}: {cell(one['why'])}." for one in openness["missing_for_next"])
@@ -191,9 +213,13 @@ def _left_out(account: Account) -> str:
 
 def _check(account: Account, code_remark: str) -> str:
     return (
-        "Every file's SHA-256 is in `SHA256SUMS`; every artifact of the run has a manifest with what it was made from; `ledger.jsonl` is "
+        "Every file's SHA-256 is in `SHA256SUMS`; every artifact has a manifest with what it was made from; `ledger.jsonl` is "
         "the chain of all that was done. `report/index.html` is the technical report, each number in it a link to its artifact; "
         "`bom.cdx.json` is the bill of materials (CycloneDX 1.6), `packages.lock` has the exact packages.\n\n"
         "```bash\nsha256sum --check --quiet SHA256SUMS\npellucid verify .\n```\n"
-        + (f"\nWithout Pellucid installed: `PYTHONPATH={CODE} python -m pellucid verify .`\n" if not code_remark else f"\n{code_remark}\n")
+        + (
+            f"\nWithout Pellucid installed: `PYTHONPATH={CODE} python -B -m pellucid verify .`\n"
+            if not code_remark
+            else f"\n{code_remark}\n"
+        )
     )

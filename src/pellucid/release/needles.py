@@ -1,7 +1,7 @@
 """Look for many byte strings at once, at the same speed however many they are.
 
-Every string of seven bytes or more covers a whole aligned word of four wherever it begins. So only the aligned words of the data are
-looked up, in two small tables, and what is left of them is compared in full.
+Every string of seven bytes or more covers a whole aligned word of four wherever it begins. So only the aligned words of the data
+are looked up, in two small tables, and what is left of them is compared in full.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

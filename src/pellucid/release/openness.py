@@ -1,8 +1,8 @@
 """The openness class of a release by the Model Openness Framework 1.0: from what is in it, and under which licences.
 
-White et al. 2024 (arXiv 2403.13784) and its reference tool, whose table `mof.yaml` is. A class is reached when every component that it and
-the classes below require is there under a licence that is open for its kind. The paper takes any licence for datasets; its tool does
-not, and neither is done here: a source that is not open is named and keeps the release from class I.
+White et al. 2024 (arXiv 2403.13784) and its reference tool, whose table `mof.yaml` is. A class is reached when every component that
+it and the classes below require is there under a licence that is open for its kind. The paper takes any licence for datasets; its
+tool does not, and neither is it done here: a source that is not open is named and keeps the release from class I.
 """
 
 from collections.abc import Callable, Sequence
@@ -194,18 +194,25 @@ def _had(account: Account, source: ReleasedSource, split: str) -> bool:
 
 def _libraries(account: Account, closure: Closure, code: bool) -> _Finding:
     closed = [one.name for one in closure.others if not standing(one.licence).code]
-    remark = f"no OSI-approved licence is known of {', '.join(closed[:8])}{' and others' if len(closed) > 8 else ''}" if closed else ""
+    remark = (
+        f"no OSI-approved licence is known of {', '.join(closed[:8])}{' and others' if len(closed) > 8 else ''}" if closed else ""
+    )
     return _Finding(True, "packages.lock", None, remark, open=not closed)
 
 
 _FIND: dict[str, Callable[[Account, Closure, bool], _Finding]] = {
     "architecture": _of_code("code/pellucid/model"),
-    "final_parameters": _of_files(("exports/*/*", "*/checkpoints/*/model*"), "exports", "no weights are in the release", of_texts=False),
+    "final_parameters": _of_files(
+        ("exports/*/*", "*/checkpoints/*/model*"), "exports", "no weights are in the release", of_texts=False
+    ),
     "model_card": _written("README.md"),
     "data_card": _written("data-cards"),
     "technical_report": _of_files(("report/index.html",), "report/index.html", "the run has no report", of_texts=True),
     "evaluation_results": _of_files(
-        ("scores/heldout.json", "benchmarks/**/result.json", "evals/**/result.json"), "scores", "the run has no scores", of_texts=True
+        ("scores/heldout.json", "benchmarks/**/result.json", "evals/**/result.json"),
+        "scores",
+        "the run has no scores",
+        of_texts=True,
     ),
     "sample_outputs": _of_files(("*/samples.jsonl",), "*/samples.jsonl", "no samples are in the release", of_texts=True),
     "training_code": _of_code("code/pellucid/train"),

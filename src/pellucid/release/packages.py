@@ -113,8 +113,8 @@ def lock_text(closure: Closure, python: str) -> str:
     """Return the lock as pip reads it: `name==version` a line, and the digest of the installed files as a comment."""
     lines = [
         "# Every package that the run used, with what they need in turn. Install with: pip install --requirement packages.lock",
-        f"# Python {python}. record: SHA-256 over the files that the package's wheel lists with their digests, for comparison; pip does",
-        "# not read it. A version with + (as 2.13.0+cpu) comes from its project's own index.",
+        f"# Python {python}. record: SHA-256 over what the package's wheel lists of its files, to compare with; pip",
+        "# does not read it. A version with + (as 2.13.0+cpu) comes from its project's own index.",
     ]
     for package in closure.others:
         known = f"record: {package.record}" if package.record else "not installed where the release was made"

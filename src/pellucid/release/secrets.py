@@ -1,8 +1,8 @@
 """No secret and no private path is published: values of the environment are looked for in every byte of a release.
 
-Which values: those of variables whose name says that they are secret, those that look like the tokens of well-known services, passwords
-inside addresses; the home folder, the run's own place, the working folder and the folder that Pellucid is installed in; the names of the
-machine and of the user. The latter two are words that texts may hold, so they are not looked for in what is made of texts.
+Which values: those of variables whose name says that they are secret, those that look like the tokens of well-known services,
+passwords inside addresses; the home folder, the run's own place, the working folder and the folder that Pellucid is installed in;
+the names of the machine and of the user. These two are words that texts may hold: they are not looked for in what is made of texts.
 """
 
 import getpass
@@ -21,8 +21,10 @@ from pellucid.release.streams import contents_of
 __all__ = ["Found", "Private", "private_values", "refuse_private", "scan"]
 
 _SECRET_WORDS = frozenset(
-    "TOKEN TOKENS SECRET SECRETS PASSWORD PASSWD PASS PASSPHRASE CREDENTIAL CREDENTIALS KEY KEYS APIKEY AUTH COOKIE DSN PAT JWT "
-    "BEARER SIGNATURE PRIVATE".split()
+    (
+        *("TOKEN", "TOKENS", "SECRET", "SECRETS", "PASSWORD", "PASSWD", "PASS", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS", "KEY"),
+        *("KEYS", "APIKEY", "AUTH", "COOKIE", "DSN", "PAT", "JWT", "BEARER", "SIGNATURE", "PRIVATE"),
+    )
 )
 _SECRET_ENDS = ("TOKEN", "SECRET", "PASSWORD", "APIKEY")
 # As the services write them: Hugging Face, GitHub, OpenAI and others, AWS, Slack, GitLab, JSON web tokens.
@@ -32,7 +34,16 @@ _SHORTEST_SECRET = 8
 # Made of texts that others wrote, or of numbers: a machine's name may be a word in them.
 _TEXTS = (
     *("documents/**/*.parquet", "shards/**", "conversations/**", "*/data/**", "**/samples.jsonl", "report/data.html"),
-    *("**/*.safetensors", "**/*.gguf", "**/*.bin", "**/*.npy", "tokenizer/*", "exports/**", "**/curves.items.json", "**/items.jsonl"),
+    *(
+        "**/*.safetensors",
+        "**/*.gguf",
+        "**/*.bin",
+        "**/*.npy",
+        "tokenizer/*",
+        "exports/**",
+        "**/curves.items.json",
+        "**/items.jsonl",
+    ),
     *("code/**", "**/contamination.json", "data-cards/*", "scores/*.jsonl"),
 )
 

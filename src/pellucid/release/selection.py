@@ -92,7 +92,7 @@ def select(
 
 
 def whole_artifacts(run: Path) -> list[Path]:
-    """Return the folders of finished artifacts: neither hidden nor set aside, and no index of n-grams, which is made anew at need."""
+    """Return the folders of finished artifacts: none hidden or set aside, and no index of n-grams, which is made anew at need."""
     found = sorted(manifest.parent for places in _ARTIFACTS for manifest in run.glob(f"{places}/{MANIFEST}"))
     parts = ((folder, folder.relative_to(run).parts) for folder in found)
     return [folder for folder, names in parts if names[0] != "ngrams" and not any(_is_aside(name) for name in names)]

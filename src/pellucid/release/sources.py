@@ -1,6 +1,7 @@
 """The sources of a run with the licences that their records really carry, and what those allow."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +33,12 @@ class ReleasedSource:
 
     def licences_that(self, test: str) -> list[str]:
         """Return the licences of which `test` holds: "closed" for data, "non_commercial", or "unshareable"; most frequent first."""
-        wanted = {
+        tests: dict[str, Callable[[Standing], bool]] = {
             "closed": lambda one: not one.content,
             "non_commercial": lambda one: one.non_commercial,
             "unshareable": lambda one: not one.shareable,
-        }[test]
+        }
+        wanted = tests[test]
         return [name for name in self.licences if wanted(self.standing_of(name))]
 
     def standing_of(self, licence: str) -> Standing:

@@ -1,4 +1,4 @@
-"""What a file holds, as its bytes and, where it is packed, as what is inside: archives, compressed text, PDF, parquet, PNG, data URIs."""
+"""What a file holds: its bytes, and what is packed in them (archives, compressed text, PDF, parquet, PNG, data URIs)."""
 
 import binascii
 import bz2

@@ -23,14 +23,14 @@ def usage(account: Account, *, code: bool) -> str:
     if len(parts) == 1:
         parts.append("No weights are in this release.\n")
     if code:
-        parts.append("The code that made it lies in `code/`: `PYTHONPATH=code python -m pellucid --help`.\n")
+        parts.append("The code that made it lies in `code/`: `PYTHONPATH=code python -B -m pellucid --help`.\n")
     return "\n".join(parts)
 
 
 def _transformers(chat: bool) -> str:
     asked = (
-        'ids = tokenizer.apply_chat_template([{"role": "user", "content": "Hello"}], add_generation_prompt=True, return_tensors="pt", '
-        "return_dict=True)"
+        'chat = [{"role": "user", "content": "Hello"}]\n'
+        'ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)'
         if chat
         else 'ids = tokenizer("The", return_tensors="pt")'
     )
