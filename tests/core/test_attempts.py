@@ -29,7 +29,7 @@ def test_an_attempt_is_all_that_its_lines_say() -> None:
     assert found == [
         Attempt(
             "pretrain", 1, 1, "2026-11-22T10:00:01Z", "2026-11-22T10:00:04Z", "end", 90.5, 90.0, True, True, "", {"steps": 30},
-            "pretrain", "ab", 4, "2026-11-22T10:00:04Z", 4.0, 4, 2, HERE,
+            "pretrain", "ab", 4, "2026-11-22T10:00:04Z", 4.0, 4, (7, 9), HERE,
         )
     ]  # fmt: skip
 

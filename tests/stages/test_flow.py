@@ -22,13 +22,22 @@ def test_stages_come_in_the_order_of_the_design() -> None:
         "evaluate",
         "export",
         "benchmarks",
+        "account",
         "report",
     ]
 
 
 def test_a_recipe_without_text_has_no_stages_of_text() -> None:
     recipe = load_recipe(Path(__file__).parents[2] / "recipes" / "smollm2-tune.yaml")
-    assert [stage.name for stage in stages_of(recipe)] == ["plan", "tokenizer", "conversations", "tune", "export", "report"]
+    assert [stage.name for stage in stages_of(recipe)] == [
+        "plan",
+        "tokenizer",
+        "conversations",
+        "tune",
+        "export",
+        "account",
+        "report",
+    ]
 
 
 def test_an_unknown_stage_is_a_usage_error(tmp_path: Path) -> None:

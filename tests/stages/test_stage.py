@@ -30,7 +30,7 @@ def events(run: Path) -> list[str]:
 def test_a_current_stage_is_not_run_again(tmp_path: Path) -> None:
     assert run_stage(stage(), context(tmp_path)) is True
     assert run_stage(stage(), context(tmp_path)) is False
-    assert events(tmp_path) == ["start", "end"]
+    assert events(tmp_path) == ["start", "end", "unchanged"]
 
 
 @pytest.mark.parametrize(

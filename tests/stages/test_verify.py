@@ -10,7 +10,7 @@ def test_a_finished_run_holds_also_after_it_was_copied(run_copy: Path) -> None:
     result = verify_run(run_copy)
     assert result.faults == []
     assert "ledger.jsonl" in result.checked
-    assert len(result.checked) == 14
+    assert len(result.checked) == 15
 
 
 def test_a_missing_file_and_a_missing_ledger_are_named(run_copy: Path) -> None:

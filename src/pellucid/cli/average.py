@@ -8,6 +8,7 @@ from pellucid.checkpoint.files import checkpoint_step
 from pellucid.checkpoint.retention import newest_good
 from pellucid.cli.output import print_text
 from pellucid.core.errors import ArtifactError, UsageError
+from pellucid.stages.attempt import attempt
 from pellucid.stages.run_folder import open_recipe, training_stage
 
 __all__ = ["command"]
@@ -29,7 +30,9 @@ def command(arguments: argparse.Namespace) -> int:
     if len(good) < last:
         there = f"{len(good)} good checkpoint{'s' if len(good) != 1 else ''}" + (f" (step {steps})" if good else "")
         raise ArtifactError(f"{run / stage.name} has {there}, --last {last} needs {last}" + _keep_more(stage.name))
-    path = average_checkpoints(good[::-1], run / "averages" / f"{stage.name}-last-{last}")
+    with attempt(run, "average") as work:
+        path = average_checkpoints(good[::-1], run / "averages" / f"{stage.name}-last-{last}")
+        work.made(path, {"steps": sorted(checkpoint_step(one) for one in good)})
     print_text(f"mean of steps {steps}: {path}")
     return 0
 

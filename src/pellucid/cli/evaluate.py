@@ -102,7 +102,8 @@ def _work(arguments: argparse.Namespace) -> Any:
             PellucidWarning,
             2,
         )
-    return Work(subject, out, settings, setting, *(look_up or (None, "")))
+    found, key = look_up or (None, "")
+    return Work(subject, out, settings, setting, found, key, run=target.run if target is not None else None)
 
 
 def _results_of(subject: Any, target: Any) -> Path:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from pellucid.cli.output import print_json, print_table, print_text
 from pellucid.core.files import write_json
 from pellucid.core.units import format_bytes, format_rate
 from pellucid.report.throughput import remarks
+from pellucid.stages.attempt import Work, attempt
 from pellucid.stages.run_folder import RECIPE_FILE
 from pellucid.stages.throughput import Load, measure, write_throughput
 
@@ -33,13 +35,16 @@ def command(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         device=arguments.device,
     )
-    found = measure(paths, load, served=arguments.served, only=arguments.only)
-    written = None
-    if arguments.out is not None:
-        written = Path(arguments.out)
-        write_json(written, found)
-    elif len(paths) == 1 and (paths[0] / RECIPE_FILE).is_file() and not arguments.only:
-        written = write_throughput(paths[0], found)
+    run = paths[0] if len(paths) == 1 and (paths[0] / RECIPE_FILE).is_file() else None
+    with attempt(run, "throughput") if run is not None else nullcontext(Work()) as work:
+        found = measure(paths, load, served=arguments.served, only=arguments.only)
+        written = None
+        if arguments.out is not None:
+            written = Path(arguments.out)
+            write_json(written, found)
+        elif run is not None and not arguments.only:
+            written = write_throughput(run, found, work.energy)
+            work.made(written.parent, {"measured": sum(one["missing"] is None for one in found["contestants"])})
     if arguments.json:
         print_json(found)
     else:

@@ -6,7 +6,7 @@ after a kill, the part is continued; when its inputs changed, it is thrown away.
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -29,7 +29,18 @@ from pellucid.core.files import (
     write_json,
 )
 
-__all__ = ["Build", "Key", "Manifest", "building", "find_faults", "fingerprint", "is_current", "read_manifest", "seal"]
+__all__ = [
+    "Build",
+    "Key",
+    "Manifest",
+    "building",
+    "find_faults",
+    "fingerprint",
+    "is_current",
+    "is_interrupted",
+    "read_manifest",
+    "seal",
+]
 
 MANIFEST = "manifest.json"
 KEY = "building.json"
@@ -190,25 +201,40 @@ def seal(path: Path, key: Key, *, summary: Mapping[str, Any], started: float, en
     return Manifest(**raw)
 
 
+def is_interrupted(path: Path, key: Key, *, in_place: bool = False) -> bool:
+    """Tell whether building under this key would go on from what an earlier build left off (see `building`)."""
+    part = _part_of(path, in_place)
+    try:
+        return (part / KEY).is_file() and _built_from(part) == key.as_json()
+    except ArtifactError:
+        return False
+
+
 @contextmanager
-def building(path: Path, key: Key, *, in_place: bool = False) -> Iterator[Build]:
+def building(
+    path: Path, key: Key, *, in_place: bool = False, energy: Callable[[], Mapping[str, Any]] | None = None
+) -> Iterator[Build]:
     """Build the artifact `path` under its key: yield a folder to write into, then seal it and put it in place.
 
     The folder keeps what an interrupted build with the same key already wrote, so a restartable stage finds its finished pieces.
     `in_place` is for training, whose progress people watch and whose work is dear: it happens in `path` itself, and what another
-    key made there is set aside as `NAME.superseded-K`, never deleted.
+    key made there is set aside as `NAME.superseded-K`, never deleted. `energy` is asked at the end for the manifest's field.
     """
     started = time.time()
-    part = path if in_place else path.with_name(f".{path.name}.part")
+    part = _part_of(path, in_place)
     with disk_full_is_explained(path):
         _open_part(part, key, set_aside=in_place)
         build = Build(part)
         yield build
     _clear_away_leftovers(part)
-    seal(part, key, summary=build.summary, started=started)
+    seal(part, key, summary=build.summary, started=started, energy=energy() if energy is not None else None)
     (part / KEY).unlink()
     if not in_place:
         replace_folder(part, path)
+
+
+def _part_of(path: Path, in_place: bool) -> Path:
+    return path if in_place else path.with_name(f".{path.name}.part")
 
 
 def _open_part(part: Path, key: Key, *, set_aside: bool) -> None:

@@ -22,7 +22,7 @@ class Attempt:
 
     `outcome` "running": it has no end in the ledger. `seconds` are wall time, and with `joules` and `cpu_s` those of its last sign
     of life where it was killed. `joules` None: the ledger does not tell; `measured`: counters counted all of them. `devices` None:
-    an attempt from before they were written down.
+    an attempt from before they were written down. `skipped` are training steps that were not applied.
     """
 
     stage: str
@@ -43,7 +43,7 @@ class Attempt:
     seen_at: str = ""
     cpu_s: float | None = None
     devices: int | None = None
-    skipped_steps: int = 0
+    skipped: tuple[int, ...] = ()
     process: dict[str, Any] = field(default_factory=dict)
 
 
@@ -66,10 +66,10 @@ def attempts_of(events: Iterable[Mapping[str, Any]]) -> list[Attempt]:
                     del open_at[stage, attempts[place].number]
             open_at[stage, number] = len(attempts)
             attempts.append(_began(stage, number, line, event))
-        elif (place := _place(open_at, stage, event.get("attempt"))) is not None:
-            attempts[place] = _went_on(attempts[place], line, event)
+        elif (at := _place(open_at, stage, event.get("attempt"))) is not None:
+            attempts[at] = _went_on(attempts[at], line, event)
             if name in _ENDINGS:
-                del open_at[stage, attempts[place].number]
+                del open_at[stage, attempts[at].number]
     return attempts
 
 
@@ -113,7 +113,7 @@ def _went_on(attempt: Attempt, line: int, event: Mapping[str, Any]) -> Attempt:
     name, energy = str(event["event"]), event.get("energy") or {}
     attempt = replace(attempt, last_line=line, seen_at=str(event.get("at", "")))
     if name == "steps_skipped":
-        return replace(attempt, skipped_steps=attempt.skipped_steps + len(event["steps"]))
+        return replace(attempt, skipped=(*attempt.skipped, *event["steps"]))
     seconds = event.get("seconds")
     known = replace(
         attempt,

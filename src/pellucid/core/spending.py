@@ -1,14 +1,23 @@
 """What a run has cost: hours, device-hours, kWh, kilograms of CO2 equivalent and money, over all attempts however they ended."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pellucid.core.attempts import Attempt
+from pellucid.core.attempts import Attempt, attempts_of
 
-__all__ = ["Amount", "Rates", "Spending", "spending_of"]
+__all__ = ["OF_THE_REPORT", "Amount", "Rates", "Spending", "account_of", "spending_of"]
+
+OF_THE_REPORT = ("account", "report")
+"""The stages that tell of all others, and are not in the account."""
 
 _JOULES_PER_KWH = 3.6e6
+_EVALUATIONS = ("evaluate", "benchmarks")
+_SHOWN = (
+    "stage", "number", "line", "last_line", "began_at", "ended_at", "outcome", "continues", "seconds", "joules", "measured",
+    "cpu_s", "devices", "message",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,3 +107,38 @@ def _sum(attempts: Sequence[Attempt], rates: Rates) -> Amount:
         kwh * rates.pue * rates.grid_kg_co2e_per_kwh,
         sum(one.seconds for one in attempts if one.joules is None) / 3600,
     )
+
+
+def account_of(events: Iterable[Mapping[str, Any]], rates: Rates, lines: int | None = None) -> dict[str, Any]:
+    """Return the account of a run from its ledger's events: what `account/account.json` holds, as JSON values.
+
+    In it are all attempts that are over, but those at the account and the report themselves, which would change what they tell of;
+    `ledger.lines` is the last line that any of them has. With `lines`, what the account was when the ledger had so many: a ledger
+    only grows, so an account can be made again at any time.
+    """
+    found = [one for one in attempts_of(events) if one.stage not in OF_THE_REPORT and one.outcome != "running"]
+    over = [one for one in found if lines is None or one.last_line <= lines]
+    ends = Counter(one.outcome for one in over)
+    return {
+        "schema_version": 1,
+        "ledger": {"lines": max((one.last_line for one in over), default=0)},
+        "counts": {
+            "attempts": len(over),
+            "ends": ends["end"],
+            "stops": ends["stop"],
+            "failures": ends["failure"],
+            "kills": ends["killed"],
+            "resumes": sum(one.continues for one in over),
+            "evaluations": sum(one.stage in _EVALUATIONS or one.stage.startswith("evaluate ") for one in over),
+            "skipped_steps": len({(one.stage, step) for one in over for step in one.skipped}),
+        },
+        "spending": spending_of(over, rates).as_json(),
+        "attempts": [_row(one, rates) for one in over],
+    }
+
+
+def _row(one: Attempt, rates: Rates) -> dict[str, Any]:
+    """One attempt with its place: `line` and `last_line` counted from 1."""
+    row = {name: getattr(one, name) for name in _SHOWN} | {"skipped_steps": len(one.skipped)}
+    amount = _sum([one], rates)
+    return row | {"device_hours": amount.device_hours, "usd": amount.usd, "kwh": amount.kwh, "kg_co2e": amount.kg_co2e}

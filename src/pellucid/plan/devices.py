@@ -26,6 +26,7 @@ class Device(Section):
     memory_bytes: int = Field(gt=0)
     bandwidth_bytes_per_s: float = Field(gt=0)
     power_w: float = Field(gt=0, description="Rated power of the whole device: an upper bound of what it draws.")
+    cores: int | None = Field(None, ge=1, description="Of a processor: how many cores its figures are of. A GPU has none.")
     price_per_hour: float = Field(ge=0, description="US dollars.")
     typical_frac: float = Field(gt=0, le=1, description="Share of the peak to expect, by the with_attention formula.")
     sources: tuple[str, ...]

@@ -20,6 +20,7 @@ from pellucid.export.runtimes.kept import KeptRuntime
 from pellucid.export.weight_errors import weight_errors
 from pellucid.model.decoder import Decoder
 from pellucid.recipe.recipe import Recipe
+from pellucid.stages.attempt import attempt
 from pellucid.stages.chat_format import chat_format_of
 from pellucid.stages.formats import Planned, open_export, planned_exports, read_export
 from pellucid.stages.run_folder import final_checkpoint, open_recipe
@@ -91,6 +92,11 @@ def repeat_certificates(run: Path) -> tuple[list[str], list[str]]:
 
     Raises `ArtifactError` where the run has no exports, and `MissingExtraError` for a runtime that is not installed.
     """
+    with attempt(run, "verify --exports"):
+        return _repeat(run)
+
+
+def _repeat(run: Path) -> tuple[list[str], list[str]]:
     recipe, exports = open_recipe(run), run / "exports"
     model, _ = load_model(final_checkpoint(run, recipe.train[-1]))
     model.eval()

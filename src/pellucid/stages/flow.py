@@ -8,8 +8,10 @@ from pellucid.core.errors import UsageError
 from pellucid.core.files import write_bytes
 from pellucid.core.lock import run_lock
 from pellucid.core.progress import console
+from pellucid.core.settle import settle
 from pellucid.core.units import format_duration
 from pellucid.recipe.load import LoadedRecipe
+from pellucid.stages.account import ACCOUNT
 from pellucid.stages.benchmarks import BENCHMARKS, check_benchmarks
 from pellucid.stages.chat_format import keep_template
 from pellucid.stages.conversations import CONVERSATIONS
@@ -37,7 +39,8 @@ def stages_of(loaded: LoadedRecipe) -> list[Stage]:
     before = [PLAN, *([DOCUMENTS] if text else []), TOKENIZER, *([SHARDS] if text else [])]
     talk = [CONVERSATIONS] if recipe.conversations else []
     # Benchmarks may take long and need data or a judge: what they might fail on comes when there is an export.
-    after = [*([EVALUATE] if recipe.text_stages else []), EXPORT, *([BENCHMARKS] if recipe.evaluate.benchmarks else []), REPORT]
+    scores, suites = [EVALUATE] if recipe.text_stages else [], [BENCHMARKS] if recipe.evaluate.benchmarks else []
+    after = [*scores, EXPORT, *suites, ACCOUNT, REPORT]
     return [*before, *talk, *train_stages(recipe), *after]
 
 
@@ -57,11 +60,13 @@ def run_all(loaded: LoadedRecipe, runs: Path) -> None:
 def run_one(name: str, loaded: LoadedRecipe, runs: Path) -> None:
     """Run one stage by its name.
 
-    `train` stands for all training stages, which several processes may share, `evaluate` for the recipe's benchmarks as well.
+    `train` stands for all training stages, which several processes may share, `evaluate` for the recipe's benchmarks as well,
+    `report` for the account before it.
     """
     run = runs / loaded.recipe.name
     training = {stage.name for stage in train_stages(loaded.recipe)}
-    meant = {"train": training, "evaluate": {EVALUATE.name, BENCHMARKS.name}}.get(name, {name})
+    several = {"train": training, "evaluate": {EVALUATE.name, BENCHMARKS.name}, "report": {ACCOUNT.name, REPORT.name}}
+    meant = several.get(name, {name})
     chosen = [stage for stage in stages_of(loaded) if stage.name in meant]
     if not chosen:
         raise UsageError(f"there is no stage {name!r}; the recipe has {', '.join(stage.name for stage in stages_of(loaded))}")
@@ -82,6 +87,7 @@ def _open(loaded: LoadedRecipe, run: Path, world: World = World()) -> Context:  
         write_bytes(run / RECIPE_FILE, dump_recipe(loaded).encode())
         keep_template(loaded, run)
         check_facts(loaded)
+        settle(run, holds_run=True)
     return Context(loaded, run, world)
 
 

@@ -1,17 +1,19 @@
 """What a stage is, and how any of them is run: skipped when current, continued when cut off, recorded in the ledger."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from pellucid.core.artifacts import Build, Key, building, is_current
+from pellucid.core.artifacts import MANIFEST, Build, Key, building, is_current, is_interrupted
 from pellucid.core.errors import ArtifactError
+from pellucid.core.files import sha256_file
 from pellucid.core.ledger import Ledger
 from pellucid.core.progress import console
 from pellucid.core.units import format_duration
 from pellucid.recipe.load import LoadedRecipe
 from pellucid.recipe.recipe import Recipe
+from pellucid.stages.attempt import Processes, attempt
 from pellucid.train.world import World
 
 __all__ = ["Context", "Stage", "run_stage"]
@@ -44,8 +46,9 @@ class Context:
 class Stage:
     """A step of the flow. `key` says what its artifact is a function of; `build` writes it and returns one line for people.
 
-    `check` raises what would keep it from being built here, before anything of an earlier build is touched; `check_current` raises
-    what of the recipe a current artifact cannot serve, though its key does not hold it.
+    `skipped` tells from the folder which training steps were not applied. `check` raises what would keep it from being built
+    here, before anything of an earlier build is touched; `check_current` raises what of the recipe a current artifact cannot
+    serve, though its key does not hold it.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Stage:
     key: Callable[[Context], Key]
     build: Callable[[Context, Build], str]
     in_place: bool = False
+    skipped: Callable[[Path], Sequence[int]] | None = None
     check: Callable[[Context], object] | None = None
     check_current: Callable[[Context], object] | None = None
 
@@ -73,24 +77,28 @@ def run_stage(stage: Stage, context: Context) -> bool:
         if stage.check_current is not None:
             stage.check_current(context)
         context.world.tell(False)
+        manifest = sha256_file(path / MANIFEST)
+        Ledger(context.run).append("unchanged", stage=stage.name, folder=stage.folder, manifest=manifest)
         console.print(f"[dim]{stage.name:<14}unchanged[/dim]", soft_wrap=True)
         return False
     if stage.check is not None:
         stage.check(context)
-    ledger = Ledger(context.run)
-    ledger.append("start", stage=stage.name, inputs=dict(key.inputs), recipe=context.loaded.digest)
-    started = time.monotonic()
-    try:
-        with building(path, key, in_place=stage.in_place) as build:
-            context.world.tell(True)
+    world = context.world
+    with attempt(
+        context.run,
+        stage.name,
+        plan=context.recipe.plan,
+        processes=Processes(world.size, world.local_size),
+        holds_run=True,
+        inputs=dict(key.inputs),
+        recipe=context.loaded.digest,
+        continues=is_interrupted(path, key, in_place=stage.in_place),
+    ) as work:
+        if stage.skipped is not None:
+            work.skipped = partial(stage.skipped, path)
+        with building(path, key, in_place=stage.in_place, energy=work.energy) as build:
+            world.tell(True)
             remark = stage.build(context, build)
-    except BaseException as error:
-        stopped = not isinstance(error, Exception) or getattr(error, "exit_status", 1) >= 128
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        event = "stop" if stopped else "failure"
-        ledger.append(event, stage=stage.name, seconds=round(time.monotonic() - started, 3), message=message)
-        raise
-    seconds = time.monotonic() - started
-    ledger.append("end", stage=stage.name, seconds=round(seconds, 3), summary=build.summary)
-    console.print(f"{stage.name:<14}{format_duration(seconds):>12}   {remark}", soft_wrap=True)
+        work.made(path, build.summary)
+    console.print(f"{stage.name:<14}{format_duration(work.seconds()):>12}   {remark}", soft_wrap=True)
     return True

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from pellucid.core.artifacts import Key, building, fingerprint, is_current
+from pellucid.core.artifacts import Key, building, fingerprint, is_current, is_interrupted
 from pellucid.core.environment import code_version, environment
 from pellucid.core.errors import ArtifactError, PellucidError
 from pellucid.core.files import read_json, sha256_file, write_bytes, write_json
@@ -25,6 +26,8 @@ from pellucid.evals.suites import Suite
 from pellucid.recipe.section import Section
 from pellucid.recipe.suites import SuitesConfig
 from pellucid.report.needle import needle_figure
+from pellucid.stages.attempt import Work as Attempted
+from pellucid.stages.attempt import attempt
 from pellucid.stages.run_folder import RECIPE_FILE
 
 __all__ = [
@@ -60,6 +63,8 @@ class Work:
     look_up: LookUp | None = None
     look_up_key: str = ""
     """A digest of the training text in which items are looked up."""
+    run: Path | None = None
+    """The run that the model belongs to: its ledger tells of the attempt."""
 
 
 def run_suite(suite: Suite, work: Work) -> Path:
@@ -76,11 +81,21 @@ def run_suite(suite: Suite, work: Work) -> Path:
             console.print(f"[dim]{suite.name:<22}unchanged[/dim]", soft_wrap=True)
             return folder
         started = time.monotonic()
-        with building(folder, key, in_place=True) as build:
-            result = score_suite(suite, work, build.path)
-            build.summary.update(summary_of(result))
+        with _attempt(suite, work, key, folder) as attempted:
+            with building(folder, key, in_place=True, energy=attempted.energy) as build:
+                result = score_suite(suite, work, build.path)
+                build.summary.update(summary_of(result))
+            attempted.made(folder, build.summary)
         console.print(f"{suite.name:<22}{format_duration(time.monotonic() - started):>12}", soft_wrap=True)
     return folder
+
+
+def _attempt(suite: Suite, work: Work, key: Key, folder: Path) -> AbstractContextManager[Attempted]:
+    """Return the attempt in the ledger of the model's run; one that is written nowhere for a model that has none."""
+    if work.run is None:
+        return nullcontext(Attempted())
+    continues = is_interrupted(folder, key, in_place=True)
+    return attempt(work.run, f"evaluate --suite {suite.name}", inputs=dict(key.inputs), continues=continues)
 
 
 def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ process of its own, and take turns: whatever else the machine does meets all of 
 import os
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,15 +96,14 @@ def measure(paths: Sequence[Path], load: Load, *, served: bool = False, only: Se
     }
 
 
-def write_throughput(run: Path, found: Mapping[str, Any]) -> Path:
+def write_throughput(run: Path, found: Mapping[str, Any], energy: Callable[[], Mapping[str, Any]] | None = None) -> Path:
     """Keep what was measured as an artifact of the run, which its report then shows; return the file.
 
-    It lies beside the exports, whose folder is sealed.
+    It lies beside the exports, whose folder is sealed. `energy` is asked for what the measuring took.
     """
     inputs = {"exports": fingerprint(run / "exports")} if (run / "exports" / "manifest.json").is_file() else {}
-    with building(
-        (run / THROUGHPUT).parent, Key("throughput", SCHEMA, found["settings"]["seed"], found["settings"], inputs)
-    ) as build:
+    key = Key("throughput", SCHEMA, found["settings"]["seed"], found["settings"], inputs)
+    with building((run / THROUGHPUT).parent, key, energy=energy) as build:
         write_json(build.path / Path(THROUGHPUT).name, found)
         build.summary["measured"] = sum(one["missing"] is None for one in found["contestants"])
     return run / THROUGHPUT

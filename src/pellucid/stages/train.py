@@ -12,6 +12,7 @@ from pellucid.checkpoint.models import check_start
 from pellucid.checkpoint.weights import weights_digest
 from pellucid.core.artifacts import Build, Key, fingerprint
 from pellucid.core.errors import UsageError
+from pellucid.core.metrics import read_metrics
 from pellucid.core.processes import end_workers
 from pellucid.core.units import format_count
 from pellucid.generate.decoding import generate
@@ -40,7 +41,7 @@ def train_stages(recipe: Recipe) -> list[Stage]:
     for number, config in enumerate(recipe.train):
         before = recipe.train[number - 1] if number else None
         key, build, check = partial(_key, config, before), partial(_build, config, before), partial(_check_world, config)
-        stages.append(Stage(config.name, config.name, key, build, in_place=True, check=check))
+        stages.append(Stage(config.name, config.name, key, build, in_place=True, check=check, skipped=_skipped_steps))
     return stages
 
 
@@ -67,6 +68,10 @@ def _key(config: TrainStageConfig, before: TrainStageConfig | None, context: Con
     if config.self_knowledge is not None:
         inputs |= knowledge_inputs(config, context)
     return Key("checkpoint_stage", 1, recipe.seed, settings, inputs)
+
+
+def _skipped_steps(folder: Path) -> list[int]:
+    return [record["step"] for record in read_metrics(folder / "metrics.jsonl") if record.get("skipped")]
 
 
 def _check_world(config: TrainStageConfig, context: Context) -> None:
