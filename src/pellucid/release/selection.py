@@ -17,13 +17,16 @@ _ARTIFACTS = ("*", "averages/*/*", "evals/*/*")
 # What `--without` takes, and what it means.
 PARTS: dict[str, tuple[str, ...]] = {
     "documents": ("documents/*/*", "report/data.html", "*/curves.items.json"),
-    "shards": ("shards/*/*",),
-    "conversations": ("conversations/*/*", "*/data/*"),
+    "shards": ("shards/*/*/*.bin",),
+    "conversations": ("conversations/*/*/*.npy", "*/data/*/*.npy", "*/data/written/*"),
     "exports": ("exports/*/*",),
     "items": ("evals/**/items.jsonl", "benchmarks/**/items.jsonl"),
     "samples": ("*/samples.jsonl",),
     "code": (),
 }
+# What holds texts or their tokens in a source's folders. Indices and counts hold none, and let what is left out be checked.
+_TEXTS = (".parquet", ".bin", ".npy")
+_NO_TEXTS = ("documents.parquet", "document_starts.npy")
 # Files beside the documents that quote them.
 _QUOTES = ("report/data.html", "*/curves.items.json")
 _WEIGHTS = (".safetensors", ".gguf", ".bin")
@@ -130,7 +133,7 @@ def _licences(sources: Sequence[ReleasedSource]) -> list[Rule]:
 
     def rule(path: str) -> str:
         for source in kept_back:
-            if any(path.startswith(f"{folder}/") for folder in source.folders):
+            if any(path.startswith(f"{folder}/") for folder in source.folders) and _holds_texts(path):
                 return source.why_kept_back
         quoted = [source for source in kept_back if not source.is_talk]
         if quoted and any(matches(path, pattern) for pattern in _QUOTES):
@@ -138,6 +141,13 @@ def _licences(sources: Sequence[ReleasedSource]) -> list[Rule]:
         return ""
 
     return [rule]
+
+
+def _holds_texts(path: str) -> bool:
+    at = PurePosixPath(path)
+    is_index = at.parts[0] == "shards" and at.name in _NO_TEXTS
+    # What was set aside or dropped is kept as it was read, in files of any kind.
+    return path.startswith("documents/") or (at.suffix in _TEXTS and not is_index)
 
 
 def _checkpoints(run: Path, recipe: Recipe, kind: str) -> Rule:
