@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from pellucid.cli.output import open_console, print_json
+from pellucid.cli.output import open_console, print_json, print_text
 from pellucid.core.errors import UsageError
 from pellucid.watch.present import present
 from pellucid.watch.run import RunWatch
@@ -37,10 +37,22 @@ def _watch(runs: list[RunWatch], arguments: argparse.Namespace) -> None:
     console = open_console()
     if arguments.json:
         print_json([_account(run) for run in runs])
+    elif arguments.web:
+        _serve(runs, arguments)
     elif arguments.once or not sys.stdout.isatty():
         show_once(runs, console, min(console.width, 100) if not sys.stdout.isatty() else console.width, _LINES)
     else:
         show(runs, console, arguments.every_s)
+
+
+def _serve(runs: list[RunWatch], arguments: argparse.Namespace) -> None:
+    if not 0 <= arguments.port < 65_536:
+        raise UsageError(f"--port: got {arguments.port}; must be 1 to 65535, or 0 for any that is free")
+    from pellucid.watch.server import PageServer
+
+    with PageServer(runs, arguments.port) as server:
+        print_text(f"{', '.join(run.name for run in runs)}: {server.address}/ (this machine only). Ctrl-C ends it.")
+        server.serve_forever(poll_interval=60.0)
 
 
 def _account(run: RunWatch) -> dict[str, object]:

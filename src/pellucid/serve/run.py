@@ -43,6 +43,7 @@ def config_of(app: Starlette, settings: ServerSettings) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
+        loop="asyncio",  # the same whatever else is installed
         # Behind a proxy its headers must not tell where a request comes from: nothing here depends on it.
         proxy_headers=False,
         http=_Connection,

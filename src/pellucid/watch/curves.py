@@ -145,15 +145,19 @@ class Curves:
 
 
 def smoothed(curve: Curve, share: float = 0.01) -> Floats:
-    """Return the means of a curve's points, each with those before it, the weight of which falls off over `share` of the points.
+    """Return a curve's points with the noise taken out, shape (K,): means whose weights fall off over `share` of the points.
 
-    An exponential mean without the pull of its first value (as Adam corrects its moments). Shape (K,).
+    Exponential means from the left, then of those from the right, so that nothing moves sideways; the last point is the plain
+    exponential mean of all before it. First values have no pull (as Adam corrects its moments).
     """
-    span = max(1.0, share * len(curve))
-    keep = 1.0 - 1.0 / span
-    out_K, level, weight = np.empty(len(curve)), 0.0, 0.0
-    for index, value in enumerate(curve.mean_K.tolist()):
-        level = keep * level + (1.0 - keep) * value
-        weight = keep * weight + (1.0 - keep)
-        out_K[index] = level / weight
-    return out_K
+    keep = 1.0 - 1.0 / max(1.0, share * len(curve))
+    return np.array(_means(_means(curve.mean_K.tolist(), keep)[::-1], keep)[::-1])
+
+
+def _means(values: list[float], keep: float) -> list[float]:
+    found, level, weight, share = [], 0.0, 0.0, 1.0 - keep
+    for value in values:
+        level = keep * level + share * value
+        weight = keep * weight + share
+        found.append(level / weight)
+    return found
