@@ -3,7 +3,8 @@ from typing import Any
 
 from pellucid.report.blocks import Card, facts_of, inlines
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.summary import ACCOUNT, first_screen, lead, money, small
+from pellucid.report.sections import ACCOUNT
+from pellucid.report.summary import first_screen, lead, money, small
 from pellucid.report.verified import VERIFICATION
 from pellucid.stages.run_folder import open_recipe
 
@@ -53,7 +54,7 @@ def test_the_cost_is_the_accounts_and_says_what_was_measured(finished_run: Path)
     part = total | {"kwh_measured": 0.1}
     assert "(measured in part)" in cards(finished_run, {ACCOUNT: {"spending": {"total": part}}})["Cost"]
     unknown = total | {"unknown_hours": 1.5}
-    assert "energy was not written down" in cards(finished_run, {ACCOUNT: {"spending": {"total": unknown}}})["Cost"]
+    assert "energy not written down; forecast: " in cards(finished_run, {ACCOUNT: {"spending": {"total": unknown}}})["Cost"]
 
 
 def test_amounts_are_told_in_as_many_digits_as_mean_something() -> None:

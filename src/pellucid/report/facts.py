@@ -58,7 +58,7 @@ class Facts:
     @cached_property
     def stages(self) -> list[str]:
         """Folders of the run whose artifact is whole, in the order in which they were finished."""
-        manifests = [path for path in self.run.glob("*/manifest.json") if path.parent.name != "report"]
+        manifests = [path for path in self.run.glob("*/manifest.json") if path.parent.name not in OF_THE_REPORT]
         named = sorted(
             (read_json(path)["started_at"], path.parent.name) for path in manifests if "superseded" not in path.parent.name
         )

@@ -43,11 +43,12 @@ def sources_of(section: Section) -> list[Source]:
     groups: dict[tuple[int, str, int, str], list[tuple[int, str, Fact]]] = {}
     place = count()
     for part, block in enumerate(_flat(section.blocks)):
+        by_column = isinstance(block, Table) and not _is_list(block)
         for name, fact in _named(block):
             tokens = fact.pointer.split("/")
-            # The last key says what a number is; a number there only says which of several.
-            last = "*" if tokens[-1].isdigit() else tokens[-1]
-            groups.setdefault((part, _shape(fact.file), len(tokens), last), []).append((next(place), name, fact))
+            # In a table of many columns the column says what a number is, elsewhere the last key, unless it only counts.
+            what = name if by_column else "*" if tokens[-1].isdigit() else tokens[-1]
+            groups.setdefault((part, _shape(fact.file), len(tokens), what), []).append((next(place), name, fact))
     return [_source(group) for group in groups.values()]
 
 
@@ -82,7 +83,7 @@ def _flat(blocks: Sequence[Block]) -> Iterator[Block]:
 def _named(block: Block) -> Iterator[tuple[str, Fact]]:
     """Yield the numbers of a block with what they are called: by their column, or by their row in a table of two columns."""
     if isinstance(block, Table):
-        by_row = len(block.columns) - 1 <= 1 or not any(block.columns[1:])
+        by_row = _is_list(block)
         for row in block.rows:
             first = _words(row.cells[0])
             for place, cell in enumerate(row.cells):
@@ -98,6 +99,11 @@ def _named(block: Block) -> Iterator[tuple[str, Fact]]:
         yield from (
             (re.sub(r"\s+", " ", title), one) for title, cell in block.texts for one in inlines(cell) if isinstance(one, Fact)
         )
+
+
+def _is_list(table: Table) -> bool:
+    """Tell whether a table is a list of names and values: its rows say what the values are, not its columns."""
+    return len(table.columns) <= 2 or not any(table.columns[1:])
 
 
 def _words(cell: Cell) -> str:

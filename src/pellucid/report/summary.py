@@ -8,12 +8,11 @@ from pellucid.recipe.recipe import Recipe
 from pellucid.report.benchmarks import find_benchmarks
 from pellucid.report.blocks import Card, Cards, Inline, Paragraph
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.sections import LANGUAGES, PLAN, SCORES, decimals, whole
+from pellucid.report.sections import ACCOUNT, LANGUAGES, PLAN, SCORES, decimals, whole
 from pellucid.report.verified import VERIFICATION
 
-__all__ = ["ACCOUNT", "first_screen", "lead"]
+__all__ = ["first_screen", "lead"]
 
-ACCOUNT = "account/account.json"
 _MOST_LANGUAGES, _MOST_TASKS = 7, 3
 _KINDS = {True: "a language model of one decoder, tuned to answer", False: "a base language model of one decoder"}
 
@@ -107,7 +106,8 @@ def _cost(facts: Facts, recipe: Recipe) -> Card:
             how = _measured(total)
             lines.append((energy, " kWh, ", facts.get(ACCOUNT, *_TOTAL, "kg_co2e", show=small), f" kg CO2e ({how})"))
         else:
-            lines.append(("energy was not written down by this run",))
+            forecast = facts.get(PLAN, "energy", "kwh", show=small), facts.get(PLAN, "energy", "kg_co2e", show=small)
+            lines.append(("energy not written down; forecast: ", forecast[0], " kWh, ", forecast[1], " kg CO2e"))
         lines.append((facts.get(ACCOUNT, *_TOTAL, "attempts", show=whole), " attempts, failed ones counted"))
         return Card("Cost", (hours,), tuple(lines))
     stage = recipe.train[0].name
