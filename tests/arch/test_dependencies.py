@@ -63,6 +63,7 @@ HEAVY_EXTRAS |= {
     "cyclonedx",
     "license_expression",
     "packaging",
+    "typst",
 }
 
 
