@@ -52,6 +52,8 @@ def front_matter(account: Account) -> str:
     values: dict[str, Any] = {**hub_licence(recipe.release.licence)}
     if account.languages:
         values["language"] = account.languages
+    if recipe.release.base_model and account.base:
+        values["base_model"] = recipe.release.base_model
     if hub:
         values["datasets"] = list(hub)
     values |= {"library_name": "transformers" if "hf" in account.exports else "pellucid", "pipeline_tag": "text-generation"}
