@@ -63,8 +63,10 @@ def test_a_number_leads_to_its_artifact(browser: Any, finished_run: Path) -> Non
     page = browser.new_page()
     page.goto((finished_run / "report" / "index.html").as_uri())
     fact = page.locator(".card a.fact").nth(2)
-    assert "scores/heldout.json" in fact.get_attribute("title")
-    fact.click()
+    fact.focus()
+    where = page.locator(f"#{fact.get_attribute('aria-describedby')}")
+    assert where.is_visible() and "scores/heldout.json" in where.inner_text()
+    where.locator("a").click()
     assert page.url.endswith("/scores/heldout.json")
     page.close()
 

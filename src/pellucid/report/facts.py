@@ -11,18 +11,20 @@ import orjson
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import read_json
 from pellucid.core.metrics import read_metrics
+from pellucid.report.commands import command_of
 
 __all__ = ["Fact", "Facts", "resolve"]
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One value of the report: as shown, as stored, and its pointer (file of the run, RFC 6901 pointer into it)."""
+    """One value of the report: as shown, as stored, its pointer (file of the run, RFC 6901 pointer into it), and its command."""
 
     text: str
     value: Any
     file: str
     pointer: str
+    command: str = ""
 
 
 def resolve(document: Any, pointer: str) -> Any:
@@ -74,7 +76,7 @@ class Facts:
             value = resolve(self.document(file), pointer)
         except (KeyError, IndexError, TypeError) as error:
             raise ArtifactError(f"{self.run / file} has nothing at {pointer}") from error
-        return Fact(show(value), value, file, pointer)
+        return Fact(show(value), value, file, pointer, command_of(file, keys, self.document(file)))
 
 
 def canonical(value: Any) -> str:

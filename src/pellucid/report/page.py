@@ -10,7 +10,7 @@ from pellucid.report import benchmarks, curves, exports, sections, throughput, t
 from pellucid.report.card import CARD
 from pellucid.report.croissant import CROISSANT
 from pellucid.report.facts import Facts
-from pellucid.report.markup import cell
+from pellucid.report.html import Html
 
 __all__ = ["write_page"]
 
@@ -36,14 +36,14 @@ def write_page(run: Path, recipe: Recipe, out: Path) -> None:
 
     Raises `ArtifactError` naming the file when an artifact that the page needs is missing, `MissingExtraError` without matplotlib.
     """
-    facts = Facts(run)
-    bodies = [(name, title, build(facts, recipe)) for name, title, build in _SECTIONS]
-    shown = [(name, title, body) for name, title, body in bodies if body]
+    facts, html = Facts(run), Html()
+    built = [(title, build(facts, recipe)) for _, title, build in _SECTIONS]
+    shown = [(title, section) for title, section in built if section]
     cards = "".join(
-        f'<div class="card"><b>{cell(fact)}</b><span>{escape(label)}</span></div>'
+        f'<div class="card"><b>{html.cell(fact)}</b><span>{escape(label)}</span></div>'
         for label, fact in sections.headline(facts, recipe)
     )
-    links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title, _ in shown)
+    links = "".join(f'<a href="#{section.name}">{escape(title)}</a>' for title, section in shown)
     style = files("pellucid.report").joinpath("style.css").read_text()
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -55,6 +55,6 @@ def write_page(run: Path, recipe: Recipe, out: Path) -> None:
         'in that file. The resolved recipe is <a href="../recipe.resolved.yaml">recipe.resolved.yaml</a>; '
         "the same command makes it all again: <code>pellucid run</code>. What it was trained on, source by source, is on the "
         f'<a href="{CARD}">data card</a>, and for programs in <a href="{CROISSANT}">{CROISSANT}</a>.</p><nav>{links}</nav>'
-        f"{''.join(body for _, _, body in shown)}</main></body></html>\n"
+        f"{html.blocks([section for _, section in shown])}</main></body></html>\n"
     )
     write_bytes(out / "index.html", page.encode())

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pellucid.core.excerpt import visible
 from pellucid.core.units import format_bytes, format_count, format_duration
 from pellucid.recipe.recipe import Recipe
 from pellucid.report import benchmarks
+from pellucid.report.blocks import Block, Section
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.figures import bars, curves, stacked_share
-from pellucid.report.markup import figure, paragraph, section, table
+from pellucid.report.markup import figure, heading, paragraph, sample, section, table
 from pellucid.report.throughput import THROUGHPUT
 
 __all__ = ["architecture", "data", "funnel", "heldout", "machine", "omissions", "samples", "training"]
@@ -30,14 +32,19 @@ def decimals(places: int) -> Any:
     return lambda value: f"{value:.{places}f}"
 
 
+def shown(text: str) -> str:
+    """Return what a model wrote with its control and direction characters as signs."""
+    return visible(text)
+
+
 def whole(value: float) -> str:
     """Return a whole number with thin spaces between thousands."""
     return f"{round(value):,}".replace(",", "\u202f")
 
 
-def data(facts: Facts, recipe: Recipe) -> str:
+def data(facts: Facts, recipe: Recipe) -> Section | None:
     """Table 1 of this run: each source's weight, tokens and epochs as consumed, and the shares by category."""
-    parts = []
+    parts: list[Block] = []
     for stage in recipe.text_stages:
         receipt = f"{stage.name}/receipt.json"
         consumed = facts.document(receipt)["consumed"]["sources"]
@@ -70,7 +77,7 @@ def data(facts: Facts, recipe: Recipe) -> str:
         parts.append(
             figure(stacked_share(_by_category(recipe, consumed)), "Trained tokens by category.", receipt, "/consumed/sources")
         )
-    return section("data", "Data", *parts) if parts else ""
+    return section("data", "Data", *parts) if parts else None
 
 
 def _by_category(recipe: Recipe, consumed: dict[str, Any]) -> dict[str, float]:
@@ -82,10 +89,10 @@ def _by_category(recipe: Recipe, consumed: dict[str, Any]) -> dict[str, float]:
     return shares
 
 
-def funnel(facts: Facts, recipe: Recipe) -> str:
+def funnel(facts: Facts, recipe: Recipe) -> Section | None:
     """What became of every record: read = trained on + held out + dropped."""
     if not recipe.sources:
-        return ""
+        return None
     rows: list[list[Fact | str | None]] = []
     reasons = sorted({reason for source in facts.document(FUNNEL)["sources"].values() for reason in source["dropped"]})
     for source in recipe.sources:
@@ -103,7 +110,7 @@ def funnel(facts: Facts, recipe: Recipe) -> str:
     return section("funnel", "What became of every document", paragraph(text), table(columns, rows, caption=caption))
 
 
-def architecture(facts: Facts, recipe: Recipe) -> str:
+def architecture(facts: Facts, recipe: Recipe) -> Section | None:
     """The model's shape and where its parameters are."""
     model, names = recipe.model, list(facts.document(PLAN)["parameters"])
     parts = [name for name in names if isinstance(facts.document(PLAN)["parameters"][name], int) and name != "total"]
@@ -129,9 +136,9 @@ def architecture(facts: Facts, recipe: Recipe) -> str:
     )
 
 
-def training(facts: Facts, recipe: Recipe) -> str:
+def training(facts: Facts, recipe: Recipe) -> Section | None:
     """Layout, schedule as run, loss curve and speed of each training stage."""
-    parts = []
+    parts: list[Block] = []
     for stage in recipe.train:
         file = f"{stage.name}/metrics.jsonl"
         records = facts.document(file)
@@ -161,7 +168,7 @@ def training(facts: Facts, recipe: Recipe) -> str:
             faint=("each step",),
         )
         parts += [
-            f"<h3>{stage.name}</h3>",
+            heading(stage.name),
             table(("Layout", "Value"), layout, caption=f"The stage {stage.name} as run."),
             figure(curve, "Training loss.", file),
             figure(curves({"rate": (x, rate)}, "tokens, millions", "learning rate"), "Learning rate as run.", file),
@@ -175,10 +182,10 @@ def _smooth(values: Sequence[float], width: int) -> Iterator[float]:
         yield sum(window) / len(window)
 
 
-def heldout(facts: Facts, recipe: Recipe) -> str:
+def heldout(facts: Facts, recipe: Recipe) -> Section | None:
     """Bits per byte on held-out text beside what compressors without a neural network reach."""
     if not recipe.text_stages:
-        return ""
+        return None
     scores = facts.document(SCORES)["bits_per_byte"]
     baselines = [name for name in ("xz", "ngram") if name in scores["total"]]
     titles = {"model": "Model", "xz": "xz -9", "ngram": "5-gram"}
@@ -188,7 +195,7 @@ def heldout(facts: Facts, recipe: Recipe) -> str:
         {titles[key]: [by_language[language].get(key) for language in by_language] for key in ("model", *baselines)},
         "bits per byte",
     )
-    parts = [
+    parts: list[Block] = [
         paragraph(
             "Lower is better. Bits per byte do not depend on the tokenizer: they are the model's surprise at a text, in bits, over "
             "the text's UTF-8 bytes. The baselines saw the same held-out text; how each was set up is in the scores' file."
@@ -212,9 +219,9 @@ def heldout(facts: Facts, recipe: Recipe) -> str:
     return section("heldout", "Held-out scores", *parts)
 
 
-def samples(facts: Facts, recipe: Recipe) -> str:
+def samples(facts: Facts, recipe: Recipe) -> Section | None:
     """What the model wrote at the end of training."""
-    parts = []
+    parts: list[Block] = []
     for stage in recipe.train:
         file = f"{stage.name}/samples.jsonl"
         if facts.has(file) and facts.document(file):
@@ -224,14 +231,17 @@ def samples(facts: Facts, recipe: Recipe) -> str:
             before = {record["prompt"]: n for n, record in enumerate(records) if record["step"] == 0 != last}
             for number, record in enumerate(records):
                 if record["step"] == last:
-                    found = [facts.get(file, before[record["prompt"]], "text")] if record["prompt"] in before else []
-                    heads = ("Prompt", f"Before {stage.name}", f"After {stage.name}") if found else ("Prompt", "Continuation")
-                    row = [record["prompt"], *found, facts.get(file, number, "text")]
-                    parts.append(table(heads, [row], caption="", numbers_from=9))
-    return section("samples", "What it writes", *parts) if parts else ""
+                    after = facts.get(file, number, "text", show=shown)
+                    if record["prompt"] in before:
+                        found = facts.get(file, before[record["prompt"]], "text", show=shown)
+                        texts = ((f"Before {stage.name}", found), (f"After {stage.name}", after))
+                        parts.append(sample(record["prompt"], *texts))
+                    else:
+                        parts.append(sample(record["prompt"], (f"Continued after {stage.name}", after)))
+    return section("samples", "What it writes", *parts) if parts else None
 
 
-def machine(facts: Facts, recipe: Recipe) -> str:
+def machine(facts: Facts, recipe: Recipe) -> Section | None:
     """Where it ran, with what, and how long each stage took."""
     stages = facts.stages
     rows: list[list[Fact | str | None]] = [
@@ -263,7 +273,7 @@ def machine(facts: Facts, recipe: Recipe) -> str:
     )
 
 
-def omissions(facts: Facts, recipe: Recipe) -> str:
+def omissions(facts: Facts, recipe: Recipe) -> Section | None:
     """What this report leaves out, so that silence is not mistaken for success."""
     duplicates = "Exact duplicates were dropped" if recipe.documents.exact_dedup else "Exact duplicates were kept, as asked"
     left_out = [
