@@ -13,7 +13,7 @@ from pellucid.core.errors import ArtifactError
 from pellucid.report.benchmarks import benchmarks, find_benchmarks, left_out
 from pellucid.report.facts import Fact, Facts, resolve
 from pellucid.report.html import Html
-from pellucid.report.page import write_page
+from pellucid.report.page import compose, write_page
 from pellucid.stages.run_folder import open_recipe
 
 Write = Callable[..., Path]
@@ -62,7 +62,7 @@ def test_printed_rows_are_marked_and_ours_stands_first(run: Path) -> None:
 
 
 def test_the_page_has_the_section_and_says_what_was_not_looked_up(run: Path, tmp_path: Path) -> None:
-    write_page(run, open_recipe(run), tmp_path / "out")
+    write_page(compose(Facts(run), open_recipe(run)), tmp_path / "out")
     page = (tmp_path / "out" / "index.html").read_text()
     assert '<section id="benchmarks">' in page and '<a href="#benchmarks">' in page
     assert "Items of choices were not looked up in what the model was trained on." in page
@@ -74,9 +74,9 @@ def test_without_results_there_is_no_section_and_that_is_said(run: Path, tmp_pat
     facts = Facts(run)
     assert benchmarks(facts, open_recipe(run)) is None and find_benchmarks(run) == []
     assert left_out(facts) == ["No benchmark beyond held-out text and conversations was run on this model."]
-    write_page(run, open_recipe(run), tmp_path / "out")
+    write_page(compose(Facts(run), open_recipe(run)), tmp_path / "out")
     page = (tmp_path / "out" / "index.html").read_text()
-    assert left_out(facts)[0] in page and 'id="benchmarks"' not in page
+    assert left_out(facts)[0] in page and "No suite was run on this model" in page
 
 
 def test_what_the_recipe_asked_for_is_in_the_report_of_the_run(finished_run: Path) -> None:

@@ -65,7 +65,7 @@ def test_every_number_is_found_again_at_its_pointer(card: Card, documents_run: P
     for text, file, pointer, command in card.facts:
         stored = resolve(facts.document(file), pointer)
         assert text in (whole(stored), format_bytes(stored))
-        assert command == "pellucid documents RUN/recipe.resolved.yaml"
+        assert command == "pellucid documents RECIPE"
 
 
 def test_each_source_says_what_it_is_what_became_of_it_and_what_was_found(card: Card) -> None:
@@ -91,7 +91,7 @@ def test_the_licences_add_up_to_the_documents(card: Card, documents_run: Path) -
 
 
 def test_what_documents_hold_stays_text(card: Card) -> None:
-    page = "html head meta title style body main h1 h2 h3 p a b i code span div nav section dl dt dd article pre"
+    page = "html head meta title style body main h1 h2 h3 p a b i code span div figure figcaption nav section dl dt dd article pre"
     drawn = "svg rect line text table caption thead tbody tr th td"
     assert card.tags <= {*page.split(), *drawn.split()}, "no script, and no tag from a text"
     assert not set(card.page) & {chr(code) for code in range(32) if code not in (9, 10)}

@@ -12,10 +12,10 @@ METRICS = [{"step": 0, "event": "start"}, {"step": 1, "loss": 2.0}, {"step": 7, 
 @pytest.mark.parametrize(
     ("file", "keys", "document", "command"),
     [
-        ("plan/plan.json", ("tokens",), {}, "pellucid plan RUN/recipe.resolved.yaml"),
-        ("pretrain/receipt.json", (), {}, "pellucid train RUN/recipe.resolved.yaml"),
+        ("plan/plan.json", ("tokens",), {}, "pellucid plan RECIPE"),
+        ("pretrain/receipt.json", (), {}, "pellucid train RECIPE"),
         ("pretrain/metrics.jsonl", (2, "loss"), METRICS, "pellucid inspect RUN --stage pretrain --step 7"),
-        ("pretrain/metrics.jsonl", (0, "peak_flops"), METRICS, "pellucid train RUN/recipe.resolved.yaml"),
+        ("pretrain/metrics.jsonl", (0, "peak_flops"), METRICS, "pellucid train RECIPE"),
         ("scores/manifest.json", ("seconds",), {}, "pellucid show RUN/scores"),
         ("evals/pocket/choices/result.json", (), {"suite": "choices"}, "pellucid evaluate RUN --suite choices"),
         ("throughput/throughput.json", (), {}, "pellucid throughput RUN"),
@@ -30,4 +30,4 @@ def test_each_file_has_its_command_and_the_command_line_knows_it(
 
 
 def test_a_number_of_a_run_has_its_command(finished_run: Path) -> None:
-    assert Facts(finished_run).get("plan/plan.json", "tokens", "total").command == "pellucid plan RUN/recipe.resolved.yaml"
+    assert Facts(finished_run).get("plan/plan.json", "tokens", "total").command == "pellucid plan RECIPE"

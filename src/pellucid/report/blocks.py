@@ -7,14 +7,14 @@ from typing import Literal
 from pellucid.report.facts import Fact
 
 __all__ = [
-    "Block", "Cell", "Details", "Drawing", "Figure", "Heading", "Inline", "Note", "Paragraph", "Row", "Sample", "Section", "Table",
-    "facts_of",
-]  # fmt: skip
+    *("Block", "Card", "Cards", "Cell", "Details", "Drawing", "Figure", "Heading", "Inline", "Note", "Paragraph", "Row", "Sample"),
+    *("Section", "Table", "facts_of", "inlines"),
+]
 
-Cell = Fact | str | None
-"""What stands in a table: a number that knows where it is from, text, or nothing (shown as a dash)."""
 Inline = Fact | str
 """What stands in a line of text."""
+Cell = Inline | tuple[Inline, ...] | None
+"""What stands in a table: a number that knows where it is from, text, several of both, or nothing (shown as a dash)."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,23 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Card:
+    """One answer of the first screen: what is asked, the answer in few words, lines that say more; good, bad or neither."""
+
+    title: str
+    answer: tuple[Inline, ...]
+    lines: tuple[tuple[Inline, ...], ...] = ()
+    kind: Literal["", "good", "bad"] = ""
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Answers side by side."""
+
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
 class Details:
     """Blocks behind a line that opens them on a screen; on paper they stand open."""
 
@@ -103,7 +120,7 @@ class Section:
     blocks: tuple["Block", ...]
 
 
-Block = Heading | Paragraph | Note | Table | Figure | Sample | Details | Section
+Block = Heading | Paragraph | Note | Table | Figure | Sample | Cards | Details | Section
 
 
 def facts_of(block: Block) -> Iterator[Fact]:
@@ -115,9 +132,17 @@ def facts_of(block: Block) -> Iterator[Fact]:
     if isinstance(block, Table):
         contents: list[Cell] = [cell for row in block.rows for cell in row.cells]
     elif isinstance(block, Paragraph | Note):
-        contents = list(block.parts)
+        contents = [block.parts]
     elif isinstance(block, Sample):
         contents = [text for _, text in block.texts]
+    elif isinstance(block, Cards):
+        contents = [line for card in block.cards for line in (card.answer, *card.lines)]
     else:
         contents = []
-    yield from (content for content in contents if isinstance(content, Fact))
+    for content in contents:
+        yield from (one for one in inlines(content) if isinstance(one, Fact))
+
+
+def inlines(cell: Cell) -> tuple[Inline, ...]:
+    """Return what stands in a cell one after the other; nothing where it is empty."""
+    return () if cell is None else cell if isinstance(cell, tuple) else (cell,)

@@ -1,20 +1,19 @@
-"""Which command prints or makes what a number was read from. `RUN` stands for the run's folder."""
+"""Which command prints or makes what a number was read from. `RUN` stands for the run's folder, `RECIPE` for its recipe."""
 
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["RECIPE", "command_of"]
+__all__ = ["command_of"]
 
-RECIPE = "RUN/recipe.resolved.yaml"
 _MADE_BY = {
-    "plan": f"pellucid plan {RECIPE}",
-    "documents": f"pellucid documents {RECIPE}",
-    "tokenizer": f"pellucid tokenizer {RECIPE}",
-    "shards": f"pellucid shards {RECIPE}",
-    "conversations": f"pellucid conversations {RECIPE}",
-    "scores": f"pellucid evaluate {RECIPE}",
-    "benchmarks": f"pellucid evaluate {RECIPE}",
-    "exports": f"pellucid export {RECIPE}",
+    "plan": "pellucid plan RECIPE",
+    "documents": "pellucid documents RECIPE",
+    "tokenizer": "pellucid tokenizer RECIPE",
+    "shards": "pellucid shards RECIPE",
+    "conversations": "pellucid conversations RECIPE",
+    "scores": "pellucid evaluate RECIPE",
+    "benchmarks": "pellucid evaluate RECIPE",
+    "exports": "pellucid export RECIPE",
     "throughput": "pellucid throughput RUN",
     "averages": "pellucid show RUN/averages",
     "ledger.jsonl": "pellucid verify RUN",
@@ -34,4 +33,4 @@ def command_of(file: str, keys: Sequence[str | int], document: Any) -> str:
         return f"pellucid inspect RUN --stage {folder} --step {document[keys[0]]['step']}"
     if folder == "evals" and isinstance(document, dict) and "suite" in document:
         return f"pellucid evaluate RUN --suite {document['suite']}"
-    return _MADE_BY.get(folder, f"pellucid train {RECIPE}")
+    return _MADE_BY.get(folder, "pellucid train RECIPE")

@@ -22,6 +22,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Of dots: the next one where the colours begin again."""
 _LINES = ("-", "--", "-.", ":")
 _WIDTH = 5.4  # inches: wide enough to be read on paper at its own size and on a phone at two thirds of it
+_FEW_LINES = 4  # that leave room for their names among them
 _FEW_CELLS = 60  # of a heat map that have room for their value
 _CHARACTERS_WIDE = 56  # of names that stand beside each other under one map
 _NAMED = 9  # rows or columns of a heat map that have room for their name
@@ -97,7 +98,9 @@ def curves(
     axes.set_xlabel(_plain(x_label))
     axes.set_ylabel(_plain(y_label))
     axes.margins(x=0.01)
-    if len(lines) > 1:
+    if len(lines) > _FEW_LINES:
+        figure.legend(loc="outside right upper", fontsize=7)
+    elif len(lines) > 1:
         axes.legend()
     return Drawing(_svg(figure), *_points(lines, x_label, bands))
 

@@ -26,8 +26,8 @@ Parts = Block | Iterable[Block] | Literal[""] | None
 """What a section is given: a block, several, or nothing."""
 
 
-def cell(content: Cell) -> Inline:
-    """Return a cell's content for a line of text: a dash where there is nothing."""
+def cell(content: Inline | None) -> Inline:
+    """Return a number or a text for a line of text: a dash where there is nothing."""
     return "–" if content is None else content
 
 
