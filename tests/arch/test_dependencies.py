@@ -61,6 +61,7 @@ HEAVY_EXTRAS |= {
     "cyclonedx",
     "license_expression",
     "packaging",
+    "typst",
 }
 
 

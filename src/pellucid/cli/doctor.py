@@ -29,7 +29,7 @@ _EXTRAS = {
     "quant": (("torchao", "bitsandbytes", "accelerate", "transformers"), "int8 and int4 folders for transformers"),
     "release": (("cyclonedx-python-lib", "license-expression", "packaging"), "pellucid release: licences, bill of materials, lock"),
     "remote": (("fsspec", "s3fs", "aiohttp"), "sources behind URLs"),
-    "report": (("matplotlib",), "figures of the report"),
+    "report": (("matplotlib", "typst"), "figures of the report, and its PDF"),
     "sentencepiece": (("sentencepiece",), "SentencePiece vocabularies"),
     "serve": (("starlette", "uvicorn"), "an OpenAI-compatible server"),
     "web": (("trafilatura", "lxml_html_clean"), "text from HTML"),

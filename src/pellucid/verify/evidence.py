@@ -10,15 +10,15 @@ import orjson
 from pellucid.core.artifacts import KEY, MANIFEST, Manifest, read_manifest
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import is_inside
-from pellucid.core.ledger import read_ledger
+from pellucid.core.ledger import LEDGER, read_ledger
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.resolved import RECIPE_FILE, parse_resolved
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.verify.tree import MAX_READ_BYTES, Tree, is_hidden
 
-__all__ = ["FOLDERS", "LEDGER", "RELEASE", "SUMS", "Evidence"]
+__all__ = ["FOLDERS", "RELEASE", "SUMS", "Evidence"]
 
-LEDGER, RELEASE, SUMS = "ledger.jsonl", "release.json", "SHA256SUMS"
+RELEASE, SUMS = "release.json", "SHA256SUMS"
 
 FOLDERS = {"evaluate": "scores", "export": "exports"}
 """The stages whose folders have another name than they."""
@@ -145,7 +145,7 @@ class Evidence:
         try:
             if self.tree.files[LEDGER] >= MAX_READ_BYTES:
                 raise ArtifactError(f"{self.tree.path(LEDGER)} has {self.tree.files[LEDGER]} bytes; no ledger is that large")
-            events.extend(read_ledger(self.tree.path(LEDGER)))  # up to what raises, the events stay
+            events.extend(read_ledger(self.tree.path(LEDGER), whole=self.is_release))  # up to what raises, the events stay
         except (ArtifactError, AttributeError, TypeError) as error:
             return events, str(error) if isinstance(error, ArtifactError) else f"{self.tree.path(LEDGER)} is no ledger: {error}"
         return events, None
