@@ -71,7 +71,9 @@ def _heldout(account: Account) -> list[dict[str, Any]]:
     if not total:
         return []
     name = f"{account.recipe.name}: held-out documents"
-    metrics = [{"type": "bits_per_byte", "value": total["model"], "name": "bits per byte"}]
+    checkpoint = account.heldout["checkpoint"]
+    of = f"bits per byte ({checkpoint['stage']}, step {checkpoint['step']})"
+    metrics = [{"type": "bits_per_byte", "value": total["model"], "name": of}]
     return [_result(f"{account.recipe.name}-heldout", name, "heldout", metrics)]
 
 

@@ -160,15 +160,23 @@ def _evaluation(account: Account) -> str:
         )
         parts += [told, table(heads, cells, right=(1, 2, 3, 4, 5))]
     rows_of = [
-        (result["suite"], task, metric, number(value["value"]), number(value.get("stderr")), number(value.get("items")))
+        (
+            result["subject"]["label"],
+            result["suite"],
+            task,
+            metric,
+            number(value["value"]),
+            number(value.get("stderr")),
+            number(value.get("items")),
+        )
         for result in account.results.values()
         for task, entry in sorted(result["tasks"].items())
         for metric, value in sorted(entry["metrics"].items())
         if value.get("value") is not None
     ]
     if rows_of:
-        heads = ("Suite", "Task", "Metric", "Value", "Standard error", "Items")
-        parts += ["Benchmarks:\n", table(heads, rows_of, right=(3, 4, 5))]
+        heads = ("Model", "Suite", "Task", "Metric", "Value", "Standard error", "Items")
+        parts += ["Benchmarks:\n", table(heads, rows_of, right=(4, 5, 6))]
     return "\n".join(parts) or "No score was measured.\n"
 
 
