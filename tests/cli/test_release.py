@@ -16,7 +16,7 @@ def test_the_command_says_what_was_released_and_what_is_lacking(
     told = capsys.readouterr().out
     assert "Unclassified" in told and "lacks      Model architecture: the code was left out (--without code)" in told
     assert "asked: --without shards" in told and f"pellucid verify {out}" in told
-    assert not (out / "code").exists() and not list((out / "shards").glob("*/*"))
+    assert not (out / "code").exists() and not list((out / "shards").rglob("*.bin"))
 
 
 def test_json_has_the_same(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

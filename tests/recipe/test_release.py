@@ -12,7 +12,7 @@ SMOKE = Path(__file__).parents[2] / "recipes" / "pocket-smoke.yaml"
 
 def test_what_is_not_given_stays_open_rather_than_being_made_up() -> None:
     empty = ReleaseConfig()
-    assert {empty.licence, empty.text_licence, empty.author, empty.url, empty.paper, empty.intended_use} == {None}
+    assert {empty.licence, empty.text_licence, empty.author, empty.url, empty.paper, empty.base_model, empty.intended_use} == {None}
     assert (empty.limits, empty.redistribute) == ((), ())
     assert isinstance(empty, Section) and len(ReleaseConfig.model_fields) <= 12
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.release import ReleaseConfig
 from pellucid.release.account import Account
 from pellucid.release.packages import Closure, closure_of, extras_used
 from pellucid.release.selection import select
@@ -20,7 +21,7 @@ def account_of() -> Callable[..., Account]:
 
     def make(run: Path, *, without: tuple[str, ...] = (), checkpoints: str = "final", **release: Any) -> Account:
         recipe: Recipe = open_recipe(run)
-        recipe = recipe.model_copy(update={"release": recipe.release.model_copy(update=release)})
+        recipe = recipe.model_copy(update={"release": ReleaseConfig(**release)})
         sources = sources_of(run, recipe)
         return Account(run, recipe, sources, select(run, recipe, sources, without=without, checkpoints=checkpoints))
 

@@ -91,3 +91,13 @@ def test_licences_in_words_and_mixed_ones_still_fit(account: Account, closure: C
     bom = bill_of_materials(Account(finished_run, recipe, [*account.sources, odd], account.selection), closure, SPENT)
     check_bom(bom)
     assert components(bom, "data")["odd"]["licenses"] == [{"license": {"name": "MIT; by leave of the author"}}]
+
+
+def test_a_model_that_training_began_from_is_an_ancestor(account: Account, closure: Closure) -> None:
+    first, *rest = account.recipe.train
+    release = account.recipe.release.model_copy(update={"base_model": "someone/base"})
+    train = (first.model_copy(update={"init_from": "models/base.gguf"}), *rest)
+    recipe = account.recipe.model_copy(update={"train": train, "release": release})
+    bom = bill_of_materials(Account(account.run, recipe, account.sources, account.selection), closure, SPENT)
+    check_bom(bom)
+    assert bom["metadata"]["component"]["pedigree"]["ancestors"][0]["name"] == "someone/base"

@@ -41,6 +41,8 @@ def test_data_sets_of_the_hub_are_listed_by_their_names_and_local_ones_are_not(
         second.model_copy(update={"hub": "./x", "path": None}),
         *rest,
     )
-    recipe = account.recipe.model_copy(update={"sources": changed})
+    begun = (account.recipe.train[0].model_copy(update={"init_from": "x.gguf"}), *account.recipe.train[1:])
+    release = account.recipe.release.model_copy(update={"base_model": "someone/base"})
+    recipe = account.recipe.model_copy(update={"sources": changed, "train": begun, "release": release})
     head = yaml.safe_load(front_matter(Account(finished_run, recipe, account.sources, account.selection)))
-    assert head["datasets"] == ["a/b"]
+    assert (head["datasets"], head["base_model"]) == (["a/b"], "someone/base")

@@ -120,6 +120,15 @@ def test_a_source_for_non_commercial_use_is_named(account: Account, closure: Clo
     assert lacks(told)["Evaluation data"] == "fables is for non-commercial use only (CC-BY-NC-4.0)"
 
 
+def test_a_model_that_began_from_another_lacks_the_data_of_that(account: Account, closure: Closure) -> None:
+    first, *rest = account.recipe.train
+    recipe = account.recipe.model_copy(update={"train": (first.model_copy(update={"init_from": "models/base.gguf"}), *rest)})
+    begun = Account(account.run, recipe, account.sources, account.selection)
+    told = openness(begun, closure, code=True)
+    assert told["class"] == 2
+    assert lacks(told)["Datasets"] == "what base.gguf, from which training began, was trained on is not in the release"
+
+
 def test_checkpoints_before_the_last_are_the_intermediate_parameters(
     account_of: Callable[..., Account], finished_run: Path, closure: Closure
 ) -> None:

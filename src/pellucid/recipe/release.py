@@ -18,6 +18,7 @@ class ReleaseConfig(Section):
     url: str | None = Field(None, description="Where the model is published.")
     paper: str | None = Field(None, description="Address of the research paper about the model.")
     paper_licence: str | None = Field(None, description="SPDX expression of the paper.")
+    base_model: str | None = Field(None, description="Name on the hub of the published model that training began from.")
     intended_use: str | None = Field(None, description="What the model is meant for, in plain words.")
     limits: tuple[str, ...] = Field((), description="Known limits, beside those that the artifacts show.")
     redistribute: tuple[str, ...] = Field(

@@ -146,6 +146,12 @@ class Account:
         return int(total) if total is not None else None
 
     @property
+    def base(self) -> str | None:
+        """What training began from, where that is not this run's own: the name that the publisher gives, else that of the file."""
+        named = next((stage.init_from for stage in reversed(self.recipe.train) if stage.init_from), None)
+        return None if named is None else self.recipe.release.base_model or Path(named).name
+
+    @property
     def text_licence(self) -> str | None:
         """Licence of cards, report, scores and samples."""
         return self.recipe.release.text_licence or self.recipe.release.licence

@@ -38,6 +38,7 @@ def bill_of_materials(account: Account, closure: Closure, spent: Spent) -> dict[
         "version": account.identity[:12],
         "description": account.recipe.description or account.recipe.name,
         **({"licenses": _licences(release.licence)} if release.licence else {}),
+        **({"pedigree": {"ancestors": [{"type": "machine-learning-model", "name": account.base}]}} if account.base else {}),
         **({"supplier": {"name": release.author}} if release.author else {}),
         **({"externalReferences": [{"type": "website", "url": release.url}]} if release.url else {}),
         "modelCard": _card(account, spent),

@@ -52,6 +52,8 @@ def front_matter(account: Account) -> str:
     values: dict[str, Any] = {**hub_licence(recipe.release.licence)}
     if account.languages:
         values["language"] = account.languages
+    if recipe.release.base_model and account.base:
+        values["base_model"] = recipe.release.base_model
     if hub:
         values["datasets"] = list(hub)
     values |= {"library_name": "transformers" if "hf" in account.exports else "pellucid", "pipeline_tag": "text-generation"}
@@ -69,7 +71,9 @@ def _heldout(account: Account) -> list[dict[str, Any]]:
     if not total:
         return []
     name = f"{account.recipe.name}: held-out documents"
-    metrics = [{"type": "bits_per_byte", "value": total["model"], "name": "bits per byte"}]
+    checkpoint = account.heldout["checkpoint"]
+    of = f"bits per byte ({checkpoint['stage']}, step {checkpoint['step']})"
+    metrics = [{"type": "bits_per_byte", "value": total["model"], "name": of}]
     return [_result(f"{account.recipe.name}-heldout", name, "heldout", metrics)]
 
 

@@ -59,6 +59,7 @@ def _what(account: Account) -> str:
         ("Architecture", f"decoder-only transformer: {shape}"),
         ("Vocabulary", f"{number(model.vocab_tokens)} tokens ({recipe.tokenizer.kind})"),
         ("Languages", ", ".join(account.languages) or None),
+        ("Training began from", account.base),
         ("Made by", release.author),
         ("Published at", release.url),
         ("Paper", release.paper),
@@ -91,6 +92,8 @@ def _use(account: Account) -> str:
     if not any(stage.learns_from_pairs for stage in recipe.train):
         limits.append("It was not aligned with preferences of people: it may write what is offensive or harmful.")
     limits.append("It was not tested for bias, toxicity or safety. What it says of people or facts needs checking.")
+    if account.base is not None:
+        limits.append(f"Training began from {account.base}: what that was trained on, its limits and its licence apply here too.")
     if recipe.documents.decontaminate is None:
         limits.append("Its training text was not cleared of benchmark questions.")
     return f"{meant}\n\n{listed(limits)}"
@@ -112,11 +115,12 @@ def _data(account: Account) -> str:
     head = "| Source | Documents | Licences | Tokens trained on | Epochs | May be passed on | |"
     head += "\n| --- | ---: | --- | ---: | --- | --- | --- |"
     total = sum(taken.tokens for taken in account.consumed.values())
-    note = (
-        f"Together {number(total)} tokens. `croissant.json` describes the documents for programs.\n"
-        if account.recipe.sources
-        else ""
-    )
+    note = f"Together {number(total)} tokens."
+    if account.recipe.sources:
+        note += " `croissant.json` describes the documents for programs."
+    if account.selection.has("report/data.html"):
+        note += " `report/data.html` shows samples, lengths and languages of every source."
+    note += "\n"
     return "\n".join([head, *body]) + f"\n\n{note}"
 
 
@@ -156,15 +160,23 @@ def _evaluation(account: Account) -> str:
         )
         parts += [told, table(heads, cells, right=(1, 2, 3, 4, 5))]
     rows_of = [
-        (result["suite"], task, metric, number(value["value"]), number(value.get("stderr")), number(value.get("items")))
+        (
+            result["subject"]["label"],
+            result["suite"],
+            task,
+            metric,
+            number(value["value"]),
+            number(value.get("stderr")),
+            number(value.get("items")),
+        )
         for result in account.results.values()
         for task, entry in sorted(result["tasks"].items())
         for metric, value in sorted(entry["metrics"].items())
         if value.get("value") is not None
     ]
     if rows_of:
-        heads = ("Suite", "Task", "Metric", "Value", "Standard error", "Items")
-        parts += ["Benchmarks:\n", table(heads, rows_of, right=(3, 4, 5))]
+        heads = ("Model", "Suite", "Task", "Metric", "Value", "Standard error", "Items")
+        parts += ["Benchmarks:\n", table(heads, rows_of, right=(4, 5, 6))]
     return "\n".join(parts) or "No score was measured.\n"
 
 

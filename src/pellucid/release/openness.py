@@ -6,7 +6,7 @@ tool does not, and neither is it done here: a source that is not open is named a
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -162,7 +162,11 @@ def _intermediate(account: Account, closure: Closure, code: bool) -> _Finding:
 
 
 def _datasets(account: Account, closure: Closure, code: bool) -> _Finding:
-    return _texts(account, account.sources, "train")
+    found = _texts(account, account.sources, "train")
+    if account.base is None:
+        return found
+    told = f"what {account.base}, from which training began, was trained on is not in the release"
+    return replace(found, present=False, remark="; ".join(filter(None, (told, found.remark))))
 
 
 def _evaluation_data(account: Account, closure: Closure, code: bool) -> _Finding:

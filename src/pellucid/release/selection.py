@@ -18,15 +18,15 @@ _ARTIFACTS = ("*", "averages/*/*", "evals/*/*")
 PARTS: dict[str, tuple[str, ...]] = {
     "documents": ("documents/*/*", "report/data.html", "*/curves.items.json"),
     "shards": ("shards/*/*/*.bin",),
-    "conversations": ("conversations/*/*/*.npy", "*/data/*/*.npy", "*/data/written/*"),
+    "conversations": ("conversations/*/*/ids.npy", "*/data/*/ids.npy", "*/data/written/*"),
     "exports": ("exports/*/*",),
     "items": ("evals/**/items.jsonl", "benchmarks/**/items.jsonl"),
     "samples": ("*/samples.jsonl",),
     "code": (),
 }
 # What holds texts or their tokens in a source's folders. Indices and counts hold none, and let what is left out be checked.
-_TEXTS = (".parquet", ".bin", ".npy")
-_NO_TEXTS = ("documents.parquet", "document_starts.npy")
+_TOKENS = (".bin", ".npy")
+_NO_TOKENS = ("document_starts.npy", "starts.npy", "targets.npy")
 # Files beside the documents that quote them.
 _QUOTES = ("report/data.html", "*/curves.items.json")
 _WEIGHTS = (".safetensors", ".gguf", ".bin")
@@ -145,9 +145,8 @@ def _licences(sources: Sequence[ReleasedSource]) -> list[Rule]:
 
 def _holds_texts(path: str) -> bool:
     at = PurePosixPath(path)
-    is_index = at.parts[0] == "shards" and at.name in _NO_TEXTS
-    # What was set aside or dropped is kept as it was read, in files of any kind.
-    return path.startswith("documents/") or (at.suffix in _TEXTS and not is_index)
+    # Of documents those that were dropped or set aside are kept as well, in files of several kinds.
+    return at.parts[0] == "documents" or (at.suffix in _TOKENS and at.name not in _NO_TOKENS)
 
 
 def _checkpoints(run: Path, recipe: Recipe, kind: str) -> Rule:

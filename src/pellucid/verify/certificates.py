@@ -43,7 +43,8 @@ def _check_one(evidence: Evidence, name: str, place: str, certificate: Mapping[s
     tree = evidence.tree
     # One file is certified by its own name, a folder by the names in it.
     inside = [file for file in tree.files if file.startswith(f"{place}/")]
-    base = place if inside else place.rpartition("/")[0]
+    is_folder = bool(inside) or any(name.startswith(f"{place}/") for name in evidence.left_out)
+    base = place if is_folder else place.rpartition("/")[0]
     files = inside or [place]
     found = {file.removeprefix(f"{base}/"): file for file in files if file in tree.files}
     if certificate["passed"] is not True:
