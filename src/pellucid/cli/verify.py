@@ -34,6 +34,8 @@ def command(arguments: argparse.Namespace) -> int:
     replayed = _replayed(run, arguments, result)
     if replayed is not None:
         result = replace(result, faults=[*result.faults, *replayed.faults])
+    elif arguments.replay is not None:
+        result = replace(result, notes=[*result.notes, "not trained again: the run does not hold as it lies there"])
     if arguments.json:
         print_json(_as_json(result, replayed))
     else:
