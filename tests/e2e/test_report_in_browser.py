@@ -25,17 +25,120 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
-@pytest.mark.parametrize("width", [390, 1200])
-def test_the_page_fits_the_window_and_draws_without_complaint(browser: Any, finished_run: Path, width: int) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 900})
+def opened(browser: Any, file: Path, width: int = 1200, **options: Any) -> tuple[Any, list[str]]:
+    """The page, and what it complains of or asks for from outside."""
+    page = browser.new_page(viewport={"width": width, "height": 900}, **options)
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("requestfailed", lambda request: complaints.append(request.url))
-    page.goto((finished_run / "report" / "index.html").as_uri())
+    page.on("request", lambda request: complaints.append(request.url) if request.url != file.as_uri() else None)
+    page.goto(file.as_uri())
+    return page, complaints
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_the_page_fits_the_window_and_asks_for_nothing(browser: Any, finished_run: Path, width: int, scheme: str) -> None:
+    page, complaints = opened(browser, finished_run / "report" / "index.html", width, color_scheme=scheme)
     assert complaints == []
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.locator("figure svg").count() >= 4
-    assert all(box["height"] > 50 for box in (svg.bounding_box() for svg in page.locator("figure svg").all()))
+    drawn = page.locator(".drawing svg").all()
+    assert len(drawn) >= 8 and all(box["height"] > 50 for box in (svg.bounding_box() for svg in drawn))
+    captions = [one.bounding_box() for one in page.locator("figcaption").all()]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in captions), "captions stay where they can be read"
+    page.close()
+
+
+def test_everything_is_named_and_reached_without_a_mouse(browser: Any, finished_run: Path) -> None:
+    page, _ = opened(browser, finished_run / "report" / "index.html")
+    assert page.locator("h1").count() == 1 and page.locator("html[lang=en]").count() == 1
+    assert page.locator("main section > h2").count() == page.locator("main > section").count()
+    unnamed = """() => [...document.querySelectorAll('svg[role=img], [role=region], nav')].filter(one => {
+        const told = (one.getAttribute('aria-labelledby') || '').split(' ').filter(Boolean)
+        return !one.getAttribute('aria-label') && (!told.length || told.some(id => !document.getElementById(id)?.textContent))
+    }).length"""
+    assert page.evaluate(unnamed) == 0
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map(one => one.id)")
+    assert len(ids) == len(set(ids))
+    assert page.evaluate("[...document.querySelectorAll('.scroll')].every(one => one.tabIndex === 0)")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.close()
+
+
+_CONTRAST = """() => {
+    const parts = text => text.match(/[\\d.]+/g).map(Number)
+    const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+        .reduce((sum, v, n) => sum + v * [.2126, .7152, .0722][n], 0)
+    const behind = one => {
+        for (; one; one = one.parentElement) {
+            const colour = parts(getComputedStyle(one).backgroundColor)
+            if (colour.length === 3 || colour[3] === 1) return colour
+        }
+        return [255, 255, 255]
+    }
+    const faint = []
+    for (const one of document.querySelectorAll('p, td, th, h1, h2, h3, b, a, figcaption, summary, code, span')) {
+        if (!one.textContent.trim() || !one.getClientRects().length) continue
+        const [a, b] = [light(parts(getComputedStyle(one).color)), light(behind(one))]
+        const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05)
+        if (ratio < 4.5) faint.push(`${one.tagName} ${one.className} ${ratio.toFixed(2)}`)
+    }
+    return [...new Set(faint)]
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_letters_stand_out_from_what_is_behind_them(browser: Any, finished_run: Path, scheme: str) -> None:
+    for name in ("index.html", "data.html"):
+        page, _ = opened(browser, finished_run / "report" / name, color_scheme=scheme)
+        assert page.evaluate(_CONTRAST) == []
+        page.close()
+
+
+def test_a_number_tells_its_source_by_keyboard_mouse_and_touch(browser: Any, finished_run: Path) -> None:
+    page, _ = opened(browser, finished_run / "report" / "index.html", has_touch=True)
+    fact = page.locator("#heldout td a.fact").first
+    where = page.locator(f"#{fact.get_attribute('aria-describedby')}")
+    told = ("scores/heldout.json", "/bits_per_byte/", "pellucid evaluate RECIPE")
+    assert not where.is_visible()
+    for show, hide in (
+        (fact.focus, lambda: fact.blur()),
+        (fact.hover, lambda: page.mouse.move(0, 0)),
+        (fact.tap, lambda: page.locator("h1").tap()),
+    ):
+        show()
+        assert where.is_visible() and all(part in where.inner_text() for part in told)
+        box = where.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 1200 and box["y"] >= 0 and box["y"] + box["height"] <= 900
+        hide()
+        assert not where.is_visible()
+    fact.focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('href')") == "../scores/heldout.json"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/scores/heldout.json")
+    page.close()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_source_of_a_number_at_the_windows_edge_is_seen_whole(browser: Any, finished_run: Path, width: int) -> None:
+    page, _ = opened(browser, finished_run / "report" / "index.html", width)
+    for fact in (page.locator("#data tr").nth(1).locator("a.fact").last, page.locator("#machine a.fact").last):
+        fact.focus()
+        box = page.locator(f"#{fact.get_attribute('aria-describedby')}").bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["height"] < 250
+    page.close()
+
+
+def test_on_paper_nothing_is_cut(browser: Any, finished_run: Path) -> None:
+    page, _ = opened(browser, finished_run / "report" / "index.html", 700)
+    page.emulate_media(media="print")
+    wide = "[...document.querySelectorAll('.scroll')].filter(one => getComputedStyle(one).overflowX !== 'visible').length"
+    assert page.evaluate(wide) == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+    assert not page.locator("nav").is_visible()
     page.close()
 
 
@@ -56,16 +159,6 @@ def test_the_data_card_fits_the_window_and_no_text_in_it_comes_alive(
     boxes = [box.bounding_box() for box in page.locator("article pre, dd, .lengths svg, .bar").all()]
     assert len(boxes) > 20
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes), "long words wrap"
-    page.close()
-
-
-def test_a_number_leads_to_its_artifact(browser: Any, finished_run: Path) -> None:
-    page = browser.new_page()
-    page.goto((finished_run / "report" / "index.html").as_uri())
-    fact = page.locator(".card a.fact").nth(2)
-    assert "scores/heldout.json" in fact.get_attribute("title")
-    fact.click()
-    assert page.url.endswith("/scores/heldout.json")
     page.close()
 
 

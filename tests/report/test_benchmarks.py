@@ -11,8 +11,9 @@ import pytest
 from pellucid.cli.main import main
 from pellucid.core.errors import ArtifactError
 from pellucid.report.benchmarks import benchmarks, find_benchmarks, left_out
-from pellucid.report.facts import Facts, resolve
-from pellucid.report.page import write_page
+from pellucid.report.facts import Fact, Facts, resolve
+from pellucid.report.html import Html
+from pellucid.report.page import compose, write_page
 from pellucid.stages.run_folder import open_recipe
 
 Write = Callable[..., Path]
@@ -31,23 +32,28 @@ def run(finished_run: Path, tmp_path: Path, write_result: Write) -> Path:
     return run
 
 
+def shown(run: Path) -> tuple[str, list[Fact]]:
+    section, html = benchmarks(Facts(run), open_recipe(run)), Html()
+    assert section is not None
+    return html.block(section), html.numbers
+
+
 def test_numbers_are_links_to_where_they_come_from(run: Path) -> None:
-    page = benchmarks(Facts(run), open_recipe(run))
-    found = re.findall(r'data-file="([^"]+)" data-pointer="([^"]+)" data-value="([^"]+)">([^<]+)<', page)
-    assert len(found) >= 12
-    for file, pointer, value, _ in found:
-        assert resolve(json.loads((run / file).read_text()), pointer) == json.loads(value)
+    page, numbers = shown(run)
+    assert len(numbers) >= 12
+    for fact in numbers:
+        assert resolve(json.loads((run / fact.file).read_text()), fact.pointer) == fact.value
+        assert f"<i>{fact.pointer}</i><code>pellucid evaluate RUN --suite " in page
     value = json.loads((run / "evals/pretrain/open_llm/result.json").read_text())["tasks"]["hellaswag"]["metrics"]["acc_norm"][
         "value"
     ]
-    assert any(
-        pointer.endswith("hellaswag/metrics/acc_norm/value") and text == f"{100 * value:.1f}" for _, pointer, _, text in found
-    )
-    assert any("/clean/metrics/acc_norm/value" in pointer for _, pointer, _, _ in found)
+    told = [(fact.pointer, fact.text) for fact in numbers]
+    assert ("/tasks/hellaswag/metrics/acc_norm/value", f"{100 * value:.1f}") in told
+    assert any("/clean/metrics/acc_norm/value" in pointer for pointer, _ in told)
 
 
 def test_printed_rows_are_marked_and_ours_stands_first(run: Path) -> None:
-    page = benchmarks(Facts(run), open_recipe(run))
+    page, _ = shown(run)
     rows = re.findall(r'<tr( class="[^"]+")?><td>(.*?)</td>', page)
     printed = [(name, text) for name, text in rows if "†" in text]
     assert len(printed) == 11 and all("printed" in name for name, _ in printed)
@@ -56,7 +62,7 @@ def test_printed_rows_are_marked_and_ours_stands_first(run: Path) -> None:
 
 
 def test_the_page_has_the_section_and_says_what_was_not_looked_up(run: Path, tmp_path: Path) -> None:
-    write_page(run, open_recipe(run), tmp_path / "out")
+    write_page(compose(Facts(run), open_recipe(run)), tmp_path / "out")
     page = (tmp_path / "out" / "index.html").read_text()
     assert '<section id="benchmarks">' in page and '<a href="#benchmarks">' in page
     assert "Items of choices were not looked up in what the model was trained on." in page
@@ -66,11 +72,11 @@ def test_the_page_has_the_section_and_says_what_was_not_looked_up(run: Path, tmp
 def test_without_results_there_is_no_section_and_that_is_said(run: Path, tmp_path: Path) -> None:
     shutil.rmtree(run / "evals")
     facts = Facts(run)
-    assert benchmarks(facts, open_recipe(run)) == "" and find_benchmarks(run) == []
+    assert benchmarks(facts, open_recipe(run)) is None and find_benchmarks(run) == []
     assert left_out(facts) == ["No benchmark beyond held-out text and conversations was run on this model."]
-    write_page(run, open_recipe(run), tmp_path / "out")
+    write_page(compose(Facts(run), open_recipe(run)), tmp_path / "out")
     page = (tmp_path / "out" / "index.html").read_text()
-    assert left_out(facts)[0] in page and 'id="benchmarks"' not in page
+    assert left_out(facts)[0] in page and "No suite was run on this model" in page
 
 
 def test_what_the_recipe_asked_for_is_in_the_report_of_the_run(finished_run: Path) -> None:
@@ -108,7 +114,7 @@ def test_the_needle_has_its_heat_map(run: Path, write_result: Write) -> None:
     table = {"limits": [0, 1], "mean": [[0.25, 1.0]], "deviation": [[0.0, 0.0]], "count": [[4, 4]]}
     facts = {"lengths": [500], "depths_percent": [0.0, 100.0], "seeds": 4, "tables": {"exact": table}}
     write_result(run / "evals" / "pretrain", "needle", "pocket", {"needle": 0.5}, metric="exact", items=8, facts=facts)
-    page = benchmarks(Facts(run), open_recipe(run))
+    page, _ = shown(run)
     assert "exact match, mean (0 to 1)" in page and "evals/pretrain/needle/result.json#/facts/tables" in page
 
 
@@ -122,11 +128,11 @@ def test_the_strict_match_is_shown_of_gsm8k_and_humaneval_of_the_suite_itself(ru
     }  # fmt: skip
     raw["tasks"]["humaneval"] = raw["tasks"]["gsm8k"] | {"metrics": {"pass@1": cell | {"value": 0.5}}}
     file.write_text(json.dumps(raw, sort_keys=True))
-    page = benchmarks(Facts(run), open_recipe(run))
+    page, _ = shown(run)
     assert "exact_match,strict-match, %" in page and "flexible-extract" not in page
     other = file.parent.parent / "instruct_eval" / "result.json"
     other.parent.mkdir()
     other.write_text(json.dumps(raw | {"suite": "instruct_eval"}, sort_keys=True))
-    page = benchmarks(Facts(run), open_recipe(run))
+    page, _ = shown(run)
     row = re.search(r"HumanEval \(0\).*?</tr>.*?</tr>", page, re.DOTALL)
-    assert row is not None and 'pointer="/tasks/humaneval/metrics/pass@1/value" data-value="0.5">50.0<' in row.group()
+    assert row is not None and ">50.0</a>" in row.group() and "<i>/tasks/humaneval/metrics/pass@1/value</i>" in row.group()

@@ -10,7 +10,7 @@ import pytest
 
 from pellucid.evals.comparing import compare, group_models
 from pellucid.evals.stored import open_results
-from pellucid.report.compare import class_rows, printed_classes, write_comparison
+from pellucid.report.compare import printed_kinds, write_comparison
 
 Write = Callable[..., Path]
 
@@ -98,13 +98,9 @@ def test_the_same_comparison_gives_the_same_page(two: Path) -> None:
     assert page_of(two, printed=True) == page_of(two, printed=True)
 
 
-def test_classes_go_to_the_rows_that_they_are_for() -> None:
-    html = "<table><tr><th>x</th></tr><tbody><tr><td>0</td></tr><tr><td>1</td></tr><tr><td>2</td></tr></tbody></table>"
-    assert class_rows(html, printed_classes(1, 3)) == (
-        '<table><tr><th>x</th></tr><tbody><tr><td>0</td></tr><tr class="printed first"><td>1</td></tr>'
-        '<tr class="printed"><td>2</td></tr></tbody></table>'
-    )
-    assert class_rows(html, {}) == html
+def test_printed_rows_are_told_by_their_kind_and_the_first_by_a_line() -> None:
+    assert printed_kinds(1, 4) == {1: "printed first", 2: "printed", 3: "printed"}
+    assert printed_kinds(2, 2) == {}
 
 
 def test_needle_in_a_haystack_has_a_heat_map_for_each_model(write_result: Write, tmp_path: Path) -> None:

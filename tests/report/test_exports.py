@@ -3,15 +3,22 @@ from pathlib import Path
 from pellucid.core.files import read_json, write_json
 from pellucid.report.exports import EXPORT, exports
 from pellucid.report.facts import Facts
+from pellucid.report.html import Html
 from pellucid.stages.run_folder import open_recipe
 
 
+def page_of(folder: Path, run: Path) -> str:
+    section = exports(Facts(folder), open_recipe(run))
+    assert section is not None
+    return Html().block(section)
+
+
 def test_every_export_stands_with_the_runtime_that_opened_it_and_its_figures_link_to_the_certificate(finished_run: Path) -> None:
-    html = exports(Facts(finished_run), open_recipe(finished_run))
+    html = page_of(finished_run, finished_run)
     entries = read_json(finished_run / EXPORT)["formats"]
     assert set(entries) == {"hf", "gguf-F16", "gguf-Q8_0"}
     for name, entry in entries.items():
-        assert f'data-pointer="/formats/{name}/certificate/distributions/kl_nats/mean"' in html
+        assert f"<i>/formats/{name}/certificate/distributions/kl_nats/mean</i>" in html
         assert f"{entry['certificate']['distributions']['kl_nats']['mean']:.3g}" in html
     assert html.count(">llama.cpp<") == 2 and html.count(">transformers<") == 1
 
@@ -23,6 +30,6 @@ def test_an_adapter_has_a_table_of_its_own_and_questions_may_be_missing(finished
     formats = {"hf": written["formats"]["hf"] | {"certificate": certificate}}
     formats["peft"] = {"place": "peft", "facts": facts, "certificate": None}
     write_json(tmp_path / EXPORT, {"formats": formats, "checkpoint_step": 1})
-    html = exports(Facts(tmp_path), open_recipe(finished_run))
+    html = page_of(tmp_path, finished_run)
     assert html.count("<table") == 2 and "peft 0.21.2" in html and "1.5e-06" in html
     assert "questions/same_choice_frac" not in html

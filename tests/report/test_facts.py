@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.core.errors import ArtifactError
-from pellucid.report.facts import Facts, resolve
+from pellucid.report.facts import Facts, before_report, resolve
 
 
 def test_pointers_follow_rfc_6901() -> None:
@@ -25,3 +25,21 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(ArtifactError, match="has nothing at /total"):
         Facts(tmp_path).get("a.json", "total")
+
+
+def test_what_the_report_makes_stands_for_what_an_earlier_one_left(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "verification.json").write_text('{"faults_found": 3}')
+    facts = Facts(tmp_path, {"report/verification.json": {"faults_found": 0}})
+    assert facts.has("report/verification.json") and not facts.has("report/other.json")
+    assert facts.get("report/verification.json", "faults_found").value == 0
+
+
+def test_the_ledger_ends_where_the_report_was_begun() -> None:
+    run = [{"event": "start", "stage": "export"}, {"event": "end", "stage": "export"}]
+    report = [{"event": "start", "stage": "report"}, {"event": "end", "stage": "report"}]
+    again = [{"event": "unchanged", "stage": "plan"}, {"event": "start", "stage": "account"}, *report]
+    assert before_report(run) == run
+    assert before_report([*run, *report, *again]) == run
+    assert before_report([*run, *report, *run, *report]) == [*run, *report, *run]
+    assert before_report(report) == []

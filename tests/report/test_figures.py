@@ -12,31 +12,35 @@ def test_the_same_numbers_give_the_same_bytes_and_text_stays_text() -> None:
         lambda: heat_map([HeatMap("mean", [[0.5, None], [1.0, 0.0]], (0, 1))], ["500", "1000"], ["0", "100"], "tokens", "depth"),
         lambda: dots(["arc", "piqa"], {"A": [(30.0, 28.0, 32.0), None], "B": [(31.0, None, None), (5.0, 1.0, 9.0)]}, "accuracy, %"),
     ):
-        svg = draw()
-        assert svg == draw()
+        drawn = draw()
+        assert drawn == draw()
+        svg = drawn.svg
         root = ET.fromstring(svg)
         assert root.tag.endswith("svg")
         assert "<text" in svg
 
 
 def test_every_series_and_every_value_is_drawn() -> None:
-    svg = bars(["German", "English"], {"Model": [1.53, 1.71], "xz": [2.11, None]}, "bits per byte")
+    svg = bars(["German", "English"], {"Model": [1.53, 1.71], "xz": [2.11, None]}, "bits per byte").svg
     for text in ("German", "English", "Model", "xz", "1.53", "1.71", "2.11"):
         assert text in svg
 
 
 def test_a_band_is_shaded_around_its_line() -> None:
     lines = {"acc": ([1.0, 2.0, 3.0], [0.2, 0.4, 0.5])}
-    plain, banded = curves(lines, "step", "acc"), curves(lines, "step", "acc", bands={"acc": [(0.1, 0.3), (0.3, 0.5), (0.4, 0.6)]})
+    band = {"acc": [(0.1, 0.3), (0.3, 0.5), (0.4, 0.6)]}
+    plain, banded = curves(lines, "step", "acc").svg, curves(lines, "step", "acc", bands=band).svg
     assert "fill-opacity: 0.18" in banded and "fill-opacity: 0.18" not in plain
 
 
 def test_a_heat_map_writes_few_values_and_names_some_of_many_rows() -> None:
-    few = heat_map([HeatMap("mean", [[0.25, None], [1.0, 0.5]], (0, 1))], ["500", "1000"], ["top", "end"], "tokens", "depth")
+    few = heat_map([HeatMap("mean", [[0.25, None], [1.0, 0.5]], (0, 1))], ["500", "1000"], ["top", "end"], "tokens", "depth").svg
     for text in ("0.25", "0.5", "top", "end", "500", "1000", "tokens", "depth", "mean"):
         assert f">{text}</text>" in few
     many = [[value / 280 for value in range(row * 8, row * 8 + 8)] for row in range(35)]
-    svg = heat_map([HeatMap("mean", many, (0, 1))] * 2, [str(500 * n) for n in range(1, 9)], [f"d{n}" for n in range(35)], "x", "y")
+    svg = heat_map(
+        [HeatMap("mean", many, (0, 1))] * 2, [str(500 * n) for n in range(1, 9)], [f"d{n}" for n in range(35)], "x", "y"
+    ).svg
     named = [n for n in range(35) if f">d{n}</text>" in svg]
     assert len(named) == 9
     assert (named[0], named[-1]) == (0, 34)
@@ -46,7 +50,7 @@ def test_a_heat_map_writes_few_values_and_names_some_of_many_rows() -> None:
 
 def test_the_first_row_is_on_top_and_colour_goes_with_the_value_over_the_whole_range() -> None:
     def cells(values: list[list[float | None]], limits: tuple[float, float]) -> list[str]:
-        svg = heat_map([HeatMap("m", values, limits)], ["a"], ["b"] * len(values), "x", "y")
+        svg = heat_map([HeatMap("m", values, limits)], ["a"], ["b"] * len(values), "x", "y").svg
         mesh = svg[svg.index('id="QuadMesh_1"') :]
         return re.findall(r"fill: (#[0-9a-f]{6})", mesh[: mesh.index("</g>")])
 
@@ -60,7 +64,7 @@ def test_the_first_row_is_on_top_and_colour_goes_with_the_value_over_the_whole_r
 
 def test_dots_have_a_row_for_each_name_and_an_interval_where_it_is_known() -> None:
     series = {"A": [(30.0, 28.0, 32.0), None], "B": [(31.0, None, None), (5.0, 1.0, 9.0)]}
-    svg = dots(["arc", "piqa"], series, "accuracy, %")
+    svg = dots(["arc", "piqa"], series, "accuracy, %").svg
     for text in ("arc", "piqa", "A", "B", "accuracy, %"):
         assert f">{text}<" in svg
     # One marker a value and one in the legend for each series; each interval is a line of its own colour.
@@ -70,7 +74,7 @@ def test_dots_have_a_row_for_each_name_and_an_interval_where_it_is_known() -> No
 
 def test_names_are_shown_as_they_are() -> None:
     names = ["cost $5$", "_hidden", "$\\frac$"]
-    svg = dots(names, {name: [(1.0, 0.5, 2.0)] * 3 for name in names}, "in $")
+    svg = dots(names, {name: [(1.0, 0.5, 2.0)] * 3 for name in names}, "in $").svg
     shown = [text.lstrip("\u200b") for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg)]
     for name in names:
         assert shown.count(name) == 2, "as a row and in the legend"
@@ -78,9 +82,9 @@ def test_names_are_shown_as_they_are() -> None:
 
 
 def test_more_series_than_colours_are_told_apart() -> None:
-    marks = re.findall(r'<path id="(m[0-9a-f]+)"', dots(["arc"], {f"m{n}": [(1.0, None, None)] for n in range(9)}, "x"))
-    more = re.findall(r'<path id="(m[0-9a-f]+)"', dots(["arc"], {f"m{n}": [(1.0, None, None)] for n in range(12)}, "x"))
+    marks = re.findall(r'<path id="(m[0-9a-f]+)"', dots(["arc"], {f"m{n}": [(1.0, None, None)] for n in range(9)}, "x").svg)
+    more = re.findall(r'<path id="(m[0-9a-f]+)"', dots(["arc"], {f"m{n}": [(1.0, None, None)] for n in range(12)}, "x").svg)
     assert len(set(more)) > len(set(marks))
     line = ([1.0, 2.0], [1.0, 2.0])
-    assert "stroke-dasharray" in curves({f"m{n}": line for n in range(12)}, "x", "y")
-    assert "m11" in bars(["a"], {f"m{n}": [1.0] for n in range(12)}, "y")
+    assert "stroke-dasharray" in curves({f"m{n}": line for n in range(12)}, "x", "y").svg
+    assert "m11" in bars(["a"], {f"m{n}": [1.0] for n in range(12)}, "y").svg

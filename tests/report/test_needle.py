@@ -24,8 +24,8 @@ def facts(**tables: tuple[float, float]) -> dict[str, Any]:
 
 
 def test_both_tables_of_a_score_are_drawn_with_the_range_that_is_possible() -> None:
-    svg = needle_figure(facts(exact=(0, 1), recall=(0, 1)))
-    assert svg == needle_figure(facts(exact=(0, 1), recall=(0, 1)), "exact")
+    svg = needle_figure(facts(exact=(0, 1), recall=(0, 1))).svg
+    assert svg == needle_figure(facts(exact=(0, 1), recall=(0, 1)), "exact").svg
     texts = [element.text for element in ET.fromstring(svg).iter() if element.tag.endswith("text")]
     for shown in (
         "exact match, mean (0 to 1)",
@@ -47,11 +47,11 @@ def test_a_judges_rating_is_drawn_first() -> None:
     both = facts(exact=(0, 1), judge=(1, 10))
     assert needle_score(both) == "judge"
     assert needle_score(facts(exact=(0, 1))) == "exact"
-    assert "judge's rating, mean (1 to 10)" in needle_figure(both)
-    assert "share of key words" in needle_figure(facts(exact=(0, 1), recall=(0, 1)), "recall")
+    assert "judge's rating, mean (1 to 10)" in needle_figure(both).svg
+    assert "share of key words" in needle_figure(facts(exact=(0, 1), recall=(0, 1)), "recall").svg
     with pytest.raises(KeyError):
         needle_figure(facts(exact=(0, 1)), "judge")
 
 
 def test_one_seed_has_no_deviation() -> None:
-    assert "deviation" not in needle_figure({**facts(exact=(0, 1)), "seeds": 1})
+    assert "deviation" not in needle_figure({**facts(exact=(0, 1)), "seeds": 1}).svg

@@ -76,4 +76,4 @@ def test_an_older_run_says_what_its_ledger_tells_and_no_energy(run_copy: Path) -
 
 def test_without_an_account_there_is_no_section(tmp_path: Path, finished_run: Path) -> None:
     recipe = open_recipe(finished_run)
-    assert spending(Facts(tmp_path), recipe) == "" and ledger(Facts(tmp_path), recipe) == ""
+    assert spending(Facts(tmp_path), recipe) is None and ledger(Facts(tmp_path), recipe) is None

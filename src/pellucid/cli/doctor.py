@@ -28,7 +28,7 @@ _EXTRAS = {
     "openvino": (("openvino", "nncf"), "OpenVINO exports, written and tried in OpenVINO"),
     "quant": (("torchao", "bitsandbytes", "accelerate", "transformers"), "int8 and int4 folders for transformers"),
     "remote": (("fsspec", "s3fs", "aiohttp"), "sources behind URLs"),
-    "report": (("matplotlib",), "figures of the report"),
+    "report": (("matplotlib", "typst"), "figures of the report, and its PDF"),
     "sentencepiece": (("sentencepiece",), "SentencePiece vocabularies"),
     "serve": (("starlette", "uvicorn"), "an OpenAI-compatible server"),
     "web": (("trafilatura", "lxml_html_clean"), "text from HTML"),

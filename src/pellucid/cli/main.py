@@ -158,9 +158,22 @@ def build_parser() -> argparse.ArgumentParser:
     )
     average.add_argument("--stage", metavar="NAME", help="training stage; the last when not given")
 
-    verify = _command(commands, "verify", "verify", "check every artifact of a run against its manifest", "runs/pocket --exports")
-    verify.add_argument("run", metavar="RUN", help="run folder")
+    verify = _command(
+        commands,
+        "verify",
+        "verify",
+        "check a run or a release from its folder alone: bytes, ledger, recipe, receipts, scores, exports, report",
+        "runs/pocket --deep --replay 20",
+    )
+    verify.add_argument("run", metavar="RUN", help="run folder, or a released one")
+    verify.add_argument("--deep", action="store_true", help="go through every training step's data and every index as well")
     verify.add_argument("--exports", action="store_true", help="open every export again and compare it with the checkpoint")
+    verify.add_argument(
+        "--replay", type=int, metavar="N", help="train N steps again from a checkpoint drawn at random, and compare every bit"
+    )
+    verify.add_argument("--seed", type=int, metavar="N", help="draw the same checkpoint each time")
+    verify.add_argument("--stage", metavar="NAME", help="replay this training stage")
+    verify.add_argument("--step", type=int, metavar="N", help="replay from the checkpoint of this step; 0: from the first weights")
     verify.add_argument("--json", action="store_true", help="print JSON instead of text")
 
     show = _command(

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from pellucid.recipe.partial import assemble
 from pellucid.recipe.problems import Finding, Loc, field_text, section_in, translate, without_tags
 from pellucid.recipe.read import read_chain
 from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.resolved import values_digest
 from pellucid.recipe.section import Section
 from pellucid.recipe.tree import STRENGTH, Leaf, Node, Origin, TreeError, leaves, plain
 
@@ -63,8 +63,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     if recipe is None or problems:
         raise RecipeError(str(path), problems)
     origins, places = _trace(recipe, tree)
-    canonical = json.dumps(recipe.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
-    return LoadedRecipe(recipe, path, path.parent, origins, places, sha256(canonical.encode()).hexdigest())
+    return LoadedRecipe(recipe, path, path.parent, origins, places, values_digest(recipe.model_dump(mode="json")))
 
 
 def _validate(raw: Any, known: set[Loc]) -> tuple[Recipe | None, list[Finding]]:

@@ -1,7 +1,6 @@
 """The section about benchmarks: what suites left in the run, and beside it, marked as printed, what reports print."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,10 @@ from pellucid.core.errors import ArtifactError
 from pellucid.core.scores import RESULT, RESULT_SCHEMA, Unit, lower_is_better, unit_of
 from pellucid.plan.printed_scores import PrintedColumn, PrintedTable, table_of
 from pellucid.recipe.recipe import Recipe
-from pellucid.report.compare import class_rows, footnote, printed_classes, printed_rows
+from pellucid.report.blocks import Block, Section, Table
+from pellucid.report.compare import printed_kinds, printed_rows
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.markup import Cell, figure, paragraph, section, table
+from pellucid.report.markup import Cell, figure, heading, note, paragraph, section, table
 from pellucid.report.needle import needle_figure
 
 __all__ = ["benchmarks", "find_benchmarks", "left_out"]
@@ -28,21 +28,21 @@ def find_benchmarks(run: Path) -> list[str]:
     return sorted(str(file) for file in files if not any(part.startswith(".") or ".superseded-" in part for part in file.parts))
 
 
-def benchmarks(facts: Facts, recipe: Recipe) -> str:
+def benchmarks(facts: Facts, recipe: Recipe) -> Section | None:
     """Each suite's tasks with their errors, the report's own table where there is one; empty where no suite was run.
 
     Raises `ArtifactError` for a result of another version.
     """
-    parts = []
+    parts: list[Block] = []
     for file in find_benchmarks(facts.run):
         result = facts.document(file)
         if not isinstance(result, dict) or result.get("schema") != RESULT_SCHEMA:
             raise ArtifactError(f"{facts.run / file} is no result of schema {RESULT_SCHEMA}; evaluate again, or remove its folder")
-        parts.append(f"<h3>{_title(facts, file)}</h3>")
-        parts += [paragraph(note) for note in _notes(result)]
+        parts.append(heading(_title(facts, file)))
+        parts += map(paragraph, _notes(result))
         printed = table_of(result["suite"])
         if printed is not None:
-            parts.append(_as_printed(facts, file, printed))
+            parts += _as_printed(facts, file, printed)
         parts.append(_tasks(facts, file, printed))
         if result["suite"] == "needle" and "tables" in (result.get("facts") or {}):
             drawn = needle_figure(result["facts"])
@@ -53,7 +53,7 @@ def benchmarks(facts: Facts, recipe: Recipe) -> str:
         "Standard errors are by bootstrap of items. Clean items are those that no text that the model was trained on holds. Rows "
         "with † are printed in reports and were not measured here."
     )
-    return section("benchmarks", "Benchmarks", paragraph(text), *parts) if parts else ""
+    return section("benchmarks", "Benchmarks", paragraph(text), *parts) if parts else None
 
 
 def left_out(facts: Facts) -> list[str]:
@@ -69,7 +69,7 @@ def left_out(facts: Facts) -> list[str]:
 
 def _title(facts: Facts, file: str) -> str:
     result = facts.document(file)
-    return escape(f"{result['suite']}: {result['subject']['label']}")
+    return f"{result['suite']}: {result['subject']['label']}"
 
 
 def _notes(result: Mapping[str, Any]) -> list[str]:
@@ -83,7 +83,7 @@ def _notes(result: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _tasks(facts: Facts, file: str, printed: PrintedTable | None) -> str:
+def _tasks(facts: Facts, file: str, printed: PrintedTable | None) -> Table:
     """Return a row for each task and metric; of a report's tasks the metric that it prints."""
     tasks = facts.document(file)["tasks"]
     some_clean = any((one.get("clean") or {}).get("metrics") for one in tasks.values())
@@ -111,7 +111,7 @@ def _measured(facts: Facts, unit: Unit, file: str, *at: str) -> list[Cell]:
     return [_number(facts, unit, file, *at, "value"), _number(facts, unit, file, *at, "stderr"), facts.get(file, *at, "items")]
 
 
-def _as_printed(facts: Facts, file: str, printed: PrintedTable) -> str:
+def _as_printed(facts: Facts, file: str, printed: PrintedTable) -> list[Block]:
     """Return the report's table: our row, then the printed ones."""
     found = [_column(facts, file, column, printed) for column in printed.columns]
     values = [value for value, _ in found]
@@ -123,8 +123,8 @@ def _as_printed(facts: Facts, file: str, printed: PrintedTable) -> str:
     rows = [row, *printed_rows(printed)]
     heads = [f"{one.name} ({one.shots})" if one.shots is not None else one.name for one in printed.columns]
     heads += [printed.average] if printed.average is not None else []
-    html = table(("Model", *heads), rows, caption=f"As in {printed.place}; examples in the prompt in brackets.")
-    return class_rows(html, printed_classes(1, len(rows))) + "".join(footnote(note) for note in printed.footnotes)
+    caption = f"As in {printed.place}; examples in the prompt in brackets."
+    return [table(("Model", *heads), rows, caption=caption, kinds=printed_kinds(1, len(rows))), *map(note, printed.footnotes)]
 
 
 def _column(facts: Facts, file: str, column: PrintedColumn, printed: PrintedTable) -> tuple[float | None, Cell]:

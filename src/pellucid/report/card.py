@@ -13,7 +13,8 @@ from pellucid.recipe.data import SourceConfig
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.charts import histogram, share_bar, size_range
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.markup import cell, paragraph, table
+from pellucid.report.html import Html, render
+from pellucid.report.markup import table
 from pellucid.report.sections import LANGUAGES, percent, whole
 
 __all__ = ["CARD", "write_card"]
@@ -31,12 +32,20 @@ _SAMPLES, _SAMPLE_CHARS = 5, 600
 _MOST_ROWS, _MOST_HITS = 15, 5
 
 
+class _Card(Facts):
+    """The run's artifacts, and the page on which their numbers are counted."""
+
+    def __init__(self, run: Path) -> None:
+        super().__init__(run)
+        self.html = Html()
+
+
 def write_card(run: Path, recipe: Recipe, out: Path) -> None:
     """Write `out/data.html` about the run's documents; its numbers link to `../FILE` of the run, as those of the report do.
 
     Raises `ArtifactError` naming the file when one is missing or damaged.
     """
-    facts = Facts(run)
+    facts = _Card(run)
     style = "".join(files("pellucid.report").joinpath(name).read_text() for name in ("style.css", "card.css"))
     links = "".join(f'<a href="#source-{escape(source.name)}">{escape(source.name)}</a>' for source in recipe.sources)
     page = (
@@ -53,7 +62,7 @@ def write_card(run: Path, recipe: Recipe, out: Path) -> None:
     write_bytes(out / CARD, page.encode())
 
 
-def _headline(facts: Facts) -> str:
+def _headline(facts: _Card) -> str:
     sources = facts.document(FUNNEL)["sources"].values()
     total = {name: sum(source[name] for source in sources) for name in ("kept", "heldout", "kept_bytes", "heldout_bytes")}
     dropped = sum(reason["documents"] for source in sources for reason in source["dropped"].values())
@@ -68,7 +77,7 @@ def _headline(facts: Facts) -> str:
     return "".join(f'<div class="card"><b>{escape(value)}</b><span>{escape(label)}</span></div>' for label, value in cards)
 
 
-def _source(facts: Facts, recipe: Recipe, source: SourceConfig) -> str:
+def _source(facts: _Card, recipe: Recipe, source: SourceConfig) -> str:
     account = facts.document(FUNNEL)["sources"][source.name]
     paths = {split: sorted((facts.run / "documents" / source.name / split).glob("*.parquet")) for split in SPLITS}
     parts = [_what(facts, recipe, source, account), _funnel(facts, source.name, account)]
@@ -77,19 +86,19 @@ def _source(facts: Facts, recipe: Recipe, source: SourceConfig) -> str:
         left = f"<div>{_lengths(account)}{_licences(licences)}</div>"
         parts.append(f'<div class="pair">{left}{_languages(facts, source.name, account)}</div>')
     else:
-        parts.append(paragraph("No document of this source is left."))
+        parts.append("<p>No document of this source is left.</p>")
     parts += [_edits(facts, source.name, account), _hits(facts, source.name), _samples(paths["train"], source.category == "Code")]
     name = escape(source.name)
     title = f'<h2>{name}<span class="from">{escape(source.category)}</span></h2>'
     return f'<section id="source-{name}">{title}{"".join(parts)}</section>'
 
 
-def _what(facts: Facts, recipe: Recipe, source: SourceConfig, account: dict[str, Any]) -> str:
+def _what(facts: _Card, recipe: Recipe, source: SourceConfig, account: dict[str, Any]) -> str:
     """What the recipe says of the source, and the duplicates and benchmark hits that were found in it."""
     steps = recipe.documents.clean if source.clean is None else source.clean
     at = ("sources", source.name, "dropped")
     duplicates = [
-        f"{cell(facts.get(FUNNEL, *at, reason, 'documents', show=whole))} × {escape(reason)}"
+        f"{facts.html.cell(facts.get(FUNNEL, *at, reason, 'documents', show=whole))} × {escape(reason)}"
         for reason in account["dropped"]
         if "duplicate" in reason
     ]
@@ -110,7 +119,7 @@ def _what(facts: Facts, recipe: Recipe, source: SourceConfig, account: dict[str,
     return f"<dl>{''.join(f'<dt>{name}</dt><dd>{value}</dd>' for name, value in entries)}</dl>"
 
 
-def _funnel(facts: Facts, name: str, account: dict[str, Any]) -> str:
+def _funnel(facts: _Card, name: str, account: dict[str, Any]) -> str:
     """Read → dropped by reason, held out, to train on: a bar and the table of its parts."""
     at = ("sources", name)
     outcomes: list[tuple[str, tuple[str, ...], tuple[str, ...], str]] = [
@@ -131,7 +140,7 @@ def _funnel(facts: Facts, name: str, account: dict[str, Any]) -> str:
     caption = "What became of every record. A dropped document counts with the text that it had then."
     marks = [colour for *_, colour in outcomes]
     told = table(("Outcome", "Documents", "Share", "Text"), rows, caption=caption, total=True, marks=marks)
-    return share_bar(parts, f"{name}: what became of every record") + told
+    return share_bar(parts, f"{name}: what became of every record") + facts.html.block(told)
 
 
 def _lengths(account: dict[str, Any]) -> str:
@@ -149,7 +158,7 @@ def _lengths(account: dict[str, Any]) -> str:
     )
 
 
-def _languages(facts: Facts, name: str, account: dict[str, Any]) -> str:
+def _languages(facts: _Card, name: str, account: dict[str, Any]) -> str:
     ordered = sorted(account["languages"], key=lambda code: -account["languages"][code]["kept_bytes"])
     rows: list[list[Fact | str | None]] = []
     for code in ordered[:_MOST_ROWS]:
@@ -160,7 +169,8 @@ def _languages(facts: Facts, name: str, account: dict[str, Any]) -> str:
         ]
         rows.append([_language(code), *shown])
     caption = _rest(len(ordered), "languages")
-    return "<div><h3>Languages</h3>" + table(("Language", "To train on", "Held out", "Text"), rows, caption=caption) + "</div>"
+    told = table(("Language", "To train on", "Held out", "Text"), rows, caption=caption)
+    return f"<div><h3>Languages</h3>{facts.html.block(told)}</div>"
 
 
 def _language(code: str) -> str:
@@ -171,14 +181,14 @@ def _licences(licences: dict[str, int]) -> str:
     ordered = sorted(licences.items(), key=lambda item: (-item[1], item[0]))
     rows = [[visible(licence) or None, whole(count)] for licence, count in ordered[:_MOST_ROWS]]
     caption = _rest(len(ordered), "licences")
-    return "<div><h3>Licences of the documents</h3>" + table(("Licence", "Documents"), rows, caption=caption) + "</div>"
+    return f"<div><h3>Licences of the documents</h3>{render(table(('Licence', 'Documents'), rows, caption=caption))}</div>"
 
 
 def _rest(number: int, what: str) -> str:
     return f"And {number - _MOST_ROWS} more {what}." if number > _MOST_ROWS else ""
 
 
-def _edits(facts: Facts, name: str, account: dict[str, Any]) -> str:
+def _edits(facts: _Card, name: str, account: dict[str, Any]) -> str:
     """What cleaning changed in documents without dropping them."""
     if not account["edits"]:
         return ""
@@ -188,25 +198,27 @@ def _edits(facts: Facts, name: str, account: dict[str, Any]) -> str:
     rows.append(
         ["bytes of text taken away, added ones subtracted", facts.get(FUNNEL, "sources", name, "cleaned_bytes", show=whole)]
     )
-    return "<h3>Edits</h3>" + table(("Kind", "Number"), rows, caption="Changes that cleaning made, by kind.", total=True)
+    shown = table(("Kind", "Number"), rows, caption="Changes that cleaning made, by kind.", total=True)
+    return f"<h3>Edits</h3>{facts.html.block(shown)}"
 
 
-def _of_source(facts: Facts, name: str) -> list[dict[str, Any]]:
+def _of_source(facts: _Card, name: str) -> list[dict[str, Any]]:
     return [hit for hit in facts.document(CONTAMINATION)["hits"] if hit["source"] == name]
 
 
-def _hits_told(facts: Facts, name: str) -> str:
+def _hits_told(facts: _Card, name: str) -> str:
     if not facts.has(CONTAMINATION):
         return "not looked for"
     return f'{whole(len(_of_source(facts, name)))} (<a href="../{CONTAMINATION}">listed</a>)'
 
 
-def _hits(facts: Facts, name: str) -> str:
+def _hits(facts: _Card, name: str) -> str:
     hits = _of_source(facts, name)[:_MOST_HITS] if facts.has(CONTAMINATION) else []
     if not hits:
         return ""
     shown = [[excerpt("; ".join(f"{key}: {value}" for key, value in hit.items() if key != "source"), 300)] for hit in hits]
-    return "<h3>Benchmark hits</h3>" + table(("The first of them",), shown, caption="All are listed in contamination.json.")
+    told = table(("The first of them",), shown, caption="All are listed in contamination.json.")
+    return f"<h3>Benchmark hits</h3>{render(told)}"
 
 
 def _samples(paths: list[Path], is_code: bool) -> str:
@@ -224,6 +236,4 @@ def _samples(paths: list[Path], is_code: bool) -> str:
             f'<article><p>{escape(visible(told))}</p><pre{kind} lang="{escape(row["language"])}" dir="auto">'
             f"{escape(excerpt(row['text'], _SAMPLE_CHARS))}</pre></article>"
         )
-    return (
-        f"<h3>Samples</h3>{paragraph('Documents at even distances through the source, shown by how they begin.')}{''.join(shown)}"
-    )
+    return f"<h3>Samples</h3><p>Documents at even distances through the source, shown by how they begin.</p>{''.join(shown)}"

@@ -15,11 +15,13 @@ from pellucid.core.files import write_bytes
 from pellucid.core.scores import format_difference, format_p, format_value, item_counts
 from pellucid.core.units import format_count
 from pellucid.plan.printed_scores import PrintedTable, table_of
+from pellucid.report.blocks import Block, Sample, Section, Table
 from pellucid.report.figures import Spread, dots
-from pellucid.report.markup import Cell, paragraph, section, table
+from pellucid.report.html import render
+from pellucid.report.markup import Cell, details, figure, heading, note, paragraph, sample, section, table
 from pellucid.report.needle import needle_figure
 
-__all__ = ["class_rows", "cut_items", "footnote", "no_averages", "printed_classes", "printed_rows", "write_comparison"]
+__all__ = ["cut_items", "no_averages", "printed_kinds", "printed_rows", "write_comparison"]
 
 _MOST_DOTS = 24
 
@@ -28,7 +30,7 @@ def write_comparison(found: Mapping[str, Any], out: Path, *, printed: bool) -> N
     """Write the page; raise `MissingExtraError` without matplotlib."""
     names = [model["name"] for model in found["models"]]
     style = "".join(files("pellucid.report").joinpath(name).read_text() for name in ("style.css", "compare.css"))
-    sections = "".join(_suite(suite, found, names, printed=printed) for suite in found["suites"])
+    sections = render(*(_suite(suite, found, names, printed=printed) for suite in found["suites"]))
     links = "".join(f'<a href="#{escape(suite["suite"])}">{escape(suite["suite"])}</a>' for suite in found["suites"])
     baseline = names[found["baseline"]]
     lead = f"Differences are from {baseline}." if len(names) > 1 else "One model; with a second one, differences are shown too."
@@ -41,12 +43,12 @@ def write_comparison(found: Mapping[str, Any], out: Path, *, printed: bool) -> N
         "items that both models have and were shown alike: McNemar's exact one where answers are right or wrong, else random signs "
         "of the differences. p-values of one table are corrected together (Holm). Needles of one seed are drawn together, and "
         "languages are taken to err together.</p>"
-        f"<nav>{links}</nav>{_models(found)}{sections}</main></body></html>\n"
+        f"<nav>{links}</nav>{render(_models(found))}{sections}</main></body></html>\n"
     )
     write_bytes(out, page.encode())
 
 
-def _models(found: Mapping[str, Any]) -> str:
+def _models(found: Mapping[str, Any]) -> Section:
     rows: list[list[Cell]] = []
     for model in found["models"]:
         subject = model["subject"]
@@ -65,25 +67,24 @@ def _models(found: Mapping[str, Any]) -> str:
     return section("models", "Models", table(columns, rows, caption="What was scored.", numbers_from=3))
 
 
-def _suite(suite: Mapping[str, Any], found: Mapping[str, Any], names: Sequence[str], *, printed: bool) -> str:
+def _suite(suite: Mapping[str, Any], found: Mapping[str, Any], names: Sequence[str], *, printed: bool) -> Section:
     main = [row for row in suite["rows"] if row["main"]]
-    parts = [paragraph(note) for note in suite["notes"]]
+    parts: list[Block] = [paragraph(text) for text in suite["notes"]]
     report = table_of(suite["suite"])
     if report is not None and (printed or suite["columns"]):
-        parts.append(_columns(suite, names, report, printed=printed))
-    parts += [_figure(main, names, unit) for unit in ("percent", "number")]
+        parts += _columns(suite, names, report, printed=printed)
+    for unit in ("percent", "number"):
+        parts += _figure(main, names, unit)
     parts.append(_values(main, names, suite))
-    parts += [footnote(text) for text in cut_items(suite, names)]
+    parts += map(note, cut_items(suite, names))
     for model in range(len(names)):
         if model != found["baseline"]:
             title = f"{names[model]} compared with {names[found['baseline']]}"
-            parts.append(_tests([*main, *(row for row in suite["columns"] or () if row["average"])], model, title))
+            parts += _tests([*main, *(row for row in suite["columns"] or () if row["average"])], model, title)
     others = [row for row in suite["rows"] if not row["main"]]
     if others:
-        parts.append(f"<details><summary>Other metrics</summary>{_values(others, names, suite)}</details>")
-    parts.append(_heat_maps(suite, names))
-    parts.append(_contamination(suite, names))
-    parts.append(_disagreements(suite, names, names[found["baseline"]]))
+        parts.append(details("Other metrics", _values(others, names, suite)))
+    parts += _heat_maps(suite, names) + _contamination(suite, names) + _disagreements(suite, names, names[found["baseline"]])
     return section(suite["suite"], suite["suite"], *parts)
 
 
@@ -93,11 +94,6 @@ def printed_rows(report: PrintedTable) -> list[list[Cell]]:
         [row.title, *(report.show(value) for value in (*row.values, *([row.average] if row.average is not None else [])))]
         for row in report.rows
     ]
-
-
-def footnote(text: str) -> str:
-    """Return a line under a table."""
-    return f'<p class="note foot">{escape(text)}</p>'
 
 
 def no_averages(suite: Mapping[str, Any], names: Sequence[str]) -> list[str]:
@@ -118,19 +114,12 @@ def cut_items(suite: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     return [f"Items longer than the model's context, cut at their beginning: {', '.join(told)}."] if told else []
 
 
-def printed_classes(first: int, count: int) -> dict[int, str]:
-    """Return the classes of printed rows, from row `first` on: set apart from ours by a line."""
+def printed_kinds(first: int, count: int) -> dict[int, str]:
+    """Return the kinds of printed rows, from row `first` on: set apart from ours by a line."""
     return {number: "printed first" if number == first else "printed" for number in range(first, count)}
 
 
-def class_rows(html: str, classes: Mapping[int, str]) -> str:
-    """Give rows of a table's body, counted from 0, their classes."""
-    before, head, *rows = html.split("<tr>")
-    opened = [f'<tr class="{classes[number]}">' if number in classes else "<tr>" for number in range(len(rows))]
-    return f"{before}<tr>{head}{''.join(map(str.__add__, opened, rows))}"
-
-
-def _columns(suite: Mapping[str, Any], names: Sequence[str], report: PrintedTable, *, printed: bool) -> str:
+def _columns(suite: Mapping[str, Any], names: Sequence[str], report: PrintedTable, *, printed: bool) -> list[Block]:
     columns = {row["column"]: row for row in suite["columns"]}
     heads = [column.name for column in report.columns] + ([report.average] if report.average else [])
     rows: list[list[Cell]] = []
@@ -142,25 +131,19 @@ def _columns(suite: Mapping[str, Any], names: Sequence[str], report: PrintedTabl
     shots = [f" ({column.shots})" if column.shots is not None else "" for column in report.columns] + [""]
     titles = ["Model", *(f"{head}{shot}" for head, shot in zip(heads, shots, strict=False))]
     caption = f"As in {report.place}; examples in the prompt in brackets."
-    html = table(titles, rows, caption=caption)
     notes = [*(report.footnotes if printed else ()), *no_averages(suite, names)]
-    return class_rows(html, printed_classes(ours, len(rows))) + "".join(footnote(note) for note in notes)
+    return [table(titles, rows, caption=caption, kinds=printed_kinds(ours, len(rows))), *map(note, notes)]
 
 
-def _figure(rows: Sequence[Mapping[str, Any]], names: Sequence[str], unit: str) -> str:
+def _figure(rows: Sequence[Mapping[str, Any]], names: Sequence[str], unit: str) -> list[Block]:
     shown = [row for row in rows if row["unit"] == unit][:_MOST_DOTS]
     if not shown:
-        return ""
+        return []
     scale = 100 if unit == "percent" else 1
     series = {name: [_spread(row["values"][number], scale) for row in shown] for number, name in enumerate(names)}
     label = "%" if unit == "percent" else " / ".join(dict.fromkeys(row["metric"] for row in shown))
     caption = f"Values with 95 % intervals, {len(shown)} tasks."
-    svg = dots([row["task"] for row in shown], series, label)
-    return _drawn(svg, caption)
-
-
-def _drawn(svg: str, caption: str) -> str:
-    return f'<figure role="img" aria-label="{escape(caption)}">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
+    return [figure(dots([row["task"] for row in shown], series, label), caption, "")]
 
 
 def _spread(cell: Mapping[str, Any] | None, scale: float) -> Spread | None:
@@ -170,7 +153,7 @@ def _spread(cell: Mapping[str, Any] | None, scale: float) -> Spread | None:
     return scale * cell["value"], low, high
 
 
-def _values(rows: Sequence[Mapping[str, Any]], names: Sequence[str], suite: Mapping[str, Any]) -> str:
+def _values(rows: Sequence[Mapping[str, Any]], names: Sequence[str], suite: Mapping[str, Any]) -> Table:
     lines: list[list[Cell]] = []
     clean: dict[int, str] = {}
     for row in rows:
@@ -186,10 +169,10 @@ def _values(rows: Sequence[Mapping[str, Any]], names: Sequence[str], suite: Mapp
     cut = [result is not None and not result["complete"] for result in suite["results"]]
     heads = [f"{name} (incomplete)" if short else name for name, short in zip(names, cut, strict=True)]
     caption = "Tasks by model. ↓ marks metrics of which less is better."
-    return class_rows(table(("Task", "Metric", "Items", *heads), lines, caption=caption, numbers_from=2), clean)
+    return table(("Task", "Metric", "Items", *heads), lines, caption=caption, numbers_from=2, kinds=clean)
 
 
-def _tests(rows: Sequence[Mapping[str, Any]], model: int, title: str) -> str:
+def _tests(rows: Sequence[Mapping[str, Any]], model: int, title: str) -> list[Block]:
     lines: list[list[Cell]] = []
     told: dict[int, str] = {}
     different = 0
@@ -205,61 +188,54 @@ def _tests(rows: Sequence[Mapping[str, Any]], model: int, title: str) -> str:
         name = row.get("task") or f"{row['column']} (average)"
         lines.append([name, str(test["items"]), only, format_difference(test, row["unit"]), format_p(test["p_holm"]), words])
     if not lines:
-        return ""
+        return []
     caption = "Paired tests. Only one right: this model / the other."
     if different:
         caption += f" {different} items that the two were shown with different prompts, or cut differently, are left out."
-    html = table(("Task", "Items", "Only one right", "Difference [95 %]", "p", "In words"), lines, caption=caption, numbers_from=1)
-    return f"<h3>{escape(title)}</h3>{class_rows(html, told)}"
+    heads = ("Task", "Items", "Only one right", "Difference [95 %]", "p", "In words")
+    return [heading(title), table(heads, lines, caption=caption, numbers_from=1, kinds=told)]
 
 
-def _heat_maps(suite: Mapping[str, Any], names: Sequence[str]) -> str:
+def _heat_maps(suite: Mapping[str, Any], names: Sequence[str]) -> list[Block]:
     """Return needle in a haystack of each model that has it, in colours that mean the same."""
-    parts = []
+    parts: list[Block] = []
     for name, result in zip(names, suite["results"], strict=True):
         facts = (result or {}).get("facts") or {}
         if suite["suite"] == "needle" and "tables" in facts:
             caption = f"{name}: needle in a haystack, by length of the prompt and depth of the needle."
-            parts.append(_drawn(needle_figure(facts), caption))
-    return "".join(parts)
+            parts.append(figure(needle_figure(facts), caption, ""))
+    return parts
 
 
-def _contamination(suite: Mapping[str, Any], names: Sequence[str]) -> str:
+def _contamination(suite: Mapping[str, Any], names: Sequence[str]) -> list[Block]:
     lines: list[list[Cell]] = []
     for name, result in zip(names, suite["results"], strict=True):
         counts = (result or {}).get("contamination")
         for task, one in (counts or {}).get("by_task", {}).items():
             lines.append([name, task, *(str(one[key]) for key in ("looked_up", "contaminated", "cannot_be_told"))])
     if not lines:
-        return ""
+        return []
     caption = (
         "Items looked up in what the model was trained on, by runs of 13 words; short items cannot be told from ordinary text."
     )
     columns = ("Model", "Task", "Looked up", "In training text", "Cannot be told")
-    return f"<h3>Contamination</h3>{table(columns, lines, caption=caption, numbers_from=2)}"
+    return [heading("Contamination"), table(columns, lines, caption=caption, numbers_from=2)]
 
 
-def _disagreements(suite: Mapping[str, Any], names: Sequence[str], baseline: str) -> str:
-    parts = []
+def _disagreements(suite: Mapping[str, Any], names: Sequence[str], baseline: str) -> list[Block]:
+    parts: list[Block] = []
     for one in suite["disagreements"]:
         name = names[one["model"]]
         for side, title in (("better", f"only {name} is right"), ("worse", f"only {baseline} is right")):
             parts += [_example(example, f"{one['task']}: {title}", name, baseline) for example in one[side]]
-    if not parts:
-        return ""
-    return f"<details><summary>Items on which they disagree ({len(parts)} drawn)</summary>{''.join(parts)}</details>"
+    return [details(f"Items on which they disagree ({len(parts)} drawn)", parts)] if parts else []
 
 
-def _example(example: Mapping[str, Any], title: str, name: str, baseline: str) -> str:
+def _example(example: Mapping[str, Any], title: str, name: str, baseline: str) -> Sample:
     group = f", {example['group']}" if example["group"] else ""
-    text = example["text"]
-    told = f"<p>{escape(text if isinstance(text, str) else _json(text))}</p>" if text else ""
-    said = "".join(
-        f'<div><p class="which">{escape(who)}</p><pre>{escape(_json(details))}</pre></div>'
-        for who, details in ((name, example["mine"]), (baseline, example["theirs"]))
-    )
-    head = f'<p class="which">{escape(title)} · item {escape(example["item"])}{escape(group)}</p>'
-    return f'<article>{head}{told}<div class="pair">{said}</div></article>'
+    text = example["text"] or ""
+    said = ((name, _json(example["mine"])), (baseline, _json(example["theirs"])))
+    return sample(f"{title} · item {example['item']}{group}", *said, text=text if isinstance(text, str) else _json(text))
 
 
 def _json(value: Any) -> str:

@@ -3,9 +3,10 @@
 from typing import Any
 
 from pellucid.recipe.recipe import Recipe
+from pellucid.report.blocks import Block, Figure, Section, Table
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.figures import curves
-from pellucid.report.markup import figure, paragraph, section, table
+from pellucid.report.markup import figure, heading, paragraph, section, table
 from pellucid.report.sections import decimals, percent, whole
 
 __all__ = ["over_training"]
@@ -23,14 +24,14 @@ _TITLES = {
 _DRAWN = ("acc", "bits_per_byte")
 
 
-def over_training(facts: Facts, recipe: Recipe) -> str:
+def over_training(facts: Facts, recipe: Recipe) -> Section | None:
     """Capabilities over training of each stage that measured some; empty when none did."""
-    parts = []
+    parts: list[Block] = []
     for stage in recipe.train:
         if facts.has(f"{stage.name}/curves.json"):
-            parts += [f"<h3>{stage.name}</h3>", *_stage(facts, stage.name)]
+            parts += [heading(stage.name), *_stage(facts, stage.name)]
     if not parts:
-        return ""
+        return None
     text = (
         "Small tasks scored before the first step, on the way, and after the last, by the runner that training brings with it. "
         "Bands and intervals are 95 %, by resampling items: what other items would say, not what another run would. Tasks made of "
@@ -39,17 +40,17 @@ def over_training(facts: Facts, recipe: Recipe) -> str:
     return section("curves", "Capabilities over training", paragraph(text), *parts)
 
 
-def _stage(facts: Facts, stage: str) -> list[str]:
+def _stage(facts: Facts, stage: str) -> list[Block]:
     file = f"{stage}/curves.json"
     found = facts.document(file)
-    parts = [_cost(facts, file, found)]
+    parts: list[Block] = [_cost(facts, file, found)]
     for name, task in found["tasks"].items():
         parts += [_drawn(file, name, metric, task["metrics"][metric]) for metric in _DRAWN if metric in task["metrics"]]
         parts.append(_ends(facts, file, name, task))
-    return [*parts, _rankings(facts, file, found), _stability(facts, file, found), _forecasts(facts, file, found)]
+    return [*parts, *_rankings(facts, file, found), _stability(facts, file, found), *_forecasts(facts, file, found)]
 
 
-def _cost(facts: Facts, file: str, found: dict[str, Any]) -> str:
+def _cost(facts: Facts, file: str, found: dict[str, Any]) -> Table:
     rows: list[Row] = [
         ["seconds", facts.get(file, "seconds", show=decimals(1))],
         ["seconds for the items before, and this summary after", facts.get(file, "seconds_around", show=decimals(1))],
@@ -62,7 +63,7 @@ def _cost(facts: Facts, file: str, found: dict[str, Any]) -> str:
     return table(("", "Measured"), rows, caption=f"What measuring {len(found['checkpoints'])} times cost.")
 
 
-def _drawn(file: str, name: str, metric: str, of_metric: dict[str, Any]) -> str:
+def _drawn(file: str, name: str, metric: str, of_metric: dict[str, Any]) -> Figure:
     points = of_metric["points"]
     x, y = [point["tokens"] for point in points], [point["value"] for point in points]
     # With fewer than two items there is no band.
@@ -72,7 +73,7 @@ def _drawn(file: str, name: str, metric: str, of_metric: dict[str, Any]) -> str:
     return figure(curves({name: (x, y)}, "tokens", _TITLES.get(metric, metric), bands=bands), caption, file)
 
 
-def _ends(facts: Facts, file: str, name: str, task: dict[str, Any]) -> str:
+def _ends(facts: Facts, file: str, name: str, task: dict[str, Any]) -> Table:
     rows: list[Row] = []
     for metric, of_metric in task["metrics"].items():
         at, show = ("tasks", name, "metrics", metric, "points"), percent if metric.startswith("acc") else decimals(3)
@@ -97,7 +98,7 @@ def _tau(facts: Facts, file: str, *at: str | int) -> Fact | None:
     return None if fact.value is None else fact
 
 
-def _rankings(facts: Facts, file: str, found: dict[str, Any]) -> str:
+def _rankings(facts: Facts, file: str, found: dict[str, Any]) -> list[Block]:
     rows: list[Row] = []
     for name, metric, _ in _each(found):
         at = ("tasks", name, "metrics", metric, "tau")
@@ -110,10 +111,10 @@ def _rankings(facts: Facts, file: str, found: dict[str, Any]) -> str:
         "ranking on a random half of the items against the other half."
     )
     columns = ("Task and figure", "By step", "at least", "By halves", "from", "to")
-    return paragraph(text) + table(columns, rows, caption="How far rankings of checkpoints can be trusted.")
+    return [paragraph(text), table(columns, rows, caption="How far rankings of checkpoints can be trusted.")]
 
 
-def _stability(facts: Facts, file: str, found: dict[str, Any]) -> str:
+def _stability(facts: Facts, file: str, found: dict[str, Any]) -> Table:
     sizes = sorted({row["items"] for _, _, one in _each(found) for row in one["stability"]})
     rows: list[Row] = []
     for name, metric, one in _each(found):
@@ -127,7 +128,7 @@ def _stability(facts: Facts, file: str, found: dict[str, Any]) -> str:
     return table(columns, rows, caption="Kendall's tau of the checkpoints' ranking on a sample of the items with that on all.")
 
 
-def _forecasts(facts: Facts, file: str, found: dict[str, Any]) -> str:
+def _forecasts(facts: Facts, file: str, found: dict[str, Any]) -> list[Block]:
     rows: list[Row] = []
     for name, metric, one in _each(found):
         if one["forecast"] is None:
@@ -140,11 +141,11 @@ def _forecasts(facts: Facts, file: str, found: dict[str, Any]) -> str:
         row.append(facts.get(file, *at, "stop_rule", "from_step", show=whole) if stopped else None)
         rows.append(row)
     if not rows:
-        return ""
+        return []
     text = (
         "A power law with the first half of the points, as if training had been stopped to ask. It does not know that the learning "
         "rate falls at the end, which gains more than the curve shows before. The stop rule speaks when a further gain of "
         "curves.min_gain is less likely than one in twenty."
     )
     columns = ("Task and figure", "Half-way", "Forecast", "from", "to", "Came", "Inside", "Stop rule at step")
-    return paragraph(text) + table(columns, rows, caption="The last score, forecast from the first half of training.")
+    return [paragraph(text), table(columns, rows, caption="The last score, forecast from the first half of training.")]

@@ -5,6 +5,7 @@ from typing import Any
 
 from pellucid.core.units import format_bytes
 from pellucid.recipe.recipe import Recipe
+from pellucid.report.blocks import Block, Section
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.markup import section, table
 from pellucid.report.sections import decimals, percent, whole
@@ -14,7 +15,7 @@ __all__ = ["exports"]
 EXPORT = "exports/export.json"
 
 
-def exports(facts: Facts, recipe: Recipe) -> str:
+def exports(facts: Facts, recipe: Recipe) -> Section | None:
     """What was written for other runtimes, and how far each answers as the checkpoint does, by its certificate."""
     certified, others = [], []
     for name, entry in facts.document(EXPORT)["formats"].items():
@@ -27,7 +28,7 @@ def exports(facts: Facts, recipe: Recipe) -> str:
             )
         else:
             certified.append([name, size, *_certified(facts, name, entry["certificate"])])
-    parts = []
+    parts: list[Block] = []
     if certified:
         heads = (
             "Export", "Size", "Opened in", "Loaded in, s", "Equal strings", "of", "Equal conversations", "of",

@@ -1,4 +1,4 @@
-"""Figures as SVG text: the same numbers give the same bytes, and the letters stay text."""
+"""Figures as SVG text with the numbers behind them: the same numbers give the same bytes, and the letters stay text."""
 
 import io
 import re
@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from pellucid.core.errors import MissingExtraError
+from pellucid.report.blocks import Drawing
 
 __all__ = ["HeatMap", "Spread", "bars", "curves", "dots", "heat_map", "stacked_share"]
 
@@ -20,14 +21,16 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Of dots: the next one where the colours begin again."""
 _LINES = ("-", "--", "-.", ":")
+_WIDTH = 5.4  # inches: wide enough to be read on paper at its own size and on a phone at two thirds of it
+_FEW_LINES = 4  # that leave room for their names among them
 _FEW_CELLS = 60  # of a heat map that have room for their value
 _CHARACTERS_WIDE = 56  # of names that stand beside each other under one map
 _NAMED = 9  # rows or columns of a heat map that have room for their name
 _STYLE: dict[str, Any] = {
     "svg.hashsalt": "pellucid",
     "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": "#8b8f94",
@@ -75,12 +78,12 @@ def curves(
     *,
     faint: Sequence[str] = (),
     bands: Mapping[str, Sequence[tuple[float, float]]] = MappingProxyType({}),
-) -> str:
+) -> Drawing:
     """Draw one line per name over a common x; those in `faint` lie behind, thin (raw values under their mean).
 
     `bands` are (low, high) at each point of a line, shaded in its colour.
     """
-    figure, axes = _canvas(7.2, 3.0)
+    figure, axes = _canvas(_WIDTH, 2.7)
     number = 0
     for name, (x, y) in lines.items():
         if name in faint:
@@ -95,14 +98,32 @@ def curves(
     axes.set_xlabel(_plain(x_label))
     axes.set_ylabel(_plain(y_label))
     axes.margins(x=0.01)
-    if len(lines) > 1:
+    if len(lines) > _FEW_LINES:
+        figure.legend(loc="outside right upper", fontsize=7)
+    elif len(lines) > 1:
         axes.legend()
-    return _svg(figure)
+    return Drawing(_svg(figure), *_points(lines, x_label, bands))
 
 
-def bars(names: Sequence[str], series: Mapping[str, Sequence[float | None]], y_label: str) -> str:
+def _points(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x_label: str, bands: Mapping[str, Sequence[tuple[float, float]]]
+) -> tuple[tuple[str, ...], tuple[tuple[str | float | None, ...], ...]]:
+    """Return the points of lines as columns and rows: one row for each x; a line without a value there leaves a gap."""
+    columns: list[str] = [x_label]
+    found: dict[float, list[float | None]] = {x: [] for xs, _ in lines.values() for x in xs}
+    for name, (xs, ys) in lines.items():
+        ends = [*zip(*bands[name], strict=True)] if name in bands else []
+        columns += [name, *(f"{name}, {end}" for end in ("low", "high")[: len(ends)])]
+        for values in (ys, *ends):
+            at = dict(zip(xs, values, strict=True))
+            for x, row in found.items():
+                row.append(at.get(x))
+    return tuple(columns), tuple((x, *found[x]) for x in sorted(found))
+
+
+def bars(names: Sequence[str], series: Mapping[str, Sequence[float | None]], y_label: str) -> Drawing:
     """Draw grouped bars: one group per name, one colour per series; a missing value leaves a gap."""
-    figure, axes = _canvas(7.2, 3.0)
+    figure, axes = _canvas(_WIDTH, 2.7)
     width = 0.8 / len(series)
     for index, (label, values) in enumerate(series.items()):
         places = [n + (index - (len(series) - 1) / 2) * width for n in range(len(names))]
@@ -114,13 +135,13 @@ def bars(names: Sequence[str], series: Mapping[str, Sequence[float | None]], y_l
     axes.set_ylabel(_plain(y_label))
     axes.grid(axis="x", visible=False)
     axes.margins(y=0.14)
-    axes.legend(ncols=len(series), loc="upper right")
-    return _svg(figure)
+    axes.legend(ncols=min(len(series), 4), loc="upper right")
+    return Drawing(_svg(figure), ("", *series), tuple(zip(names, *series.values(), strict=True)))
 
 
-def dots(names: Sequence[str], series: Mapping[str, Sequence[Spread | None]], x_label: str) -> str:
+def dots(names: Sequence[str], series: Mapping[str, Sequence[Spread | None]], x_label: str) -> Drawing:
     """Draw a dot with its interval for each name (from top to bottom) and series, side by side; None leaves a gap."""
-    figure, axes = _canvas(7.2, 0.5 + len(names) * (0.16 * len(series) + 0.16) + 0.24)
+    figure, axes = _canvas(_WIDTH, 0.5 + len(names) * (0.16 * len(series) + 0.16) + 0.24)
     step = 0.7 / len(series)
     for index, (label, values) in enumerate(series.items()):
         known = [(row, value) for row, value in enumerate(values) if value is not None]
@@ -139,19 +160,22 @@ def dots(names: Sequence[str], series: Mapping[str, Sequence[Spread | None]], x_
         axes.axhline(between - 0.5, color="#e3e6e8", linewidth=0.6, zorder=0)
     if len(series) > 1:
         figure.legend(loc="outside upper left", ncols=2)
-    return _svg(figure)
+    columns = ("", *(f"{label}{end}" for label in series for end in ("", ", low", ", high")))
+    spreads = zip(*series.values(), strict=True)
+    rows = tuple((name, *(end for one in row for end in one or (None,) * 3)) for name, row in zip(names, spreads, strict=True))
+    return Drawing(_svg(figure), columns, rows)
 
 
-def stacked_share(shares: Mapping[str, float]) -> str:
+def stacked_share(shares: Mapping[str, float]) -> Drawing:
     """Draw shares of a whole as horizontal bars, largest first, in percent."""
-    figure, axes = _canvas(7.2, 0.34 * len(shares) + 0.5)
+    figure, axes = _canvas(_WIDTH, 0.34 * len(shares) + 0.5)
     ordered = sorted(shares.items(), key=lambda item: item[1])
     drawn = axes.barh([_plain(name) for name, _ in ordered], [100 * share for _, share in ordered], color=COLOURS[0], height=0.7)
     axes.bar_label(drawn, [f"{100 * share:.1f} %" for _, share in ordered], fontsize=8, padding=3, color="#33383d")
     axes.set_xlabel("share of trained tokens, %")
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.1)
-    return _svg(figure)
+    return Drawing(_svg(figure), ("", "share"), tuple(reversed(ordered)))
 
 
 @dataclass(frozen=True)
@@ -167,12 +191,12 @@ class HeatMap:
     colours: Literal["cividis", "Greys"] = "cividis"
 
 
-def heat_map(maps: Sequence[HeatMap], x_names: Sequence[str], y_names: Sequence[str], x_label: str, y_label: str) -> str:
+def heat_map(maps: Sequence[HeatMap], x_names: Sequence[str], y_names: Sequence[str], x_label: str, y_label: str) -> Drawing:
     """Draw maps of the same rows and columns side by side, the first row on top, each with its scale.
 
     Few cells have their value written in them; of many rows or columns only some are named. A cell without a value is hatched.
     """
-    figure, _ = _canvas(7.2, 1.4 + 0.24 * min(len(y_names), 12))
+    figure, _ = _canvas(_WIDTH, 1.4 + 0.24 * min(len(y_names), 12))
     figure.clear()
     panels = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
     x_named, y_named = _some(len(x_names)), _some(len(y_names))
@@ -187,7 +211,13 @@ def heat_map(maps: Sequence[HeatMap], x_names: Sequence[str], y_names: Sequence[
         panel.set_xlabel(x_label)
     panels[0].set_ylabel(y_label)
     panels[0].invert_yaxis()
-    return _svg(figure)
+    rows = tuple(
+        (one.title, y_name, x_name, value)
+        for one in maps
+        for y_name, row in zip(y_names, one.values, strict=True)
+        for x_name, value in zip(x_names, row, strict=True)
+    )
+    return Drawing(_svg(figure), ("", y_label, x_label, "value"), rows)
 
 
 def _draw_map(figure: Any, panel: Any, one: HeatMap) -> None:

@@ -1,26 +1,34 @@
-"""HTML pieces: text is escaped, facts become links to the file that they were read from."""
+"""The words in which sections are written: each returns a block of `blocks`, which is shown on the page and in the PDF alike."""
 
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal
 
-from pellucid.report.facts import Fact, canonical
+from pellucid.report.blocks import (
+    Block,
+    Cell,
+    Details,
+    Drawing,
+    Figure,
+    Heading,
+    Inline,
+    Note,
+    Paragraph,
+    Row,
+    Sample,
+    Section,
+    Table,
+)
 
-__all__ = ["Cell", "cell", "figure", "section", "table"]
+__all__ = ["Cell", "Parts", "cell", "details", "figure", "heading", "note", "paragraph", "sample", "section", "table"]
 
-Cell = Fact | str | None
+Parts = Block | Iterable[Block] | Literal[""] | None
+"""What a section is given: a block, several, or nothing."""
 
 
-def cell(content: Cell) -> str:
-    """Return the HTML of a table cell's content; a fact carries file, pointer and stored value, and links to the file."""
-    if content is None:
-        return '<span class="none">–</span>'
-    if isinstance(content, str):
-        return escape(content)
-    file, pointer = escape(content.file), escape(content.pointer)
-    return (
-        f'<a class="fact" href="../{file}" title="{file}#{pointer}" data-file="{file}" data-pointer="{pointer}" '
-        f'data-value="{escape(canonical(content.value))}">{escape(content.text)}</a>'
-    )
+def cell(content: Inline | None) -> Inline:
+    """Return a number or a text for a line of text: a dash where there is nothing."""
+    return "–" if content is None else content
 
 
 def table(
@@ -31,44 +39,65 @@ def table(
     numbers_from: int = 1,
     total: bool = False,
     marks: Sequence[str] = (),
-) -> str:
-    """Return a table; columns from `numbers_from` on are right-aligned; with `total` the last row is set apart.
+    kinds: Mapping[int, str] = MappingProxyType({}),
+) -> Table:
+    """Return a table; columns from `numbers_from` on hold numbers; with `total` the last row is set apart.
 
-    `marks` are colours that a chart gives to the rows: a square of its colour stands before the row's first cell.
+    `marks` are colours that a chart gives to the rows: a square of its colour stands before the row's first cell. `kinds` set rows
+    apart that are counted from 0: printed (not measured here), printed first, clean, told.
     """
-    head = "".join(f'<th scope="col"{_number(i, numbers_from)}>{escape(name)}</th>' for i, name in enumerate(columns))
-    body = [
-        "<tr>" + "".join(f"<td{_number(i, numbers_from)}>{cell(content)}</td>" for i, content in enumerate(row)) + "</tr>"
-        for row in rows
-    ]
-    for row, colour in enumerate(marks):
-        body[row] = body[row].replace("<td>", f'<td><i class="mark" style="background:{colour}"></i>', 1)
-    if total and body:
-        body[-1] = body[-1].replace("<tr>", '<tr class="total">', 1)
-    return (
-        f'<div class="scroll"><table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
+    cells = [tuple(row) for row in rows]
+    given = [kinds.get(number, "") for number in range(len(cells))]
+    if total and given:
+        given[-1] = "total"
+    coloured = [*marks, *[""] * (len(cells) - len(marks))]
+    made = tuple(Row(*one) for one in zip(cells, given, coloured, strict=True))
+    return Table(tuple(columns), made, caption, numbers_from)
 
 
-def _number(index: int, numbers_from: int) -> str:
-    return ' class="number"' if index >= numbers_from else ""
-
-
-def figure(svg: str, caption: str, file: str, pointer: str = "") -> str:
+def figure(drawing: Drawing, caption: str, file: str, pointer: str = "") -> Figure:
     """Return a figure with its caption and the file that its points were read from."""
-    shown = f"{file}#{pointer}" if pointer else file
-    return (
-        f'<figure role="img" aria-label="{escape(caption)}">{svg}'
-        f'<figcaption>{escape(caption)} <a class="source" href="../{escape(file)}">{escape(shown)}</a></figcaption></figure>'
-    )
+    return Figure(drawing, caption, file, pointer)
 
 
-def section(name: str, title: str, *parts: str) -> str:
+def section(name: str, title: str, *parts: Parts) -> Section:
     """Return a section of the page with its heading."""
-    return f'<section id="{escape(name)}"><h2>{escape(title)}</h2>{"".join(parts)}</section>'
+    return Section(name, title, _blocks(parts))
 
 
-def paragraph(text: str) -> str:
-    """Return a paragraph of plain text."""
-    return f"<p>{escape(text)}</p>"
+def paragraph(*parts: Inline) -> Paragraph:
+    """Return a paragraph of plain text, in which numbers may stand."""
+    return Paragraph(parts)
+
+
+def heading(text: str) -> Heading:
+    """Return a heading inside a section."""
+    return Heading(text)
+
+
+def note(*parts: Inline) -> Note:
+    """Return a line in small type, as below a table."""
+    return Note(parts)
+
+
+def sample(title: str, *texts: tuple[str, Cell], text: str = "") -> Sample:
+    """Return a text that a model read or wrote: texts each with its heading, below a title and a text of its own."""
+    return Sample(title, text, texts)
+
+
+def details(summary: str, *parts: Parts) -> Details:
+    """Return blocks that a click opens."""
+    return Details(summary, _blocks(parts))
+
+
+def _blocks(parts: Iterable[Parts]) -> tuple[Block, ...]:
+    found: list[Block] = []
+    for part in parts:
+        if isinstance(part, Block):
+            found.append(part)
+        elif part:
+            found += part
+    for one in found:
+        if not isinstance(one, Block):
+            raise TypeError(f"{one!r} is no block: text goes into paragraph(), the title of a part into heading()")
+    return tuple(found)

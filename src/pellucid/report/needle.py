@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from pellucid.report.blocks import Drawing
 from pellucid.report.figures import HeatMap, heat_map
 
 __all__ = ["needle_figure", "needle_score"]
@@ -16,8 +17,8 @@ def needle_score(facts: Mapping[str, Any]) -> str:
     return next(name for name in _SHOWN if name in facts["tables"])
 
 
-def needle_figure(facts: Mapping[str, Any], score: str | None = None) -> str:
-    """Return, as SVG, mean and standard deviation of a score over seeds, by length of the prompt and depth of the needle.
+def needle_figure(facts: Mapping[str, Any], score: str | None = None) -> Drawing:
+    """Return, drawn, mean and standard deviation of a score over seeds, by length of the prompt and depth of the needle.
 
     `facts` are those of the suite `needle`. Colours cover all values that a score can have, so that figures of two models compare.
     With a single seed there is no deviation, and one map. Raises `KeyError` for a score that the facts do not have.

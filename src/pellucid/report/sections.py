@@ -1,23 +1,36 @@
 """The sections of the page, each made from artifacts alone. A section whose artifact is not there yet is left out and said so."""
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pellucid.core.units import format_bytes, format_count, format_duration
+from pellucid.core.excerpt import visible
+from pellucid.core.units import format_bytes, format_duration
 from pellucid.recipe.recipe import Recipe
 from pellucid.report import benchmarks
+from pellucid.report.blocks import Block, Section
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.figures import bars, curves, stacked_share
-from pellucid.report.markup import figure, paragraph, section, table
+from pellucid.report.figures import bars, stacked_share
+from pellucid.report.markup import figure, paragraph, sample, section, table
 from pellucid.report.throughput import THROUGHPUT
 
-__all__ = ["architecture", "data", "funnel", "heldout", "machine", "omissions", "samples", "training"]
+__all__ = [
+    *(
+        "LANGUAGES",
+        "PLAN",
+        "SCORES",
+        "data",
+        "decimals",
+        "funnel",
+        "heldout",
+        "machine",
+        "omissions",
+        "percent",
+        "samples",
+        "whole",
+    ),
+]
 
 PLAN, FUNNEL, SCORES = "plan/plan.json", "documents/funnel.json", "scores/heldout.json"
 LANGUAGES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "nl": "Dutch", "pt": "Portuguese"}
-
-
-_LOSS_UNITS = {False: "nats per token", True: "nats per pair"}
 
 
 def percent(value: float) -> str:
@@ -30,14 +43,19 @@ def decimals(places: int) -> Any:
     return lambda value: f"{value:.{places}f}"
 
 
+def shown(text: str) -> str:
+    """Return what a model wrote with its control and direction characters as signs."""
+    return visible(text)
+
+
 def whole(value: float) -> str:
     """Return a whole number with thin spaces between thousands."""
     return f"{round(value):,}".replace(",", "\u202f")
 
 
-def data(facts: Facts, recipe: Recipe) -> str:
+def data(facts: Facts, recipe: Recipe) -> Section | None:
     """Table 1 of this run: each source's weight, tokens and epochs as consumed, and the shares by category."""
-    parts = []
+    parts: list[Block] = []
     for stage in recipe.text_stages:
         receipt = f"{stage.name}/receipt.json"
         consumed = facts.document(receipt)["consumed"]["sources"]
@@ -58,19 +76,24 @@ def data(facts: Facts, recipe: Recipe) -> str:
                 facts.get(receipt, *at, "seen_tokens", show=whole),
                 facts.get(FUNNEL, "sources", source.name, "kept_bytes", show=format_bytes),
             ]
+            losses = facts.document(receipt).get("mean_loss_by_source", {})
+            row.append(facts.get(receipt, "mean_loss_by_source", source.name, show=decimals(3)) if source.name in losses else None)
             if stage.packing == "best_fit":
                 row += [facts.get(receipt, *at, key, show=whole) for key in ("padding_tokens", "cut_documents_per_epoch")]
             rows.append(row)
         caption = (
-            f"Sources by tokens consumed in the stage {stage.name}: planned and realised share, tokens, epochs, different tokens."
+            f"Sources by tokens consumed in the stage {stage.name}: planned and realised share, tokens, epochs, different tokens, "
+            "text there is, and the mean over the whole stage of the loss on it, in nats per token."
         )
-        columns = ["Source", "Category", "Weight", "Realised", "Tokens", "Epochs", "Unique", "Text"]
+        columns = ["Source", "Category", "Weight", "Realised", "Tokens", "Epochs", "Unique", "Text", "Mean loss"]
         columns += ["Padding", "Cut documents"] if stage.packing == "best_fit" else []
         parts.append(table(columns, rows, caption=caption, numbers_from=2))
         parts.append(
-            figure(stacked_share(_by_category(recipe, consumed)), "Trained tokens by category.", receipt, "/consumed/sources")
+            figure(
+                stacked_share(_by_category(recipe, consumed)), f"Tokens of {stage.name} by category.", receipt, "/consumed/sources"
+            )
         )
-    return section("data", "Data", *parts) if parts else ""
+    return section("data", "Data", *parts) if parts else None
 
 
 def _by_category(recipe: Recipe, consumed: dict[str, Any]) -> dict[str, float]:
@@ -82,10 +105,10 @@ def _by_category(recipe: Recipe, consumed: dict[str, Any]) -> dict[str, float]:
     return shares
 
 
-def funnel(facts: Facts, recipe: Recipe) -> str:
+def funnel(facts: Facts, recipe: Recipe) -> Section | None:
     """What became of every record: read = trained on + held out + dropped."""
     if not recipe.sources:
-        return ""
+        return None
     rows: list[list[Fact | str | None]] = []
     reasons = sorted({reason for source in facts.document(FUNNEL)["sources"].values() for reason in source["dropped"]})
     for source in recipe.sources:
@@ -103,82 +126,10 @@ def funnel(facts: Facts, recipe: Recipe) -> str:
     return section("funnel", "What became of every document", paragraph(text), table(columns, rows, caption=caption))
 
 
-def architecture(facts: Facts, recipe: Recipe) -> str:
-    """The model's shape and where its parameters are."""
-    model, names = recipe.model, list(facts.document(PLAN)["parameters"])
-    parts = [name for name in names if isinstance(facts.document(PLAN)["parameters"][name], int) and name != "total"]
-    rows = [[name.replace("_", " "), facts.get(PLAN, "parameters", name, show=whole)] for name in [*parts, "total"]]
-    shape = [
-        ["layers", str(model.layers)],
-        ["hidden", str(model.hidden)],
-        ["heads (queries / keys and values)", f"{model.heads} / {model.kv_heads}"],
-        ["MLP hidden (SwiGLU)", str(model.mlp_hidden)],
-        ["norm", model.norm + (" with bias" if model.norm_bias else "")],
-        ["rotary share of a head, base", f"{model.rotary_frac:g}, {model.rotary_base:g}"],
-        ["biases on query, key, value", "yes" if model.qkv_bias else "no"],
-        ["norm of each head's queries and keys", "yes" if model.qk_norm else "no"],
-        ["head shares the embedding", "yes" if model.tied_head else "no"],
-        ["vocabulary, padding included", whole(model.vocab_tokens)],
-        ["context, tokens", whole(model.context_tokens)],
-    ]
-    return section(
-        "architecture",
-        "Architecture",
-        table(("Shape", "Value"), shape, caption="From the recipe (recipe.resolved.yaml, model)."),
-        table(("Parameters", "Number"), rows, caption="Counted by pellucid plan.", total=True),
-    )
-
-
-def training(facts: Facts, recipe: Recipe) -> str:
-    """Layout, schedule as run, loss curve and speed of each training stage."""
-    parts = []
-    for stage in recipe.train:
-        file = f"{stage.name}/metrics.jsonl"
-        records = facts.document(file)
-        steps = [(n, record) for n, record in enumerate(records) if "loss" in record and not record.get("skipped")]
-        x = [record["tokens"] / 1e6 for _, record in steps]
-        loss, rate = [r["loss"] for _, r in steps], [r["lr"] for _, r in steps]
-        last, _ = steps[-1]
-        tail = [record["tokens_per_s"] for _, record in steps[len(steps) // 10 :]]
-        middle = sorted(tail)[len(tail) // 2]
-        nearest, _ = min(steps, key=lambda item: abs(item[1]["tokens_per_s"] - middle))
-        layout: list[list[Fact | str | None]] = [
-            ["steps", facts.get(file, last, "step", show=whole)],
-            ["tokens", facts.get(file, last, "tokens", show=whole)],
-            ["tokens a step", whole(stage.batch_tokens)]
-            if stage.learns_from_text
-            else ["sequences a step", whole(stage.batch_seqs)],
-            ["sequence, attention", f"{stage.seq_tokens} tokens, {stage.attention}"],
-            ["optimizer, peak rate", f"{stage.optimizer.kind}, {stage.schedule.peak_lr:g} ({stage.schedule.kind})"],
-            [f"loss of the last step, {_LOSS_UNITS[stage.learns_from_pairs]}", facts.get(file, last, "loss", show=decimals(4))],
-            ["tokens per second (median step)", facts.get(file, nearest, "tokens_per_s", show=whole)],
-            ["model FLOPs utilisation (median step)", facts.get(file, nearest, "mfu", show=percent)],
-        ]
-        curve = curves(
-            {"each step": (x, loss), "mean of 20 steps": (x, list(_smooth(loss, 20)))},
-            "tokens, millions",
-            f"training loss, {_LOSS_UNITS[stage.learns_from_pairs]}",
-            faint=("each step",),
-        )
-        parts += [
-            f"<h3>{stage.name}</h3>",
-            table(("Layout", "Value"), layout, caption=f"The stage {stage.name} as run."),
-            figure(curve, "Training loss.", file),
-            figure(curves({"rate": (x, rate)}, "tokens, millions", "learning rate"), "Learning rate as run.", file),
-        ]
-    return section("training", "Training", *parts)
-
-
-def _smooth(values: Sequence[float], width: int) -> Iterator[float]:
-    for end in range(1, len(values) + 1):
-        window = values[max(0, end - width) : end]
-        yield sum(window) / len(window)
-
-
-def heldout(facts: Facts, recipe: Recipe) -> str:
+def heldout(facts: Facts, recipe: Recipe) -> Section | None:
     """Bits per byte on held-out text beside what compressors without a neural network reach."""
     if not recipe.text_stages:
-        return ""
+        return None
     scores = facts.document(SCORES)["bits_per_byte"]
     baselines = [name for name in ("xz", "ngram") if name in scores["total"]]
     titles = {"model": "Model", "xz": "xz -9", "ngram": "5-gram"}
@@ -188,7 +139,7 @@ def heldout(facts: Facts, recipe: Recipe) -> str:
         {titles[key]: [by_language[language].get(key) for language in by_language] for key in ("model", *baselines)},
         "bits per byte",
     )
-    parts = [
+    parts: list[Block] = [
         paragraph(
             "Lower is better. Bits per byte do not depend on the tokenizer: they are the model's surprise at a text, in bits, over "
             "the text's UTF-8 bytes. The baselines saw the same held-out text; how each was set up is in the scores' file."
@@ -212,9 +163,9 @@ def heldout(facts: Facts, recipe: Recipe) -> str:
     return section("heldout", "Held-out scores", *parts)
 
 
-def samples(facts: Facts, recipe: Recipe) -> str:
+def samples(facts: Facts, recipe: Recipe) -> Section | None:
     """What the model wrote at the end of training."""
-    parts = []
+    parts: list[Block] = []
     for stage in recipe.train:
         file = f"{stage.name}/samples.jsonl"
         if facts.has(file) and facts.document(file):
@@ -224,14 +175,17 @@ def samples(facts: Facts, recipe: Recipe) -> str:
             before = {record["prompt"]: n for n, record in enumerate(records) if record["step"] == 0 != last}
             for number, record in enumerate(records):
                 if record["step"] == last:
-                    found = [facts.get(file, before[record["prompt"]], "text")] if record["prompt"] in before else []
-                    heads = ("Prompt", f"Before {stage.name}", f"After {stage.name}") if found else ("Prompt", "Continuation")
-                    row = [record["prompt"], *found, facts.get(file, number, "text")]
-                    parts.append(table(heads, [row], caption="", numbers_from=9))
-    return section("samples", "What it writes", *parts) if parts else ""
+                    after = facts.get(file, number, "text", show=shown)
+                    if record["prompt"] in before:
+                        found = facts.get(file, before[record["prompt"]], "text", show=shown)
+                        texts = ((f"Before {stage.name}", found), (f"After {stage.name}", after))
+                        parts.append(sample(record["prompt"], *texts))
+                    else:
+                        parts.append(sample(record["prompt"], (f"Continued after {stage.name}", after)))
+    return section("samples", "What it writes", *parts) if parts else None
 
 
-def machine(facts: Facts, recipe: Recipe) -> str:
+def machine(facts: Facts, recipe: Recipe) -> Section | None:
     """Where it ran, with what, and how long each stage took."""
     stages = facts.stages
     rows: list[list[Fact | str | None]] = [
@@ -263,7 +217,7 @@ def machine(facts: Facts, recipe: Recipe) -> str:
     )
 
 
-def omissions(facts: Facts, recipe: Recipe) -> str:
+def omissions(facts: Facts, recipe: Recipe) -> Section | None:
     """What this report leaves out, so that silence is not mistaken for success."""
     duplicates = "Exact duplicates were dropped" if recipe.documents.exact_dedup else "Exact duplicates were kept, as asked"
     left_out = [
@@ -273,17 +227,3 @@ def omissions(facts: Facts, recipe: Recipe) -> str:
         "Held-out and training documents come from the same sources.",
     ]
     return section("omissions", "What this report leaves out", *(paragraph(text) for text in left_out))
-
-
-def headline(facts: Facts, recipe: Recipe) -> list[tuple[str, Fact]]:
-    """The few numbers that a reader in a hurry wants."""
-    stage = (recipe.text_stages or recipe.train)[-1].name
-    cards = [("parameters", facts.get(PLAN, "parameters", "total", show=format_count))]
-    records = facts.document(f"{stage}/metrics.jsonl")
-    cards.append(("tokens trained on", facts.get(f"{stage}/metrics.jsonl", len(records) - 1, "tokens", show=format_count)))
-    if facts.has(SCORES):
-        cards.append(("bits per byte, held out", facts.get(SCORES, "bits_per_byte", "total", "model", show=decimals(3))))
-        if "xz" in facts.document(SCORES)["bits_per_byte"]["total"]:
-            cards.append(("bits per byte, xz -9", facts.get(SCORES, "bits_per_byte", "total", "xz", show=decimals(3))))
-    cards.append(("training time", facts.get(f"{stage}/manifest.json", "seconds", show=format_duration)))
-    return cards

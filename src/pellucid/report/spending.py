@@ -4,7 +4,8 @@ from typing import Any
 
 from pellucid.core.units import format_carbon, format_duration, format_energy, format_few
 from pellucid.recipe.recipe import Recipe
-from pellucid.report.facts import Fact, Facts
+from pellucid.report.blocks import Block, Cell, Drawing, Section, Table
+from pellucid.report.facts import Facts
 from pellucid.report.figures import dots
 from pellucid.report.markup import figure, paragraph, section, table
 
@@ -14,18 +15,18 @@ ACCOUNT, _LEDGER = "account/account.json", "ledger.jsonl"
 
 _COLUMNS = ("Attempts", "Time", "Device-hours", "Energy measured", "Energy estimated", "With PUE", "CO2e", "US$")
 _ENDINGS = {"end": "finished", "stop": "stopped", "failure": "failed", "killed": "killed"}
-Row = list[Fact | str | None]
+Row = list[Cell]
 
 
-def spending(facts: Facts, recipe: Recipe) -> Any:
+def spending(facts: Facts, recipe: Recipe) -> Section | None:
     """Hours, device-hours, energy, carbon and money by stage and by how attempts ended; those that came to no end by themselves."""
     if not facts.has(ACCOUNT):
-        return ""
+        return None
     account = facts.document(ACCOUNT)
     lost = [(number, one) for number, one in enumerate(account["attempts"]) if one["outcome"] != "end"]
     rows = [[_stage(name), *_amount(facts, "by_stage", name)] for name in account["by_stage"]]
     ends = [[_ENDINGS[name], *_amount(facts, "by_outcome", name)] for name in account["by_outcome"]]
-    parts = [
+    parts: list[Block] = [
         paragraph(
             "Every attempt at every stage is counted, and so is work on the run outside of its stages, such as suites of "
             "benchmarks: what finished, and what was stopped, failed or was killed on the way. Not in it are what this account "
@@ -43,10 +44,10 @@ def spending(facts: Facts, recipe: Recipe) -> Any:
     return section("cost", "What it cost", *parts)
 
 
-def ledger(facts: Facts, recipe: Recipe) -> Any:
+def ledger(facts: Facts, recipe: Recipe) -> Section | None:
     """How often the run was stopped, killed and continued, and the digest that fixes the whole story."""
     if not facts.has(ACCOUNT):
-        return ""
+        return None
     lines = facts.document(ACCOUNT)["ledger"]["lines"]
     shown = {
         "attempts": "attempts",
@@ -114,7 +115,7 @@ def _lost(facts: Facts, number: int, one: dict[str, Any]) -> Row:
     ]
 
 
-def _rates(facts: Facts, account: dict[str, Any]) -> Any:
+def _rates(facts: Facts, account: dict[str, Any]) -> Table:
     shown = {
         "usd_per_device_hour": "US$ for an hour of a device",
         "pue": "PUE of the data centre",
@@ -147,7 +148,7 @@ def _how(account: dict[str, Any], facts: Facts) -> str:
     return told.strip()
 
 
-def _by_stage(account: dict[str, Any]) -> Any:
+def _by_stage(account: dict[str, Any]) -> Drawing:
     names = list(account["by_stage"])
     kinds = {"finished": ("end",), "stopped, failed or killed": ("stop", "failure", "killed")}
     series = {}

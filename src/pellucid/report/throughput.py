@@ -6,6 +6,7 @@ from typing import Any
 from pellucid.core.errors import ArtifactError
 from pellucid.core.units import format_bytes, format_rate
 from pellucid.recipe.recipe import Recipe
+from pellucid.report.blocks import Block, Section
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.markup import paragraph, section, table
 
@@ -21,19 +22,19 @@ _RATES = (
 _SIZES = ("Program", "Weights", "Version", "Files", "Loaded in, s", "Peak memory", "before the model")
 
 
-def throughput(facts: Facts, recipe: Recipe) -> str:
+def throughput(facts: Facts, recipe: Recipe) -> Section | None:
     """Tokens a second, first token, memory and watts of each program and batch; empty where `pellucid throughput` was not run.
 
     Files from before devices and the reasons for missing watts were recorded are shown without them. Raises `ArtifactError` for a
     file of another version.
     """
     if not facts.has(THROUGHPUT):
-        return ""
+        return None
     found = facts.document(THROUGHPUT)
     if not isinstance(found, dict) or found.get("schema") != _SCHEMA:
         raise ArtifactError(f"{facts.run / THROUGHPUT} is not of schema {_SCHEMA}; run `pellucid throughput` again")
     measured = [(number, one) for number, one in enumerate(found["contestants"]) if one["batches"]]
-    parts = []
+    parts: list[Block] = []
     if measured:
         counted = bool(found["energy"]["counters"])
         rates = [_rates(facts, (number, one), batch, counted) for number, one in measured for batch in one["batches"]]

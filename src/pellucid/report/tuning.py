@@ -2,9 +2,10 @@
 
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
+from pellucid.report.blocks import Block, Section, Table
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.figures import curves
-from pellucid.report.markup import figure, paragraph, section, table
+from pellucid.report.markup import figure, heading, paragraph, section, table
 from pellucid.report.sections import decimals, percent, whole
 
 __all__ = ["tuning"]
@@ -12,24 +13,24 @@ __all__ = ["tuning"]
 FUNNEL = "conversations/funnel.json"
 
 
-def tuning(facts: Facts, recipe: Recipe) -> str:
+def tuning(facts: Facts, recipe: Recipe) -> Section | None:
     """What stages of conversations and pairs read, and held-out losses and figures before and after each; empty without any."""
     stages = [stage for stage in recipe.train if not stage.learns_from_text]
     if not stages:
-        return ""
-    parts = [_sources(facts, recipe)] if facts.has(FUNNEL) else []
+        return None
+    parts: list[Block] = [_sources(facts, recipe)] if facts.has(FUNNEL) else []
     for stage in stages:
-        parts += [f"<h3>{stage.name}</h3>", _consumed(facts, stage)]
+        parts += [heading(stage.name), _consumed(facts, stage)]
         if facts.has(f"{stage.name}/heldout.jsonl"):
-            parts.append(_heldout(facts, stage))
+            parts += _heldout(facts, stage)
         if stage.learns_from_pairs:
-            parts.append(_margins(facts, stage))
+            parts += _margins(facts, stage)
         if facts.has(f"{stage.name}/self_knowledge.json"):
-            parts.append(_self_knowledge(facts, stage))
+            parts += _self_knowledge(facts, stage)
     return section("tuning", "From base model to assistant", *parts)
 
 
-def _sources(facts: Facts, recipe: Recipe) -> str:
+def _sources(facts: Facts, recipe: Recipe) -> Table:
     counted = facts.document(FUNNEL)["sources"]
     reasons = sorted({reason for one in counted.values() for reason in one["dropped"]})
     rows: list[list[Fact | str | None]] = []
@@ -43,7 +44,7 @@ def _sources(facts: Facts, recipe: Recipe) -> str:
     return table(columns, rows, caption="Conversations and pairs in = kept + held out + dropped.")
 
 
-def _consumed(facts: Facts, stage: TrainStageConfig) -> str:
+def _consumed(facts: Facts, stage: TrainStageConfig) -> Table:
     file = f"{stage.name}/receipt.json"
     rows: list[list[Fact | str | None]] = []
     for name in facts.document(file)["consumed"]["sources"]:
@@ -54,7 +55,7 @@ def _consumed(facts: Facts, stage: TrainStageConfig) -> str:
     return table(("Source", "Examples", "Epochs", "Tokens"), rows, caption=f"What {stage.name} read, padding not counted.")
 
 
-def _heldout(facts: Facts, stage: TrainStageConfig) -> str:
+def _heldout(facts: Facts, stage: TrainStageConfig) -> list[Block]:
     file = f"{stage.name}/heldout.jsonl"
     records = facts.document(file)
     last = len(records) - 1
@@ -69,27 +70,27 @@ def _heldout(facts: Facts, stage: TrainStageConfig) -> str:
         rows.append([name.replace("_", " "), *(facts.get(file, n, "figures", name, show=show) for n in (0, last))])
     rows.append(["examples scored", *(facts.get(file, n, "examples", show=whole) for n in (0, last))])
     caption = f"Held-out examples before the first step of {stage.name} and after its last."
-    shown = table(("", "Before", "After"), rows, caption=caption)
+    shown: list[Block] = [table(("", "Before", "After"), rows, caption=caption)]
     if last > 1:
         drawn = curves({"held out": ([r["step"] for r in records], [r["loss"] for r in records])}, "step", unit)
-        shown += figure(drawn, f"Held-out loss over {stage.name}.", file)
+        shown.append(figure(drawn, f"Held-out loss over {stage.name}.", file))
     return shown
 
 
-def _margins(facts: Facts, stage: TrainStageConfig) -> str:
+def _margins(facts: Facts, stage: TrainStageConfig) -> list[Block]:
     file = f"{stage.name}/metrics.jsonl"
     steps = [record for record in facts.document(file) if "figures" in record and not record["skipped"]]
     x = [record["step"] for record in steps]
-    return "".join(
+    return [
         figure(
             curves({name: (x, [step["figures"][name] for step in steps])}, "step", name), f"{name.capitalize()} of each step.", file
         )
         for name in ("margin", "accuracy")
         if steps and name in steps[0]["figures"]
-    )
+    ]
 
 
-def _self_knowledge(facts: Facts, stage: TrainStageConfig) -> str:
+def _self_knowledge(facts: Facts, stage: TrainStageConfig) -> list[Block]:
     file = f"{stage.name}/self_knowledge.json"
     rows: list[list[Fact | str | None]] = [
         [title, *(facts.get(file, when, part, "share", show=percent) for when in ("before", "after"))]
@@ -103,8 +104,8 @@ def _self_knowledge(facts: Facts, stage: TrainStageConfig) -> str:
         for n, one in enumerate(facts.document(file)["after"]["heldout"]["answers"][:8])
     ]
     text = "Questions are worded differently from those that it learnt from; an answer is right when it holds an expected string."
-    return (
-        table(("", "Before", "After"), rows, caption=f"What the model knows of itself, before and after {stage.name}.")
-        + paragraph(text)
-        + table(("Question", "Before", "After"), told, caption="The first of these questions.", numbers_from=9)
-    )
+    return [
+        table(("", "Before", "After"), rows, caption=f"What the model knows of itself, before and after {stage.name}."),
+        paragraph(text),
+        table(("Question", "Before", "After"), told, caption="The first of these questions.", numbers_from=9),
+    ]

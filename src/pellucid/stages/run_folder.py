@@ -2,23 +2,15 @@
 
 from pathlib import Path
 
-import yaml
-from pydantic import ValidationError
-
-from pellucid.batches.open import open_order
-from pellucid.batches.order import DataOrder
 from pellucid.checkpoint.retention import latest_good
 from pellucid.core.artifacts import MANIFEST, read_manifest
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.files import is_inside
-from pellucid.core.seeds import derive_seed
-from pellucid.plan.mixing import mix_of
 from pellucid.recipe.load import LoadedRecipe
 from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.resolved import RECIPE_FILE, open_recipe, resolved_text
 from pellucid.recipe.training import TrainStageConfig
-from pellucid.recipe.tree import MAX_VALUES
-from pellucid.shards.index import ShardIndex
-from pellucid.shards.stream import TokenStream
+from pellucid.stages.orders import data_order, shard_tokens
 
 __all__ = [
     "RECIPE_FILE",
@@ -32,46 +24,10 @@ __all__ = [
     "weights_at",
 ]
 
-RECIPE_FILE = "recipe.resolved.yaml"
-
 
 def dump_recipe(loaded: LoadedRecipe) -> str:
     """Return the resolved recipe as YAML: every value written out, presets and defaults filled in."""
-    values = loaded.recipe.model_dump(mode="json")
-    return f"# {loaded.recipe.name}, resolved; digest {loaded.digest}\n" + yaml.safe_dump(
-        values, sort_keys=False, allow_unicode=True
-    )
-
-
-def open_recipe(run: Path) -> Recipe:
-    """Return the recipe that a run was made with; raise `UsageError` when the folder is no run, `ArtifactError` otherwise."""
-    path = run / RECIPE_FILE
-    if not path.is_file():
-        raise UsageError(f"{run} is not a run (it has no {RECIPE_FILE}); give the folder of a run, for example runs/pocket")
-    try:
-        values = yaml.safe_load(path.read_text())
-        if _values_in(values, MAX_VALUES) > MAX_VALUES:
-            raise ArtifactError(f"{path} has more than {MAX_VALUES} values; it is no recipe, or its aliases multiply")
-        return Recipe.model_validate(values)
-    except (yaml.YAMLError, ValidationError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} is not the resolved recipe of a run: {_first_line(error)}") from error
-
-
-def _values_in(values: object, most: int) -> int:
-    """Count the values of a document, those that aliases repeat again each time; what is above `most` is not counted on."""
-    count, left = 0, [values]
-    while left and count <= most:
-        count += 1
-        value = left.pop()
-        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return count
-
-
-def _first_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return " ".join(str(error).split()) or type(error).__name__
+    return resolved_text(loaded.recipe.model_dump(mode="json"))
 
 
 def training_stage(recipe: Recipe, name: str | None) -> TrainStageConfig:
@@ -80,26 +36,6 @@ def training_stage(recipe: Recipe, name: str | None) -> TrainStageConfig:
         if name is None or stage.name == name:
             return stage
     raise UsageError(f"the run has no training stage {name!r}; it has {', '.join(stage.name for stage in recipe.train)}")
-
-
-def data_order(recipe: Recipe, stage: TrainStageConfig, run: Path) -> DataOrder:
-    """Open the run's shards in the order in which this stage reads them; raise `ArtifactError` when there are none."""
-    streams = {source.name: TokenStream(_shards(run) / source.name / "train") for source in recipe.sources}
-    weights = mix_of(recipe, stage, {name: stream.tokens for name, stream in streams.items()}).weights
-    # A seed of its own for each stage: a second stage does not replay the windows of the first.
-    return open_order(streams, weights, stage, derive_seed(recipe.seed, "order", stage.name))
-
-
-def shard_tokens(recipe: Recipe, run: Path) -> dict[str, int]:
-    """Return how many tokens the run's shards have to train on, by source; raise `ArtifactError` when there are none."""
-    return {source.name: ShardIndex.read(_shards(run) / source.name / "train").tokens for source in recipe.sources}
-
-
-def _shards(run: Path) -> Path:
-    shards = run / "shards"
-    if not (shards / "manifest.json").is_file():
-        raise ArtifactError(f"{shards} is not there or not finished; it is made by: pellucid shards RECIPE")
-    return shards
 
 
 def final_checkpoint(run: Path, stage: TrainStageConfig) -> Path:

@@ -225,7 +225,7 @@ def score_suite(suite: Suite, work: Work, folder: Path) -> dict[str, Any]:
 def _draw(name: str, facts: Mapping[str, Any], folder: Path) -> None:
     """Draw a suite's figure into its folder, where it has one and there is something to draw with."""
     if name in _FIGURES and "tables" in facts and find_spec("matplotlib") is not None:
-        write_bytes(folder / f"{name}.svg", _FIGURES[name](facts).encode())
+        write_bytes(folder / f"{name}.svg", _FIGURES[name](facts).svg.encode())
 
 
 def _described(subject: Subject | None) -> dict[str, Any] | None:

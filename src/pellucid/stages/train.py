@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 from pellucid.adapters.peft_format import peft_digest
-from pellucid.batches.order import DataOrder
 from pellucid.checkpoint.models import check_start
 from pellucid.checkpoint.weights import weights_digest
 from pellucid.core.artifacts import Build, Key, fingerprint
@@ -25,8 +24,9 @@ from pellucid.stages.curves import curves_of, watching
 from pellucid.stages.examples import example_order, heldout_orders
 from pellucid.stages.first_messages import Speech
 from pellucid.stages.knowing import knowledge_inputs, knowledge_probe, write_knowledge_data
+from pellucid.stages.orders import data_order, orders_before, shard_tokens
 from pellucid.stages.other_tokens import warn_of_other_tokens
-from pellucid.stages.run_folder import data_order, final_checkpoint, shard_tokens, weights_at
+from pellucid.stages.run_folder import final_checkpoint, weights_at
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
 from pellucid.train.saver import what_is_computed
@@ -89,7 +89,7 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
     where = (recipe.seed, build.path)
     start_from = partial(run_stage, init_from=start, adapter_from=_first_adapter(config, context), world=context.world)
     if config.learns_from_text:
-        order, earlier = data_order(recipe, config, context.run), partial(_orders_before, config, context)
+        order, earlier = data_order(recipe, config, context.run), partial(orders_before, recipe, config, context.run)
         measured = curves_of(config, context, tokenizer, config.total_steps, build.path)
         sample, probe = partial(_sample, tokenizer), watching(measured)
         summary = start_from(config, recipe.model, order, *where, sample=sample, earlier=earlier, probe=probe)
@@ -120,13 +120,6 @@ def _check_length(stage: TrainStageConfig) -> None:
             f"{schedule.cooldown_steps} it must fit into the stage's {steps} steps: the examples, {stage.length_epochs:g} times, "
             f"in batches of {stage.batch_seqs}. Lower it, or write warmup_frac"
         )
-
-
-def _orders_before(config: TrainStageConfig, context: Context) -> list[tuple[DataOrder, int]]:
-    """Return the orders of the stages before this one, and how many sequences each read."""
-    before = context.recipe.train[: context.recipe.train.index(config)]
-    stages = [stage for stage in before if stage.learns_from_text]
-    return [(data_order(context.recipe, stage, context.run), stage.total_steps * stage.batch_seqs) for stage in stages]
 
 
 def _first_weights(config: TrainStageConfig, before: TrainStageConfig | None, context: Context) -> Path | None:

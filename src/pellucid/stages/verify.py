@@ -1,72 +1,94 @@
-"""Check a finished run from its folder alone: files against manifests and certificates, and the chain of the ledger."""
+"""Check a finished run from its folder alone: bytes, ledger, recipe, receipts, scores, exports, report, each against the others."""
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pellucid.core.artifacts import KEY, MANIFEST, find_faults
-from pellucid.core.errors import ArtifactError
-from pellucid.core.files import is_inside, read_json
-from pellucid.core.ledger import read_ledger
-from pellucid.export.certificate import changed_files
+from pellucid.batches.examples import ExampleOrder
+from pellucid.batches.order import DataOrder
+from pellucid.core.progress import track
+from pellucid.recipe.training import TrainStageConfig
+from pellucid.stages.examples import example_order
+from pellucid.stages.orders import data_order, orders_before
+from pellucid.verify.certificates import check_certificates
+from pellucid.verify.chain import check_chain
+from pellucid.verify.counts import check_counts
+from pellucid.verify.digests import check_digests
+from pellucid.verify.evidence import Evidence
+from pellucid.verify.findings import Findings
+from pellucid.verify.forecast import check_plan
+from pellucid.verify.lineage import check_lineage
+from pellucid.verify.numbers import check_numbers
+from pellucid.verify.receipts import Orders, check_receipts
+from pellucid.verify.release import check_release
+from pellucid.verify.scores import check_scores
 
-__all__ = ["Verification", "verify_run"]
-
-# Where artifacts lie in a run: stages', averages of checkpoints, suites run by hand.
-_ARTIFACTS = ("*", "averages/*/*", "evals/*/*")
-
-# The stages whose folders have another name than they.
-_FOLDERS = {"evaluate": "scores", "export": "exports"}
+__all__ = ["CHECKS", "Verification", "verify_run"]
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was looked at and what does not hold, one line each."""
+    """What was looked at and what does not hold, one line each; and the same check by check.
+
+    `checked` are the artifacts (folders of the run) and the ledger, `notes` what is no fault: what could not be looked at, and why.
+    """
 
     checked: list[str]
     faults: list[str]
+    checks: list[Findings] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
 
-def verify_run(run: Path) -> Verification:
-    """Read every byte of every artifact under `run` and compare it with its manifest; check the ledger's chain.
+CHECKS: dict[str, Callable[[Evidence], Findings]] = {
+    "files": check_digests,
+    "release": check_release,
+    "ledger": check_chain,
+    "recipe": check_lineage,
+    "counts": check_counts,
+    "receipts": lambda evidence: check_receipts(evidence, _orders(evidence)),
+    "scores": check_scores,
+    "exports": check_certificates,
+    "report": check_numbers,
+    "plan": check_plan,
+}
+"""The checks by name, in the order in which they are made."""
 
-    Exports are compared with their certificates as well. A stage's folder without a manifest is a fault, unless the stage is still
-    being built there.
+
+def verify_run(run: Path, *, deep: bool = False, without: Collection[str] = ()) -> Verification:
+    """Read every byte under `run` and compare all that it says with all else that it says; nothing is written, nothing is run.
+
+    With `deep` what takes longer than reading is done as well: every training step's sequences are gone through, every index of
+    documents is opened, the plan is made again. `without` names checks, or folders of the run, that are not looked at.
     """
-    checked, faults = [], []
-    for manifest in sorted(found for places in _ARTIFACTS for found in run.glob(f"{places}/{MANIFEST}")):
-        checked.append(str(manifest.parent.relative_to(run)))
-        try:
-            faults += find_faults(manifest.parent)
-        except ArtifactError as error:
-            faults.append(str(error))
-    faults += _changed_exports(run / "exports")
-    ledger = run / "ledger.jsonl"
-    if ledger.is_file():
-        checked.append("ledger.jsonl")
-        try:
-            stages = {event["stage"] for event in read_ledger(ledger) if "stage" in event}
-            folders = sorted(run / _FOLDERS.get(stage, stage) for stage in stages)
-            # What is being made lies elsewhere, or holds a key: an artifact with neither has lost its manifest.
-            faults += [f"{folder / MANIFEST} is missing" for folder in folders if folder.is_dir() and not _accounted(folder)]
-        except ArtifactError as error:
-            faults.append(str(error))
-    elif checked:
-        faults.append(f"{ledger} is missing")
-    return Verification(checked, faults)
+    started = time.monotonic()
+    evidence = Evidence(run, deep=deep, without=frozenset(without) - CHECKS.keys() | ({"report"} & set(without)))
+    wanted = [name for name in CHECKS if name not in without]
+    checks = [CHECKS[name](evidence) for name in track(wanted, "verify", len(wanted), "checks")]
+    artifacts = ("files", "ledger")
+    return Verification(
+        checked=[name for one in checks if one.name in artifacts for name in one.checked],
+        # A file is named once for each thing that is wrong with it, whoever found out.
+        faults=list(dict.fromkeys(fault for one in checks for fault in one.faults)),
+        checks=checks,
+        notes=[note for one in checks for note in one.notes],
+        seconds=round(time.monotonic() - started, 3),
+    )
 
 
-def _changed_exports(exports: Path) -> list[str]:
-    """Compare each export with its own certificate: a manifest that was made anew for altered files does not hide them."""
-    try:
-        entries = read_json(exports / "export.json")["formats"] if (exports / "export.json").is_file() else {}
-        certified = [(exports / one["place"], one["certificate"]) for one in entries.values() if one.get("certificate")]
-        outside = [one["place"] for one in entries.values() if not is_inside(one["place"])]
-        if outside:
-            return [f"{exports / 'export.json'}: place: got {outside[0]!r}; must be a folder or a file inside {exports}"]
-        return [f"{path}: {line}" for path, certificate in certified for line in changed_files(certificate, path)]
-    except (ArtifactError, KeyError, TypeError, AttributeError) as error:
-        return [f"{exports / 'export.json'} cannot be read as certificates: {error}"]
+def _orders(evidence: Evidence) -> Orders:
+    recipe, run = evidence.recipe, evidence.run
 
+    def order_of(stage: TrainStageConfig) -> DataOrder | ExampleOrder:
+        assert recipe is not None, "without a recipe there are no stages"
+        if stage.learns_from_text:
+            return data_order(recipe, stage, run)
+        # What fills a sequence up carries no target, whichever token it is.
+        return example_order(recipe, stage, run, pad_id=0)
 
-def _accounted(folder: Path) -> bool:
-    return (folder / MANIFEST).is_file() or (folder / KEY).is_file()
+    def before(stage: TrainStageConfig) -> list[tuple[DataOrder, int]]:
+        assert recipe is not None, "without a recipe there are no stages"
+        return orders_before(recipe, stage, run)
+
+    return Orders(order_of, before)

@@ -1,0 +1,168 @@
+"""The first screen: what the model is, what it was trained on, what it scores, what it cost, and whether the run verifies."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pellucid.core.units import format_bytes, format_carbon, format_count, format_duration, format_energy, format_few
+from pellucid.recipe.recipe import Recipe
+from pellucid.report.benchmarks import find_benchmarks
+from pellucid.report.blocks import Card, Cards, Inline, Paragraph
+from pellucid.report.facts import Fact, Facts
+from pellucid.report.sections import LANGUAGES, PLAN, SCORES, decimals, whole
+from pellucid.report.spending import ACCOUNT
+from pellucid.report.verified import VERIFICATION
+
+__all__ = ["first_screen", "lead"]
+
+_MOST_LANGUAGES, _MOST_TASKS = 7, 3
+_KINDS = {True: "a language model of one decoder, tuned to answer", False: "a base language model of one decoder"}
+
+_TOTAL = ("total",)
+
+Line = tuple[Inline, ...]
+
+
+def lead(facts: Facts, recipe: Recipe) -> Paragraph:
+    """Return what the model is in one or two sentences made of the recipe's and the plan's facts."""
+    model, talks = recipe.model, any(not stage.learns_from_text for stage in recipe.train)
+    languages = _languages(facts)
+    told: list[Inline] = [
+        f"{recipe.name} is {_KINDS[talks]}: ",
+        facts.get(PLAN, "parameters", "total", show=format_count),
+        f" parameters in {model.layers} layers of width {whole(model.hidden)}, ",
+        f"a context of {whole(model.context_tokens)} tokens and a vocabulary of {whole(model.vocab_tokens)}.",
+    ]
+    if recipe.text_stages:
+        told.append(f" It learnt from {_counted(len(recipe.sources), 'source')}")
+        told.append(f" in {_and(languages)}" if languages else "")
+        tuned = [stage.name for stage in recipe.train if not stage.learns_from_text]
+        told.append(f", then in {_counted(len(tuned), 'stage')} to answer ({', '.join(tuned)})." if tuned else ".")
+    return Paragraph(tuple(told))
+
+
+def first_screen(facts: Facts, recipe: Recipe) -> Cards:
+    """Return the answers that a reader in a hurry wants."""
+    return Cards((_model(facts, recipe), _trained(facts, recipe), _scores(facts), _cost(facts, recipe), _verified(facts)))
+
+
+def _model(facts: Facts, recipe: Recipe) -> Card:
+    model = recipe.model
+    heads = str(model.heads) if model.heads == model.kv_heads else f"{model.heads} query and {model.kv_heads} key-value"
+    lines: list[Line] = [
+        (f"{model.layers} layers, width {whole(model.hidden)}, {heads} heads",),
+        (f"{whole(model.context_tokens)} tokens of context, {whole(model.vocab_tokens)} in the vocabulary",),
+    ]
+    return Card("The model", (facts.get(PLAN, "parameters", "total", show=format_count), " parameters"), tuple(lines))
+
+
+def _trained(facts: Facts, recipe: Recipe) -> Card:
+    tokens = [(stage.name, _tokens(facts, stage.name)) for stage in recipe.train]
+    first, *others = tokens
+    lines: list[Line] = []
+    if recipe.text_stages:
+        languages = _languages(facts)
+        named = f" in {_counted(len(languages), 'language')}" if languages else ""
+        lines.append((f"from {_counted(len(recipe.sources), 'source')}{named}",))
+    lines += [("then ", one, f" in {name}") for name, one in others]
+    return Card("Trained on", (first[1], " tokens"), tuple(lines))
+
+
+def _tokens(facts: Facts, stage: str) -> Fact:
+    file = f"{stage}/metrics.jsonl"
+    last = max(n for n, record in enumerate(facts.document(file)) if "tokens" in record)
+    return facts.get(file, last, "tokens", show=format_count)
+
+
+def _scores(facts: Facts) -> Card:
+    benchmarks = tuple(_benchmarks(facts))
+    if not facts.has(SCORES):
+        first, *others = benchmarks or (("not scored",),)
+        return Card("Scores", first, tuple(others))
+    total = ("bits_per_byte", "total")
+    titles = {"xz": "xz -9", "ngram": "5-gram of the same tokens"}
+    known = [name for name in titles if name in facts.document(SCORES)["bits_per_byte"]["total"]]
+    lines: list[Line] = [(facts.get(SCORES, *total, name, show=decimals(3)), f" {titles[name]}") for name in known]
+    answer = (facts.get(SCORES, *total, "model", show=decimals(3)), " bits per byte")
+    return Card("Scores on held-out text", answer, (*lines, *benchmarks))
+
+
+def _benchmarks(facts: Facts) -> Iterator[Line]:
+    """Yield the first tasks of the first suite, each with the metric that comes first."""
+    for file in find_benchmarks(facts.run)[:1]:
+        tasks = facts.document(file)["tasks"]
+        for task in list(tasks)[:_MOST_TASKS]:
+            metric = next(iter(tasks[task]["metrics"]), None)
+            if metric is not None and tasks[task]["metrics"][metric]["value"] is not None:
+                share = facts.get(file, "tasks", task, "metrics", metric, "value", show=decimals(3))
+                yield f"{task}: ", share, f" {metric}"
+
+
+def _cost(facts: Facts, recipe: Recipe) -> Card:
+    if facts.has(ACCOUNT):
+        total = facts.document(ACCOUNT)["total"]
+        hours = facts.get(ACCOUNT, *_TOTAL, "hours", show=lambda value: format_duration(3600 * value))
+        lines: list[Line] = [("US$ ", facts.get(ACCOUNT, *_TOTAL, "usd", show=format_few), " at the plan's price of a device-hour")]
+        if total["unknown_hours"] < total["hours"]:
+            energy = facts.get(ACCOUNT, *_TOTAL, "kwh_with_pue", show=format_energy)
+            carbon = facts.get(ACCOUNT, *_TOTAL, "kg_co2e", show=format_carbon)
+            lines.append((energy, ", ", carbon, f" CO2e ({_measured(total)})"))
+        else:
+            lines.append(("energy not written down; forecast: ", *_forecast(facts)))
+        lines.append((facts.get(ACCOUNT, *_TOTAL, "attempts", show=whole), " attempts, failed ones counted"))
+        return Card("Cost", (hours,), tuple(lines))
+    stage = recipe.train[0].name
+    time = facts.get(f"{stage}/manifest.json", "seconds", show=format_duration)
+    money = facts.get(PLAN, "cost", "usd", show=format_few)
+    return Card("Cost", (time, f" of {stage}"), (("forecast for all: ", *_forecast(facts), ", US$ ", money),))
+
+
+def _forecast(facts: Facts) -> Line:
+    energy = facts.get(PLAN, "energy", "kwh", show=format_energy)
+    return energy, ", ", facts.get(PLAN, "energy", "kg_co2e", show=format_carbon), " CO2e"
+
+
+def _measured(amount: dict[str, Any]) -> str:
+    if not amount["kwh_measured"]:
+        return "estimated"
+    return "measured" if not amount["kwh_estimated"] else "measured in part"
+
+
+def _verified(facts: Facts) -> Card:
+    if not facts.has(VERIFICATION):
+        return Card("Verified", ("not checked",), (("pellucid verify RUN",),))
+    faults = facts.document(VERIFICATION)["faults"]
+    looked: list[Line] = [
+        (
+            facts.get(VERIFICATION, "artifacts", show=whole),
+            " artifacts, ",
+            facts.get(VERIFICATION, "bytes", show=format_bytes),
+            " read",
+        ),
+        ("again: pellucid verify RUN",),
+    ]
+    if not faults:
+        return Card("Verified", ("every check holds",), tuple(looked), "good")
+    number = facts.get(VERIFICATION, "faults_found", show=whole)
+    return Card("Verified", (number, " faults" if len(faults) > 1 else " fault"), tuple(looked), "bad")
+
+
+def _languages(facts: Facts) -> list[str]:
+    """The languages of the documents by how much text is in them."""
+    if not facts.has("documents/funnel.json"):
+        return []
+    kept: dict[str, int] = {}
+    for source in facts.document("documents/funnel.json")["sources"].values():
+        for code, counted in source["languages"].items():
+            kept[code] = kept.get(code, 0) + counted["kept_bytes"]
+    ordered = sorted(kept, key=lambda code: (-kept[code], code))
+    return [LANGUAGES.get(code, code) for code in ordered if code not in ("", "und", "mul", "zxx")]
+
+
+def _and(names: list[str]) -> str:
+    if len(names) > _MOST_LANGUAGES:
+        return f"{len(names)} languages"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"one {what}" if number == 1 else f"{number} {what}s"

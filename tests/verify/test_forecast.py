@@ -1,0 +1,24 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pellucid.verify.evidence import Evidence
+from pellucid.verify.forecast import check_plan
+
+
+def test_the_plan_is_made_again_only_when_asked(finished_run: Path) -> None:
+    assert check_plan(Evidence(finished_run)).looked == 0
+    findings = check_plan(Evidence(finished_run, deep=True))
+    assert findings.faults == [] and findings.looked > 100
+
+
+def test_a_plan_that_says_otherwise_is_named_with_the_place(run_copy: Path, rewrite: Callable[..., None]) -> None:
+    def cheaper(told: dict[str, Any]) -> None:
+        told["parameters"]["total"] -= 1
+        told["stages"][0]["tokens"] = None
+
+    rewrite(run_copy / "plan" / "plan.json", cheaper)
+    findings = check_plan(Evidence(run_copy, deep=True))
+    file = run_copy / "plan" / "plan.json"
+    assert [line.split(":")[0] for line in findings.faults] == [f"{file} parameters.total", f"{file} stages[0].tokens"]
+    assert "another version may forecast otherwise" in findings.notes[0]
