@@ -64,6 +64,9 @@ HEAVY_EXTRAS |= {
     "license_expression",
     "packaging",
     "typst",
+    "wandb",
+    "trackio",
+    "tensorboard",
 }
 
 

@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,38 @@ def test_watching_needs_no_torch(finished_run: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == 0, done.stderr
+
+
+def test_a_finished_run_is_handed_to_tensorboard_and_then_the_command_ends(finished_run: Path, tmp_path: Path, capsys) -> None:
+    from pellucid.watch.tensorboard import read_events
+
+    assert main(["watch", str(finished_run), "--to", "tensorboard", "--dir", str(tmp_path)]) == 0
+    assert "pocket-smoke/pretrain: ended; 30 steps written" in capsys.readouterr().out
+    (file,) = (tmp_path / "pocket-smoke/pretrain").iterdir()
+    assert [step for _, step, _ in read_events(file)][1:] == list(range(1, 31))
+    assert main(["watch", str(finished_run), str(finished_run), "--to", "tensorboard"]) == 2
+    assert "one run at a time" in capsys.readouterr().err
+
+
+def test_the_page_is_served_until_ctrl_c(finished_run: Path) -> None:
+    command = [sys.executable, "-m", "pellucid", "watch", str(finished_run), "--web", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout is not None
+        address = served.stdout.readline().split(": ")[1].split()[0]
+        with urllib.request.urlopen(f"{address}runs") as answer:
+            assert json.load(answer)["runs"][0]["name"] == "pocket-smoke"
+        served.send_signal(signal.SIGINT)
+        assert served.wait(30) == 0
+
+
+def test_a_port_that_is_none_is_told(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["watch", str(finished_run), "--web", "--port", "70000"]) == 2
+    assert "--port: got 70000" in capsys.readouterr().err
+
+
+def test_runs_of_one_name_are_told_apart_by_their_path(finished_run: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(finished_run / "pretrain", tmp_path / "copy/pocket-smoke/pretrain")
+    assert main(["watch", str(finished_run), str(tmp_path / "copy/pocket-smoke"), "--json"]) == 0
+    names = [told["run"] for told in json.loads(capsys.readouterr().out)]
+    assert len(set(names)) == 2
+    assert all(name.endswith("pocket-smoke") for name in names)

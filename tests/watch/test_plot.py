@@ -75,10 +75,11 @@ def test_axes_say_where_things_are() -> None:
 
 
 def test_a_sparkline_goes_from_low_to_high() -> None:
-    assert sparkline([float(n) for n in range(8)], 8) == "▁▂▃▄▅▆▇█"
-    assert sparkline([1.0, 1.0], 4) == "  ▁▁"
-    assert sparkline([math.nan], 3) == "   "
-    assert sparkline([0.0] * 50 + [1.0] * 50, 2) == "▁█"
+    assert sparkline(np.arange(8.0), 8) == "▁▂▃▄▅▆▇█"
+    assert sparkline(np.ones(2), 4) == "  ▁▁"
+    assert sparkline(np.array([math.nan]), 3) == "   "
+    assert sparkline(np.repeat([0.0, math.nan, 1.0], 50), 2) == "▁█"
+    assert sparkline(np.ones(5), 0) == ""
 
 
 @given(st.floats(0, 1), st.integers(1, 100))

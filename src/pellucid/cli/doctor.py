@@ -32,6 +32,9 @@ _EXTRAS = {
     "report": (("matplotlib", "typst"), "figures of the report, and its PDF"),
     "sentencepiece": (("sentencepiece",), "SentencePiece vocabularies"),
     "serve": (("starlette", "uvicorn"), "an OpenAI-compatible server"),
+    "tensorboard": (("tensorboard",), "looking at what `pellucid watch --to tensorboard` writes"),
+    "trackio": (("trackio",), "metrics handed to trackio"),
+    "wandb": (("wandb",), "metrics handed to Weights & Biases, offline"),
     "web": (("trafilatura", "lxml_html_clean"), "text from HTML"),
 }
 

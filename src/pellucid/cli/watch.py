@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 from pellucid.cli.output import open_console, print_json, print_text
@@ -23,6 +24,10 @@ def command(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--every-s: got {arguments.every_s}; must be above 0")
     os.nice(_GIVE_WAY)  # whoever watches may be late; whoever trains may not
     runs = [RunWatch(Path(run)) for run in arguments.runs]
+    for name, count in Counter(run.name for run in runs).items():
+        if count > 1:
+            for run in runs:
+                run.name = str(run.path) if run.name == name else run.name
     try:
         _watch(runs, arguments)
     except KeyboardInterrupt:
@@ -39,10 +44,21 @@ def _watch(runs: list[RunWatch], arguments: argparse.Namespace) -> None:
         print_json([_account(run) for run in runs])
     elif arguments.web:
         _serve(runs, arguments)
+    elif arguments.to:
+        _hand_over(runs, arguments)
     elif arguments.once or not sys.stdout.isatty():
         show_once(runs, console, min(console.width, 100) if not sys.stdout.isatty() else console.width, _LINES)
     else:
         show(runs, console, arguments.every_s)
+
+
+def _hand_over(runs: list[RunWatch], arguments: argparse.Namespace) -> None:
+    if len(runs) > 1:
+        raise UsageError(f"--to takes one run at a time; got {len(runs)}: give the command once for each")
+    from pellucid.watch.handing import hand_over, where
+
+    folder = Path(arguments.dir) if arguments.dir else where(runs[0], arguments.to)
+    hand_over(runs[0], arguments.to, folder, arguments.every_s, print_text)
 
 
 def _serve(runs: list[RunWatch], arguments: argparse.Namespace) -> None:

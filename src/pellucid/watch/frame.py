@@ -126,9 +126,7 @@ def _sources(shown: Present, width: int, height: int) -> list[Text]:
         trend, style = _trend(one)
         line = fit(Text(one_line(one.name, room)), room).append(f" {one.loss:6.3f} ", "bold").append(trend, style)
         lines.append(
-            line.append(
-                " " + sparkline(one.curve.mean_K[len(one.curve) // 2 :].tolist(), max(0, width - line.cell_len - 2)), "cyan"
-            )
+            line.append(" " + sparkline(one.curve.mean_K[len(one.curve) // 2 :], max(0, width - line.cell_len - 2)), "cyan")
         )
     return lines
 
@@ -150,7 +148,7 @@ def _figures(stage: StageWatch, shown: Present, width: int, height: int) -> list
         if value == value:
             curve = stage.account.curves.curve(metric)
             line = Text().append(f"{label:<13}", "dim").append(f"{shown_value(metric, value):>9} ", "bold")
-            lines.append(line.append(sparkline(curve.mean_K.tolist(), spark), "cyan"))
+            lines.append(line.append(sparkline(curve.mean_K, spark), "cyan"))
     lines += _time_split(shown.seconds, width)
     lines.append(_happened(shown))
     lines += [Text().append("◆ ", "green").append(one_line(score, width)) for score in shown.scores]

@@ -71,17 +71,16 @@ def draw(
     return [*labelled, _axis(frame, label, markers), _axis_values(frame, label, width)]
 
 
-def sparkline(values: Sequence[float], width: int) -> str:
-    """Return the newest values as blocks, at most one a column: each the mean of its share. Blanks where there are none yet."""
-    known = [value for value in values if not math.isnan(value)]
-    if not known or width < 1:
+def sparkline(values_K: Array, width: int) -> str:
+    """Return K values as blocks, at most one a column: each the mean of its share. Blanks where there are none yet."""
+    known_K = values_K[~np.isnan(values_K)]
+    if not len(known_K) or width < 1:
         return " " * width
-    count = min(width, len(known))
-    edges = np.linspace(0, len(known), count + 1).astype(int)
-    means = [float(np.mean(known[a:b])) for a, b in pairwise(edges.tolist())]
-    low, high = min(means), max(means)
+    edges = np.linspace(0, len(known_K), min(width, len(known_K)) + 1).astype(int)
+    means = np.add.reduceat(known_K, edges[:-1]) / np.diff(edges)
+    low, high = float(means.min()), float(means.max())
     scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(_BLOCKS[round((mean - low) * scale)] for mean in means).rjust(width)
+    return "".join(_BLOCKS[place] for place in np.rint((means - low) * scale).astype(int).tolist()).rjust(width)
 
 
 def bar(share: float, width: int) -> str:
@@ -132,7 +131,7 @@ class _Frame:
         column_K, row_K = self.column(x_K), self.row(y_K)
         dots = np.zeros((4 * self.rows, 2 * self.columns), dtype=bool)
         where, first = np.unique(column_K, return_index=True)
-        rows = np.array([part.mean() for part in np.split(row_K, first[1:])])
+        rows = np.add.reduceat(row_K, first) / np.diff(np.append(first, len(row_K)))
         every = np.arange(where[0], where[-1] + 1)
         path = np.rint(np.interp(every, where, rows)).astype(int)
         for index, column in enumerate(every.tolist()):

@@ -88,7 +88,9 @@ def columns_of(records: Sequence[Record]) -> tuple[NDArray[np.float64], NDArray[
         by_name: dict[str, tuple[list[int], list[Any]]] = {}
         for index, record in enumerate(records):
             for name, value in _mapping(record, key):
-                rows, values = by_name.setdefault(name, ([], []))
+                if name not in by_name:
+                    by_name[name] = ([], [])
+                rows, values = by_name[name]
                 rows.append(index)
                 values.append(value)
         for name, (rows, values) in by_name.items():
@@ -100,14 +102,8 @@ def columns_of(records: Sequence[Record]) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _column(values: list[Any]) -> NDArray[np.float64]:
-    try:
-        # Texts would be read as numbers, so they take the slow way; None becomes NaN.
-        column = np.array(values, dtype=object)
-        if any(type(value) is str for value in values):
-            raise ValueError
-        found = column.astype(np.float64)
-    except (ValueError, TypeError, OverflowError):
-        found = np.array([number(value) for value in values], dtype=np.float64)
+    plain = set(map(type, values)) <= {float, int, type(None)}
+    found = np.array(values if plain else [number(value) for value in values], dtype=np.float64)
     found[~np.isfinite(found)] = np.nan
     return found
 

@@ -77,14 +77,14 @@ class RunWatch:
 
     def poll(self, budget_s: float = 0.25) -> bool:
         """Read what is new in every stage; return whether there was anything."""
-        changed = self._find_stages()
+        changed = self.look_for_stages()
         for stage in self.stages.values():
             changed |= stage.poll(budget_s / len(self.stages))
         return changed
 
     def read_all(self) -> None:
         """Read everything that there is now."""
-        self._find_stages()
+        self.look_for_stages()
         for stage in self.stages.values():
             stage.read_all()
 
@@ -115,7 +115,7 @@ class RunWatch:
         ]
         return statistics.fmean(sums) if sums else 0.0
 
-    def _find_stages(self) -> bool:
+    def look_for_stages(self) -> bool:
         """Look which stages there are; once a second at most, since most of the time nothing changes."""
         if time.monotonic() - self._looked_at < 1.0:
             return False

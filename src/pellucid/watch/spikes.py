@@ -1,12 +1,14 @@
 """Losses that stand out of those before them, found as `train/spikes.py` finds them, so that a curve can point at them."""
 
+import statistics
+
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["SpikeFinder"]
 
 _WINDOW = 128
-_EVERY = 16
+_EVERY = 32
 _DEVIATIONS = 8.0
 _LEAST_SHARE = 0.05
 _MOST = 400
@@ -15,7 +17,7 @@ _MOST = 400
 class SpikeFinder:
     """Marks losses more than eight robust standard deviations, and 5 %, above the median of up to 128 before them.
 
-    The threshold is worked out anew after every 16th loss, however they arrive; nothing is marked before there are 32.
+    The threshold is worked out anew after every 32nd loss, however they arrive; nothing is marked before there are 64.
     `found` holds (step, loss) of the newest ones, `count` says how many there were.
     """
 
@@ -49,7 +51,6 @@ class SpikeFinder:
         self._until_next = _EVERY
         if len(self._recent) < 2 * _EVERY:
             return
-        recent = np.array(self._recent)
-        usual = float(np.median(recent))
-        deviation = 1.4826 * float(np.median(np.abs(recent - usual)))
+        usual = statistics.median(self._recent)
+        deviation = 1.4826 * statistics.median([abs(loss - usual) for loss in self._recent])
         self._limit = max(usual + _DEVIATIONS * deviation, usual + _LEAST_SHARE * abs(usual))

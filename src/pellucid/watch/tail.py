@@ -54,13 +54,13 @@ class Tail:
         except OSError:
             found = None
         if found is None or not stat.S_ISREG(found.st_mode):
-            self._begin_again()
+            self.begin_again()
             return False
         if self._file is not None:
             held = os.fstat(self._file.fileno())
             is_same = (held.st_ino, held.st_dev) == (found.st_ino, found.st_dev)
             if not is_same or found.st_size < self.offset or self._bytes_before() != self._mark:
-                self._begin_again()
+                self.begin_again()
         if self._file is None:
             try:
                 self._file = self.path.open("rb", buffering=0)
@@ -102,15 +102,16 @@ class Tail:
         lines = data.split(b"\n")
         return lines[:-1] if place == 0 else lines[1:-1]
 
-    def _bytes_before(self) -> bytes:
-        if not self._mark or self._file is None:
-            return b""
-        self._file.seek(self.offset - len(self._mark))
-        return self._file.read(len(self._mark))
-
-    def _begin_again(self) -> None:
+    def begin_again(self) -> None:
+        """Read from the front again at the next call."""
         if self.offset:
             self.generation += 1
         self.close()
         self.offset = self.size = 0
         self._mark = b""
+
+    def _bytes_before(self) -> bytes:
+        if not self._mark or self._file is None:
+            return b""
+        self._file.seek(self.offset - len(self._mark))
+        return self._file.read(len(self._mark))

@@ -33,6 +33,8 @@ const charts = [
   new Chart("Scores on the way", shared),
 ];
 const SIMPLE = [[2, "grad_norm"], [3, "tokens_per_s"], [4, "mfu"], [5, "memory_bytes"], [6, "lr"]];
+const STEADY = new Set(["lr", "memory_bytes"]); // these have no noise to take out
+const RUN_COLOURS = ["#d9730d", "#8d6bc9", "#3a9d4f", "#d14d8b", "#b99500", "#5b8def", "#8a949a"];
 const PHASES = [["data", "data", "#d9a300"], ["forward_backward", "forward and backward", "#2a9db3"], ["optimizer", "optimizer", "#8d6bc9"], ["other", "other", "#8a949a"]];
 at("charts").append(...charts.map((chart) => chart.figure));
 
@@ -45,7 +47,7 @@ function isDark() {
 }
 
 function runColour(index) {
-  return index === 0 ? colour("--main") : hue(index + 2, isDark());
+  return index === 0 ? colour("--main") : RUN_COLOURS[(index - 1) % RUN_COLOURS.length];
 }
 
 /** The stages that are drawn: the chosen one of every run that is not hidden, the leader first. */
@@ -66,7 +68,7 @@ function xs(stage) {
 function lineOf(one, channel, more = {}) {
   const rows = one.stage.channels.get(channel);
   if (!rows) return null;
-  return { name: store.runs.length > 1 ? one.name : "", x: xs(one.stage), raw: rows[0], y: smooth(rows[0], chosen.smoothing), low: rows[1], high: rows[2],
+  return { name: store.runs.length > 1 ? one.name : "", x: xs(one.stage), raw: rows[0], y: smooth(rows[0], STEADY.has(channel) ? 0 : chosen.smoothing), low: rows[1], high: rows[2],
     colour: runColour(one.index), band: one.index === 0 ? colour("--band") : null, ...more };
 }
 
