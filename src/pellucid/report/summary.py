@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from pellucid.core.excerpt import one_line
 from pellucid.core.units import format_bytes, format_carbon, format_count, format_duration, format_energy, format_few
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.benchmarks import find_benchmarks
@@ -14,7 +15,7 @@ from pellucid.report.verified import VERIFICATION
 
 __all__ = ["first_screen", "lead"]
 
-_MOST_LANGUAGES, _MOST_TASKS = 7, 3
+_MOST_LANGUAGES, _MOST_TASKS, _FAULT_CHARS = 7, 3, 110
 _KINDS = {True: "a language model of one decoder, tuned to answer", False: "a base language model of one decoder"}
 
 _TOTAL = ("total",)
@@ -46,11 +47,15 @@ def first_screen(facts: Facts, recipe: Recipe) -> Cards:
 
 
 def _model(facts: Facts, recipe: Recipe) -> Card:
-    model = recipe.model
-    heads = str(model.heads) if model.heads == model.kv_heads else f"{model.heads} query and {model.kv_heads} key-value"
+    shape = f"{recipe.train[0].name}/manifest.json", "config", "model"
+    layers, hidden, heads, kv_heads, context, vocabulary = (
+        facts.known(*shape, name, show=whole, otherwise=whole(getattr(recipe.model, name)))
+        for name in ("layers", "hidden", "heads", "kv_heads", "context_tokens", "vocab_tokens")
+    )
+    grouped: Line = (" query and ", kv_heads, " key-value") if recipe.model.heads != recipe.model.kv_heads else ()
     lines: list[Line] = [
-        (f"{model.layers} layers, width {whole(model.hidden)}, {heads} heads",),
-        (f"{whole(model.context_tokens)} tokens of context, {whole(model.vocab_tokens)} in the vocabulary",),
+        (layers, " layers, width ", hidden, ", ", heads, *grouped, " heads"),
+        (context, " tokens of context, ", vocabulary, " in the vocabulary"),
     ]
     return Card("The model", (facts.get(PLAN, "parameters", "total", show=format_count), " parameters"), tuple(lines))
 
@@ -143,6 +148,7 @@ def _verified(facts: Facts) -> Card:
     if not faults:
         return Card("Verified", ("every check holds",), tuple(looked), "good")
     number = facts.get(VERIFICATION, "faults_found", show=whole)
+    looked.insert(0, (one_line(faults[0], _FAULT_CHARS),))
     return Card("Verified", (number, " faults" if len(faults) > 1 else " fault"), tuple(looked), "bad")
 
 
