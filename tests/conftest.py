@@ -31,6 +31,8 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Pa
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (runs / "done").exists():
             assert main(["run", str(ROOT / "recipes" / "pocket-smoke.yaml"), "--runs", str(runs)]) == 0
+            # Commands that only read the run write into its ledger all the same.
+            shutil.copy(runs / "pocket-smoke" / "ledger.jsonl", runs / "ledger.jsonl")
             (runs / "done").touch()
     return runs / "pocket-smoke"
 
@@ -73,9 +75,10 @@ def storage_watch() -> type:
 
 @pytest.fixture
 def run_copy(finished_run: Path, tmp_path: Path) -> Path:
-    """A copy of the finished run that a test may damage. Its parent is the `--runs` folder."""
+    """A copy of the finished run, as it was when it was finished, that a test may damage. Its parent is the `--runs` folder."""
     copy = tmp_path / "runs" / finished_run.name
     shutil.copytree(finished_run, copy)
+    shutil.copy(finished_run.parent / "ledger.jsonl", copy / "ledger.jsonl")
     return copy
 
 

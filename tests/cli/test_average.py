@@ -4,6 +4,8 @@ import pytest
 
 from pellucid.checkpoint.models import load_model
 from pellucid.cli.main import main
+from pellucid.core.attempts import read_attempts
+from pellucid.core.files import sha256_file
 
 
 def test_the_newest_checkpoints_are_averaged_and_the_run_still_holds(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,6 +20,9 @@ def test_the_newest_checkpoints_are_averaged_and_the_run_still_holds(run_copy: P
         ]
         assert parameter.equal(((ends[0].double() + ends[1].double()) / 2).float())
     assert main(["verify", str(run_copy)]) == 0
+    attempt = read_attempts(run_copy)[-1]
+    assert (attempt.stage, attempt.outcome, attempt.summary) == ("average", "end", {"steps": [20, 30]})
+    assert (attempt.folder, attempt.manifest) == (str(path.relative_to(run_copy)), sha256_file(path / "manifest.json"))
     (path / "model.safetensors").write_bytes(b"")
     capsys.readouterr()
     assert main(["verify", str(run_copy)]) == 1

@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from pellucid.cli.main import main
+from pellucid.core.attempts import read_attempts
+from pellucid.core.files import sha256_file
 from pellucid.evals.suites import SUITES
 
 
@@ -59,6 +61,8 @@ def test_a_model_is_scored_on_items_of_the_users_own(run_copy: Path, tmp_path: P
     capsys.readouterr()
     assert main([*call, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [found]
+    (attempt,) = [one for one in read_attempts(run_copy) if one.stage == "evaluate --suite choices"]
+    assert attempt.outcome == "end" and attempt.manifest == sha256_file(result.with_name("manifest.json"))
     line = result.with_name("items.jsonl")
     line.write_bytes(line.read_bytes().replace(b'"acc":1', b'"acc":0').replace(b'"acc":0', b'"acc":1', 1))
     assert main(["verify", str(run_copy)]) == 1

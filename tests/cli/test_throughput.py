@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pellucid.cli.main import main
+from pellucid.core.attempts import read_attempts
 
 pytest.importorskip("xllamacpp")
 SMALL = ["--prompt-tokens", "8", "--new-tokens", "4", "--rounds", "1", "--threads", "1", "--batch", "1"]
@@ -29,6 +30,9 @@ def test_a_whole_run_keeps_its_figures_and_a_part_of_it_does_not(run_copy: Path,
     assert main(["throughput", str(run_copy), *SMALL, "--only", "Q8_0", "--json"]) == 0
     assert [one["name"] for one in json.loads(capsys.readouterr().out)["contestants"]] == ["llama.cpp Q8_0"]
     assert not (run_copy / "throughput").exists()
+    assert main(["throughput", str(run_copy), *SMALL, "--only", "no such program"]) == 2
+    (attempt,) = [one for one in read_attempts(run_copy) if one.stage == "throughput"]
+    assert (attempt.outcome, attempt.manifest) == ("end", None) and attempt.seconds > 0, "a wrong call is no attempt"
 
 
 def test_when_nobody_could_be_measured_the_command_fails(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.cli.main import main
+from pellucid.core.attempts import read_attempts
 
 
 def test_any_altered_byte_of_any_artifact_is_found_and_its_file_named(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,6 +38,7 @@ def test_a_folder_without_artifacts_does_not_pass(tmp_path: Path) -> None:
 def test_exports_are_opened_again_when_asked(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("xllamacpp")
     assert main(["verify", str(run_copy), "--exports", "--json"]) == 0
+    assert read_attempts(run_copy)[-1].stage == "verify --exports"
     found = json.loads(capsys.readouterr().out)
     assert found["faults"] == []
     assert any(line.startswith("exports/gguf/model-F16.gguf in llama.cpp ") for line in found["checked"])

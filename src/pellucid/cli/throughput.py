@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,19 @@ def command(arguments: argparse.Namespace) -> int:
         device=arguments.device,
     )
     run = paths[0] if len(paths) == 1 and (paths[0] / RECIPE_FILE).is_file() else None
-    with attempt(run, "throughput") if run is not None else nullcontext(Work()) as work:
-        found = measure(paths, load, served=arguments.served, only=arguments.only)
-        written = None
+    written, attempts = None, list[Work]()
+    with ExitStack() as stack:
+
+        def begin() -> None:
+            if run is not None:
+                attempts.append(stack.enter_context(attempt(run, "throughput")))
+
+        found = measure(paths, load, served=arguments.served, only=arguments.only, begin=begin)
         if arguments.out is not None:
             written = Path(arguments.out)
             write_json(written, found)
         elif run is not None and not arguments.only:
+            (work,) = attempts
             written = write_throughput(run, found, work.energy)
             work.made(written.parent, {"measured": sum(one["missing"] is None for one in found["contestants"])})
     if arguments.json:

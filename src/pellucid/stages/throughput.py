@@ -57,12 +57,21 @@ class Load:
                 raise UsageError(f"{name} {value}: must be at least {least}")
 
 
-def measure(paths: Sequence[Path], load: Load, *, served: bool = False, only: Sequence[str] = ()) -> dict[str, Any]:
+def measure(
+    paths: Sequence[Path],
+    load: Load,
+    *,
+    served: bool = False,
+    only: Sequence[str] = (),
+    begin: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
     """Let all that run what lies at `paths` take turns, and return the table as JSON values (see docs/exports.md).
 
     The first round warms up and is not counted. Who cannot be opened, or fails, is listed with the reason. `only` keeps those whose
-    name holds one of these texts, in upper or lower case. Raises `UsageError` for a target that is none, for targets that do not
-    read texts alike, for one that is given twice, for a load that does not fit, and when nobody is left.
+    name holds one of these texts, in upper or lower case. `begin` is called once nothing is wrong with the call.
+
+    Raises `UsageError` for a target that is none, for targets that do not read texts alike, for one that is given twice, for a load
+    that does not fit, and when nobody is left.
     """
     targets = _targets(paths)
     contestants = _contestants(targets, served, only)
@@ -73,6 +82,7 @@ def measure(paths: Sequence[Path], load: Load, *, served: bool = False, only: Se
             f"the model was trained for {most} tokens"
         )
     ids = _ids(paths)
+    begin()
     with EnergyMeter() as meter:
         entries = _take_turns(contestants, load, machine, ids, meter)
         energy = {"counters": list(meter.counters), "missing": dict(meter.missing)}
