@@ -1,6 +1,15 @@
 import pytest
 
-from pellucid.core.units import format_bytes, format_count, format_duration, format_rate, utf8_bytes
+from pellucid.core.units import (
+    format_bytes,
+    format_carbon,
+    format_count,
+    format_duration,
+    format_energy,
+    format_few,
+    format_rate,
+    utf8_bytes,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,3 +42,34 @@ def test_the_bytes_of_a_text_are_those_of_its_encoding(text: str) -> None:
 )
 def test_a_rate_has_three_digits_or_is_whole(number: float, shown: str) -> None:
     assert format_rate(number) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (0.0000123, "0.0000123"),
+        (0.09999, "0.100"),
+        (12.34, "12.3"),
+        (99.96, "100"),
+        (92_000, "92\u202f000"),
+        (-1.5, "-1.50"),
+    ],
+)
+def test_figures_of_three_digits_in_full(number: float, text: str) -> None:
+    assert format_few(number) == text
+
+
+@pytest.mark.parametrize(
+    ("kwh", "text"),
+    [(0, "0 Wh"), (6.9e-6, "6.90 mWh"), (0.0034, "3.40 Wh"), (1.5, "1.50 kWh"), (30_000, "30.0 MWh"), (2.5e6, "2.50 GWh")],
+)
+def test_energy(kwh: float, text: str) -> None:
+    assert format_energy(kwh) == text
+
+
+@pytest.mark.parametrize(
+    ("kg", "text"), [(0, "0 g"), (1.7e-5, "17.0 mg"), (0.0012, "1.20 g"), (3.0, "3.00 kg"), (11_550, "11.6 t"), (173_000, "173 t")]
+)
+def test_carbon(kg: float, text: str) -> None:
+    assert format_carbon(kg) == text

@@ -12,6 +12,7 @@ import pytest
 
 from pellucid.cli.main import main
 from pellucid.core.artifacts import fingerprint
+from pellucid.core.attempts import read_attempts
 from pellucid.core.ledger import read_ledger
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ def test_a_changed_value_reruns_what_depends_on_it_and_nothing_else(run_copy: Pa
     assert main(["run", str(RECIPE), "--runs", str(run_copy.parent), "--set", "evaluate.stride_tokens=32"]) == 0
     events = [(event["event"], event["stage"]) for event in read_ledger(run_copy / "ledger.jsonl")]
     again = {stage for event, stage in events[before:] if event == "start"}
-    assert again == {"plan", "evaluate", "report"}
+    assert again == {"plan", "evaluate", "account", "report"}
     assert fingerprint(run_copy / "shards") == shards
     assert fingerprint(run_copy / FINAL) == weights
 
@@ -94,6 +95,12 @@ def test_a_killed_run_continues_to_the_same_bits(finished_run: Path, tmp_path: P
     assert (mine / "scores" / "heldout.documents.jsonl").read_bytes() == (
         finished_run / "scores" / "heldout.documents.jsonl"
     ).read_bytes()
+    attempts = [one for one in read_attempts(mine) if one.stage == "pretrain"]
+    assert [one.outcome for one in attempts] == [*["killed"] * killed, "end"]
+    assert [one.continues for one in attempts] == [False, *[True] * killed]
+    account = json.loads((mine / "account" / "account.json").read_text())
+    assert account["by_stage"]["pretrain"]["attempts"] == account["counts"]["kills"] + 1 == killed + 1
+    assert account["by_stage"]["pretrain"]["hours"] * 3600 == pytest.approx(sum(one.seconds for one in attempts))
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines() if '"event"' not in line]
     assert steps == list(range(1, 31)), "every step is logged exactly once"
 

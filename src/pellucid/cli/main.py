@@ -187,10 +187,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     show = _command(
-        commands, "show", "show", "print an artifact's manifest: what it is and what it came from", "runs/pocket/shards"
+        commands,
+        "show",
+        "show",
+        "print an artifact's manifest: what it is and what it came from; of a run every attempt, and what all have cost",
+        "runs/pocket/shards",
     )
-    show.add_argument("artifact", metavar="DIR", help="artifact folder")
-    show.add_argument("--json", action="store_true", help="print the manifest as it is")
+    show.add_argument("artifact", metavar="DIR", help="artifact folder, or a run's")
+    show.add_argument("--json", action="store_true", help="print the manifest as it is, or the account as JSON")
 
     doctor = _command(commands, "doctor", "doctor", "say what this machine can do and which extras are installed", "")
     doctor.add_argument("--json", action="store_true", help="print JSON instead of a table")

@@ -1,19 +1,26 @@
-"""`pellucid show DIR`: an artifact's manifest."""
+"""`pellucid show DIR`: an artifact's manifest, or a run's account."""
 
 import argparse
 from dataclasses import asdict
 from pathlib import Path
 
 from pellucid.cli.output import print_json, print_table, print_text
-from pellucid.core.artifacts import read_manifest
+from pellucid.core.artifacts import MANIFEST, read_manifest
+from pellucid.core.ledger import LEDGER
 from pellucid.core.units import format_bytes, format_duration
 
 __all__ = ["command"]
 
 
 def command(arguments: argparse.Namespace) -> int:
-    """Print what an artifact is, what it came from and what it holds."""
-    manifest = read_manifest(Path(arguments.artifact))
+    """Print what an artifact is, what it came from and what it holds; of a run, what was done in it and what that cost."""
+    folder = Path(arguments.artifact)
+    if (folder / LEDGER).is_file() and not (folder / MANIFEST).is_file():
+        from pellucid.cli.show_account import show_account
+
+        show_account(folder, as_json=arguments.json)
+        return 0
+    manifest = read_manifest(folder)
     if arguments.json:
         print_json(asdict(manifest))
         return 0

@@ -132,7 +132,7 @@ def account_of(events: Iterable[Mapping[str, Any]], rates: Rates, lines: int | N
             "evaluations": sum(one.stage in _EVALUATIONS or one.stage.startswith("evaluate ") for one in over),
             "skipped_steps": len({(one.stage, step) for one in over for step in one.skipped}),
         },
-        "spending": spending_of(over, rates).as_json(),
+        **spending_of(over, rates).as_json(),
         "attempts": [_row(one, rates) for one in over],
     }
 

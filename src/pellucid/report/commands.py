@@ -16,6 +16,7 @@ _MADE_BY = {
     "exports": "pellucid export RECIPE",
     "throughput": "pellucid throughput RUN",
     "averages": "pellucid show RUN/averages",
+    "account": "pellucid show RUN",
     "ledger.jsonl": "pellucid verify RUN",
     "report": "pellucid verify RUN",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pellucid.core.files import write_bytes, write_json
 from pellucid.recipe.recipe import Recipe
-from pellucid.report import benchmarks, curves, exports, sections, throughput, training, tuning, verified
+from pellucid.report import benchmarks, curves, exports, sections, spending, throughput, training, tuning, verified
 from pellucid.report.blocks import Cards, Figure, Note, Paragraph, Section
 from pellucid.report.card import CARD
 from pellucid.report.croissant import CROISSANT
@@ -22,6 +22,8 @@ __all__ = ["NUMBERS", "Report", "compose", "write_figures", "write_page"]
 NUMBERS = "numbers.json"
 
 Build = Callable[[Facts, Recipe], Section | None]
+
+_NO_ACCOUNT = "This run has no account of its attempts yet; pellucid report RECIPE makes one from ledger.jsonl."
 
 _SECTIONS: tuple[tuple[str, str, Build, str], ...] = (
     ("data", "Data", sections.data, "This run read no text."),
@@ -61,6 +63,8 @@ _SECTIONS: tuple[tuple[str, str, Build, str], ...] = (
         verified.verified,
         "Nothing was checked when this report was made; pellucid verify RUN checks.",
     ),
+    ("cost", "What it cost", spending.spending, _NO_ACCOUNT),
+    ("ledger", "Ledger", spending.ledger, _NO_ACCOUNT),
     ("machine", "Machine and time", sections.machine, ""),
     ("omissions", "Left out", sections.omissions, ""),
 )

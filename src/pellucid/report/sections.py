@@ -29,7 +29,7 @@ __all__ = [
     ),
 ]
 
-PLAN, FUNNEL, SCORES, ACCOUNT = "plan/plan.json", "documents/funnel.json", "scores/heldout.json", "account/account.json"
+PLAN, FUNNEL, SCORES = "plan/plan.json", "documents/funnel.json", "scores/heldout.json"
 LANGUAGES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "nl": "Dutch", "pt": "Portuguese"}
 
 
@@ -217,22 +217,10 @@ def machine(facts: Facts, recipe: Recipe) -> Section | None:
     )
 
 
-def _energy(facts: Facts) -> list[str]:
-    """What is not known of the run's energy."""
-    if not facts.has(ACCOUNT):
-        return ["Energy and carbon are forecast in plan/plan.json; they were not measured."]
-    total = facts.document(ACCOUNT)["spending"]["total"]
-    told = ["Energy was estimated where the machine has no counter that could be read."] if total["kwh_estimated"] else []
-    if total["unknown_hours"]:
-        told.append("Of some attempts nobody wrote down the energy: their hours and money are in the sums, their energy is not.")
-    return told
-
-
 def omissions(facts: Facts, recipe: Recipe) -> Section | None:
     """What this report leaves out, so that silence is not mistaken for success."""
     duplicates = "Exact duplicates were dropped" if recipe.documents.exact_dedup else "Exact duplicates were kept, as asked"
     left_out = [
-        *_energy(facts),
         *benchmarks.left_out(facts),
         *([] if facts.has(THROUGHPUT) else ["How fast the exports run was not measured (pellucid throughput)."]),
         f"{duplicates}; near-duplicates between held-out and training text were not looked for in this run.",

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pellucid.core.units import format_bytes, format_count, format_duration
+from pellucid.core.units import format_bytes, format_carbon, format_count, format_duration, format_energy, format_few
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.benchmarks import find_benchmarks
 from pellucid.report.blocks import Card, Cards, Inline, Paragraph
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.sections import ACCOUNT, LANGUAGES, PLAN, SCORES, decimals, whole
+from pellucid.report.sections import LANGUAGES, PLAN, SCORES, decimals, whole
+from pellucid.report.spending import ACCOUNT
 from pellucid.report.verified import VERIFICATION
 
 __all__ = ["first_screen", "lead"]
@@ -16,7 +17,7 @@ __all__ = ["first_screen", "lead"]
 _MOST_LANGUAGES, _MOST_TASKS = 7, 3
 _KINDS = {True: "a language model of one decoder, tuned to answer", False: "a base language model of one decoder"}
 
-_TOTAL = ("spending", "total")
+_TOTAL = ("total",)
 
 Line = tuple[Inline, ...]
 
@@ -98,27 +99,26 @@ def _benchmarks(facts: Facts) -> Iterator[Line]:
 
 def _cost(facts: Facts, recipe: Recipe) -> Card:
     if facts.has(ACCOUNT):
-        total = facts.document(ACCOUNT)["spending"]["total"]
+        total = facts.document(ACCOUNT)["total"]
         hours = facts.get(ACCOUNT, *_TOTAL, "hours", show=lambda value: format_duration(3600 * value))
-        lines: list[Line] = [("US$ ", facts.get(ACCOUNT, *_TOTAL, "usd", show=money), " at the plan's price of a device-hour")]
+        lines: list[Line] = [("US$ ", facts.get(ACCOUNT, *_TOTAL, "usd", show=format_few), " at the plan's price of a device-hour")]
         if total["unknown_hours"] < total["hours"]:
-            energy = facts.get(ACCOUNT, *_TOTAL, "kwh_with_pue", show=small)
-            how = _measured(total)
-            lines.append((energy, " kWh, ", facts.get(ACCOUNT, *_TOTAL, "kg_co2e", show=small), f" kg CO2e ({how})"))
+            energy = facts.get(ACCOUNT, *_TOTAL, "kwh_with_pue", show=format_energy)
+            carbon = facts.get(ACCOUNT, *_TOTAL, "kg_co2e", show=format_carbon)
+            lines.append((energy, ", ", carbon, f" CO2e ({_measured(total)})"))
         else:
-            forecast = facts.get(PLAN, "energy", "kwh", show=small), facts.get(PLAN, "energy", "kg_co2e", show=small)
-            lines.append(("energy not written down; forecast: ", forecast[0], " kWh, ", forecast[1], " kg CO2e"))
+            lines.append(("energy not written down; forecast: ", *_forecast(facts)))
         lines.append((facts.get(ACCOUNT, *_TOTAL, "attempts", show=whole), " attempts, failed ones counted"))
         return Card("Cost", (hours,), tuple(lines))
     stage = recipe.train[0].name
     time = facts.get(f"{stage}/manifest.json", "seconds", show=format_duration)
-    forecast = (
-        "forecast for all: ",
-        facts.get(PLAN, "energy", "kwh", show=small),
-        " kWh, US$ ",
-        facts.get(PLAN, "cost", "usd", show=money),
-    )
-    return Card("Cost", (time, f" of {stage}"), (forecast,))
+    money = facts.get(PLAN, "cost", "usd", show=format_few)
+    return Card("Cost", (time, f" of {stage}"), (("forecast for all: ", *_forecast(facts), ", US$ ", money),))
+
+
+def _forecast(facts: Facts) -> Line:
+    energy = facts.get(PLAN, "energy", "kwh", show=format_energy)
+    return energy, ", ", facts.get(PLAN, "energy", "kg_co2e", show=format_carbon), " CO2e"
 
 
 def _measured(amount: dict[str, Any]) -> str:
@@ -144,16 +144,6 @@ def _verified(facts: Facts) -> Card:
         return Card("Verified", ("every check holds",), tuple(looked), "good")
     number = facts.get(VERIFICATION, "faults_found", show=whole)
     return Card("Verified", (number, " faults" if len(faults) > 1 else " fault"), tuple(looked), "bad")
-
-
-def money(value: float) -> str:
-    """Return US dollars with as many digits as tell something: 0.021, 1.35, 1 240."""
-    return whole(value) if value >= 100 else f"{value:.2f}" if value >= 1 else f"{value:.2g}"
-
-
-def small(value: float) -> str:
-    """Return an amount that may be very small with two digits: 0.0045, 0.98, 12, 30 000."""
-    return whole(value) if value >= 10 else f"{value:.2g}"
 
 
 def _languages(facts: Facts) -> list[str]:

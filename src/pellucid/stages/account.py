@@ -46,7 +46,7 @@ def _key(context: Context) -> Key:
 def _build(context: Context, build: Build) -> str:
     found = _account(context)
     write_json(build.path / "account.json", found)
-    total = found["spending"]["total"]
+    total = found["total"]
     build.summary.update(attempts=total["attempts"], hours=round(total["hours"], 6), kwh=round(total["kwh"], 9))
     return f"{total['attempts']} attempts, {format_duration(total['hours'] * 3600)}"
 
