@@ -41,6 +41,7 @@ def test_passwords_in_addresses_and_folders_of_this_machine_are_private() -> Non
     }
     assert found["the password in INDEX"] == "hunter2hunter2"
     assert (found["HOME"], found["the run's folder"]) == ("/home/ada", "/srv/runs/x")
+    assert found["Pellucid's folder"] == str(Path(__file__).parents[2])
     assert "the working folder" in found and "Pellucid's folder" in found
 
 
@@ -78,3 +79,8 @@ def test_a_machine_s_name_may_be_a_word_of_a_text_and_of_nothing_else(tmp_path: 
 
 def test_the_machine_s_name_is_looked_for_when_it_is_long_enough() -> None:
     assert ("the machine's name" in names_in({})) == (len(socket.gethostname()) >= 7)
+
+
+def test_a_short_path_may_be_a_word_of_a_text_and_a_long_one_may_not() -> None:
+    found = {one.name: one.is_word for one in private_values({"HOME": "/home/user"}, Path("/srv/data/runs/pocket"))}
+    assert found["HOME"] and not found["the run's folder"]

@@ -100,6 +100,17 @@ def test_only_the_section_release_can_be_set(finished_run: Path, tmp_path: Path,
         release_run(finished_run, tmp_path / "out", Wishes(settings=(text,)))
 
 
+def test_a_release_is_not_released_again(released: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a release itself"):
+        release_run(released, tmp_path / "out")
+
+
+def test_a_file_that_is_missing_is_named_though_faults_are_allowed(run_copy: Path, tmp_path: Path) -> None:
+    (run_copy / "plan" / "plan.json").unlink()
+    with pytest.raises(ArtifactError, match=r"plan/plan\.json is missing"):
+        release_run(run_copy, tmp_path / "out", Wishes(allow_faults=True))
+
+
 def test_places_where_no_release_may_be_are_refused_before_any_work(finished_run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="outside the run"):
         release_run(finished_run, finished_run / "release")

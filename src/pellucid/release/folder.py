@@ -65,6 +65,8 @@ def copy_checked(
     """Copy files and return their digests. Raises `ArtifactError` for one that is not what its manifest says."""
     digests = {}
     for name, known in sorted(files.items()):
+        if not (run / name).is_file():
+            raise ArtifactError(f"{run / name} is missing; see: pellucid verify {run}")
         digest = hashlib.sha256()
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         with (run / name).open("rb") as source, (out / name).open("wb") as target:

@@ -139,45 +139,41 @@ def _procedure(account: Account) -> str:
 
 
 def _evaluation(account: Account) -> str:
-    parts = []
+    parts = [part for part in (_heldout(account), _benchmarks(account)) if part]
+    return "\n".join(parts) or "No score was measured.\n"
+
+
+def _heldout(account: Account) -> str:
     scores = account.heldout.get("bits_per_byte")
-    if scores:
-        rows = [("all", scores["total"]), *sorted(scores.get("by_language", {}).items())]
-        cells = [
-            (
-                name,
-                number(one["documents"]),
-                number(one["bytes"]),
-                number(one["model"]),
-                number(one.get("xz")),
-                number(one.get("ngram")),
-            )
-            for name, one in rows
-        ]
-        heads = ("Held-out text", "Documents", "Bytes", "Model", "xz -9", "5-gram")
-        told = (
-            f"Bits per byte of the checkpoint {account.heldout['checkpoint']['path']} (`scores/heldout.json`), lower is better:\n"
-        )
-        parts += [told, table(heads, cells, right=(1, 2, 3, 4, 5))]
-    rows_of = [
+    if not scores:
+        return ""
+    of_all = [("all", scores["total"]), *sorted(scores.get("by_language", {}).items())]
+    rows = [
+        (name, *(number(one[key]) for key in ("documents", "bytes", "model")), number(one.get("xz")), number(one.get("ngram")))
+        for name, one in of_all
+    ]
+    heads = ("Held-out text", "Documents", "Bytes", "Model", "xz -9", "5-gram")
+    checkpoint = account.heldout["checkpoint"]["path"]
+    told = f"Bits per byte of the checkpoint {checkpoint} (`scores/heldout.json`), lower is better:\n\n"
+    return told + table(heads, rows, right=(1, 2, 3, 4, 5))
+
+
+def _benchmarks(account: Account) -> str:
+    rows = [
         (
             result["subject"]["label"],
             result["suite"],
             task,
             metric,
-            number(value["value"]),
-            number(value.get("stderr")),
-            number(value.get("items")),
+            *(number(value.get(key)) for key in ("value", "stderr", "items")),
         )
         for result in account.results.values()
         for task, entry in sorted(result["tasks"].items())
         for metric, value in sorted(entry["metrics"].items())
         if value.get("value") is not None
     ]
-    if rows_of:
-        heads = ("Model", "Suite", "Task", "Metric", "Value", "Standard error", "Items")
-        parts += ["Benchmarks:\n", table(heads, rows_of, right=(4, 5, 6))]
-    return "\n".join(parts) or "No score was measured.\n"
+    heads = ("Model", "Suite", "Task", "Metric", "Value", "Standard error", "Items")
+    return "Benchmarks:\n\n" + table(heads, rows, right=(4, 5, 6)) if rows else ""
 
 
 def _exports(account: Account) -> str:

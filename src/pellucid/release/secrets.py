@@ -2,7 +2,8 @@
 
 Which values: those of variables whose name says that they are secret, those that look like the tokens of well-known services,
 passwords inside addresses; the home folder, the run's own place, the working folder and the folder that Pellucid is installed in;
-the names of the machine and of the user. These two are words that texts may hold: they are not looked for in what is made of texts.
+the names of the machine and of the user. These two, and short paths, are words that texts may hold: they are not looked for in
+what is made of texts.
 """
 
 import getpass
@@ -31,6 +32,7 @@ _SECRET_ENDS = ("TOKEN", "SECRET", "PASSWORD", "APIKEY")
 _TOKEN = re.compile(r"^(hf_|gh[pousr]_|github_pat_|sk-|AKIA|ASIA|xox[abprs]-|glpat-|pypi-|eyJ)[A-Za-z0-9_\-./+=]{12,}$")
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 _SHORTEST_SECRET = 8
+_PARTS_OF_A_WORD = 3  # of a path, the root among them
 # Made of texts that others wrote, or of numbers: a machine's name may be a word in them.
 _TEXTS = (
     *("documents/**/*.parquet", "shards/**", "conversations/**", "*/data/**", "**/samples.jsonl", "report/data.html"),
@@ -50,7 +52,7 @@ _TEXTS = (
 
 @dataclass(frozen=True)
 class Private:
-    """A value that must not be published, under the name by which the user knows it."""
+    """A value that must not be published, under the name by which the user knows it; `is_word`: texts may hold it by chance."""
 
     name: str
     value: str
@@ -75,9 +77,12 @@ def private_values(environ: Mapping[str, str], run: Path) -> list[Private]:
         "HOME": environ.get("HOME", str(Path.home())),
         "the run's folder": str(run.resolve()),
         "the working folder": str(Path.cwd()),
-        "Pellucid's folder": str(Path(__file__).resolve().parents[1]),
+        "Pellucid's folder": str(_own_place()),
     }
-    found += [Private(name, value.rstrip("/")) for name, value in places.items() if len(value.rstrip("/")) >= SHORTEST]
+    for name, value in places.items():
+        # Texts speak of /home/user and /workspace; a place deeper down is nobody's word.
+        if len(value.rstrip("/")) >= SHORTEST:
+            found.append(Private(name, value.rstrip("/"), is_word=len(Path(value).parts) <= _PARTS_OF_A_WORD))
     words = {"the machine's name": socket.gethostname(), "the user's name": _user()}
     found += [Private(name, value, is_word=True) for name, value in words.items() if len(value) >= SHORTEST]
     return found
@@ -88,6 +93,12 @@ def _is_secret(name: str, value: str) -> bool:
         return False
     words = re.split(r"[^A-Z0-9]+", name.upper())
     return bool(_SECRET_WORDS & set(words)) or name.upper().endswith(_SECRET_ENDS) or bool(_TOKEN.match(value))
+
+
+def _own_place() -> Path:
+    """The checkout that Pellucid runs from, else the folder that it is installed in."""
+    package = Path(__file__).resolve().parents[1]
+    return package.parents[1] if (package.parents[1] / "pyproject.toml").is_file() else package
 
 
 def _user() -> str:

@@ -19,6 +19,8 @@ __all__ = ["contents_of"]
 
 _CHUNK_BYTES = 8 << 20
 _DEEPEST = 4
+# Larger texts, such as measurements of long runs, are not looked into for data URIs.
+_MOST_TEXT_BYTES = 256 << 20
 _TEXTS = (".html", ".svg", ".xml", ".md", ".json", ".jsonl", ".css", ".txt")
 _DATA_URI = re.compile(rb"base64,([A-Za-z0-9+/=\s]{24,})")
 _PDF_STREAM = re.compile(rb"stream\r?\n(.*?)\r?\n?endstream", re.DOTALL)
@@ -51,7 +53,8 @@ def _inside(name: str, file: BinaryIO, depth: int) -> Contents:
         if head.startswith(magic):
             yield from unpack(file, depth)
             return
-    if name.endswith(_TEXTS):
+    if name.endswith(_TEXTS) and file.seek(0, 2) <= _MOST_TEXT_BYTES:
+        file.seek(0)
         for number, found in enumerate(_DATA_URI.finditer(file.read())):
             yield from _member(f"data URI {number + 1}", _decoded(found.group(1)), depth)
 

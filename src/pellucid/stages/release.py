@@ -67,6 +67,8 @@ def release_run(run: Path, out: Path, wishes: Wishes = Wishes()) -> Released:
     Raises `UsageError` for a place or a wish that cannot be, `ArtifactError` when the run does not verify or private values would
     be published, `MissingExtraError` without the packages of the extra `release`, `DiskFullError`.
     """
+    if (run / RELEASE).is_file():
+        raise UsageError(f"{run} is a release itself; copy it as it is, or give the run that it was made from")
     recipe = _with_settings(open_recipe(run), wishes.settings)
     sources = sources_of(run, recipe)
     chosen = select(run, recipe, sources, without=wishes.without, checkpoints=wishes.checkpoints)
@@ -106,7 +108,7 @@ def _with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 
 
 def _faults(run: Path, *, allowed: bool) -> list[str]:
-    faults = [fault.replace(f"{run}/", "") for fault in verify_run(run).faults]
+    faults = [fault.replace(f"{run}/", "").replace(str(run), "the run") for fault in verify_run(run).faults]
     if faults and not allowed:
         more = f"\n  and {len(faults) - _MOST_FAULTS} more" if len(faults) > _MOST_FAULTS else ""
         raise ArtifactError(

@@ -25,7 +25,7 @@ FOLDERS = {"evaluate": "scores", "export": "exports"}
 
 # Folders that hold artifacts two levels below: averages of checkpoints, suites that were run by hand.
 _DEEPER = ("averages", "evals")
-_MAX_RECIPE_BYTES = 1 << 22
+_MAX_RECIPE_BYTES, _MAX_LEDGER_BYTES = 1 << 22, 1 << 30
 
 
 class Evidence:
@@ -143,7 +143,7 @@ class Evidence:
             return [], f"{self.tree.path(LEDGER)} is missing"
         events: list[dict[str, Any]] = []
         try:
-            if self.tree.files[LEDGER] >= MAX_READ_BYTES:
+            if self.tree.files[LEDGER] >= _MAX_LEDGER_BYTES:
                 raise ArtifactError(f"{self.tree.path(LEDGER)} has {self.tree.files[LEDGER]} bytes; no ledger is that large")
             events.extend(read_ledger(self.tree.path(LEDGER), whole=self.is_release))  # up to what raises, the events stay
         except (ArtifactError, AttributeError, TypeError) as error:
