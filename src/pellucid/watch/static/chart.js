@@ -37,11 +37,12 @@ class Chart {
     });
     canvas.addEventListener("pointermove", (event) => {
       if (this.drag) this.drag[1] = at(event);
+      this.pointerY = event.clientY - canvas.getBoundingClientRect().top;
       shared.point(at(event));
     });
     canvas.addEventListener("pointerup", () => this.endDrag());
     canvas.addEventListener("pointercancel", () => { this.drag = null; });
-    canvas.addEventListener("pointerleave", () => { if (!this.drag) shared.point(null); });
+    canvas.addEventListener("pointerleave", () => { this.pointerY = null; if (!this.drag) shared.point(null); });
     canvas.addEventListener("dblclick", () => shared.set(null));
     canvas.addEventListener("keydown", (event) => this.key(event));
     canvas.addEventListener("blur", () => shared.point(null));
@@ -125,6 +126,7 @@ class Chart {
     const bottom = height - BOTTOM;
     const X = (x) => LEFT + ((x - first) / (last - first)) * (right - LEFT);
     const Y = (y) => bottom - ((f(y) - f(low)) / (f(high) - f(low))) * (bottom - TOP);
+    this.toPixel = Y;
     this.axes(pen, { first, last, low, high, isLog, X, Y, right, bottom });
     pen.save();
     pen.beginPath();
@@ -265,7 +267,7 @@ class Chart {
     this.told.textContent = this.values(x);
   }
 
-  /** What the lines say at a place, in words. */
+  /** What the lines say at a place, in words; of many lines those that are nearest to the pointer. */
   values(x) {
     const found = [];
     let place = null;
@@ -275,9 +277,11 @@ class Chart {
       if (index === null) continue;
       place ??= line.x[index];
       const raw = line.raw ? ` (${this.show(line.raw[index])})` : "";
-      found.push(`${line.name ? `${line.name} ` : ""}${this.show(line.y[index])}${raw}`);
+      const away = this.pointerY == null ? 0 : Math.abs(this.toPixel(line.y[index]) - this.pointerY);
+      found.push({ text: `${line.name ? `${line.name} ` : ""}${this.show(line.y[index])}${raw}`, away });
     }
-    return place === null ? "" : `at ${short(place)}: ${found.slice(0, 6).join(", ")}${found.length > 6 ? ", …" : ""}`;
+    if (found.length > 6) found.sort((one, other) => one.away - other.away); // of many, those beside the pointer
+    return place === null ? "" : `at ${short(place)}: ${found.slice(0, 6).map((one) => one.text).join(", ")}${found.length > 6 ? ", …" : ""}`;
   }
 }
 
