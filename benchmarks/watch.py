@@ -3,7 +3,8 @@
     python benchmarks/watch.py [--turns 24] [--turn-s 10] [--run DIR]
 
 A watcher reads files that the training has just written, so all that it can take from it is time of the processor: its CPU seconds
-a minute are the figure that a busy machine does not blur. The ratio of step times is taken within one training, in turns of a few
+a minute are the figure that a busy machine does not blur, and next to it the training's own CPU time of a step. Chromium's is not
+counted: whoever looks has a browser. The ratio of step times is taken within one training, in turns of a few
 seconds without a watcher, with the terminal view, and with the page open in Chromium. DIR is a finished pocket run to take shards
 from; without one, documents, tokenizer and shards are made first.
 """
@@ -79,6 +80,52 @@ def page_watch(run: Path) -> Iterator[int]:
     """The page's server, and the page open in Chromium. Yields the server's process."""
     from playwright.sync_api import sync_playwright
 
+    command = [*PELLUCID, "watch", str(run), "--web", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child, sync_playwright() as session:
+        assert child.stdout is not None
+        address = child.stdout.readline().split(": ")[1].split()[0]
+        browser = session.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
+        try:
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.goto(address)
+            yield child.pid
+        finally:
+            browser.close()
+            child.terminate()
+
+
+@contextmanager
+def nobody(run: Path) -> Iterator[int]:
+    """No watcher."""
+    yield 0
+
+
+WATCHERS: dict[str, Callable] = {"nobody": nobody, "terminal": terminal_watch, "page": page_watch}
+
+
+def prepared(folder: Path, finished: Path | None) -> Path:
+    """A run folder with documents, tokenizer and shards. The runs folder is its parent."""
+    run = folder / "pocket"
+    if finished is not None:
+        made_here = ("pretrain", "sft", "dpo", "self_knowledge", "scores", "exports", "report", ".lock")
+        shutil.copytree(
+            finished, run, ignore=lambda path, names: [name for name in names if name in made_here and path == str(finished)]
+        )
+        return run
+    for stage in ("documents", "tokenizer", "shards"):
+        subprocess.run([*PELLUCID, stage, str(ROOT / "recipes/pocket.yaml"), "--runs", str(folder)], check=True)
+    return run
+
+
+def step_lines(metrics: Path) -> list[dict]:
+    """The steps of a metrics file so far."""
+    whole = metrics.read_text().splitlines() if metrics.is_file() else []
+    return [record for record in map(json.loads, whole[:-1]) if "loss" in record]
+
+
+def in_turns(run: Path, turns: int, turn_s: float) -> dict:
+    """Train, with and without watchers in turns; return step times of each kind of turn, and what the watchers used."""
+    log = (run.parent / "train.log").open("w")
     # Small steps, many a second: more to read and to draw than real ones give.
     settings = ["length_tokens=4e9", "batch_tokens=1024", "micro_seqs=2", "samples.every_steps=0", "curves=null"]
     settings.append("checkpoint.every_steps=100000")
@@ -88,6 +135,7 @@ def page_watch(run: Path) -> Iterator[int]:
     metrics, kinds = run / "pretrain/metrics.jsonl", list(WATCHERS)
     step_s: dict[str, list[list[float]]] = {kind: [] for kind in kinds}
     used: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
+    step_cpu_s: dict[str, list[float]] = {kind: [] for kind in kinds}
     try:
         while len(step_lines(metrics)) < 10:
             assert training.poll() is None, Path(log.name).read_text()
@@ -98,19 +146,22 @@ def page_watch(run: Path) -> Iterator[int]:
                 time.sleep(4)  # starting it is not watching
                 first, began = len(step_lines(metrics)), time.monotonic()
                 before = (cpu_s(pid), read_bytes(pid)) if pid else (0.0, 0)
+                of_training = cpu_s(training.pid)
                 time.sleep(turn_s)
                 after = (cpu_s(pid), read_bytes(pid)) if pid else (0.0, 0)
-                seconds = time.monotonic() - began
+                seconds, of_training = time.monotonic() - began, cpu_s(training.pid) - of_training
                 lines = step_lines(metrics)[first + 1 :]
             step_s[kind].append([sum(line["seconds"].values()) for line in lines])
             per_minute = {"cpu_s": 60 / seconds * (after[0] - before[0]), "bytes": 60 / seconds * (after[1] - before[1])}
             used[kind].append(per_minute)
+            if lines:
+                step_cpu_s[kind].append(of_training / len(lines))
             print(f"turn {turn + 1}/{turns} {kind}: {len(lines)} steps, CPU {per_minute['cpu_s']:.2f} s a minute", flush=True)
         written = metrics.stat().st_size / max(1, len(step_lines(metrics)))
     finally:
         training.kill()
         training.wait()
-    return {"step_s": step_s, "used": used, "bytes_a_step": written}
+    return {"step_s": step_s, "step_cpu_s": step_cpu_s, "used": used, "bytes_a_step": written}
 
 
 def ratios(step_s: dict[str, list[list[float]]]) -> dict[str, dict[str, float]]:
@@ -184,13 +235,19 @@ def main() -> None:
         "median_step_s": {kind: statistics.median(chain.from_iterable(turns)) for kind, turns in measured["step_s"].items()},
         "steps": {kind: sum(map(len, turns)) for kind, turns in measured["step_s"].items()},
         "step_time_ratio": ratios(measured["step_s"]),
+        "median_step_cpu_s": {kind: statistics.median(turns) for kind, turns in measured["step_cpu_s"].items()},
+        "step_cpu_ratio": {
+            kind: statistics.median(turns) / statistics.median(measured["step_cpu_s"]["nobody"])
+            for kind, turns in measured["step_cpu_s"].items()
+            if kind != "nobody"
+        },
         "bytes_a_step": measured["bytes_a_step"],
         "watchers": watchers,
         "large_file": of_large,
         "own_cpu_s": resource.getrusage(resource.RUSAGE_SELF).ru_utime,
     }
     write_json(OUT, result)
-    print(json.dumps({key: result[key] for key in ("step_time_ratio", "watchers", "large_file")}, indent=1))
+    print(json.dumps({key: result[key] for key in ("step_time_ratio", "step_cpu_ratio", "watchers", "large_file")}, indent=1))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def test_so_many_channels_are_kept_and_no_more() -> None:
     one = np.ones(1)
     curves.extend(one, one, {f"source/{number}": one for number in range(600)})
     assert len(curves.names) == 512
-    assert curves.left_out == 88
+    assert curves.is_full
 
 
 def test_smoothing_keeps_a_constant_and_follows_a_step() -> None:

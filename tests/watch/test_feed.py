@@ -47,7 +47,9 @@ def test_after_a_resume_everything_comes_again(training: Callable, tmp_path: Pat
 
 def test_long_stages_come_as_means_lows_and_highs(training: Callable, tmp_path: Path) -> None:
     training().train(1, 5000)
-    found = plain(Feed([RunWatch(tmp_path / "run")], every_s=0.0).stage(0))
+    run = RunWatch(tmp_path / "run")
+    run.read_all()
+    found = plain(Feed([run], every_s=0.0).stage(0))
     assert found["stride"] == 4
     mean, low, high = found["channels"]["grad_norm"]
     assert all(a <= b <= c for a, b, c in zip(low, mean, high, strict=True))

@@ -1,4 +1,8 @@
+import random
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +39,25 @@ def test_every_stage_is_handed_over_as_it_begins_until_the_last_has_ended(traini
     assert steps(tmp_path / "board/run/pretrain") == list(range(1, 31))
     assert steps(tmp_path / "board/run/sft") == list(range(1, 8))
     assert [line.split(";")[0] for line in told] == ["run/pretrain: ended", "run/sft: ended"]
+
+
+def test_however_often_it_is_killed_no_step_is_lost_or_comes_twice(training: Callable, tmp_path: Path) -> None:
+    written = training("run/pretrain").train(1, 400)
+    command = [sys.executable, "-m", "pellucid", "watch", str(tmp_path / "run"), "--to", "tensorboard", "--every-s", "0.01"]
+    command += ["--dir", str(tmp_path / "board")]
+    draw, step = random.Random(1), 400
+    for _ in range(4):
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + 1.0 + draw.random()
+        while time.monotonic() < until:
+            written.train(step + 1, step + 20)
+            step += 20
+            time.sleep(0.01)
+        child.kill()
+        child.wait()
+    (written.folder / "manifest.json").write_text("{}")
+    assert subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+    assert steps(tmp_path / "board/run/pretrain") == list(range(1, step + 1))
 
 
 def test_two_do_not_write_the_same(training: Callable, tmp_path: Path) -> None:

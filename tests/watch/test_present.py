@@ -60,6 +60,13 @@ def test_events_and_scores_are_told_in_words(training: Callable, tmp_path: Path)
     assert shown.notes[2] == "1 damaged lines passed over"
 
 
+def test_more_sources_than_can_be_shown_are_told(training: Callable, tmp_path: Path) -> None:
+    training().train(1, 2, loss_by_source={f"source-{number}": 1.0 for number in range(600)})
+    stage, shown = now(tmp_path / "run")
+    assert len(stage.account.curves.names) == 512
+    assert any(note.startswith("more than 512 sources") for note in shown.notes)
+
+
 def test_samples_come_newest_first_on_one_line_and_cannot_steer_a_terminal(training: Callable, tmp_path: Path) -> None:
     written = training().train(1, 3)
     written.beside("samples", {"step": 1, "prompt": "The", "text": "old"}, {"step": 2, "prompt": 3, "text": "odd"})

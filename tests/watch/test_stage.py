@@ -1,7 +1,9 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from pellucid.core.metrics import MetricsLog
 from pellucid.watch import stage as stage_module
 from pellucid.watch.stage import StageWatch
 
@@ -37,6 +39,27 @@ def test_a_resumed_stage_is_shown_as_it_goes_on_now(training: Callable) -> None:
     assert stage.account.resumes == [30]
     assert stage.account.curves.records == 60
     assert stage.account.curves.curve("loss").mean_K[-1] == 1.0
+
+
+def test_what_the_recorder_itself_does_on_a_resume_is_followed(tmp_path: Path, line: Callable) -> None:
+    path = tmp_path / "run/pretrain/metrics.jsonl"
+    log = MetricsLog(path, resume_step=-1)
+    stage = StageWatch(path.parent)
+    log.append({"step": 0, "event": "start", "steps": 90})
+    for step in range(1, 41):
+        log.append(line(step))
+        assert stage.poll()
+        assert stage.account.step == step
+    log.close()
+    log = MetricsLog(path, resume_step=30)
+    stage.poll()
+    assert stage.account.step == 30
+    log.append({"step": 30, "event": "resume", "checkpoint": "step-00000030"})
+    for step in range(31, 36):
+        log.append(line(step))
+    log.close()
+    stage.poll()
+    assert (stage.account.step, stage.account.resumes, stage.account.planned_steps) == (35, [30], 90)
 
 
 def test_samples_and_scores_beside_it_are_read_and_outlast_a_resume_of_the_metrics(training: Callable) -> None:

@@ -45,8 +45,8 @@ class Curves:
         assert buckets % 2 == 0, "pairs are put together"
         self.stride = 1
         self.records = 0
-        self.left_out = 0
-        """Names of channels beyond the most that are kept."""
+        self.is_full = False
+        """Whether there are more channels than are kept."""
         self._buckets = buckets
         self._rows: dict[str, int] = {}
         self._x_2K = np.zeros((2, buckets))
@@ -103,7 +103,7 @@ class Curves:
         if row is not None:
             return row
         if len(self._rows) >= _MOST_CHANNELS:
-            self.left_out += 1
+            self.is_full = True
             return None
         row = self._rows[name] = len(self._rows)
         if row >= len(self._sum_CK):

@@ -63,10 +63,11 @@ def _row(number: int, run: RunWatch, told: Present | None, curve: Curve, first: 
     difference = _difference(curve, first) if number else math.nan
     line.append(f" {difference:+8.3g}" if difference == difference else " " * 9, "dim")
     line.append(f"  step {state.step}").append(f" of {state.steps}" if state.steps else "", "dim")
-    line.append(f"  {short(told.tokens_per_s)} tok/s", "dim")
     if state.left_s is not None:
-        return line.append(f"  {format_duration(state.left_s)} left")
-    return line.append(f"  {state.kind}" + (f" {format_duration(state.quiet_s)}" if state.kind == "quiet" else ""), "dim")
+        line.append(f"  {format_duration(state.left_s)} left")
+    else:
+        line.append(f"  {state.kind}" + (f" {format_duration(state.quiet_s)}" if state.kind == "quiet" else ""), "dim")
+    return line.append(f"  {short(told.tokens_per_s)} tok/s", "dim")
 
 
 def _difference(curve: Curve, first: Curve) -> float:

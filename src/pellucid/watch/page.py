@@ -8,7 +8,7 @@ from pathlib import Path
 __all__ = ["page"]
 
 _FOLDER = Path(__file__).with_name("static")
-_SCRIPTS = ("format.js", "data.js", "chart.js", "panels.js", "page.js")
+_SCRIPTS = ("format.js", "data.js", "scale.js", "chart.js", "panels.js", "page.js")
 
 
 @cache

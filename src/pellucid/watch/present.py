@@ -152,6 +152,8 @@ def _notes(stage: StageWatch) -> tuple[str, ...]:
         if event["event"] in ("straggler", "ranks") and isinstance(event.get("message"), str):
             notes.append(f"step {event['step']}: {one_line(event['message'], 160)}")
             break
+    if account.curves.is_full:
+        notes.append(f"more than {len(account.curves.names)} sources and figures: the others are not shown")
     if account.damaged:
         notes.append(f"{account.damaged} damaged lines passed over")
     return tuple(notes)

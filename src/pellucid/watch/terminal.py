@@ -19,6 +19,7 @@ __all__ = ["frame", "read_key", "show", "show_once"]
 
 _ARROWS = {b"\x1b[C": "right", b"\x1b[D": "left", b"\x1bOC": "right", b"\x1bOD": "left"}
 _HURRY_S = 0.05
+_LOOK_S = 0.25
 
 
 def frame(runs: Sequence[RunWatch], view: View, width: int, height: int, now: float | None = None) -> list[Text]:
@@ -53,12 +54,21 @@ def show(runs: Sequence[RunWatch], console: Console, every_s: float) -> None:
             if changed or console.size != size or idle >= 10 or not before:
                 before = _refresh(console, runs, view, before if console.size == size else [])
                 size, idle = console.size, 0
-            key = next_key(_HURRY_S if is_behind else every_s)
+            key = _pause(console, size, next_key, _HURRY_S if is_behind else every_s)
             if key in ("q", "ctrl-c"):
                 return
             if key:
                 view = view.pressed(key, list(runs[0].stages), runs[0].current)
                 before = _refresh(console, runs, view, before)
+
+
+def _pause(console: Console, size: tuple[int, int], next_key: Callable[[float], str], seconds: float) -> str:
+    """Wait for so long, for a key, or until the terminal has another size; return the key."""
+    until = time.monotonic() + seconds
+    key = ""
+    while not key and console.size == size and (left := until - time.monotonic()) > 0:
+        key = next_key(min(left, _LOOK_S))
+    return key
 
 
 def _refresh(console: Console, runs: Sequence[RunWatch], view: View, before: list[Text]) -> list[Text]:

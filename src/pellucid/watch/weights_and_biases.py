@@ -2,6 +2,7 @@
 
 import os
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ _QUIET = {"WANDB_MODE": "offline", "WANDB_ERROR_REPORTING": "false", "WANDB_SILE
 _BLOCK, _HEAD, _FILE_HEAD = 32_768, 7, 7
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _HISTORY = 2
+_SETTLED_S, _SETTLED_BY_S = 1.5, 10.0
 
 
 class WandbTarget:
@@ -36,6 +38,7 @@ class WandbTarget:
         self._id = "".join(char if char.isalnum() else "-" for char in f"{project}-{name}")
         self._run: Any = None
         files = sorted(folder.glob(f"wandb/offline-run-*-{self._id}/run-{self._id}.wandb"))
+        _wait_until_settled(files)
         self._last_step = max((record["_step"] for file in files for record in read_history(file)), default=0)
 
     @property
@@ -84,6 +87,13 @@ def read_history(path: Path) -> Iterator[dict[str, Any]]:
         for number, value in wire_fields(memoryview(record)):
             if number == _HISTORY and isinstance(value, memoryview):
                 yield _history(value)
+
+
+def _wait_until_settled(files: Sequence[Path]) -> None:
+    """Wait while a file still grows: wandb writes from a process of its own, which outlives one that was killed for a moment."""
+    until = time.monotonic() + _SETTLED_BY_S
+    while time.monotonic() < until and any(time.time() - file.stat().st_mtime < _SETTLED_S for file in files):
+        time.sleep(0.1)
 
 
 def _history(data: memoryview) -> dict[str, Any]:

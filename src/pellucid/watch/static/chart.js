@@ -37,11 +37,12 @@ class Chart {
     });
     canvas.addEventListener("pointermove", (event) => {
       if (this.drag) this.drag[1] = at(event);
+      this.pointerY = event.clientY - canvas.getBoundingClientRect().top;
       shared.point(at(event));
     });
     canvas.addEventListener("pointerup", () => this.endDrag());
     canvas.addEventListener("pointercancel", () => { this.drag = null; });
-    canvas.addEventListener("pointerleave", () => { if (!this.drag) shared.point(null); });
+    canvas.addEventListener("pointerleave", () => { this.pointerY = null; if (!this.drag) shared.point(null); });
     canvas.addEventListener("dblclick", () => shared.set(null));
     canvas.addEventListener("keydown", (event) => this.key(event));
     canvas.addEventListener("blur", () => shared.point(null));
@@ -125,6 +126,7 @@ class Chart {
     const bottom = height - BOTTOM;
     const X = (x) => LEFT + ((x - first) / (last - first)) * (right - LEFT);
     const Y = (y) => bottom - ((f(y) - f(low)) / (f(high) - f(low))) * (bottom - TOP);
+    this.toPixel = Y;
     this.axes(pen, { first, last, low, high, isLog, X, Y, right, bottom });
     pen.save();
     pen.beginPath();
@@ -265,7 +267,7 @@ class Chart {
     this.told.textContent = this.values(x);
   }
 
-  /** What the lines say at a place, in words. */
+  /** What the lines say at a place, in words; of many lines those that are nearest to the pointer. */
   values(x) {
     const found = [];
     let place = null;
@@ -275,52 +277,10 @@ class Chart {
       if (index === null) continue;
       place ??= line.x[index];
       const raw = line.raw ? ` (${this.show(line.raw[index])})` : "";
-      found.push(`${line.name ? `${line.name} ` : ""}${this.show(line.y[index])}${raw}`);
+      const away = this.pointerY == null ? 0 : Math.abs(this.toPixel(line.y[index]) - this.pointerY);
+      found.push({ text: `${line.name ? `${line.name} ` : ""}${this.show(line.y[index])}${raw}`, away });
     }
-    return place === null ? "" : `at ${short(place)}: ${found.slice(0, 6).join(", ")}${found.length > 6 ? ", …" : ""}`;
+    if (found.length > 6) found.sort((one, other) => one.away - other.away); // of many, those beside the pointer
+    return place === null ? "" : `at ${short(place)}: ${found.slice(0, 6).map((one) => one.text).join(", ")}${found.length > 6 ? ", …" : ""}`;
   }
-}
-
-function nearest(xs, x, ys) {
-  let low = 0;
-  let high = xs.length - 1;
-  if (high < 0) return null;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (xs[middle] < x) low = middle + 1;
-    else high = middle;
-  }
-  if (low > 0 && Math.abs(xs[low - 1] - x) < Math.abs(xs[low] - x)) low -= 1;
-  for (let away = 0; away < xs.length; away += 1) {
-    if (ys[low - away] !== null && ys[low - away] !== undefined) return low - away;
-    if (ys[low + away] !== null && ys[low + away] !== undefined) return low + away;
-  }
-  return null;
-}
-
-function ticks(low, high, isLog, count = 5) {
-  if (isLog) {
-    const found = [];
-    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1)
-      for (const digit of [1, 2, 5]) if (digit * 10 ** power >= low && digit * 10 ** power <= high) found.push(digit * 10 ** power);
-    if (found.length >= 2) return found;
-  }
-  const rough = (high - low) / count;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((digit) => digit * power).find((size) => size >= rough) ?? rough;
-  const found = [];
-  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step) found.push(Math.abs(value) < step * 1e-9 ? 0 : value);
-  return found;
-}
-
-const colours = new Map();
-
-function colour(name) {
-  if (!colours.has(name)) colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
-  return colours.get(name);
-}
-
-/** A colour for the n-th of many, told apart on either ground. */
-function hue(number, isDark) {
-  return `hsl(${(190 + number * 137.5) % 360} ${isDark ? "62% 64%" : "64% 40%"})`;
 }
