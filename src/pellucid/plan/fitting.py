@@ -85,6 +85,7 @@ def fit_of(config: ModelConfig, stage: TrainStageConfig, device: Device, layout:
         "fits": fits,
         "needs_bytes": needs,
         "usable_bytes": device.usable_bytes,
+        "with_runtime_bytes": needs + device.runtime_bytes,
         "fix": None if found is None else _told(found, step_parts(config, stage, device, layout)["likely"].total_s),
         "fixed_needs_bytes": None if found is None else found.needs_bytes,
     }

@@ -14,7 +14,7 @@ from pellucid.plan.notes import device_notes, length_notes, memory_notes, mixtur
 from pellucid.plan.parameters import count_parameters
 from pellucid.plan.printed import printed_notes
 from pellucid.plan.roofline import Layout
-from pellucid.plan.spending import spending
+from pellucid.plan.spending import spending, stage_spending
 from pellucid.plan.steps import step_row
 from pellucid.plan.tokens import category_rows, source_rows, stage_rows
 from pellucid.recipe.recipe import Recipe
@@ -42,6 +42,7 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None,
     flops = dict.fromkeys(FORMULAS, 0.0)
     for stage, row in zip(recipe.train, stages, strict=True):
         row |= _stage(recipe, stage, device)
+        row |= stage_spending(row, rates, recipe.plan.devices)
         for name in flops:
             flops[name] += row["flops_per_token"][name] * stage.length_tokens * stage.rows_per_example
     notes = [*printed_notes(recipe, parameters.total, tokens, stages), *source_notes(recipe, sources), *mixture_notes(mixes)]

@@ -6,7 +6,15 @@ from typing import Any
 from pellucid.plan.cost import CASES, Rates, carbon_kg, energy_kwh, times
 from pellucid.plan.devices import Range
 
-__all__ = ["spending"]
+__all__ = ["spending", "stage_spending"]
+
+
+def stage_spending(row: Mapping[str, Any], rates: Rates, devices: int) -> dict[str, Any]:
+    """Return one stage's `wall_s`, `usd` and `kwh` between bounds."""
+    wall = Range(**{case: row["step"]["s"][case] * row["tokens"] / row["batch_tokens"] for case in CASES})
+    hours = {case: getattr(wall, case) * devices / 3600 for case in CASES}
+    kwh = {case: energy_kwh(hours[case], getattr(rates.power, case), rates.pue) for case in CASES}
+    return {"wall_s": wall.model_dump(), "usd": times(wall, rates.price, devices / 3600), "kwh": kwh}
 
 
 def spending(stages: Sequence[Mapping[str, Any]], flops: Mapping[str, float], rates: Rates, devices: int) -> dict[str, Any]:
@@ -16,7 +24,8 @@ def spending(stages: Sequence[Mapping[str, Any]], flops: Mapping[str, float], ra
     are likely to be. `device_hours`, `wall_s`, `usd`, `kwh` and `kg_co2e` are the likely ones again. Keys with `six_n` say what the
     tokens would take at the same FLOP/s if 6·N was all that they needed: the way many reports count.
     """
-    wall = Range(**{case: sum(row["step"]["s"][case] * row["tokens"] / row["batch_tokens"] for row in stages) for case in CASES})
+    each = [stage_spending(row, rates, devices)["wall_s"] for row in stages]
+    wall = Range(**{case: sum(one[case] for one in each) for case in CASES})
     hours = Range(**{case: getattr(wall, case) * devices / 3600 for case in CASES})
     six_n = flops["six_n"] / flops["with_attention"]
     usd = times(hours, rates.price)

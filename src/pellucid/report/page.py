@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pellucid.core.files import write_bytes
 from pellucid.recipe.recipe import Recipe
-from pellucid.report import benchmarks, curves, exports, sections, throughput, tuning
+from pellucid.report import benchmarks, curves, exports, forecast, sections, throughput, tuning
 from pellucid.report.card import CARD
 from pellucid.report.croissant import CROISSANT
 from pellucid.report.facts import Facts
@@ -26,6 +26,7 @@ _SECTIONS = (
     ("samples", "Samples", sections.samples),
     ("exports", "Exports", exports.exports),
     ("throughput", "Throughput", throughput.throughput),
+    ("forecast", "Plan against what happened", forecast.forecast),
     ("machine", "Machine and time", sections.machine),
     ("omissions", "Left out", sections.omissions),
 )
