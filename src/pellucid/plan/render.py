@@ -34,11 +34,11 @@ def _headline(plan: Mapping[str, Any]) -> Text:
         plan[part][f"{key}_range"] for part, key in (("time", "wall_s"), ("cost", "usd"), ("energy", "kwh"), ("energy", "kg_co2e"))
     )
     unfit = [stage["name"] for stage in plan["stages"] if not stage["fit"]["fits"]]
-    fits = "it does not fit: " + ", ".join(unfit) if unfit else "it fits"
+    fits = ", ".join(unfit) + (" does not fit" if len(unfit) == 1 else " do not fit") if unfit else "it fits"
     lines = (
         f"{format_count(plan['parameters']['total'])} parameters, {format_count(tokens)} tokens, on {device['count']} × "
         f"{device['title']}: {fits}\n"
-        f"{format_duration(wall['likely'])}, between {format_duration(wall['low'])} and {format_duration(wall['high'])}; "
+        f"{format_duration(wall['likely'])} ({format_duration(wall['low'])} to {format_duration(wall['high'])}), "
         f"${_figure(usd['likely'])}, {_figure(kwh['likely'])} kWh, {_figure(kg['likely'])} kg CO2e\n"
     )
     return Text.assemble((plan["recipe"] + "\n", "bold"), unbroken(lines))

@@ -39,7 +39,7 @@ def unbroken(text: str) -> str:
 
 def render_stage(stage: Mapping[str, Any], plan: Mapping[str, Any], rates: Sequence[float] | None) -> list[RenderableType]:
     """Return the stage's parts in the order of reading; `rates` are its learning rates, evenly spaced over its steps."""
-    parts: list[RenderableType] = [_step(stage, plan), _parts(stage), _memory(stage, plan)]
+    parts: list[RenderableType] = [_step(stage), _parts(stage), _memory(stage, plan)]
     if len(stage["micro_batches"]) > 1:
         parts.append(_micro_batches(stage))
     if rates:
@@ -48,20 +48,26 @@ def render_stage(stage: Mapping[str, Any], plan: Mapping[str, Any], rates: Seque
     return parts
 
 
-def _step(stage: Mapping[str, Any], plan: Mapping[str, Any]) -> Text:
+def _step(stage: Mapping[str, Any]) -> Text:
     per_token, step = stage["flops_per_token"], stage["step"]
-    seconds, share = step["s"], step["mfu_with_attention"]
-    achieved = step["flops_per_device_s"]["likely"]
-    flops = f"{achieved / 1e12:.3g} TFLOP/s" if achieved >= 1e12 else f"{achieved / 1e9:.3g} GFLOP/s"
+    seconds, mfu, full = step["s"], step["mfu"]["likely"], step["mfu_with_attention"]["likely"]
     lines = (
         f"{spaced(stage['tokens'])} tokens in {spaced(stage['steps'])} steps of {spaced(stage['batch_tokens'])}\n"
         f"a step   {_seconds(seconds['likely'])}, between {_seconds(seconds['low'])} and {_seconds(seconds['high'])}: "
-        f"{format_count(stage['tokens_per_s'])} tokens/s,\n"
-        f"         {flops} on each device, {share['likely']:.1%} of its peak with attention counted in full\n"
-        f"a token  {per_token['six_n'] / 1e9:.4g} GFLOP by 6N, {per_token['with_attention'] / 1e9:.4g} with attention, "
-        f"{per_token['matmul'] / 1e9:.4g} that cannot be avoided"
+        f"{format_count(stage['tokens_per_s'])} tokens/s\n"
+        f"a device {_flops(step['flops_per_device_s']['likely'])}FLOP/s, {full:.1%} of its peak with attention, {mfu:.1%} by need\n"
+        f"a token  {_flops(per_token['six_n'])}FLOP by 6N, {_flops(per_token['with_attention'])}FLOP with attention, "
+        f"{_flops(per_token['matmul'])}FLOP by need"
     )
     return Text.assemble((f"\nstage {stage['name']}\n", "bold"), unbroken(lines))
+
+
+def _flops(number: float) -> str:
+    """Return a count with the prefix of its unit: 9 842 000 000 → '9.84 G'."""
+    for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if number >= scale:
+            return f"{number / scale:.3g} {prefix}"
+    return f"{number:.3g} "
 
 
 def _seconds(seconds: float) -> str:
@@ -114,7 +120,7 @@ def _micro_batches(stage: Mapping[str, Any]) -> Group:
         mark = f"→ {row['micro_seqs']}" if own else str(row["micro_seqs"])
         table.add_row(mark, str(row["accumulation_steps"]), *cells, style="bold" if own else "")
     title = f"{name} by micro-batch and activation checkpointing"
-    return headed(title, table, below="in brackets: does not fit; steps: micro-batches of one optimizer step on one device")
+    return headed(title, table, below="in brackets: does not fit; steps: micro-batches of an optimizer step")
 
 
 def _unit(rows: Sequence[Mapping[str, Any]]) -> tuple[int, str]:
@@ -123,5 +129,5 @@ def _unit(rows: Sequence[Mapping[str, Any]]) -> tuple[int, str]:
 
 
 def _total(size: float, fits: bool) -> Text:
-    text = f"{size:.1f}" if size < 1000 else f"{size:.0f}"
+    text = f"{size:.1f}" if size < 99.95 else f"{size:.0f}"
     return Text(f"{text} ", style="green") if fits else Text(f"({text})", style="dim red")

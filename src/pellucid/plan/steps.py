@@ -15,7 +15,7 @@ __all__ = ["step_row"]
 def step_row(
     config: ModelConfig, stage: TrainStageConfig, device: Device, layout: Layout, achieved_frac: float | None = None
 ) -> dict[str, Any]:
-    """Return the step: `s`, `tokens_per_s` and `flops_per_device_s` (counted with attention) by case, `parts_s`, and `bound`.
+    """Return the step: `s`, `tokens_per_s`, `flops_per_device_s` (with attention) and MFU by case, `parts_s`, and `bound`.
 
     Cases are named by time: `low` is the shortest step and the highest speed. `achieved_frac`, the share of the peak that somebody
     measured, counted with attention, is then what is likely; the bounds move only where it lies outside.
@@ -30,7 +30,8 @@ def step_row(
         "communication_hidden": likely.hidden_s,
     }
     tokens = stage.rows_per_example * stage.batch_tokens
-    flops = tokens / layout.devices * flops_per_token(config, stage.seq_tokens, stage.adapter)["with_attention"]
+    per_token = flops_per_token(config, stage.seq_tokens, stage.adapter)
+    flops, needed = (tokens / layout.devices * per_token[name] for name in ("with_attention", "matmul"))
     if achieved_frac is not None:
         measured = flops / (device.peak_flops * achieved_frac)
         shares = {name: value * measured / seconds["likely"] for name, value in shares.items()}
@@ -39,6 +40,7 @@ def step_row(
         "s": seconds,
         "tokens_per_s": {case: tokens / seconds[case] for case in CASES},
         "flops_per_device_s": {case: flops / seconds[case] for case in CASES},
+        "mfu": {case: needed / seconds[case] / device.peak_flops for case in CASES},
         "mfu_with_attention": {case: flops / seconds[case] / device.peak_flops for case in CASES},
         "parts_s": shares,
         "bound": likely.bound,
