@@ -44,3 +44,28 @@ def test_what_was_dropped_is_shown_after_the_stage_has_run_and_when_it_was_uncha
         assert main(["documents", str(tmp_path / "r.yaml"), "--runs", str(tmp_path / "runs"), "--show-dropped", "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
         assert [(row["source"], row["reason"], row["documents"]) for row in found["dropped"]] == [("web", "exact duplicate", 1)]
+
+
+def test_a_plan_for_other_devices_is_printed_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe, runs = str(ROOT / "recipes" / "stable-lm-2-1.6b.yaml"), ["--runs", str(tmp_path / "runs")]
+    assert main(["plan", recipe, *runs, "--on", "512xA100-40GB"]) == 0
+    text = capsys.readouterr().out.replace("\u00a0", " ")
+    for part in ("it fits", "bound by compute", "35% to 44%", "→ 2", "inside the forecast of 132 to 229"):
+        assert part in text, part
+    assert main(["plan", recipe, *runs, "--on", "8xH100", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["device"]["name"], plan["device"]["count"]) == ("H100", 8)
+    assert main(["plan", recipe, *runs, "--on", "8xA100"]) == 2
+    assert "--on: got '8xA100'; there is no device 'A100', only A100-40GB" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_this_machine_is_measured_for_a_plan_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe, runs = str(ROOT / "recipes" / "pocket-smoke.yaml"), ["--runs", str(tmp_path / "runs")]
+    assert main(["plan", recipe, *runs]) == 0
+    capsys.readouterr()
+    (run,) = (tmp_path / "runs").iterdir()
+    kept, plan = (json.loads((run / "plan" / name).read_text()) for name in ("machine.json", "plan.json"))
+    assert "this machine" in kept["title"] and plan["device"]["peak_flops"] == kept["peak_flops"]
+    assert main(["plan", recipe, *runs, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["device"]["peak_flops"] == kept["peak_flops"]

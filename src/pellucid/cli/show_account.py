@@ -24,7 +24,7 @@ _STYLES = {"failure": "red", "killed": "red", "stop": "yellow", "running": "cyan
 def show_account(run: Path, *, as_json: bool) -> None:
     """Print the account as it is now, with what is still under way beside it. Raises `ArtifactError` where the ledger fails."""
     events = list(read_ledger(run / LEDGER))
-    rates = spending_rates(open_recipe(run).plan)
+    rates = spending_rates(open_recipe(run).plan, run)
     account, attempts = account_of(events, rates), attempts_of(events)
     if as_json:
         print_json(account)

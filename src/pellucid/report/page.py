@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pellucid.core.files import write_bytes, write_json
 from pellucid.recipe.recipe import Recipe
-from pellucid.report import benchmarks, curves, exports, sections, spending, throughput, training, tuning, verified
+from pellucid.report import benchmarks, curves, exports, forecast, sections, spending, throughput, training, tuning, verified
 from pellucid.report.blocks import Cards, Figure, Note, Paragraph, Section
 from pellucid.report.card import CARD
 from pellucid.report.croissant import CROISSANT
@@ -62,6 +62,12 @@ _SECTIONS: tuple[tuple[str, str, Build, str], ...] = (
         "Verification",
         verified.verified,
         "Nothing was checked when this report was made; pellucid verify RUN checks.",
+    ),
+    (
+        "forecast",
+        "Plan against what happened",
+        forecast.forecast,
+        "The plan of this run has no bounds to hold against what happened; it was made by an earlier version.",
     ),
     ("cost", "What it cost", spending.spending, _NO_ACCOUNT),
     ("ledger", "Ledger", spending.ledger, _NO_ACCOUNT),

@@ -140,8 +140,8 @@ def _how(account: dict[str, Any], facts: Facts) -> str:
         told += f"Measured by {', '.join(sorted(counters))}. "
     if account["total"]["kwh_estimated"]:
         told += (
-            "Estimated: the rated watts of the recipe's device times time times use, which for a processor is CPU seconds over "
-            "time · cores and for a GPU is taken to be 1, an upper bound. "
+            "Estimated: the watts that the recipe's device is expected to draw, times time, times use, which for a processor is "
+            "CPU seconds over time · cores and for a GPU is taken to be 1, an upper bound. "
         )
     if missing and account["total"]["kwh_estimated"]:
         told += "Why it was not measured: " + "; ".join(f"{kind}: {reason}" for kind, reason in sorted(missing.items())) + "."

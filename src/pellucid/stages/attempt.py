@@ -16,8 +16,8 @@ from pellucid.core.files import sha256_file
 from pellucid.core.joules import JouleMeter, Power
 from pellucid.core.ledger import Ledger
 from pellucid.core.settle import settle, this_process
-from pellucid.plan.devices import device_named
 from pellucid.recipe.after import PlanConfig
+from pellucid.stages.machine import device_of
 from pellucid.stages.run_folder import RECIPE_FILE, open_recipe
 
 __all__ = ["Processes", "Work", "attempt"]
@@ -75,7 +75,7 @@ def attempt(
         return
     ledger, attempts = Ledger(run), settle(run, holds_run=holds_run)
     config = plan if plan is not None else open_recipe(run).plan
-    device = _device(config, processes)
+    device = _device(config, run, processes)
     number = next_number(attempts, stage)
     name: dict[str, Any] = {"stage": stage, "attempt": number}
     # Of processes that were started together, theirs is the parent with all its children; of one alone, its own.
@@ -110,11 +110,11 @@ def attempt(
         ledger.append("end", **so_far(), summary=work.summary, **_artifact(run, work.folder))
 
 
-def _device(config: PlanConfig, processes: Processes) -> dict[str, Any]:
+def _device(config: PlanConfig, run: Path, processes: Processes) -> dict[str, Any]:
     """Return the device of the recipe's plan as it is used here: a GPU for each process, a processor for each machine."""
-    row, nodes = device_named(config.device), processes.nodes
+    row, nodes = device_of(config, run), processes.nodes
     count = processes.size if row.cores is None else nodes
-    return {"name": config.device, "count": count, "watts": row.power_w, "cores": row.cores, "nodes": nodes}
+    return {"name": config.device, "count": count, "watts": row.power_w.likely, "cores": row.cores, "nodes": nodes}
 
 
 def _artifact(run: Path, folder: Path | None) -> dict[str, Any]:
