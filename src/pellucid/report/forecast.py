@@ -95,7 +95,8 @@ def _speed(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell
         return f"{format_rate(step_tokens / speed)} s"
 
     of_step = _range(facts, number, ("step", "s"), lambda value: f"{format_rate(value)} s")
-    of_speed = _range(facts, number, ("step", "tokens_per_s"), _whole)
+    # Cases are named by time: the shortest step is the highest speed.
+    of_speed = _range(facts, number, ("step", "tokens_per_s"), _whole)[::-1]
     return [
         _row(
             "seconds per step",
