@@ -30,7 +30,7 @@ def forecast(facts: Facts, recipe: Recipe) -> Section | None:
     parts: list[Block] = [
         paragraph(
             "The forecast was made from the recipe before the run began. Its bounds are those of the table of devices: the shares "
-            "of peak and bandwidth that training reaches, power, price. Measured money is measured time at the likely price."
+            "of peak and bandwidth that training reaches, power, price. Money is measured time at the likely price."
         )
     ]
     for number, stage in enumerate(recipe.train):
@@ -130,13 +130,14 @@ def _memory(facts: Facts, number: int, stage: TrainStageConfig) -> list[Cell]:
 
 
 def _spent(facts: Facts, number: int, stage: TrainStageConfig, recipe: Recipe) -> list[list[Cell]]:
-    """Return wall time, energy and money; what has not been measured is said."""
+    """Return wall time, energy and money; energy that was not measured is said to be an estimate."""
     manifest = f"{stage.name}/manifest.json"
     wall = _range(facts, number, ("wall_s",), format_duration)
     kwh = _range(facts, number, ("kwh",), lambda value: f"{format_rate(value)} kWh")
     usd = _range(facts, number, ("usd",), lambda value: f"${format_rate(value)}")
     found = facts.document(manifest) if facts.has(manifest) else {}
-    seconds, joules = found.get("seconds"), (found.get("energy") or {}).get("joules")
+    spent = found.get("energy") or {}
+    seconds, joules, measured = found.get("seconds"), spent.get("joules"), spent.get("kind") == "measured"
     dollars = facts.document(PLAN)["cost"]["usd_per_device_hour"] * facts.document(PLAN)["device"]["count"] / 3600
     took = facts.get(manifest, "seconds", show=format_duration) if seconds else None
     cost = facts.get(manifest, "seconds", show=lambda value: f"${format_rate(value * dollars)}") if seconds else None
@@ -147,6 +148,11 @@ def _spent(facts: Facts, number: int, stage: TrainStageConfig, recipe: Recipe) -
         )
     return [
         _row("wall time, checkpoints and samples included", wall, took, _over(seconds, wall) if seconds else None),
-        _row("energy", kwh, energy, _over(joules / _JOULES_PER_KWH * recipe.plan.pue, kwh) if joules else None),
+        _row(
+            "energy" if measured else "energy, estimated",
+            kwh,
+            energy,
+            _over(joules / _JOULES_PER_KWH * recipe.plan.pue, kwh) if joules else None,
+        ),
         _row("money", usd, cost, _over(seconds * dollars, usd) if seconds else None),
     ]

@@ -11,6 +11,8 @@ __all__ = ["check_digests"]
 
 # Files of a run that lie in no artifact. Others look at what is in them.
 _KNOWN = {LEDGER, RECIPE_FILE, "chat_template.jinja"}
+# Job files, which `pellucid launch` writes for a scheduler and nothing of the run is made from.
+_KNOWN_FOLDERS = ("launch/",)
 _AGAIN = "restore it from a copy, or delete {folder} and give `pellucid run RECIPE` again"
 
 
@@ -64,7 +66,7 @@ def _check_loose(evidence: Evidence, findings: Findings) -> None:
     for name in evidence.tree.files:
         top, _, below = name.partition("/")
         parent = "/".join(name.split("/")[:3])
-        if name.startswith(folders) or name in _KNOWN or name.rpartition("/")[2] == ".lock":
+        if name.startswith((*folders, *_KNOWN_FOLDERS)) or name in _KNOWN or name.rpartition("/")[2] == ".lock":
             continue
         if is_hidden(name):
             hidden.add(top)

@@ -6,13 +6,14 @@ from typing import Any
 import orjson
 
 from pellucid.core.environment import code_version
+from pellucid.plan.devices import read_devices
 from pellucid.plan.plan import make_plan
 from pellucid.verify.evidence import Evidence
 from pellucid.verify.findings import Findings, guarded
 
 __all__ = ["check_plan"]
 
-_PLAN = "plan/plan.json"
+_PLAN, _MACHINE = "plan/plan.json", "plan/machine.json"
 _MANY_FAULTS = 20
 _AGAIN = "give `pellucid plan RECIPE` or `pellucid run RECIPE` again"
 
@@ -31,18 +32,20 @@ def check_plan(evidence: Evidence) -> Findings:
 def _check(evidence: Evidence, findings: Findings) -> None:
     assert evidence.recipe is not None
     sizes = evidence.artifacts["plan"].config.get("available_tokens")
+    # A plan for the machine that made it has kept what that machine was measured to be.
+    here = read_devices(evidence.tree.json(_MACHINE)) if evidence.has(_MACHINE) else None
     # As it reads back: the file holds JSON values.
-    wanted, found = orjson.loads(orjson.dumps(make_plan(evidence.recipe, sizes))), evidence.tree.json(_PLAN)
+    wanted, found = orjson.loads(orjson.dumps(make_plan(evidence.recipe, sizes, here))), evidence.tree.json(_PLAN)
     places = list(_unequal(wanted, found))
     findings.looked = _count(wanted)
-    made, here = (version.partition(".git.")[0] for version in (evidence.artifacts["plan"].code_version, code_version()))
-    if made == here:
+    made, ours = (version.partition(".git.")[0] for version in (evidence.artifacts["plan"].code_version, code_version()))
+    if made == ours:
         for place, expected, got in places[:_MANY_FAULTS]:
             findings.fault(evidence.run / _PLAN, f"{place}: the recipe gives {expected!r:.60}; got {got!r:.60}", _AGAIN)
     elif places:
         # What a forecast counts and how it is laid out may change between versions; only the same one must say the same.
         told = f"{len(places)} of {findings.looked} figures are others here, {places[0][0]} first"
-        findings.note(f"{_PLAN} was made by {made}, and this is {here}: {told}")
+        findings.note(f"{_PLAN} was made by {made}, and this is {ours}: {told}")
 
 
 def _unequal(wanted: Any, found: Any, place: str = "") -> list[tuple[str, Any, Any]]:
