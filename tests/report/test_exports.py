@@ -31,5 +31,5 @@ def test_an_adapter_has_a_table_of_its_own_and_questions_may_be_missing(finished
     formats["peft"] = {"place": "peft", "facts": facts, "certificate": None}
     write_json(tmp_path / EXPORT, {"formats": formats, "checkpoint_step": 1})
     html = page_of(tmp_path, finished_run)
-    assert html.count("<table") == 2 and "peft 0.21.2" in html and "1.5e-06" in html
+    assert html.count("<table") == 3 and "peft 0.21.2" in html and "1.5e-06" in html
     assert "questions/same_choice_frac" not in html

@@ -26,7 +26,7 @@ def test_checks_faults_and_notes_are_shown_and_what_looked_at_nothing_is_not(fin
         "plan/plan.json was &lt;altered&gt;",
     ):
         assert part in html
-    assert "<td>release</td>" not in html and "no release." in html
+    assert "<td>release</td>" not in html and "Worth knowing: no release." in html
 
 
 def test_where_nothing_was_checked_there_is_no_section(tmp_path: Path, finished_run: Path) -> None:

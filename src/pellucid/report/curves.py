@@ -65,12 +65,12 @@ def _cost(facts: Facts, file: str, found: dict[str, Any]) -> Table:
 
 def _drawn(file: str, name: str, metric: str, of_metric: dict[str, Any]) -> Figure:
     points = of_metric["points"]
-    x, y = [point["tokens"] for point in points], [point["value"] for point in points]
+    x, y = [point["tokens"] / 1e6 for point in points], [point["value"] for point in points]
     # With fewer than two items there is no band.
     band = [(point["low"], point["high"]) for point in points]
     bands = {name: band} if all(low is not None for low, _ in band) else {}
     caption = f"{name}: {_TITLES.get(metric, metric)}, with 95 % bands."
-    return figure(curves({name: (x, y)}, "tokens", _TITLES.get(metric, metric), bands=bands), caption, file)
+    return figure(curves({name: (x, y)}, "tokens, millions", _TITLES.get(metric, metric), bands=bands), caption, file)
 
 
 def _ends(facts: Facts, file: str, name: str, task: dict[str, Any]) -> Table:

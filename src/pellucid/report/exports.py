@@ -5,7 +5,7 @@ from typing import Any
 
 from pellucid.core.units import format_bytes
 from pellucid.recipe.recipe import Recipe
-from pellucid.report.blocks import Block, Section
+from pellucid.report.blocks import Block, Cell, Section
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.markup import section, table
 from pellucid.report.sections import decimals, percent, whole
@@ -17,28 +17,32 @@ EXPORT = "exports/export.json"
 
 def exports(facts: Facts, recipe: Recipe) -> Section | None:
     """What was written for other runtimes, and how far each answers as the checkpoint does, by its certificate."""
-    certified, others = [], []
+    opened: list[list[Cell]] = []
+    answered: list[list[Cell]] = []
+    others: list[list[Cell]] = []
     for name, entry in facts.document(EXPORT)["formats"].items():
         size = facts.get(EXPORT, "formats", name, "facts", "bytes", show=format_bytes)
         if entry["certificate"] is None:
             at = ("formats", name, "facts")
-            shown = facts.get(EXPORT, *at, "largest_logit_difference", show=brief)
-            others.append(
-                [name, facts.get(EXPORT, *at, "loaded_with"), size, shown, facts.get(EXPORT, *at, "positions", show=whole)]
-            )
+            difference = facts.get(EXPORT, *at, "largest_logit_difference", show=brief)
+            positions = facts.get(EXPORT, *at, "positions", show=whole)
+            others.append([name, facts.get(EXPORT, *at, "loaded_with"), size, difference, positions])
         else:
-            certified.append([name, size, *_certified(facts, name, entry["certificate"])])
+            opened.append([name, *_opened(facts, name, size)])
+            answered.append([name, *_answered(facts, name, entry["certificate"])])
     parts: list[Block] = []
-    if certified:
-        heads = (
-            "Export", "Size", "Opened in", "Loaded in, s", "Equal strings", "of", "Equal conversations", "of",
-            "KL, mean", "KL, 99 %", "Same top token", "Perplexity", "of checkpoint", "Same choice",
-        )  # fmt: skip
+    if opened:
+        heads = ("Export", "Opened in", "Size", "Loaded in, s", "Equal strings", "Equal conversations")
         caption = (
-            "Each export was opened again in its runtime and compared with the checkpoint: ids of strings and conversations, "
-            "Kullback-Leibler divergence of the next token's distributions in nats, perplexity, and choices on questions."
+            "Each export was opened again in its runtime; strings and conversations gave the checkpoint's ids there, of so many."
         )
-        parts.append(table(heads, certified, caption=caption))
+        parts.append(table(heads, opened, caption=caption, numbers_from=2))
+        columns = ("Export", "KL, mean", "KL, 99 %", "Same top token", "Perplexity", "of checkpoint", "Same choice")
+        caption = (
+            "Compared with the checkpoint: Kullback-Leibler divergence of the next token's distributions in nats, perplexity, and "
+            "choices on questions."
+        )
+        parts.append(table(columns, answered, caption=caption))
     if others:
         columns = ("Export", "Opened with", "Size", "Largest difference of a logit", "Positions")
         parts.append(table(columns, others, caption="Adapters: put on the weights below them and compared with the merged model."))
@@ -50,17 +54,29 @@ def brief(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _certified(facts: Facts, name: str, certificate: Mapping[str, Any]) -> list[Fact | str | None]:
-    """The cells of one certificate."""
+def _opened(facts: Facts, name: str, size: Fact) -> list[Cell]:
+    """Where an export was opened, and whether words became the same tokens there."""
+    certificate = ("formats", name, "certificate")
+    equal: list[Cell] = [
+        (
+            facts.get(EXPORT, *certificate, part, "equal", show=whole),
+            " of ",
+            facts.get(EXPORT, *certificate, part, "compared", show=whole),
+        )
+        for part in ("strings", "conversations")
+    ]
+    loaded = facts.get(EXPORT, *certificate, "load_s", show=decimals(2))
+    return [facts.get(EXPORT, *certificate, "runtime"), size, loaded, *equal]
+
+
+def _answered(facts: Facts, name: str, certificate: Mapping[str, Any]) -> list[Cell]:
+    """How far an export's answers are from the checkpoint's."""
 
     def fact(*keys: str, show: Any = str) -> Fact:
         return facts.get(EXPORT, "formats", name, "certificate", *keys, show=show)
 
-    counts: list[Fact | str | None] = [
-        fact(part, key, show=whole) for part in ("strings", "conversations") for key in ("equal", "compared")
-    ]
-    distributions = [fact("distributions", "kl_nats", key, show=brief) for key in ("mean", "p99")]
+    divergence = [fact("distributions", "kl_nats", key, show=brief) for key in ("mean", "p99")]
     perplexity = [fact("distributions", "perplexity", key, show=decimals(2)) for key in ("export", "checkpoint")]
     same = fact("distributions", "same_top_token_frac", show=percent)
     choice = None if certificate["questions"] is None else fact("questions", "same_choice_frac", show=percent)
-    return [fact("runtime"), fact("load_s", show=decimals(2)), *counts, *distributions, same, *perplexity, choice]
+    return [*divergence, same, *perplexity, choice]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from pellucid.core.excerpt import one_line
 from pellucid.core.units import format_bytes, format_carbon, format_count, format_duration, format_energy, format_few
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.benchmarks import find_benchmarks
@@ -14,7 +15,7 @@ from pellucid.report.verified import VERIFICATION
 
 __all__ = ["first_screen", "lead"]
 
-_MOST_LANGUAGES, _MOST_TASKS = 7, 3
+_MOST_LANGUAGES, _MOST_TASKS, _FAULT_CHARS = 7, 3, 110
 _KINDS = {True: "a language model of one decoder, tuned to answer", False: "a base language model of one decoder"}
 
 _TOTAL = ("total",)
@@ -143,6 +144,7 @@ def _verified(facts: Facts) -> Card:
     if not faults:
         return Card("Verified", ("every check holds",), tuple(looked), "good")
     number = facts.get(VERIFICATION, "faults_found", show=whole)
+    looked.insert(0, (one_line(faults[0], _FAULT_CHARS),))
     return Card("Verified", (number, " faults" if len(faults) > 1 else " fault"), tuple(looked), "bad")
 
 

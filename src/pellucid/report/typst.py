@@ -207,12 +207,12 @@ def _fit(table: Table) -> tuple[list[str], float, bool]:
     """Return the columns' widths, the size of letters in points, and whether the table needs a page on its side."""
     letters = [_widest(table, place) for place in range(len(table.columns))]
     long = [place for place, wide in enumerate(letters) if place < table.numbers_from and wide > _LONG_TEXT]
-    if long:
-        return ["rest" if place in long else "auto" for place in range(len(letters))], _SIZES[0], False
     total, gaps = sum(letters), 7.0 * len(letters)
-    for size in _SIZES:
+    for size in _SIZES[:1] if long else _SIZES:
         if total * size * _LETTER + gaps <= _LINE:
             return ["auto"] * len(letters), size, False
+    if long:
+        return ["rest" if place in long else "auto" for place in range(len(letters))], _SIZES[0], False
     size = next((size for size in _SIZES if total * size * _LETTER + gaps <= _LINE_FLIPPED), _SMALLEST)
     return ["auto"] * len(letters), size, True
 

@@ -4,7 +4,7 @@ from pellucid.core.units import format_bytes
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.blocks import Block, Cell, Section
 from pellucid.report.facts import Facts
-from pellucid.report.markup import paragraph, section, table
+from pellucid.report.markup import note, paragraph, section, table
 from pellucid.report.sections import whole
 
 __all__ = ["VERIFICATION", "verified"]
@@ -37,5 +37,5 @@ def verified(facts: Facts, recipe: Recipe) -> Section | None:
         table(("Check", "What holds", "Looked at", "Faults"), rows, caption="The checks and what they found.", numbers_from=2),
     ]
     parts += [paragraph(f"Does not hold: {fault}") for fault in found["faults"]]
-    parts += [paragraph(f"Not looked at, or worth knowing: {note}.") for note in found["notes"]]
+    parts += [note(f"Worth knowing: {text}.") for text in found["notes"]]
     return section("verification", "Does it verify?", *parts)

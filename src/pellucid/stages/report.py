@@ -25,8 +25,8 @@ from pellucid.stages.verify import verify_run
 __all__ = ["REPORT", "look_again"]
 
 _DRAWN_WITH = ("matplotlib", "typst")
-# Notes that tell of the report that is being made.
-_OF_THE_REPORT = ("attempts at report", "attempts at account", ".report.")
+# Notes that tell of the report that is being made, or that a run is no release.
+_OF_THE_REPORT = ("attempts at report", "attempts at account", ".report.", "no release:")
 
 
 def _key(context: Context) -> Key:
