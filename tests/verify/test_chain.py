@@ -43,7 +43,7 @@ def test_an_artifact_that_no_event_made_and_an_event_without_its_artifact_are_fa
         f"{ledger} has no event that made report",
         f"{run_copy / 'exports'} is missing",
     ]
-    assert "attempts at report: one begun and not ended" in findings.notes
+    assert "attempts at report: 1 begun and not ended" in findings.notes
 
 
 def test_a_manifest_that_was_made_anew_is_not_the_one_that_the_stage_ended_with(
@@ -67,7 +67,7 @@ def test_attempts_that_came_to_nothing_are_told_and_no_faults(run_copy: Path) ->
     for event in ("start", "failure", "start", "start", "killed"):
         ledger.append(event, stage="chat")
     findings = check_chain(Evidence(run_copy))
-    assert findings.faults == [] and "attempts at chat: 3 without a result" in findings.notes
+    assert findings.faults == [] and "attempts at chat: 1 failed, 2 killed" in findings.notes
 
 
 def test_a_ledger_of_other_types_is_a_fault_and_no_crash(run_copy: Path) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,4 +22,13 @@ def test_a_plan_that_says_otherwise_is_named_with_the_place(run_copy: Path, rewr
     findings = check_plan(Evidence(run_copy, deep=True))
     file = run_copy / "plan" / "plan.json"
     assert [line.split(":")[0] for line in findings.faults] == [f"{file} parameters.total", f"{file} stages[0].tokens"]
-    assert "another version may forecast otherwise" in findings.notes[0]
+
+
+def test_another_version_may_forecast_otherwise(run_copy: Path, rewrite: Callable[..., None]) -> None:
+    rewrite(run_copy / "plan" / "plan.json", lambda told: told["parameters"].update(total=1))
+    evidence = Evidence(run_copy, deep=True)
+    evidence.artifacts["plan"] = replace(evidence.artifacts["plan"], code_version="0.0.1+src.0123456789ab")
+    findings = check_plan(evidence)
+    assert findings.faults == []
+    assert findings.notes[0].startswith("plan/plan.json was made by 0.0.1+src.0123456789ab, and this is ")
+    assert "1 of" in findings.notes[0] and "parameters.total first" in findings.notes[0]

@@ -27,6 +27,7 @@ _EXTRAS = {
     "mlx": (("mlx", "mlx-lm"), "MLX exports, written and tried in mlx-lm"),
     "openvino": (("openvino", "nncf"), "OpenVINO exports, written and tried in OpenVINO"),
     "quant": (("torchao", "bitsandbytes", "accelerate", "transformers"), "int8 and int4 folders for transformers"),
+    "release": (("cyclonedx-python-lib", "license-expression", "packaging"), "pellucid release: licences, bill of materials, lock"),
     "remote": (("fsspec", "s3fs", "aiohttp"), "sources behind URLs"),
     "report": (("matplotlib", "typst"), "figures of the report, and its PDF"),
     "sentencepiece": (("sentencepiece",), "SentencePiece vocabularies"),

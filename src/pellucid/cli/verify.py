@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_MOST_FAULTS = 200
+
 
 def command(arguments: argparse.Namespace) -> int:
     """Make all checks; list what does not hold; 1 when anything does not, or when there is nothing to check."""
@@ -34,6 +36,8 @@ def command(arguments: argparse.Namespace) -> int:
     replayed = _replayed(run, arguments, result)
     if replayed is not None:
         result = replace(result, faults=[*result.faults, *replayed.faults])
+    elif arguments.replay is not None:
+        result = replace(result, notes=[*result.notes, "not trained again: the run does not hold as it lies there"])
     if arguments.json:
         print_json(_as_json(result, replayed))
     else:
@@ -74,8 +78,10 @@ def _print(result: Verification, opened: list[str], replayed: "Replay | None") -
         print_text(f"opened again: {one}")
     if replayed is not None:
         _print_replay(replayed)
-    for fault in result.faults:
+    for fault in result.faults[:_MOST_FAULTS]:
         print_text(f"does not hold: {fault}")
+    if len(result.faults) > _MOST_FAULTS:
+        print_text(f"… and {len(result.faults) - _MOST_FAULTS} more; --json has them all")
     print_text(f"{len(result.checked)} artifacts checked, {len(result.faults)} faults, {result.seconds:.1f} s")
 
 

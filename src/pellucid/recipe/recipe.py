@@ -9,6 +9,7 @@ from pellucid.recipe.documents import DocumentsConfig
 from pellucid.recipe.launch import LaunchConfig
 from pellucid.recipe.mixture import MixtureConfig
 from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.release import ReleaseConfig
 from pellucid.recipe.section import Section
 from pellucid.recipe.training import TrainStageConfig
 
@@ -33,6 +34,7 @@ class Recipe(Section):
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Held-out scores.")
     export: ExportConfig = Field(ExportConfig(), description="What is written for other runtimes.")
     plan: PlanConfig = Field(PlanConfig(), description="Where the run is meant to happen, and what that costs.")
+    release: ReleaseConfig = Field(ReleaseConfig(), description="What is said of the model when it is published.")
     launch: LaunchConfig | None = Field(None, description="How training is started on several devices, for `pellucid launch`.")
 
     @property

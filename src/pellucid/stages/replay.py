@@ -1,6 +1,7 @@
 """A few steps of a finished run trained again from one of its checkpoints, in a folder of their own, and compared bit by bit.
 
-Nothing is written into the run. Needed are its folder alone (recipe, data, checkpoints) and a machine that adds up alike.
+Nothing is written into the run but that it was worked on, in its ledger. Needed are its folder alone (recipe, data, checkpoints)
+and a machine that adds up alike.
 """
 
 import os
@@ -25,6 +26,7 @@ from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.metrics import read_metrics
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import WITH_REFERENCE, CheckpointConfig, SamplesConfig, TrainStageConfig
+from pellucid.stages.attempt import attempt
 from pellucid.stages.examples import example_order
 from pellucid.stages.run_folder import data_order, final_checkpoint, open_recipe
 from pellucid.tokenizer.tokenizer import load_tokenizer
@@ -94,7 +96,8 @@ def replay(run: Path, steps: int, *, seed: int | None = None, stage: str | None 
         out = Path(scratch, start.stage)
         _prepare(out, run / start.stage, start)
         watcher = _Watcher(run / start.stage, Path(scratch), start.step, last, found)
-        with _threads(setting.get("threads")):
+        # Work on a run is in its ledger, unless that is a release or may not be written to.
+        with attempt(run, "verify"), _threads(setting.get("threads")):
             _train(run, recipe, config, order, start, out, watcher)
         _compare(run / start.stage, out, recorded, range(start.step + 1, last + 1), found)
     found.seconds = round(time.monotonic() - started, 3)

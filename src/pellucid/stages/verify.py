@@ -13,6 +13,7 @@ from pellucid.stages.examples import example_order
 from pellucid.stages.orders import data_order, orders_before
 from pellucid.verify.certificates import check_certificates
 from pellucid.verify.chain import check_chain
+from pellucid.verify.costs import check_costs
 from pellucid.verify.counts import check_counts
 from pellucid.verify.digests import check_digests
 from pellucid.verify.evidence import Evidence
@@ -45,6 +46,7 @@ CHECKS: dict[str, Callable[[Evidence], Findings]] = {
     "files": check_digests,
     "release": check_release,
     "ledger": check_chain,
+    "account": check_costs,
     "recipe": check_lineage,
     "counts": check_counts,
     "receipts": lambda evidence: check_receipts(evidence, _orders(evidence)),

@@ -1,15 +1,22 @@
 """Check: the ledger's chain holds, and what it says was made last is what lies there."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from pellucid.core.artifacts import MANIFEST, Manifest
-from pellucid.verify.evidence import FOLDERS, LEDGER, Evidence
+from pellucid.core.attempts import attempts_of
+from pellucid.core.ledger import LEDGER
+from pellucid.verify.evidence import FOLDERS, Evidence
 from pellucid.verify.findings import Findings, guarded
 
 __all__ = ["check_chain"]
 
-_MADE, _CLOSED = ("end", "unchanged"), ("end", "unchanged", "stop", "failure", "killed")
+_MADE = ("end", "unchanged")
+_OF_THE_FLOW = frozenset(
+    {"plan", "documents", "tokenizer", "shards", "conversations", "scores", "exports", "benchmarks", "account", "report"}
+)
+_WITHOUT_RESULT = {"stop": "stopped", "failure": "failed", "killed": "killed", "running": "begun and not ended"}
 _AGAIN = "give `pellucid run RECIPE` again, or restore the folder and the ledger from one copy"
 
 
@@ -26,7 +33,7 @@ def check_chain(evidence: Evidence) -> Findings:
     if evidence.ledger_fault is not None:
         findings.faults.append(evidence.ledger_fault)
     guarded(findings, evidence.run / LEDGER, lambda: _check_artifacts(evidence, findings))
-    guarded(findings, evidence.run / LEDGER, lambda: _note_open_attempts(evidence, findings))
+    guarded(findings, evidence.run / LEDGER, lambda: _note_attempts(evidence, findings))
     return findings
 
 
@@ -35,9 +42,9 @@ def _check_artifacts(evidence: Evidence, findings: Findings) -> None:
     made, begun = dict[str, Mapping[str, Any]](), dict[str, Mapping[str, Any]]()
     for event in evidence.events:
         folder = _folder(event)
-        if folder is not None and event["event"] in _MADE:
+        if folder is not None and event.get("event") in _MADE:
             made[folder] = event
-        elif folder is not None and event["event"] == "start":
+        elif folder is not None and event.get("event") == "start":
             begun[folder] = event
     for folder, manifest in evidence.artifacts.items():
         if folder in made:
@@ -48,8 +55,12 @@ def _check_artifacts(evidence: Evidence, findings: Findings) -> None:
             findings.note(f"{folder} was made by a command of its own; no event of the ledger names it")
     for folder in made:
         missing = not any(name.startswith(f"{folder}/") for name in evidence.tree.files)
-        if missing and folder not in evidence.without and f"{folder}/{MANIFEST}" not in evidence.left_out:
+        if not missing or folder in evidence.without or f"{folder}/{MANIFEST}" in evidence.left_out:
+            continue
+        if _is_stage(evidence, folder):
             findings.fault(evidence.run / folder, "is missing; the ledger tells of its end", _AGAIN)
+        else:
+            findings.note(f"{folder}, which a command of its own made, is not there any more")
 
 
 def _compare(
@@ -75,45 +86,26 @@ def _compare(
 
 def _folder(event: Mapping[str, Any]) -> str | None:
     """Return the folder of the run that an event is about; None for what is about none."""
-    folder = event.get("folder")
+    folder, stage = event.get("folder"), event.get("stage")
     if isinstance(folder, str):
         return folder.rstrip("/")
-    stage = event.get("stage")
-    return FOLDERS.get(stage, stage) if isinstance(stage, str) else None
+    if "folder" in event or not isinstance(stage, str):
+        return None
+    # Ends that number their attempt name the folder that they made: without one, none was made.
+    return None if "attempt" in event and event.get("event") != "start" else FOLDERS.get(stage, stage)
 
 
 def _is_stage(evidence: Evidence, folder: str) -> bool:
-    """Tell whether a folder is one that a stage of the flow makes, to judge by its manifest's kind."""
-    own = {stage.name for stage in evidence.training}
-    return folder in own | {
-        "plan",
-        "documents",
-        "tokenizer",
-        "shards",
-        "conversations",
-        "scores",
-        "exports",
-        "benchmarks",
-        "report",
-    }
+    """Tell whether a folder is one that a stage of the flow makes."""
+    return folder in _OF_THE_FLOW or any(stage.name == folder for stage in evidence.training)
 
 
-def _note_open_attempts(evidence: Evidence, findings: Findings) -> None:
-    """Say of each stage how many attempts came to no end: they are no faults, and their cost counts."""
-    failed, running = dict[str, int](), dict[str, int]()
-    for event in evidence.events:
-        stage, kind = event.get("stage"), event["event"]
-        if not isinstance(stage, str):
-            continue
-        if kind == "start":
-            # One that begins while another is open: that one was killed, and the ledger of then did not say so.
-            failed[stage] = failed.get(stage, 0) + running.get(stage, 0)
-            running[stage] = 1
-        elif kind in _CLOSED and running.get(stage):
-            running[stage] = 0
-            failed[stage] = failed.get(stage, 0) + (kind in ("stop", "failure", "killed"))
-    for stage in sorted({*failed, *running}):
-        parts = [f"{failed[stage]} without a result"] if failed.get(stage) else []
-        parts += ["one begun and not ended"] if running.get(stage) else []
+def _note_attempts(evidence: Evidence, findings: Findings) -> None:
+    """Say of each stage how many attempts came to no result: they are no faults, and their cost counts."""
+    found: dict[str, Counter[str]] = {}
+    for one in attempts_of(evidence.events):
+        found.setdefault(one.stage, Counter())[one.outcome] += 1
+    for stage, outcomes in sorted(found.items()):
+        parts = [f"{outcomes[outcome]} {told}" for outcome, told in _WITHOUT_RESULT.items() if outcomes[outcome]]
         if parts:
             findings.note(f"attempts at {stage}: {', '.join(parts)}")

@@ -1,8 +1,9 @@
 """Check: every file of every artifact is the one that its manifest tells of, and nothing lies there that nothing accounts for."""
 
 from pellucid.core.artifacts import KEY, MANIFEST, Manifest
+from pellucid.core.ledger import LEDGER
 from pellucid.recipe.resolved import RECIPE_FILE
-from pellucid.verify.evidence import FOLDERS, LEDGER, RELEASE, SUMS, Evidence
+from pellucid.verify.evidence import FOLDERS, RELEASE, SUMS, Evidence
 from pellucid.verify.findings import Findings
 from pellucid.verify.tree import is_hidden
 

@@ -10,22 +10,22 @@ import orjson
 from pellucid.core.artifacts import KEY, MANIFEST, Manifest, read_manifest
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import is_inside
-from pellucid.core.ledger import read_ledger
+from pellucid.core.ledger import LEDGER, read_ledger
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.resolved import RECIPE_FILE, parse_resolved
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.verify.tree import MAX_READ_BYTES, Tree, is_hidden
 
-__all__ = ["FOLDERS", "LEDGER", "RELEASE", "SUMS", "Evidence"]
+__all__ = ["FOLDERS", "RELEASE", "SUMS", "Evidence"]
 
-LEDGER, RELEASE, SUMS = "ledger.jsonl", "release.json", "SHA256SUMS"
+RELEASE, SUMS = "release.json", "SHA256SUMS"
 
 FOLDERS = {"evaluate": "scores", "export": "exports"}
 """The stages whose folders have another name than they."""
 
 # Folders that hold artifacts two levels below: averages of checkpoints, suites that were run by hand.
 _DEEPER = ("averages", "evals")
-_MAX_RECIPE_BYTES = 1 << 22
+_MAX_RECIPE_BYTES, _MAX_LEDGER_BYTES = 1 << 22, 1 << 30
 
 
 class Evidence:
@@ -143,9 +143,9 @@ class Evidence:
             return [], f"{self.tree.path(LEDGER)} is missing"
         events: list[dict[str, Any]] = []
         try:
-            if self.tree.files[LEDGER] >= MAX_READ_BYTES:
+            if self.tree.files[LEDGER] >= _MAX_LEDGER_BYTES:
                 raise ArtifactError(f"{self.tree.path(LEDGER)} has {self.tree.files[LEDGER]} bytes; no ledger is that large")
-            events.extend(read_ledger(self.tree.path(LEDGER)))  # up to what raises, the events stay
+            events.extend(read_ledger(self.tree.path(LEDGER), whole=self.is_release))  # up to what raises, the events stay
         except (ArtifactError, AttributeError, TypeError) as error:
             return events, str(error) if isinstance(error, ArtifactError) else f"{self.tree.path(LEDGER)} is no ledger: {error}"
         return events, None

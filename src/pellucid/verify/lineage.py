@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pellucid.core.artifacts import MANIFEST, Manifest
+from pellucid.core.ledger import LEDGER
 from pellucid.plan.mixing import mix_of
 from pellucid.recipe.resolved import RECIPE_FILE, resolved_text, values_digest
-from pellucid.verify.evidence import LEDGER, Evidence
+from pellucid.verify.evidence import Evidence
 from pellucid.verify.findings import Findings, guarded
 from pellucid.verify.settings import expected_settings
 
@@ -47,7 +48,7 @@ def _check_recipe_file(evidence: Evidence, findings: Findings) -> None:
     findings.looked += 1
     digest = values_digest(values)
     text = evidence.tree.read(RECIPE_FILE).decode()
-    starts = [event for event in evidence.events if event["event"] == "start" and isinstance(event.get("recipe"), str)]
+    starts = [event for event in evidence.events if event.get("event") == "start" and isinstance(event.get("recipe"), str)]
     told = starts[-1].get("recipe_file") if starts else None
     if told is not None and told == evidence.tree.digest(RECIPE_FILE):
         return

@@ -66,16 +66,15 @@ def _check_list(evidence: Evidence, findings: Findings) -> None:
 
 
 def _check_all(evidence: Evidence, where: str, numbers: list[_Number], findings: Findings) -> None:
-    documents, faults, absent = dict[str, Any](), 0, 0
-    for number in numbers:
-        if evidence.is_left_out(number.file):
-            absent += 1
-            continue
+    there = [number for number in numbers if not evidence.is_left_out(number.file)]
+    documents, faults = _documents(evidence, there), 0
+    for number in there:
         findings.looked += 1
-        fault = _fault_of(evidence, number, documents)
+        fault = _fault_of(number, documents)
         faults += fault is not None
         if fault is not None and faults <= _MANY_FAULTS:
             findings.fault(evidence.run / where, f"number {number.name}: {fault}", _AGAIN)
+    absent = len(numbers) - len(there)
     _rest(evidence, where, faults, findings)
     if absent:
         findings.note(f"{absent} numbers are from files that are left out of this release")
@@ -86,14 +85,27 @@ def _rest(evidence: Evidence, where: str, faults: int, findings: Findings) -> No
         findings.fault(evidence.run / where, f"has {faults - _MANY_FAULTS} more numbers that do not hold", _AGAIN)
 
 
-def _fault_of(evidence: Evidence, number: _Number, documents: dict[str, Any]) -> str | None:
+def _documents(evidence: Evidence, numbers: list[_Number]) -> dict[str, Any]:
+    """Return the files that the numbers are from, parsed; of those with a record a line only the lines that are pointed to."""
+    lines = dict[str, set[str]]()
+    for number in numbers:
+        if is_inside(number.file) and evidence.has(number.file):
+            lines.setdefault(number.file, set()).add(number.pointer.split("/")[1] if "/" in number.pointer else "")
+    documents = dict[str, Any]()
+    for file, wanted in lines.items():
+        if file.endswith(".jsonl"):
+            records = enumerate(evidence.tree.records(file))
+            documents[file] = {str(place): record for place, record in records if str(place) in wanted}
+        else:
+            documents[file] = evidence.tree.json(file)
+    return documents
+
+
+def _fault_of(number: _Number, documents: Mapping[str, Any]) -> str | None:
     """Return what is wrong with a number; None when its artifact holds it."""
     place = f"{number.file}#{number.pointer}"
-    if not is_inside(number.file) or not evidence.has(number.file):
-        return f"{place} is not there"
     if number.file not in documents:
-        tree = evidence.tree
-        documents[number.file] = list(tree.records(number.file)) if number.file.endswith(".jsonl") else tree.json(number.file)
+        return f"{place} is not there"
     try:
         value = _canonical(resolve(documents[number.file], number.pointer))
     except (KeyError, IndexError, TypeError, ValueError):

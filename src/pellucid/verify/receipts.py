@@ -4,7 +4,7 @@ The order is a pure function of recipe, seed and shards, so what training read i
 through every step's sequences and every index of documents.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +68,8 @@ def _check_stage(
     guarded(findings, file.parent / "metrics.jsonl", lambda: _check_metrics(evidence, stage, summary, receipt, findings))
     _check_identity(evidence, stage, order, findings)
     if evidence.deep:
-        metrics = list(_steps(evidence, stage))
-        guarded(findings, file.parent / "metrics.jsonl", lambda: walk_steps(evidence, stage, order, metrics, receipt, findings))
+        where = file.parent / "metrics.jsonl"
+        guarded(findings, where, lambda: walk_steps(evidence, stage, order, _steps(evidence, stage), receipt, findings))
 
 
 def _lacking(evidence: Evidence, *names: str) -> str | None:
@@ -86,19 +86,18 @@ def _unequal(wanted: Any, found: Any, place: str = "") -> list[tuple[str, Any, A
     return [] if wanted == found else [(place, wanted, found)]
 
 
-def _steps(evidence: Evidence, stage: TrainStageConfig) -> list[dict[str, Any]]:
-    """Return the lines of a stage's metrics that are steps."""
-    return [record for record in evidence.tree.records(f"{stage.name}/metrics.jsonl") if "event" not in record]
+def _steps(evidence: Evidence, stage: TrainStageConfig) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a stage's metrics that are steps."""
+    return (record for record in evidence.tree.records(f"{stage.name}/metrics.jsonl") if "event" not in record)
 
 
 def _check_metrics(
     evidence: Evidence, stage: TrainStageConfig, summary: Mapping[str, Any], receipt: Mapping[str, Any], findings: Findings
 ) -> None:
     """Each step is there once, in order, with the rate of the schedule; tokens add up to the summary's, skips to the receipt's."""
-    file, tokens, skipped = evidence.run / stage.name / "metrics.jsonl", 0, []
-    records = _steps(evidence, stage)
+    file, number, tokens, skipped = evidence.run / stage.name / "metrics.jsonl", 0, 0, []
     findings.checked.append(f"{stage.name}/metrics.jsonl")
-    for number, record in enumerate(records, start=1):
+    for number, record in enumerate(_steps(evidence, stage), start=1):
         findings.looked += 1
         tokens += record["step_tokens"]
         if record["skipped"]:
@@ -109,7 +108,7 @@ def _check_metrics(
                 findings.fault(file, f"step {number}: {name}: expected {wanted}; got {record[name]}", _AGAIN)
                 return
     sums = {
-        "steps": (len(records), summary["steps"]),
+        "steps": (number, summary["steps"]),
         "tokens": (tokens, summary["tokens"]),
         "skipped steps": (len(skipped), summary["skipped_steps"]),
         "skipped steps of the receipt": (skipped, [one["step"] for one in receipt["skipped_steps"]]),

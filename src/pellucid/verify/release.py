@@ -8,7 +8,9 @@ from pellucid.verify.findings import Findings, guarded
 
 __all__ = ["check_release"]
 
-_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+# As sha256sum writes them: a name with a backslash or a line break has these escaped, and the line begins with a backslash.
+_LINE = re.compile(r"(\\?)([0-9a-f]{64})  (.+)")
+_ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 _FETCH = "fetch the release again"
 
 
@@ -32,22 +34,38 @@ def _check_sums(evidence: Evidence, findings: Findings) -> None:
     *lines, rest = tree.read(SUMS).decode("utf-8", "surrogateescape").split("\n")
     for number, line in enumerate([*lines, *([f"{rest} (cut short)"] if rest else [])], start=1):
         match = _LINE.fullmatch(line)
-        if match is None or match[2] <= before:
-            what = "is no digest and name" if match is None else "is not in the order of names"
+        name = None if match is None else _unescaped(match[3]) if match[1] else match[3]
+        if match is None or name is None or name <= before:
+            what = "is no digest and name" if name is None else "is not in the order of names"
             findings.fault(sums, f"was altered: line {number} {what}", _FETCH)
             continue
-        listed[match[2]] = match[1]
-        before = match[2]
+        listed[name] = match[2]
+        before = name
     for name, digest in listed.items():
         findings.looked += 1
+        found = tree.digest(name) if name in tree.files else ""
         if name not in tree.files:
-            findings.fault(tree.path(name), f"is missing; {SUMS} lists it", _FETCH)
-        elif tree.digest(name) != digest:
-            found = tree.digest(name)[:12] or "unreadable"
-            findings.fault(tree.path(name), f"is not the file that {SUMS} lists (expected {digest[:12]}…, got {found}…)", _FETCH)
+            findings.fault(tree.path(name), f"is missing; {sums} lists it", _FETCH)
+        elif found != digest and found == _told_by_manifest(evidence, name):
+            findings.fault(sums, f"was altered: it has {digest[:12]}… for {name}, which is as its manifest says", _FETCH)
+        elif found != digest:
+            told = f"is not the file that {sums} lists (expected {digest[:12]}…, got {found[:12] or 'unreadable'}…)"
+            findings.fault(tree.path(name), told, _FETCH)
     for name in tree.files:
         if name not in listed and name != SUMS:
-            findings.fault(tree.path(name), f"is not in {SUMS}", f"it is no part of the release: take it away, or {_FETCH}")
+            findings.fault(tree.path(name), f"is not in {sums}", f"it is no part of the release: take it away, or {_FETCH}")
+
+
+def _told_by_manifest(evidence: Evidence, name: str) -> str | None:
+    """Return the digest that an artifact's manifest has for a file of it."""
+    for folder, manifest in evidence.artifacts.items():
+        if name.startswith(f"{folder}/") and (output := manifest.outputs.get(name.removeprefix(f"{folder}/"))) is not None:
+            return str(output["sha256"])
+    return None
+
+
+def _unescaped(name: str) -> str:
+    return re.sub(r"\\.", lambda match: _ESCAPES.get(match[0], match[0]), name)
 
 
 def _check_left_out(evidence: Evidence, findings: Findings) -> None:

@@ -1,6 +1,6 @@
 """Every step of a finished stage gone through again, without a model: its sequences, tokens and targets, and whose they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ def walk_steps(
     evidence: Evidence,
     stage: TrainStageConfig,
     order: Order,
-    records: Sequence[Mapping[str, Any]],
+    records: Iterable[Mapping[str, Any]],
     receipt: Mapping[str, Any],
     findings: Findings,
 ) -> None:
@@ -33,7 +33,7 @@ def walk_steps(
     """
     file = evidence.run / stage.name / "metrics.jsonl"
     units, nats = dict[str, float](), dict[str, float]()
-    with progress(f"{stage.name}: steps", len(records), "steps") as bar:
+    with progress(f"{stage.name}: steps", stage.total_steps, "steps") as bar:
         for number, record in enumerate(records):
             batch = order.sequences(number * stage.batch_seqs, stage.batch_seqs)
             of_step = _units_by_source(batch)

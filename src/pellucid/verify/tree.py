@@ -16,7 +16,7 @@ from pellucid.core.progress import progress
 
 __all__ = ["MAX_READ_BYTES", "Tree", "is_hidden", "plain"]
 
-MAX_READ_BYTES = 1 << 28
+MAX_READ_BYTES = 1 << 26
 """A file that is read as a whole, and a line, may have so many bytes: no run comes near it, and a hostile one takes no more."""
 
 _HIDDEN = (".part", ".old", ".dropped")
@@ -118,7 +118,7 @@ class Tree:
         """Yield the lines of a file with their numbers from 1; a last one without an end is passed over, as a kill leaves it."""
         if name not in self.files:
             raise ArtifactError(f"{self.path(name)} is {'a link' if name in self.links else 'missing'}")
-        with self.path(name).open("rb") as file:
+        with os.fdopen(os.open(self.path(name), os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
             number = 0
             while line := file.readline(MAX_READ_BYTES):
                 number += 1

@@ -1,0 +1,151 @@
+"""What cards and lists say of a run, read from its artifacts once: manifests, receipts, funnels, scores, versions, times."""
+
+import time
+from calendar import timegm
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pellucid.core.artifacts import Manifest, read_manifest
+from pellucid.core.errors import ArtifactError
+from pellucid.core.files import read_json
+from pellucid.core.scores import RESULT
+from pellucid.recipe.recipe import Recipe
+from pellucid.release.selection import Selection, whole_artifacts
+from pellucid.release.sources import ReleasedSource
+
+__all__ = ["Account", "Consumed"]
+
+_CLOCK = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True)
+class Consumed:
+    """What training took of a source: tokens, and epochs by stage."""
+
+    tokens: int
+    epochs: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Account:
+    """A run with the decision about its files. `recipe` is the run's, its section `release` as the publisher wants it."""
+
+    run: Path
+    recipe: Recipe
+    sources: list[ReleasedSource]
+    selection: Selection
+
+    @cached_property
+    def manifests(self) -> dict[str, Manifest]:
+        """Manifests of all whole artifacts by their place in the run, in the order in which the artifacts were begun."""
+        found = {folder.relative_to(self.run).as_posix(): read_manifest(folder) for folder in whole_artifacts(self.run)}
+        return dict(sorted(found.items(), key=lambda item: (item[1].started_at, item[0])))
+
+    @cached_property
+    def identity(self) -> str:
+        """What tells this run from any other: the digest of the first line of its ledger."""
+        path = self.run / "ledger.jsonl"
+        first = path.read_bytes().splitlines(keepends=True)[:1] if path.is_file() else []
+        if not first:
+            raise ArtifactError(f"{path} is missing or empty; a release is made of a run with its ledger")
+        return sha256(first[0]).hexdigest()
+
+    @cached_property
+    def finished_at(self) -> str:
+        """When the last artifact was finished, in UTC: the release's date, so that releasing twice gives the same bytes."""
+        ends = [timegm(time.strptime(one.started_at, _CLOCK)) + one.seconds for one in self.manifests.values()]
+        return time.strftime(_CLOCK, time.gmtime(max(ends, default=0)))
+
+    @cached_property
+    def package_versions(self) -> dict[str, list[str]]:
+        """The versions of each package that manifests recorded, in the order of time."""
+        found: dict[str, list[str]] = {}
+        for manifest in self.manifests.values():
+            for name, version in manifest.environment.get("packages", {}).items():
+                found.setdefault(name, []).append(str(version))
+        return found
+
+    @cached_property
+    def code_versions(self) -> list[str]:
+        """The versions of Pellucid that made the run's artifacts."""
+        return list(dict.fromkeys(manifest.code_version for manifest in self.manifests.values()))
+
+    @cached_property
+    def last(self) -> Manifest:
+        """The manifest of the artifact that was finished last."""
+        if not self.manifests:
+            raise ArtifactError(f"{self.run} holds no finished artifact; there is nothing to release")
+        return list(self.manifests.values())[-1]
+
+    def read(self, file: str) -> Any:
+        """Return a JSON file of the run; None where the run has none."""
+        path = self.run / file
+        return read_json(path) if path.is_file() else None
+
+    @cached_property
+    def plan(self) -> dict[str, Any]:
+        """The plan."""
+        plan: dict[str, Any] = self.read("plan/plan.json") or {}
+        return plan
+
+    @cached_property
+    def heldout(self) -> dict[str, Any]:
+        """Held-out scores; empty where there are none."""
+        scores: dict[str, Any] = self.read("scores/heldout.json") or {}
+        return scores
+
+    @cached_property
+    def exports(self) -> dict[str, Any]:
+        """Exports by name, as `exports/export.json` has them."""
+        found: dict[str, Any] = (self.read("exports/export.json") or {}).get("formats", {})
+        return found
+
+    @cached_property
+    def results(self) -> dict[str, dict[str, Any]]:
+        """Results of suites by their file, of whole artifacts only."""
+        names = sorted(name for name in self.selection.files if name.endswith(f"/{RESULT}"))
+        return {name: self.read(name) for name in names}
+
+    @cached_property
+    def funnels(self) -> dict[str, dict[str, Any]]:
+        """What became of the records of each source of documents and of conversations."""
+        found: dict[str, dict[str, Any]] = {}
+        for file in ("documents/funnel.json", "conversations/funnel.json"):
+            found |= (self.read(file) or {}).get("sources", {})
+        return found
+
+    @cached_property
+    def consumed(self) -> dict[str, Consumed]:
+        """What training took of each source, over all stages, by their receipts."""
+        found: dict[str, Consumed] = {}
+        for stage in self.recipe.train:
+            receipt = self.read(f"{stage.name}/receipt.json") or {}
+            for name, taken in receipt.get("consumed", {}).get("sources", {}).items():
+                before = found.get(name, Consumed(0, {}))
+                found[name] = Consumed(before.tokens + taken["tokens"], before.epochs | {stage.name: taken["epochs"]})
+        return found
+
+    @cached_property
+    def languages(self) -> list[str]:
+        """ISO 639 codes of the documents that are kept, those with most text first; unknown and several are left out."""
+        bytes_of: dict[str, int] = {}
+        for funnel in (self.read("documents/funnel.json") or {}).get("sources", {}).values():
+            for code, account in funnel["languages"].items():
+                bytes_of[code] = bytes_of.get(code, 0) + account["kept_bytes"]
+        known = [code for code in bytes_of if code and code not in ("mul", "und")]
+        named = {talk.language for talk in self.recipe.conversations if talk.language and talk.language not in ("mul", "und")}
+        return sorted(known, key=lambda code: (-bytes_of[code], code)) or sorted(named)
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of the model's parameters."""
+        total = self.plan.get("parameters", {}).get("total")
+        return int(total) if total is not None else None
+
+    @property
+    def text_licence(self) -> str | None:
+        """Licence of cards, report, scores and samples."""
+        return self.recipe.release.text_licence or self.recipe.release.licence

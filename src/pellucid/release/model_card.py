@@ -1,0 +1,225 @@
+"""The model card: README.md in the Hugging Face hub's format. Every number in it is read from an artifact of the run."""
+
+from typing import Any
+
+from pellucid.core.units import format_bytes, format_count, format_duration
+from pellucid.release.account import Account
+from pellucid.release.code import CODE
+from pellucid.release.data_cards import DATA_CARDS
+from pellucid.release.front_matter import front_matter
+from pellucid.release.markdown import cell, listed, number, table
+from pellucid.release.usage import usage
+
+__all__ = ["MODEL_CARD", "model_card"]
+
+MODEL_CARD = "README.md"
+_UNSTATED = "**No licence is stated**: nobody but its makers may use it."
+
+
+def model_card(
+    account: Account, openness: dict[str, Any], spending: list[str], *, faults: list[str], code: bool, code_remark: str
+) -> str:
+    """Return the card. `spending` are lines about time, energy and carbon; `faults` what `pellucid verify` found on the run."""
+    recipe = account.recipe
+    parts = [
+        f"---\n{front_matter(account)}---\n\n# {recipe.name}\n",
+        f"{recipe.description.rstrip('.')}.\n" if recipe.description else "",
+        _what(account),
+        _faults(faults),
+        "## Intended use and limits\n",
+        _use(account),
+        "## How to use it\n",
+        usage(account, code=code),
+        "## Training data\n",
+        _data(account),
+        "## Training procedure\n",
+        _procedure(account),
+        "## Evaluation\n",
+        _evaluation(account),
+        "## Exports\n" if account.exports else "",
+        _exports(account),
+        "## Time, energy and carbon\n",
+        listed(spending),
+        "## Openness\n",
+        _openness(openness),
+        "## What is left out\n",
+        _left_out(account),
+        "## How to check it\n",
+        _check(account, code_remark),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _what(account: Account) -> str:
+    recipe, release = account.recipe, account.recipe.release
+    model = recipe.model
+    shape = f"{model.layers} layers, width {model.hidden}, {model.heads} heads, context {number(model.context_tokens)} tokens"
+    rows = [
+        ("Parameters", number(account.parameters)),
+        ("Architecture", f"decoder-only transformer: {shape}"),
+        ("Vocabulary", f"{number(model.vocab_tokens)} tokens ({recipe.tokenizer.kind})"),
+        ("Languages", ", ".join(account.languages) or None),
+        ("Made by", release.author),
+        ("Published at", release.url),
+        ("Paper", release.paper),
+        ("Licence", release.licence),
+        ("Licence of cards, report and scores", account.text_licence),
+        ("Date", account.finished_at[:10]),
+    ]
+    told = table(("", ""), rows)
+    return told if release.licence else f"{told}\n{_UNSTATED}\n"
+
+
+def _faults(faults: list[str]) -> str:
+    if not faults:
+        return ""
+    return f"**The run that this was made from does not verify** ({len(faults)} faults; `--allow-faults` was given):\n\n" + listed(
+        f"`{fault.replace('`', chr(39))}`" for fault in faults[:20]
+    )
+
+
+def _use(account: Account) -> str:
+    recipe = account.recipe
+    meant = recipe.release.intended_use or (
+        "No intended use was stated by its makers. It was made to study how small language models come about."
+    )
+    limits = [*recipe.release.limits]
+    if account.parameters is not None and account.parameters < 1_000_000_000:
+        limits.append(f"With {format_count(account.parameters)} parameters it knows little and is often wrong.")
+    if account.languages:
+        limits.append(f"It was trained on text in {', '.join(account.languages)}; of other languages it knows nothing.")
+    if not any(stage.learns_from_pairs for stage in recipe.train):
+        limits.append("It was not aligned with preferences of people: it may write what is offensive or harmful.")
+    limits.append("It was not tested for bias, toxicity or safety. What it says of people or facts needs checking.")
+    if recipe.documents.decontaminate is None:
+        limits.append("Its training text was not cleared of benchmark questions.")
+    return f"{meant}\n\n{listed(limits)}"
+
+
+def _data(account: Account) -> str:
+    rows = []
+    for source in account.sources:
+        funnel, taken = account.funnels.get(source.name, {}), account.consumed.get(source.name)
+        epochs = ", ".join(f"{number(value, 2)} ({stage})" for stage, value in taken.epochs.items()) if taken else None
+        card = f"{DATA_CARDS}/{'conversations-' if source.is_talk else ''}{source.name}.md"
+        named = ", ".join(name or "none stated" for name in list(source.licences)[:3])
+        licences = f"{named}, …" if len(source.licences) > 3 else named
+        tokens = number(taken.tokens) if taken else None
+        rows.append(
+            (source.name, funnel.get("kept"), licences, tokens, epochs, "left out" if source.why_kept_back else "yes", card)
+        )
+    body = [f"| {cell(r[0])} | {cell(number(r[1]))} | {' | '.join(cell(x) for x in r[2:6])} | [card]({r[6]}) |" for r in rows]
+    head = "| Source | Documents | Licences | Tokens trained on | Epochs | May be passed on | |"
+    head += "\n| --- | ---: | --- | ---: | --- | --- | --- |"
+    total = sum(taken.tokens for taken in account.consumed.values())
+    note = (
+        f"Together {number(total)} tokens. `croissant.json` describes the documents for programs.\n"
+        if account.recipe.sources
+        else ""
+    )
+    return "\n".join([head, *body]) + f"\n\n{note}"
+
+
+def _procedure(account: Account) -> str:
+    rows = []
+    for stage in account.recipe.train:
+        manifest, receipt = account.manifests.get(stage.name), account.read(f"{stage.name}/receipt.json") or {}
+        schedule, optimizer = stage.schedule, stage.optimizer
+        seconds = format_duration(manifest.seconds) if manifest else None
+        taken = number(receipt.get("consumed", {}).get("tokens"))
+        rows.append((stage.name, stage.objective, taken, optimizer.kind, f"{schedule.kind}, {schedule.peak_lr:g}", seconds))
+    heads = ("Stage", "Objective", "Tokens", "Optimizer", "Schedule, peak rate", "Time")
+    machine = account.last.environment
+    where = f"Trained on: {machine.get('processor', 'unknown')}, {machine.get('cores', '?')} cores, {machine.get('system', '')}."
+    return table(heads, rows, right=(2, 5)) + f"\n{where} All settings are in `recipe.resolved.yaml`, seed {account.recipe.seed}.\n"
+
+
+def _evaluation(account: Account) -> str:
+    parts = []
+    scores = account.heldout.get("bits_per_byte")
+    if scores:
+        rows = [("all", scores["total"]), *sorted(scores.get("by_language", {}).items())]
+        cells = [
+            (
+                name,
+                number(one["documents"]),
+                number(one["bytes"]),
+                number(one["model"]),
+                number(one.get("xz")),
+                number(one.get("ngram")),
+            )
+            for name, one in rows
+        ]
+        heads = ("Held-out text", "Documents", "Bytes", "Model", "xz -9", "5-gram")
+        told = (
+            f"Bits per byte of the checkpoint {account.heldout['checkpoint']['path']} (`scores/heldout.json`), lower is better:\n"
+        )
+        parts += [told, table(heads, cells, right=(1, 2, 3, 4, 5))]
+    rows_of = [
+        (result["suite"], task, metric, number(value["value"]), number(value.get("stderr")), number(value.get("items")))
+        for result in account.results.values()
+        for task, entry in sorted(result["tasks"].items())
+        for metric, value in sorted(entry["metrics"].items())
+        if value.get("value") is not None
+    ]
+    if rows_of:
+        heads = ("Suite", "Task", "Metric", "Value", "Standard error", "Items")
+        parts += ["Benchmarks:\n", table(heads, rows_of, right=(3, 4, 5))]
+    return "\n".join(parts) or "No score was measured.\n"
+
+
+def _exports(account: Account) -> str:
+    rows = []
+    for name, entry in account.exports.items():
+        proof = entry.get("certificate") or {}
+        kl = proof.get("distributions", {}).get("kl_nats", {}).get("mean")
+        passed = "equal within its type's limits" if proof.get("passed") else "not certified" if not proof else "not equal"
+        told = f"{kl:.2e}" if kl is not None else None
+        rows.append((name, f"exports/{entry['place']}", format_bytes(entry["facts"]["bytes"]), proof.get("runtime"), told, passed))
+    heads = ("Export", "Where", "Size", "Opened again in", "Mean KL from the checkpoint, nats", "Certificate")
+    return table(heads, rows, right=(2, 4))
+
+
+def _openness(openness: dict[str, Any]) -> str:
+    framework = openness["framework"]
+    rows = [
+        (
+            one["name"],
+            ("III", "II", "I")[3 - one["class"]],
+            "yes" if one["present"] else "no",
+            one["licence"],
+            "yes" if one["open"] else "no",
+        )
+        for one in openness["components"]
+    ]
+    missing = listed(f"{one['component']}: {cell(one['why'])}." for one in openness["missing_for_next"])
+    following = f"What {openness['next_class_name']} lacks:\n\n{missing}\n" if missing else ""
+    return (
+        f"**{openness['class_name']}** by the {framework['name']} {framework['version']} ([paper]({framework['sources'][0]}), "
+        f"[tool]({framework['sources'][1]})), computed from this folder and its licences (`openness.json`).\n\n{following}"
+        + table(("Component", "Class", "In the release", "Licence", "Open"), rows)
+    )
+
+
+def _left_out(account: Account) -> str:
+    reasons: dict[str, list[int]] = {}
+    for one in account.selection.left_out:
+        reasons.setdefault(one.why, []).append(one.bytes)
+    if not reasons:
+        return "Nothing that the run's manifests name.\n"
+    rows = [(why, len(sizes), format_bytes(sum(sizes))) for why, sizes in reasons.items()]
+    return table(("Why", "Files", "Size"), rows, right=(1, 2)) + "\nEach file with its size and SHA-256 is in `release.json`.\n"
+
+
+def _check(account: Account, code_remark: str) -> str:
+    return (
+        "Every file's SHA-256 is in `SHA256SUMS`; every artifact has a manifest with what it was made from; `ledger.jsonl` is "
+        "the chain of all that was done. `report/index.html` is the technical report, each number in it a link to its artifact; "
+        "`bom.cdx.json` is the bill of materials (CycloneDX 1.6), `packages.lock` has the exact packages.\n\n"
+        "```bash\nsha256sum --check --quiet SHA256SUMS\npellucid verify .\n```\n"
+        + (
+            f"\nWithout Pellucid installed: `PYTHONPATH={CODE} python -B -m pellucid verify .`\n"
+            if not code_remark
+            else f"\n{code_remark}\n"
+        )
+    )

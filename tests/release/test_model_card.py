@@ -1,0 +1,77 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pellucid.release.account import Account
+from pellucid.release.model_card import model_card
+from pellucid.release.openness import openness
+from pellucid.release.packages import Closure
+from pellucid.release.spent import spent_on
+
+
+def written(account: Account, closure: Closure, **told: Any) -> str:
+    options: dict[str, Any] = {"faults": [], "code": True, "code_remark": ""} | told
+    return model_card(account, openness(account, closure, code=options["code"]), spent_on(account).lines, **options)
+
+
+@pytest.fixture(scope="module")
+def card(account: Account, closure: Closure) -> str:
+    return written(account, closure)
+
+
+def test_the_hub_s_own_reader_takes_card_and_results(card: str, account: Account) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    read = hub.ModelCard(card)
+    assert read.data.license == "apache-2.0" and read.data.language == ["en", "fr", "de"]
+    assert read.data.model_name == account.recipe.name
+    results = read.data.eval_results
+    assert all(isinstance(one, hub.EvalResult) for one in results)
+    assert results[0].metric_value == account.heldout["bits_per_byte"]["total"]["model"]
+    metrics = sum(len(task["metrics"]) for result in account.results.values() for task in result["tasks"].values())
+    assert len(results) == 1 + metrics
+
+
+def test_numbers_of_the_tables_are_those_of_the_artifacts(card: str, account: Account) -> None:
+    for code, one in account.heldout["bits_per_byte"]["by_language"].items():
+        row = next(line for line in card.splitlines() if line.startswith(f"| {code} |"))
+        assert f"{one['model']:.3f}" in row and f"{one['xz']:.3f}" in row
+    for source, taken in account.consumed.items():
+        if source != "self_knowledge":
+            (row,) = (line for line in card.splitlines() if line.startswith(f"| {source} |") and "[card]" in line)
+            assert f"| {taken.tokens:,} |".replace(",", " ") in row
+    assert f"Together {sum(taken.tokens for taken in account.consumed.values()):,} tokens".replace(",", " ") in card
+
+
+def test_every_link_leads_to_a_file_that_a_release_has(card: str, account: Account) -> None:
+    links = set(re.findall(r"\]\((?!https://)([^)]+)\)", card))
+    cards = {f"data-cards/{'conversations-' if one.is_talk else ''}{one.name}.md" for one in account.sources}
+    assert links == cards
+
+
+def test_openness_left_out_files_and_missing_words_are_told(
+    account_of: Callable[..., Account], closure: Closure, finished_run: Path
+) -> None:
+    card = written(account_of(finished_run, without=("documents",)), closure)
+    assert "**No licence is stated**" in card and "**Unclassified**" in card and "release.licence" in card
+    assert "| asked: --without documents |" in card
+    assert "No intended use was stated" in card and "| Made by | – |" in card
+
+
+def test_a_run_that_does_not_verify_is_said_to_be_one(account: Account, closure: Closure) -> None:
+    card = written(account, closure, faults=["plan/plan.json was altered"])
+    assert "does not verify** (1 faults" in card and "- `plan/plan.json was altered`" in card
+
+
+def test_what_the_publisher_says_stands_in_it(account_of: Callable[..., Account], closure: Closure, finished_run: Path) -> None:
+    release = {
+        "licence": "MIT",
+        "author": "Ada <b>Lovelace</b>",
+        "intended_use": "To be looked at.",
+        "limits": ("It cannot count.",),
+    }
+    card = written(account_of(finished_run, **release), closure)
+    assert "To be looked at." in card and "- It cannot count." in card
+    assert "Ada &lt;b&gt;Lovelace&lt;/b&gt;" in card
