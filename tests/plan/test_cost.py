@@ -2,8 +2,8 @@
 
 import pytest
 
-from pellucid.plan.cost import carbon_kg, device_hours, energy_kwh, rates_of
-from pellucid.plan.devices import device_named
+from pellucid.plan.cost import carbon_kg, device_hours, energy_kwh, rates_of, times
+from pellucid.plan.devices import Range, device_named
 from pellucid.plan.flops import flops_per_token
 from pellucid.recipe.after import PlanConfig
 from pellucid.recipe.recipe import Recipe
@@ -21,12 +21,18 @@ def test_thirty_megawatt_hours_are_eleven_and_a_half_tonnes() -> None:
 
 
 def test_the_reports_hours_cost_what_it_prints_and_draw_296_watts_on_average() -> None:
-    assert 92_000 * device_named("A100-40GB").price_per_hour == pytest.approx(322_000)
+    assert 92_000 * device_named("A100-40GB").price_per_hour.likely == pytest.approx(322_000)
     assert energy_kwh(92_000, 296.4, 1.1) == pytest.approx(30_000, rel=2e-3)
 
 
-def test_the_recipes_figures_go_before_the_tables() -> None:
+def test_the_recipes_price_goes_before_the_tables_and_is_certain() -> None:
     device = device_named("H100")
-    assert rates_of(PlanConfig(device="H100"), device).price_per_hour == device.price_per_hour
-    rates = rates_of(PlanConfig(device="H100", price_per_device_hour=0, achieved_flops_frac=0.5), device)
-    assert (rates.price_per_hour, rates.achieved_flops) == (0, device.peak_flops / 2)
+    assert rates_of(PlanConfig(device="H100"), device).price == device.price_per_hour
+    rates = rates_of(PlanConfig(device="H100", price_per_device_hour=0.5), device)
+    assert (rates.price.low, rates.price_per_hour, rates.price.high) == (0.5, 0.5, 0.5)
+    assert rates.power_w == device.power_w.likely
+
+
+def test_bounds_are_multiplied_with_their_own() -> None:
+    first, second = Range(low=1, likely=2, high=3), Range(low=10, likely=10, high=20)
+    assert times(first, second, 2) == {"low": 20, "likely": 40, "high": 120}

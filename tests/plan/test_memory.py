@@ -8,7 +8,7 @@ import torch
 
 from pellucid.adapters.lora import add_adapters, trainable_parameters
 from pellucid.model.decoder import Decoder, init_weights
-from pellucid.plan.memory import SHARDINGS, Checkpointing, activation_bytes, rank_memory
+from pellucid.plan.memory import LOGITS_CHUNK_ROWS, SHARDINGS, Checkpointing, activation_bytes, rank_memory
 from pellucid.plan.parameters import count_adapter
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.read import read_preset
@@ -16,6 +16,9 @@ from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import OptimizerConfig
 from pellucid.recipe.tree import plain
 from pellucid.recipe.tuning import AdapterConfig
+from pellucid.train.device import Device, deterministic
+from pellucid.train.loss import CHUNK_ROWS
+from pellucid.train.measure import Workbench
 from pellucid.train.recompute import checkpoint_activations
 
 
@@ -96,7 +99,8 @@ def test_the_stages_own_choice_is_what_its_total_counts(stable_lm: Recipe) -> No
     for mode in get_args(Checkpointing):
         stage = stable_lm.train[0].model_copy(update={"activation_checkpointing": mode})
         totals[mode] = rank_memory(stable_lm.model, stage, 512, bf16=True)["zero1"]
-    for row in totals.values():
+    for mode, row in totals.items():
+        assert totals["none"]["total"] == row["total_none"], mode
         assert row["total_selective"] == totals["selective"]["total"]
         assert row["total_checkpointed"] == totals["block"]["total"]
     assert totals["block"]["activations"] < totals["selective"]["activations"] < 0.7 * totals["none"]["activations"]
@@ -128,8 +132,8 @@ def test_kinds_add_up_and_muon_keeps_one_moment_for_the_blocks(pocket: Recipe) -
     for kind in ("adamw", "muon"):
         changed = stage.model_copy(update={"optimizer": stage.optimizer.model_copy(update={"kind": kind})})
         rows[kind] = rank_memory(pocket.model, changed, 1, bf16=False)["none"]
-        kinds = ("weights", "gradients", "moments", "activations", "loss")
-        assert rows[kind]["total"] == sum(rows[kind][one] for one in kinds)
+        kinds = ("weights", "gradients", "moments", "activations", "loss", "heap")
+        assert rows[kind]["total"] == sum(rows[kind][one] for one in kinds) - rows[kind]["reused"]
     assert rows["adamw"]["moments"] == 2 * rows["adamw"]["weights"] > rows["muon"]["moments"]
 
 
@@ -145,3 +149,23 @@ def test_fsdp_keeps_a_rank_s_own_part_beside_what_it_gathers(stable_lm: Recipe) 
     exact = rank_memory(recipe.model, stage.model_copy(update={"exact": True}), 8, bf16=False)["none"]
     assert exact["weights"] == parameters
     assert exact["gradients"] == 3 * parameters
+
+
+@pytest.mark.parametrize(("name", "sequences", "micro_seqs"), [("pocket", 4, 4), ("pocket", 4, 2), ("smollm2-135m", 4, 2)])
+def test_whole_steps_hold_what_is_forecast_within_5_percent(
+    pocket: Recipe, name: str, sequences: int, micro_seqs: int, storage_watch: Any
+) -> None:
+    config = shape(name, vocab_tokens=2048)
+    changes = {"micro_seqs": micro_seqs, "batch_tokens": sequences * 256, "seq_tokens": 256, "compile": "off"}
+    stage = pocket.train[0].model_copy(update={**changes, "optimizer": OptimizerConfig(kind="adamw")})
+    with deterministic(), storage_watch([]) as watch:
+        Workbench(stage, config, Device(torch.device("cpu"), "fp32")).measure(
+            micro_seqs, sequences // micro_seqs, warm_up=1, timed=1
+        )
+    row = rank_memory(config, stage, 1, bf16=False)["none"]
+    assert (row["reused"] > 0) == (sequences == micro_seqs)
+    assert row["total"] - row["heap"] == pytest.approx(watch.peak_bytes, rel=0.05)
+
+
+def test_logits_are_counted_in_the_chunks_in_which_they_are_made() -> None:
+    assert LOGITS_CHUNK_ROWS == CHUNK_ROWS

@@ -139,7 +139,10 @@ def test_a_stage_that_cannot_be_filled_or_is_too_short_says_what_length_would_do
 @given(
     st.lists(
         st.tuples(
-            st.just(0.0) | st.floats(0.01, 5), st.none() | st.floats(0.1, 4), st.none() | st.floats(0, 0.2), st.integers(1, 10**6)
+            st.just(0.0) | st.floats(0.01, 5),
+            st.none() | st.floats(0.1, 4),
+            st.none() | st.just(0.0) | st.floats(1e-9, 0.2),
+            st.integers(1, 10**6),
         ),
         min_size=1,
         max_size=8,

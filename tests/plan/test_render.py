@@ -29,7 +29,9 @@ def test_the_text_holds_the_figures_that_matter(stable_lm: Recipe) -> None:
         "1.15",
         "239 591 steps",
         "zero1",
-        "40 328",
+        "40 292",
+        "33.2 GiB of 38.3 GiB, fits",
+        "3 d 06 h (2 d 10 h to 4 d 05 h)",
         "learning rate of pretrain",
         "█",
     ):

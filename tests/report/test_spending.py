@@ -27,7 +27,7 @@ def test_every_stage_has_its_cost_and_all_of_them_a_sum(finished_run: Path) -> N
     assert format_duration(account["total"]["hours"] * 3600) in text
     assert "Attempts that came to no end" not in text
     assert text.index("'tokenizer'") < text.index("'pretrain'") < text.index("'export'"), "in the order of the flow"
-    assert ("Estimated: rated watts" in text) == (account["total"]["kwh_estimated"] > 0)
+    assert ("Estimated: watts of the recipe" in text) == (account["total"]["kwh_estimated"] > 0)
 
 
 def test_attempts_without_an_end_stand_apart_with_what_is_known_of_them(run_copy: Path) -> None:

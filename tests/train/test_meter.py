@@ -30,14 +30,16 @@ def test_the_meter_counts_what_the_plan_counts_and_what_the_decoder_has(name: st
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in Decoder(config).parameters())
     for seq_tokens in (128, config.context_tokens):
-        both, only_6n = flops_per_token(config, seq_tokens)
+        counted = flops_per_token(config, seq_tokens)
+        both, only_6n = counted["mfu_with_attention"], counted["mfu_6n"]
         planned = plan_flops(config, seq_tokens)
-        assert (both, only_6n) == (planned["with_attention"], planned["six_n"])
+        assert (both, only_6n, counted["mfu"]) == (planned["with_attention"], planned["six_n"], planned["matmul"])
         assert only_6n == 6 * parameters
         assert both == 6 * parameters + 12 * config.layers * config.hidden * seq_tokens
 
 
 def test_every_derived_figure_names_its_formula() -> None:
-    assert "12*layers*hidden*seq_tokens" in FORMULA["mfu"]
+    assert "6*layers*hidden*seq_tokens" in FORMULA["mfu"] and "cannot be avoided" in FORMULA["mfu"]
+    assert "12*layers*hidden*seq_tokens" in FORMULA["mfu_with_attention"]
     assert "6*N" in FORMULA["mfu_6n"]
     assert {"tokens_per_s", "loss"} <= FORMULA.keys()

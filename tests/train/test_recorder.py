@@ -47,9 +47,11 @@ def test_the_first_line_says_how_figures_are_made_and_speed_leaves_out_what_is_n
     start, first, second = read_metrics(tmp_path / "metrics.jsonl")
     assert start["event"] == "start"
     assert start["step"] == 0
-    assert "6*N" in start["formula"]["mfu"]
+    assert "6*N" in start["formula"]["mfu_6n"]
     assert first["tokens_per_s"] == 128 / 2.0
     assert first["mfu"] == pytest.approx(64 * start["flops_per_token"]["mfu"] / start["peak_flops"])
+    assert first["mfu"] <= 1 and first["peak_flops"] >= start["peak_flops"]
+    assert first["mfu"] < first["mfu_6n"] < first["mfu_with_attention"], "an untied embedding is looked up"
     assert first["mfu_6n"] == pytest.approx(64 * 6 * start["parameters"] / start["peak_flops"])
     assert first["memory_bytes"] > 0
     assert second["loss"] is None

@@ -22,7 +22,7 @@ def test_every_divisor_of_a_devices_share_is_measured_and_the_fastest_found(tiny
     for trial in tuning.trials:
         assert trial.outcome == "measured"
         assert trial.tokens_per_s is not None and trial.mfu is not None and trial.mfu_6n is not None
-        assert 0 < trial.mfu_6n < trial.mfu
+        assert 0 < trial.mfu <= 1 and trial.mfu_6n > 0
     assert tuning.best is not None
     assert tuning.best.tokens_per_s == max(trial.tokens_per_s or 0 for trial in tuning.trials)
     assert sum(told) == expected_tokens(stage, tiny.model, CPU, 2, PLENTY)

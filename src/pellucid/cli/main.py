@@ -56,6 +56,11 @@ def build_parser() -> argparse.ArgumentParser:
         _recipe_arguments(stage)
         if name == "plan":
             stage.add_argument("--json", action="store_true", help="print the plan as JSON and write nothing")
+            stage.add_argument(
+                "--on",
+                metavar="DEVICES",
+                help="plan for these and write nothing: 512xA100-40GB, 8xH100, or here (this machine, measured)",
+            )
         if name == "documents":
             _dropped_arguments(stage)
 

@@ -10,6 +10,7 @@ from pellucid.cli.output import print_rich
 from pellucid.cli.show_dropped import show_dropped
 from pellucid.core.errors import StoppedError
 from pellucid.core.signals import signals_handled
+from pellucid.plan.devices import planned_on
 from pellucid.recipe.load import load_recipe
 from pellucid.stages.flow import run_all, run_one
 from pellucid.stages.plan import plan_json, plan_text
@@ -27,15 +28,21 @@ def _run(arguments: argparse.Namespace) -> int:
     loaded = load_recipe(Path(arguments.recipe), arguments.overrides)
     runs = Path(arguments.runs)
     run = runs / loaded.recipe.name
-    if arguments.command == "plan" and arguments.json:
-        sys.stdout.write(plan_json(loaded.recipe, run))
+    if arguments.command == "plan" and (arguments.json or arguments.on):
+        recipe = planned_on(loaded.recipe, arguments.on) if arguments.on else loaded.recipe
+        # Elsewhere than the recipe says is a question, not this run's plan.
+        known = None if arguments.on else run
+        if arguments.json:
+            sys.stdout.write(plan_json(recipe, run, machine=known))
+        else:
+            print_rich(plan_text(recipe, run, machine=known))
         return 0
     if arguments.command == "run":
         run_all(loaded, runs)
     else:
         run_one(arguments.command, loaded, runs)
     if arguments.command == "plan":
-        print_rich(plan_text(loaded.recipe, run))
+        print_rich(plan_text(loaded.recipe, run, machine=run))
     if arguments.command == "documents" and (arguments.show_dropped is not None or arguments.json):
         show_dropped(runs / loaded.recipe.name, arguments.recipe, arguments.show_dropped, as_json=arguments.json)
     return 0

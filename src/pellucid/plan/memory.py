@@ -7,6 +7,9 @@ that keeps no score matrix (Dao 2023, arXiv 2307.08691); in float32, as on CPUs,
 which keeps its probabilities: all of them, though with `attention: document` it makes only those inside documents. With activation
 checkpointing the blocks keep less, and the one that is being computed again keeps everything for that time (Chen et al. 2016, arXiv
 1604.06174, section 3; Korthikanti et al. 2022, arXiv 2205.05198, section 5, counts both ways for a GPT).
+
+Where a step is one micro-batch, gradients come as activations go, so that the two are never all there at once. On a CPU the C
+library leaves holes between tensors of different lives; how much is measured (`benchmarks/forecasts.json`), not derived.
 """
 
 from typing import Any, Literal, get_args
@@ -23,9 +26,11 @@ Checkpointing = Literal["none", "block", "selective"]
 SHARDINGS = ("none", "zero1", "full")
 FP32 = 4
 BF16 = 2
-# Logits are made in chunks of this size, once as values and once as gradient (the loss of this package).
-LOGITS_CHUNK_BYTES = 2 * 16 * 2**20
+# Logits are made in chunks of so many positions, in float32, twice at once (`train/loss.py`).
+LOGITS_CHUNK_ROWS = {"cpu": 512, "cuda": 2048}
 
+# Bytes of a process over those of its tensors: what the C library's heap loses where short-lived and long-lived tensors alternate.
+HEAP: dict[str, float] = {"none": 1.1, "selective": 1.17, "block": 1.27}
 
 # Block attention on a CPU: positions of a block, and the longest sequence that it is used for (`kernels/attention.py`).
 ATTENTION_BLOCK_TOKENS = 64
@@ -104,12 +109,15 @@ def _block_bytes(config: ModelConfig, seq_tokens: int, bf16: bool, frozen: bool)
 
 
 def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, bf16: bool) -> dict[str, dict[str, Any]]:
-    """Return bytes for one rank, by sharding, then by kind: weights, gradients, moments, activations, loss, total.
+    """Return bytes for one rank, by sharding, then by kind: weights, gradients, moments, activations, loss, heap, total.
 
-    Activations are as the stage's `activation_checkpointing` says; `total_selective` and `total_checkpointed` are what the total
-    would be with `selective` and with `block`. Weights, gradients and moments are float32 (mixed precision keeps float32 masters);
-    with bf16 the compute copies of the weights count as weights. Of a stage with an adapter only that has gradients and moments.
-    A pair is two sequences.
+    `reused` is what of the gradients takes the place of activations: the total is the sum of the kinds less that. `heap` is what a
+    CPU's allocator loses, none on a GPU.
+
+    Activations are as the stage's `activation_checkpointing` says; `total_none`, `total_selective` and `total_checkpointed` are
+    what the total would be with `none`, `selective` and `block`. Weights, gradients and moments are float32 (mixed precision keeps
+    float32 masters); with bf16 the compute copies of the weights count as weights. Of a stage with an adapter only that has
+    gradients and moments. A pair is two sequences.
     """
     parameters, adapter = count_parameters(config), stage.adapter
     tokens = stage.micro_seqs * stage.seq_tokens * stage.rows_per_example
@@ -123,21 +131,22 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
     compute = BF16 if bf16 else FP32
     table = config.vocab_tokens * config.hidden
     # The loss makes its gradients on the way forward: the head's in float32, the hidden states' in the compute type.
-    loss = LOGITS_CHUNK_BYTES + tokens * config.hidden * compute + (table * FP32 if adapter is None else 0)
+    chunk = min(tokens, LOGITS_CHUNK_ROWS["cuda" if bf16 else "cpu"])
+    loss = 2 * chunk * config.vocab_tokens * FP32 + tokens * config.hidden * compute + (table * FP32 if adapter is None else 0)
     by_mode = {
         mode: activation_bytes(config, tokens, seq_tokens=stage.seq_tokens, bf16=bf16, checkpointing=mode, adapter=adapter)
         for mode in get_args(Checkpointing)
     }
-    kept = by_mode[stage.activation_checkpointing]
     table_of_kinds = {}
+    accumulates = stage.batch_seqs > stage.micro_seqs * max(1, devices // stage.parallel.tensor_ways)
     outside = (parameters.embedding + parameters.head) * FP32
     block = (weights - outside) // config.layers
     held_by_fsdp = {
         # Each rank keeps its own part beside the gathered parameters, of which `full` has the block in use, the next one and what
-        # belongs to no block.
+        # belongs to no block. Gradients that are not reduced before the last micro-batch add up whole on every rank.
         "none": (2 * weights, gradients),
         "zero1": (weights + weights // devices, gradients),
-        "full": (weights // devices + outside + 2 * block, gradients // devices + outside + block),
+        "full": (weights // devices + outside + 2 * block, gradients if accumulates else gradients // devices + outside + block),
     }
     sums = 2 * gradients if stage.exact else 0
     for sharding in SHARDINGS:
@@ -147,13 +156,27 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
             "weights": held_weights + copies,
             "gradients": held_gradients + sums,
             "moments": moments // (devices if sharding != "none" else 1),
-            "activations": kept,
             "loss": loss,
         }
-        fixed = sum(kinds.values()) - kept
-        less = {"total_selective": fixed + by_mode["selective"], "total_checkpointed": fixed + by_mode["block"]}
-        table_of_kinds[sharding] = {**kinds, "total": fixed + kept, **less}
+        rows = {
+            mode: _total(kinds, by_mode[mode], held_gradients if alone and not accumulates else 0, 1 if bf16 else HEAP[mode])
+            for mode in get_args(Checkpointing)
+        }
+        table_of_kinds[sharding] = {
+            **rows[stage.activation_checkpointing],
+            "total_none": rows["none"]["total"],
+            "total_selective": rows["selective"]["total"],
+            "total_checkpointed": rows["block"]["total"],
+        }
     return table_of_kinds
+
+
+def _total(kinds: dict[str, int], activations: int, coming_gradients: int, heap: float) -> dict[str, int]:
+    """Return the kinds with activations and their total; `coming_gradients` take the place of activations and loss."""
+    reused = min(coming_gradients, activations + kinds["loss"])
+    tensors = sum(kinds.values()) + activations - reused
+    lost = round(tensors * (heap - 1))
+    return {**kinds, "activations": activations, "heap": lost, "reused": reused, "total": tensors + lost}
 
 
 def _adapted_bytes(config: ModelConfig, parameters: ParameterCount, adapter: AdapterConfig) -> int:

@@ -1,8 +1,6 @@
-"""What a reader of a plan should know: where it differs from what a report prints, what is unusual, what does not fit."""
+"""What a reader of a plan should know: what is unusual about the mix, what does not fit, what is not counted."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from pellucid.core.units import format_bytes, format_count
@@ -11,52 +9,13 @@ from pellucid.plan.mixing import StageMix
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
-from pellucid.recipe.tree import Stamp, parse_yaml, plain
 
-__all__ = ["length_notes", "memory_notes", "mixture_notes", "printed_notes", "recompute_notes", "source_notes"]
-
-PRINTED = Path(__file__).parent / "printed.yaml"
-
-
-@cache
-def _printed() -> list[dict[str, Any]]:
-    tree = parse_yaml(PRINTED.read_text(encoding="utf-8"), Stamp("given", PRINTED.name))
-    assert tree is not None
-    rows: list[dict[str, Any]] = plain(tree)
-    return rows
+__all__ = ["device_notes", "length_notes", "memory_notes", "mixture_notes", "recompute_notes", "source_notes", "spaced"]
 
 
 def spaced(number: float) -> str:
     """Return a whole number in groups of three digits."""
     return f"{round(number):,}".replace(",", " ")
-
-
-def printed_notes(recipe: Recipe, parameters: int, tokens: int, hours: dict[str, float]) -> Iterator[str]:
-    """Yield how a plan differs from the figures printed for the same model, and why."""
-    model = recipe.model
-    for row in _printed():
-        if parameters != row["parameters"]:
-            continue
-        without = parameters - 2 * model.layers * model.hidden
-        yield (
-            f"{row['model']} ({row['source']}) prints {spaced(row['printed_parameters'])} parameters; the described model has "
-            f"{spaced(parameters)}. The difference, {spaced(parameters - without)} = {model.layers} · 2 · {model.hidden}, is the "
-            "bias of the two norms of every layer: the printed figure counts bias only in the final norm."
-        )
-        assert without == row["printed_parameters"]
-        if tokens == row["tokens"]:
-            yield (
-                f"Its Table 1 prints {spaced(tokens)} tokens in total; the rows add up to {spaced(row['printed_rows_tokens'])}, "
-                f"{tokens - row['printed_rows_tokens']} fewer. Its weights add up to {row['printed_weights']}, not 1: "
-                f"{row['misprinted_source']}'s is printed as {row['misprinted_weight']}, and its tokens are "
-                f"{row['misprinted_share']} of the whole."
-            )
-            low, high = (spaced(round(hours[key], -2)) for key in ("six_n", "with_attention"))
-            part = round(100 * hours["with_attention"] / row["printed_device_hours"])
-            yield (
-                f"It reports about {spaced(row['printed_device_hours'])} device-hours. These tokens take {low} (6N) to {high} "
-                f"(with attention), {part} % of them at most; the other hours are not accounted for in the report."
-            )
 
 
 def source_notes(recipe: Recipe, sources: list[dict[str, Any]]) -> Iterator[str]:
@@ -93,12 +52,12 @@ def mixture_notes(mixes: Iterable[StageMix]) -> Iterator[str]:
 
 
 def recompute_notes(config: ModelConfig, stage: TrainStageConfig) -> Iterator[str]:
-    """Yield how much work a stage's activation checkpointing adds that time, cost and energy do not count."""
+    """Yield how much work a stage's activation checkpointing adds."""
     if stage.activation_checkpointing == "block":
         again = recomputed_flops_per_token(config, stage.seq_tokens) / flops_per_token(config, stage.seq_tokens)["matmul"]
         yield (
             f"{stage.name}: activation_checkpointing block computes the forward pass of every block twice: {again:.0%} more work "
-            "than time, cost and energy count here."
+            "than `matmul` counts; the step's time includes it."
         )
 
 
@@ -114,16 +73,27 @@ def length_notes(stage: TrainStageConfig, row: Mapping[str, Any]) -> Iterator[st
         yield f"{stage.name}: the forward pass that finds the reference's log-probabilities is not counted."
 
 
-def memory_notes(memory: dict[str, dict[str, Any]], memory_bytes: int, stage: str) -> Iterator[str]:
-    """Yield whether a stage fits its device, and the least that would make it fit."""
-    if memory["none"]["total"] <= memory_bytes:
+def memory_notes(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield that a stage does not fit its devices, and the cheapest change that would make it fit."""
+    fit = row["fit"]
+    if fit["fits"]:
         return
-    ways = [(f"sharding {name}", memory[name]["total"]) for name in ("zero1", "full")]
-    for mode, key in (("selective", "total_selective"), ("block", "total_checkpointed")):
-        ways += [(f"activation_checkpointing {mode} with sharding {name}", memory[name][key]) for name in memory]
-    fitting = next((f"{way} needs {format_bytes(size)}" for way, size in ways if size <= memory_bytes), None)
-    fix = fitting or "a smaller micro_seqs or a device with more memory is needed"
+    fix = fit["fix"] or "no device of the table, nor any number of these, is enough"
     yield (
-        f"{stage}: unsharded it needs {format_bytes(memory['none']['total'])} per device, "
-        f"which has {format_bytes(memory_bytes)}; {fix}."
+        f"{row['name']}: needs {format_bytes(fit['needs_bytes'])} per device, which has {format_bytes(fit['usable_bytes'])} "
+        f"for it; {fix}."
+    )
+
+
+def device_notes(stage: TrainStageConfig, devices: int) -> Iterator[str]:
+    """Yield that a batch cannot be dealt out evenly to so many devices, and to how many it can."""
+    shares = devices / stage.parallel.tensor_ways
+    each = stage.batch_seqs / (stage.micro_seqs * shares)
+    if each == int(each):
+        return
+    counts = [count * stage.parallel.tensor_ways for count in range(1, stage.batch_seqs + 1) if stage.batch_seqs % count == 0]
+    near = [*[count for count in counts if count < devices][-1:], *[count for count in counts if count >= devices][:1]]
+    yield (
+        f"{stage.name}: a batch is {each:.3g} micro-batches per device, not a whole number; its {stage.batch_seqs} sequences "
+        f"divide over {' or '.join(map(str, near))} devices."
     )

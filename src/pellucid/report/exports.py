@@ -44,8 +44,10 @@ def exports(facts: Facts, recipe: Recipe) -> Section | None:
         )
         parts.append(table(columns, answered, caption=caption))
     if others:
-        columns = ("Export", "Opened with", "Size", "Largest difference of a logit", "Positions")
-        parts.append(table(columns, others, caption="Adapters: put on the weights below them and compared with the merged model."))
+        of_adapters = ("Export", "Opened with", "Size", "Largest difference of a logit", "Positions")
+        parts.append(
+            table(of_adapters, others, caption="Adapters: put on the weights below them and compared with the merged model.")
+        )
     return section("exports", "Exports", *parts)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pellucid.core.files import write_bytes, write_json
 from pellucid.recipe.recipe import Recipe
-from pellucid.report import benchmarks, curves, exports, sections, spending, throughput, training, tuning, verified
+from pellucid.report import benchmarks, curves, exports, forecast, sections, spending, throughput, training, tuning, verified
 from pellucid.report.blocks import Cards, Figure, Note, Paragraph, Section
 from pellucid.report.card import CARD
 from pellucid.report.croissant import CROISSANT
@@ -30,6 +30,12 @@ _SECTIONS: tuple[tuple[str, str, Build, str], ...] = (
     ("funnel", "Documents", sections.funnel, "This run read no documents."),
     ("architecture", "Architecture", training.architecture, ""),
     ("training", "Training", training.training, ""),
+    (
+        "forecast",
+        "Plan against what happened",
+        forecast.forecast,
+        "This run's plan has no bounds: it was made by an earlier version.",
+    ),
     (
         "curves",
         "Capabilities over training",

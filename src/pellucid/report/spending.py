@@ -151,8 +151,8 @@ def _how(account: dict[str, Any], facts: Facts) -> str:
         told += f"Measured by {', '.join(sorted(counters))}. "
     if account["total"]["kwh_estimated"]:
         told += (
-            "Estimated: rated watts of the recipe's device · time · use. The use of a processor is CPU seconds / (time · cores); "
-            "that of a GPU is taken to be 1, an upper bound. "
+            "Estimated: watts of the recipe's device while it trains · time · use. The use of a processor is CPU seconds / "
+            "(time · cores); that of a GPU is taken to be 1, also in stages that do not train. "
         )
     if missing and account["total"]["kwh_estimated"]:
         told += "Why it was not measured: " + "; ".join(f"{kind}: {reason}" for kind, reason in sorted(missing.items())) + "."

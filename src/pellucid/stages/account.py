@@ -11,8 +11,8 @@ from pellucid.core.ledger import LEDGER, read_ledger
 from pellucid.core.spending import Rates, account_of
 from pellucid.core.units import format_duration
 from pellucid.plan.cost import rates_of
-from pellucid.plan.devices import device_named
 from pellucid.recipe.after import PlanConfig
+from pellucid.stages.attempt import device_row
 from pellucid.stages.run_folder import open_recipe
 from pellucid.stages.stage import Context, Stage
 
@@ -21,7 +21,7 @@ __all__ = ["ACCOUNT", "read_account", "spending_rates"]
 
 def spending_rates(config: PlanConfig) -> Rates:
     """Return what a recipe multiplies hours and kWh with: its own figures, else the device table's."""
-    rates = rates_of(config, device_named(config.device))
+    rates = rates_of(config, device_row(config))
     return Rates(rates.price_per_hour, rates.pue, rates.grid_kg_co2e_per_kwh, config.devices)
 
 

@@ -16,11 +16,11 @@ from pellucid.core.files import sha256_file
 from pellucid.core.joules import JouleMeter, Power
 from pellucid.core.ledger import Ledger
 from pellucid.core.settle import settle, this_process
-from pellucid.plan.devices import device_named
+from pellucid.plan.devices import HERE, Device, device_named
 from pellucid.recipe.after import PlanConfig
 from pellucid.stages.run_folder import RECIPE_FILE, open_recipe
 
-__all__ = ["Processes", "Work", "attempt"]
+__all__ = ["Processes", "Work", "attempt", "device_row"]
 
 # What a released folder holds (see `pellucid release`): its bytes are counted and signed for, nothing is written there any more.
 _RELEASED = "release.json"
@@ -112,9 +112,18 @@ def attempt(
 
 def _device(config: PlanConfig, processes: Processes) -> dict[str, Any]:
     """Return the device of the recipe's plan as it is used here: a GPU for each process, a processor for each machine."""
-    row, nodes = device_named(config.device), processes.nodes
+    row, nodes = device_row(config), processes.nodes
     count = processes.size if row.cores is None else nodes
-    return {"name": config.device, "count": count, "watts": row.power_w, "cores": row.cores, "nodes": nodes}
+    return {"name": _row_name(config), "count": count, "watts": row.power_w.likely, "cores": row.cores, "nodes": nodes}
+
+
+def device_row(config: PlanConfig) -> Device:
+    """Return the row of the device that a recipe's plan names; for "here", the machine itself, that of processors."""
+    return device_named(_row_name(config))
+
+
+def _row_name(config: PlanConfig) -> str:
+    return "cpu-2-core" if config.device == HERE else config.device
 
 
 def _artifact(run: Path, folder: Path | None) -> dict[str, Any]:

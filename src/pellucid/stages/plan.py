@@ -13,6 +13,7 @@ from pellucid.plan.mixing import mix_stages
 from pellucid.plan.plan import make_plan
 from pellucid.plan.render import render_plan
 from pellucid.recipe.recipe import Recipe
+from pellucid.stages.machine import MACHINE, machine_here
 from pellucid.stages.run_folder import shard_tokens
 from pellucid.stages.stage import Context, Stage
 
@@ -22,19 +23,22 @@ __all__ = ["PLAN", "plan_json", "plan_text"]
 _DRAWN_POINTS = 200
 
 
-def plan_json(recipe: Recipe, run: Path | None = None) -> str:
-    """Return the plan as JSON text; its keys are kept stable. Sources are as large as the shards of `run`, if it has any."""
-    return json_bytes(make_plan(recipe, _counted(recipe, run))).decode()
+def plan_json(recipe: Recipe, run: Path | None = None, *, machine: Path | None = None) -> str:
+    """Return the plan as JSON text; its keys are kept stable. Sources are as large as the shards of `run`, if it has any.
+
+    For `plan.device: here` the plan of the run `machine` says what that is, if it has one; else this machine is measured.
+    """
+    return json_bytes(make_plan(recipe, _counted(recipe, run), machine_here(recipe, machine))).decode()
 
 
-def plan_text(recipe: Recipe, run: Path | None = None) -> RenderableType:
+def plan_text(recipe: Recipe, run: Path | None = None, *, machine: Path | None = None) -> RenderableType:
     """Return the plan for the terminal, each stage's learning rate drawn; see `plan_json`."""
     schedules = {}
     for stage in recipe.train:
         last = stage.total_steps
         steps = [max(1, round(n * last / _DRAWN_POINTS)) for n in range(_DRAWN_POINTS + 1)]
         schedules[stage.name] = [learning_rate(stage.schedule, step, last) for step in steps]
-    return render_plan(make_plan(recipe, _counted(recipe, run)), schedules)
+    return render_plan(make_plan(recipe, _counted(recipe, run), machine_here(recipe, machine)), schedules)
 
 
 def _counted(recipe: Recipe, run: Path | None) -> dict[str, int] | None:
@@ -46,7 +50,7 @@ def _counted(recipe: Recipe, run: Path | None) -> dict[str, int] | None:
 
 
 def _key(context: Context) -> Key:
-    return Key("plan", 1, context.recipe.seed, {**context.recipe.model_dump(mode="json"), **_sizes_left_open(context)})
+    return Key("plan", 2, context.recipe.seed, {**context.recipe.model_dump(mode="json"), **_sizes_left_open(context)})
 
 
 def _sizes_left_open(context: Context) -> dict[str, dict[str, int]]:
@@ -60,7 +64,10 @@ def _sizes_left_open(context: Context) -> dict[str, dict[str, int]]:
 
 
 def _build(context: Context, build: Build) -> str:
-    plan = make_plan(context.recipe, _sizes_left_open(context).get("available_tokens"))
+    here = machine_here(context.recipe)
+    if here is not None:
+        write_json(build.path / MACHINE, here.model_dump(mode="json"))
+    plan = make_plan(context.recipe, _sizes_left_open(context).get("available_tokens"), here)
     write_json(build.path / "plan.json", plan)
     tokens = plan["tokens"]["total"] + plan["tokens"]["examples"]
     return f"{format_count(plan['parameters']['total'])} parameters, {format_count(tokens)} tokens"

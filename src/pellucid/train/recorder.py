@@ -13,6 +13,7 @@ from pellucid.model.decoder import Decoder
 from pellucid.plan.parameters import count_parameters
 from pellucid.train.loop import Task
 from pellucid.train.meter import FORMULA, flops_per_token
+from pellucid.train.peak import PeakWatch
 from pellucid.train.state import TrainState
 
 __all__ = ["Recorder", "Sampler"]
@@ -44,10 +45,9 @@ class Recorder:
         self._stage, self._device, self._sample = task.stage, task.device, sample
         self._bar: ProgressBar | None = None
         step = state.progress.step
-        self._flops, self._flops_6n = flops_per_token(state.model.config, task.stage.seq_tokens, task.stage.adapter)
+        self._flops = flops_per_token(state.model.config, task.stage.seq_tokens, task.stage.adapter)
         world = task.world
-        peak, peak_source = task.device.peak_flops()
-        self._peak = peak * world.size
+        self._peak = PeakWatch(task.device, world.size)
         # A start line of step 0 would outlive the run it tells of; samples of the resumed step are about to be made again.
         self._metrics = MetricsLog(out / "metrics.jsonl", resume_step=step if resumed_from else -1) if world.is_first else None
         wanted = self._wants_samples and world.is_first
@@ -55,9 +55,9 @@ class Recorder:
         facts = {
             "parameters": count_parameters(state.model.config).total,
             "trained_parameters": sum(parameter.numel() for parameter in state.optimizer.parameters),
-            "flops_per_token": {"mfu": self._flops, "mfu_6n": self._flops_6n},
-            "peak_flops": self._peak,
-            "peak_source": peak_source,
+            "flops_per_token": self._flops,
+            "peak_flops": self._peak.flops,
+            "peak_source": self._peak.source,
             "ranks": world.size,
             "tensor_ways": world.tensor_ways,
             "shard": task.stage.parallel.shard if world.size > 1 else "none",
@@ -90,12 +90,13 @@ class Recorder:
         tokens, seconds = record["step_tokens"], record["seconds"]
         busy = seconds["data"] + seconds["forward_backward"] + seconds["optimizer"]
         speed = tokens / busy
+        peak = self._peak.seen(speed * self._flops["mfu"])
         self._metrics.append(
             {
                 **record,
                 "tokens_per_s": speed,
-                "mfu": speed * self._flops / self._peak,
-                "mfu_6n": speed * self._flops_6n / self._peak,
+                **{figure: speed * flops / peak for figure, flops in self._flops.items()},
+                "peak_flops": peak,
                 "memory_bytes": self._device.memory_bytes(),
             }
         )

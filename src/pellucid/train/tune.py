@@ -112,11 +112,13 @@ def tune(
             trials.append(replace(trial, outcome="measured", tokens_per_s=speed, memory_bytes=times.memory_bytes))
     # A peak that is measured is a lower one while the machine has other work; so it is measured at both ends.
     peak = max(peak, device.peak_flops()[0])
-    both, only_6n = flops_per_token(config, stage.seq_tokens, stage.adapter)
+    flops = flops_per_token(config, stage.seq_tokens, stage.adapter)
+    # No step is faster than the peak.
+    peak = max([peak, *(trial.tokens_per_s * flops["mfu"] for trial in trials if trial.tokens_per_s is not None)])
     shown = tuple(
         trial
         if trial.tokens_per_s is None
-        else replace(trial, mfu=trial.tokens_per_s * both / peak, mfu_6n=trial.tokens_per_s * only_6n / peak)
+        else replace(trial, mfu=trial.tokens_per_s * flops["mfu"] / peak, mfu_6n=trial.tokens_per_s * flops["mfu_6n"] / peak)
         for trial in trials
     )
     return Tuning(shown, limit_bytes, peak, peak_source, bench is not None and bench.compiled)

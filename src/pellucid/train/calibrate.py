@@ -1,0 +1,74 @@
+"""This machine as a row of the table of devices: what its matrix products and its memory reach, measured in about a second."""
+
+import os
+import time
+from functools import cache
+
+import torch
+
+from pellucid.core.environment import environment
+from pellucid.plan.devices import Device as Planned
+from pellucid.plan.devices import device_named, row_for_gpu
+from pellucid.train.device import Device
+
+__all__ = ["measure_machine"]
+
+# Far more than a processor's caches hold.
+_COPIED_BYTES = 2**28
+_COPIES = 4
+# A core that shares its memory and its power with others: what such a machine has when nothing tells.
+_WATTS_PER_CORE = {"low": 2.5, "likely": 6.0, "high": 10.0}
+_PRICE_PER_CORE = {"low": 0.015, "likely": 0.05, "high": 0.1}
+
+
+@cache
+def measure_machine(device: Device) -> Planned:
+    """Return what `device` is to be planned with: its peak and bandwidth as measured now, by as many threads as torch has.
+
+    Of a GPU the table says what cannot be measured on one of it: links, power, price. Of a CPU these are estimates by the core, and
+    the table says which shares of peak and bandwidth training reaches. Measured once in a process.
+    """
+    peak, peak_source = device.peak_flops()
+    bandwidth, bandwidth_source = _bandwidth(device)
+    measured = {"peak_flops": peak_source, "bandwidth_bytes_per_s": bandwidth_source}
+    if device.device.type == "cuda":
+        name = torch.cuda.get_device_name(device.device)
+        row = device_named(row_for_gpu(name) or "H100")
+        memory = torch.cuda.get_device_properties(device.device).total_memory
+        changes = {"title": f"{name} (this machine)", "devices_per_node": torch.cuda.device_count()}
+    else:
+        row = device_named("cpu-2-core")
+        facts, cores = environment(), os.cpu_count() or 1
+        memory = int(facts["memory_bytes"])
+        changes = {
+            "title": f"{facts['processor']}, {torch.get_num_threads()} of {cores} cores (this machine)",
+            "power_w": {name: watts * cores for name, watts in _WATTS_PER_CORE.items()},
+            "price_per_hour": {name: price * cores for name, price in _PRICE_PER_CORE.items()},
+            "runtime_bytes": row.runtime_bytes,
+        }
+        measured |= {"power_w": "estimate: by the core", "price_per_hour": "estimate: a virtual machine, by the core"}
+    return Planned.model_validate(
+        {
+            **row.model_dump(),
+            **changes,
+            "precision": device.precision,
+            "peak_flops": peak,
+            "bandwidth_bytes_per_s": bandwidth,
+            "memory_bytes": memory,
+            "sources": {**row.sources, **measured, "memory_bytes": "measured: what the machine has"},
+        }
+    )
+
+
+def _bandwidth(device: Device) -> tuple[float, str]:
+    """Return the bytes per second, read and written, of copying a large tensor, and how that was found."""
+    source = torch.ones(_COPIED_BYTES // 4, device=device.device)
+    target = torch.empty_like(source).copy_(source)
+    fastest = float("inf")
+    for _ in range(_COPIES):
+        device.synchronize()
+        started = time.perf_counter()
+        target.copy_(source)
+        device.synchronize()
+        fastest = min(fastest, time.perf_counter() - started)
+    return 2 * _COPIED_BYTES / fastest, f"measured: fastest of {_COPIES} copies of {_COPIED_BYTES >> 20} MiB"
