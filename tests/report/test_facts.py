@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.core.errors import ArtifactError
-from pellucid.report.facts import Facts, before_report, resolve
+from pellucid.report.facts import Fact, Facts, before_report, resolve
 
 
 def test_pointers_follow_rfc_6901() -> None:
@@ -43,3 +43,16 @@ def test_the_ledger_ends_where_the_report_was_begun() -> None:
     assert before_report([*run, *report, *again]) == run
     assert before_report([*run, *report, *run, *report]) == [*run, *report, *run]
     assert before_report(report) == []
+
+
+def test_what_an_older_artifact_does_not_tell_is_told_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"layers": 3, "none": null}')
+    facts = Facts(tmp_path)
+    found = facts.known("a.json", "layers", otherwise="2")
+    assert isinstance(found, Fact) and found.value == 3
+    assert (
+        facts.known("a.json", "heads", otherwise="2")
+        == facts.known("a.json", "none", otherwise="2", show=lambda value: f"{value:g}")
+        == "2"
+    )
+    assert facts.known("b.json", "heads", otherwise="2") == "2"

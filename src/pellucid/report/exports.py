@@ -44,10 +44,8 @@ def exports(facts: Facts, recipe: Recipe) -> Section | None:
         )
         parts.append(table(columns, answered, caption=caption))
     if others:
-        of_adapters = ("Export", "Opened with", "Size", "Largest difference of a logit", "Positions")
-        parts.append(
-            table(of_adapters, others, caption="Adapters: put on the weights below them and compared with the merged model.")
-        )
+        adapters = ("Export", "Opened with", "Size", "Largest difference of a logit", "Positions")
+        parts.append(table(adapters, others, caption="Adapters: put on the weights below them and compared with the merged model."))
     return section("exports", "Exports", *parts)
 
 

@@ -1,7 +1,7 @@
 """Numbers that know where they came from: a value read from an artifact, with its file, its place in it and its command."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -87,6 +87,14 @@ class Facts:
         except (KeyError, IndexError, TypeError) as error:
             raise ArtifactError(f"{self.run / file} has nothing at {pointer}") from error
         return Fact(show(value), value, file, pointer, command_of(file, keys, self.document(file)))
+
+    def known(self, file: str, *keys: str | int, otherwise: str, show: Callable[[Any], str] = str) -> Fact | str:
+        """Return the value at these keys as a fact; what is told otherwise where the artifact does not have it."""
+        try:
+            fact = self.get(file, *keys)
+        except ArtifactError:
+            return otherwise
+        return otherwise if fact.value is None else replace(fact, text=show(fact.value))
 
 
 def before_report(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -130,7 +130,7 @@ def bars(names: Sequence[str], series: Mapping[str, Sequence[float | None]], y_l
         heights = [0.0 if value is None else value for value in values]
         drawn = axes.bar(places, heights, width * 0.92, color=COLOURS[index % len(COLOURS)], label=_plain(label))
         texts = ["" if value is None else f"{value:.2f}" for value in values]
-        axes.bar_label(drawn, texts, fontsize=7, padding=1, color="#33383d")
+        axes.bar_label(drawn, texts, fontsize=6, padding=1, color="#33383d")
     axes.set_xticks(range(len(names)), list(map(_plain, names)))
     axes.set_ylabel(_plain(y_label))
     axes.grid(axis="x", visible=False)

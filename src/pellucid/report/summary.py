@@ -47,11 +47,15 @@ def first_screen(facts: Facts, recipe: Recipe) -> Cards:
 
 
 def _model(facts: Facts, recipe: Recipe) -> Card:
-    model = recipe.model
-    heads = str(model.heads) if model.heads == model.kv_heads else f"{model.heads} query and {model.kv_heads} key-value"
+    shape = f"{recipe.train[0].name}/manifest.json", "config", "model"
+    layers, hidden, heads, kv_heads, context, vocabulary = (
+        facts.known(*shape, name, show=whole, otherwise=whole(getattr(recipe.model, name)))
+        for name in ("layers", "hidden", "heads", "kv_heads", "context_tokens", "vocab_tokens")
+    )
+    grouped: Line = (" query and ", kv_heads, " key-value") if recipe.model.heads != recipe.model.kv_heads else ()
     lines: list[Line] = [
-        (f"{model.layers} layers, width {whole(model.hidden)}, {heads} heads",),
-        (f"{whole(model.context_tokens)} tokens of context, {whole(model.vocab_tokens)} in the vocabulary",),
+        (layers, " layers, width ", hidden, ", ", heads, *grouped, " heads"),
+        (context, " tokens of context, ", vocabulary, " in the vocabulary"),
     ]
     return Card("The model", (facts.get(PLAN, "parameters", "total", show=format_count), " parameters"), tuple(lines))
 

@@ -1,13 +1,13 @@
 """The sections about the model's shape and how it was trained: layout, schedule as run, losses, losses by source."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pellucid.core.units import format_bytes
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.report.blocks import Block, Cell, Drawing, Section
-from pellucid.report.facts import Facts
+from pellucid.report.facts import Fact, Facts
 from pellucid.report.figures import curves
 from pellucid.report.markup import figure, heading, section, table
 from pellucid.report.sections import PLAN, decimals, percent, whole
@@ -24,23 +24,28 @@ def architecture(facts: Facts, recipe: Recipe) -> Section | None:
     model, names = recipe.model, list(facts.document(PLAN)["parameters"])
     parts = [name for name in names if isinstance(facts.document(PLAN)["parameters"][name], int) and name != "total"]
     rows = [[name.replace("_", " "), facts.get(PLAN, "parameters", name, show=whole)] for name in [*parts, "total"]]
-    shape = [
-        ["layers", str(model.layers)],
-        ["hidden", str(model.hidden)],
-        ["heads (queries / keys and values)", f"{model.heads} / {model.kv_heads}"],
-        ["MLP hidden (SwiGLU)", str(model.mlp_hidden)],
-        ["norm", model.norm + (" with bias" if model.norm_bias else "")],
-        ["rotary share of a head, base", f"{model.rotary_frac:g}, {model.rotary_base:g}"],
-        ["biases on query, key, value", "yes" if model.qkv_bias else "no"],
-        ["norm of each head's queries and keys", "yes" if model.qk_norm else "no"],
-        ["head shares the embedding", "yes" if model.tied_head else "no"],
-        ["vocabulary, padding included", whole(model.vocab_tokens)],
-        ["context, tokens", whole(model.context_tokens)],
+    manifest = f"{recipe.train[0].name}/manifest.json"
+
+    def set_to(name: str, show: Callable[[Any], str] = str) -> Fact | str:
+        return facts.known(manifest, "config", "model", name, show=show, otherwise=show(getattr(model, name)))
+
+    shape: list[list[Cell]] = [
+        ["layers", set_to("layers")],
+        ["hidden", set_to("hidden", whole)],
+        ["heads (queries / keys and values)", (set_to("heads"), " / ", set_to("kv_heads"))],
+        ["MLP hidden (SwiGLU)", set_to("mlp_hidden", whole)],
+        ["norm", (set_to("norm"), " with bias" if model.norm_bias else "")],
+        ["rotary share of a head, base", (set_to("rotary_frac", _short), ", ", set_to("rotary_base", _short))],
+        ["biases on query, key, value", set_to("qkv_bias", _yes_or_no)],
+        ["norm of each head's queries and keys", set_to("qk_norm", _yes_or_no)],
+        ["head shares the embedding", set_to("tied_head", _yes_or_no)],
+        ["vocabulary, padding included", set_to("vocab_tokens", whole)],
+        ["context, tokens", set_to("context_tokens", whole)],
     ]
     return section(
         "architecture",
         "Architecture",
-        table(("Shape", "Value"), shape, caption="From the recipe (recipe.resolved.yaml, model)."),
+        table(("Shape", "Value"), shape, caption="The model as the recipe has it."),
         table(("Parameters", "Number"), rows, caption="Counted by pellucid plan.", total=True),
     )
 
@@ -75,14 +80,31 @@ def _layout(facts: Facts, stage: TrainStageConfig, steps: Sequence[tuple[int, Ma
     tail = [one["tokens_per_s"] for _, one in steps[len(steps) // 10 :]]
     middle = sorted(tail)[len(tail) // 2]
     nearest, _ = min(steps, key=lambda item: abs(item[1]["tokens_per_s"] - middle))
-    batch = f"{whole(stage.batch_tokens)} tokens" if stage.learns_from_text else f"{whole(stage.batch_seqs)} sequences"
+    manifest = f"{stage.name}/manifest.json"
+
+    def set_to(*keys: str, otherwise: object, show: Callable[[Any], str] = str) -> Fact | str:
+        return facts.known(manifest, "config", "stage", *keys, show=show, otherwise=show(otherwise))
+
+    in_tokens = (set_to("batch_tokens", otherwise=stage.batch_tokens, show=whole), " tokens")
+    rate = set_to("schedule", "peak_lr", otherwise=stage.schedule.peak_lr, show=_short)
+    kinds = (
+        set_to("optimizer", "kind", otherwise=stage.optimizer.kind),
+        set_to("schedule", "kind", otherwise=stage.schedule.kind),
+    )
     rows: list[list[Cell]] = [
-        ["objective", stage.objective],
+        ["objective", set_to("objective", otherwise=stage.objective)],
         ["steps", facts.get(file, last, "step", show=whole)],
         ["tokens", facts.get(file, last, "tokens", show=whole)],
-        ["a step", batch],
-        ["sequence, attention", f"{stage.seq_tokens} tokens, {stage.attention}"],
-        ["optimizer, peak rate", f"{stage.optimizer.kind}, {stage.schedule.peak_lr:g} ({stage.schedule.kind})"],
+        ["a step", in_tokens if stage.learns_from_text else f"{whole(stage.batch_seqs)} sequences"],
+        [
+            "sequence, attention",
+            (
+                set_to("seq_tokens", otherwise=stage.seq_tokens),
+                " tokens, ",
+                set_to("attention", otherwise=stage.attention),
+            ),
+        ],
+        ["optimizer, peak rate", (kinds[0], ", ", rate, " (", kinds[1], ")")],
     ]
     begun = facts.document(file)[0]
     if begun.get("event") == "start":
@@ -107,6 +129,10 @@ _STARTED = (
     ("compiled", "compiled"),
     ("threads", "threads"),
 )
+
+
+def _short(value: float) -> str:
+    return f"{value:g}"
 
 
 def _yes_or_no(value: object) -> str:

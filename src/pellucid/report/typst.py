@@ -46,8 +46,9 @@ __all__ = ["PDF", "printable", "write_pdf"]
 PDF = "report.pdf"
 _STANDARDS = ["a-2a", "ua-1"]
 _FRONT = Section("front", "First page", ())
-# Points: of a line of text, of a letter at one point of size, and of a table's sizes from the largest that is tried.
-_LINE, _LINE_FLIPPED, _LETTER, _SIZES, _SMALLEST = 470.0, 715.0, 0.5, (8.6, 7.6, 6.8), 6.2
+# Points: of a line of text, of a letter at one point of size; of a table's letters and gaps from the largest that are tried.
+_LINE, _LINE_FLIPPED, _LETTER, _SIZES = 470.0, 715.0, 0.5, ((8.6, 5.0), (7.6, 3.5), (6.8, 2.5))
+_SMALLEST = (6.2, 2.0)
 _LONG_TEXT = 42
 _SVG_WIDTH = re.compile(r'<svg [^>]*?width="([\d.]+)pt"')
 
@@ -181,10 +182,10 @@ class _Writer:
             short = [""] * (len(table.columns) - len(row.cells))
             cells = [*map(self._cell, row.cells), *short]
             rows.append({"cells": cells, "kind": row.kind, "mark": row.mark, "pads": [*pads, *short]})
-        widths, size, flipped = _fit(table)
+        widths, (size, gap), flipped = _fit(table)
         return {
             "block": "table", "columns": list(map(printable, table.columns)), "rows": rows, "caption": printable(table.caption),
-            "numbers_from": table.numbers_from, "widths": widths, "size": size, "flipped": flipped, "gap": 2.5 if size < 7 else 3.5,
+            "numbers_from": table.numbers_from, "widths": widths, "size": size, "gap": gap, "flipped": flipped,
         }  # fmt: skip
 
     def _figure(self, figure: Figure) -> dict[str, Any]:
@@ -203,18 +204,20 @@ def _in_order(sources: Sequence[Source]) -> list[Source]:
     return [placed[place] for place in sorted(placed)]
 
 
-def _fit(table: Table) -> tuple[list[str], float, bool]:
-    """Return the columns' widths, the size of letters in points, and whether the table needs a page on its side."""
+def _fit(table: Table) -> tuple[list[str], tuple[float, float], bool]:
+    """Return the columns' widths, the size of letters and gaps in points, and whether the table needs a page on its side."""
     letters = [_widest(table, place) for place in range(len(table.columns))]
     long = [place for place, wide in enumerate(letters) if place < table.numbers_from and wide > _LONG_TEXT]
-    total, gaps = sum(letters), 7.0 * len(letters)
-    for size in _SIZES[:1] if long else _SIZES:
-        if total * size * _LETTER + gaps <= _LINE:
-            return ["auto"] * len(letters), size, False
+
+    def fits(size: tuple[float, float], line: float) -> bool:
+        return sum(letters) * size[0] * _LETTER + 2 * size[1] * len(letters) <= line
+
+    found = next((size for size in (_SIZES[:1] if long else _SIZES) if fits(size, _LINE)), None)
+    if found is not None:
+        return ["auto"] * len(letters), found, False
     if long:
         return ["rest" if place in long else "auto" for place in range(len(letters))], _SIZES[0], False
-    size = next((size for size in _SIZES if total * size * _LETTER + gaps <= _LINE_FLIPPED), _SMALLEST)
-    return ["auto"] * len(letters), size, True
+    return ["auto"] * len(letters), next((size for size in _SIZES if fits(size, _LINE_FLIPPED)), _SMALLEST), True
 
 
 def _widest(table: Table, place: int) -> int:
