@@ -1,20 +1,28 @@
 from pathlib import Path
 
 from pellucid.core.files import read_json, write_json
-from pellucid.report.facts import Facts
+from pellucid.report.facts import Fact, Facts
 from pellucid.report.forecast import forecast
+from pellucid.report.html import Html
 from pellucid.stages.run_folder import open_recipe
+
+
+def shown(run: Path) -> tuple[str, list[Fact]]:
+    section, html = forecast(Facts(run), open_recipe(run)), Html()
+    assert section is not None
+    return html.block(section), html.numbers
 
 
 def test_each_stage_has_its_forecast_beside_what_was_measured(finished_run: Path) -> None:
     recipe = open_recipe(finished_run)
-    html = forecast(Facts(finished_run), recipe)
+    html, facts = shown(finished_run)
+    places = {(fact.file, fact.pointer) for fact in facts}
     plan = read_json(finished_run / "plan" / "plan.json")
     for number, stage in enumerate(recipe.train):
         assert f"The stage {stage.name}, on 1 × " in html
         for key in ("steps", "step/s/low", "step/s/likely", "step/s/high", "fit/with_runtime_bytes", "wall_s/likely", "usd/high"):
-            assert f'data-pointer="/stages/{number}/{key}"' in html, key
-        assert f'href="../{stage.name}/metrics.jsonl"' in html
+            assert ("plan/plan.json", f"/stages/{number}/{key}") in places, key
+        assert any(file == f"{stage.name}/metrics.jsonl" for file, _ in places)
     assert plan["stages"][0]["steps"] == recipe.train[0].total_steps
     assert "inside" in html or "outside" in html
 
@@ -22,12 +30,17 @@ def test_each_stage_has_its_forecast_beside_what_was_measured(finished_run: Path
 def test_energy_that_was_measured_is_shown_with_the_plans_pue(run_copy: Path) -> None:
     recipe = open_recipe(run_copy)
     name = recipe.train[0].name
-    assert "not measured" in forecast(Facts(run_copy), recipe)
-    manifest = read_json(run_copy / name / "manifest.json")
-    write_json(run_copy / name / "manifest.json", {**manifest, "energy": {"joules": 3.6e6}})
-    assert f'data-pointer="/energy/joules" data-value="3600000.0">{recipe.plan.pue:.3g} kWh</a>' in forecast(
-        Facts(run_copy), recipe
-    )
+    manifest, text = read_json(run_copy / name / "manifest.json"), f"{recipe.plan.pue:.3g} kWh"
+    for energy, said in (
+        ({}, None),
+        ({"joules": 3.6e6, "kind": "measured"}, text),
+        ({"joules": 3.6e6, "kind": "estimated"}, f"{text}, estimated"),
+    ):
+        write_json(run_copy / name / "manifest.json", {**manifest, "energy": energy})
+        html, facts = shown(run_copy)
+        found = [fact for fact in facts if fact.file == f"{name}/manifest.json" and fact.pointer == "/energy/joules"]
+        assert [(fact.text, fact.value) for fact in found] == ([] if said is None else [(said, 3.6e6)])
+        assert ("not measured" in html) == (said is None)
 
 
 def test_a_plan_without_bounds_has_no_such_section(run_copy: Path) -> None:
@@ -35,4 +48,4 @@ def test_a_plan_without_bounds_has_no_such_section(run_copy: Path) -> None:
     for row in plan["stages"]:
         del row["kwh"]
     write_json(run_copy / "plan" / "plan.json", plan)
-    assert forecast(Facts(run_copy), open_recipe(run_copy)) == ""
+    assert forecast(Facts(run_copy), open_recipe(run_copy)) is None

@@ -1,6 +1,9 @@
 import errno
 import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +16,7 @@ from pellucid.core.attempts import read_attempts
 from pellucid.core.errors import DiskFullError, StoppedError, TrainingError
 from pellucid.core.files import sha256_file, write_bytes
 from pellucid.core.ledger import Ledger, read_ledger
+from pellucid.core.spending import Rates, spending_of
 from pellucid.recipe.after import PlanConfig
 from pellucid.recipe.load import load_recipe
 from pellucid.stages import attempt as module
@@ -38,7 +42,7 @@ def test_a_start_says_what_and_where_and_an_end_what_came_of_it(tmp_path: Path) 
     assert (start["event"], start["stage"], start["attempt"]) == ("start", "plan", 1)
     assert (start["inputs"], start["continues"]) == ({"a": "b"}, False)
     assert start["recipe_file"] == sha256_file(tmp_path / RECIPE_FILE)
-    assert start["device"] == {"name": "cpu-2-core", "count": 1, "watts": 20.0, "cores": 2, "nodes": 1}
+    assert start["device"] == {"name": "cpu-2-core", "count": 1, "watts": 12.0, "cores": 2, "nodes": 1}
     assert "python" in start["environment"] and start["code_version"] and start["process"]["pid"] == os.getpid()
     assert (end["event"], end["folder"], end["summary"]) == ("end", "plan", {"files": 1})
     assert end["manifest"] == sha256_file(tmp_path / "plan" / "manifest.json")
@@ -52,7 +56,7 @@ def test_a_start_says_what_and_where_and_an_end_what_came_of_it(tmp_path: Path) 
     [
         (ValueError("broken\nat length"), "failure", "broken"),
         (TrainingError("not finite"), "failure", "not finite"),
-        (KeyboardInterrupt(), "stop", "KeyboardInterrupt"),
+        (KeyboardInterrupt(), "stop", "Ctrl-C"),
         (StoppedError(15, "Stopped."), "stop", "Stopped."),
         (OSError(2, "No such file", "a\udcff"), "failure", "[Errno 2] No such file: 'a\\udcff'"),
     ],
@@ -80,7 +84,7 @@ def test_a_processor_counts_by_machine_and_gpus_by_process(tmp_path: Path) -> No
         with attempt(tmp_path, "pretrain", plan=plan, processes=Processes(16, 8)):
             pass
     starts = [event["device"] for event in events(tmp_path) if event["event"] == "start"]
-    assert [(one["count"], one["cores"], one["nodes"], one["watts"]) for one in starts] == [(2, 2, 2, 20.0), (16, None, 2, 400.0)]
+    assert [(one["count"], one["cores"], one["nodes"], one["watts"]) for one in starts] == [(2, 2, 2, 12.0), (16, None, 2, 296.0)]
 
 
 def test_beats_tell_time_and_energy_while_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,3 +138,36 @@ def test_nothing_is_written_into_a_released_folder(tmp_path: Path) -> None:
         assert work.energy() == {}
         work.made(tmp_path, {})
     assert [path.name for path in tmp_path.iterdir()] == ["release.json"]
+
+
+KILLED = """
+import os, sys, time
+from pathlib import Path
+from pellucid.recipe.after import PlanConfig
+from pellucid.stages import attempt as module
+true = module.beating
+module.beating = lambda tell: true(tell, first_s=(), every_s=0.05)
+with module.attempt(Path(sys.argv[1]), "pretrain", plan=PlanConfig()):
+    time.sleep(60)
+"""
+
+
+def test_of_a_process_that_is_killed_the_last_sign_of_life_counts(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    for number in (1, 2):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)])
+        while process.poll() is None and not (
+            ledger.is_file() and ledger.read_bytes().count(b'"attempt":%d,"seconds"' % number) >= 3
+        ):
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    with attempt(tmp_path, "pretrain", plan=CPU):
+        pass
+    found = read_attempts(tmp_path)
+    assert [(one.number, one.outcome) for one in found] == [(1, "killed"), (2, "killed"), (3, "end")]
+    last = {event["attempt"]: event for event in events(tmp_path) if event["event"] == "alive"}
+    assert [one.seconds for one in found[:2]] == [last[number]["seconds"] for number in (1, 2)] and found[0].seconds > 0
+    assert [one.joules for one in found[:2]] == [last[number]["energy"]["joules"] for number in (1, 2)]
+    total = spending_of(found, Rates(1.0)).total
+    assert total.attempts == 3 and total.hours * 3600 == pytest.approx(sum(one.seconds for one in found))

@@ -40,7 +40,7 @@ def settle(run: Path, *, holds_run: bool) -> list[Attempt]:
     gone = [one for one in attempts if one.outcome == "running" and _is_gone(one, holds_run)]
     for one in gone:
         energy = {"joules": one.joules, "kind": "measured" if one.measured else "estimated", "cpu_s": one.cpu_s}
-        seen = f"killed; last seen after {one.seconds:g} s" if one.seconds else "killed before its first sign of life"
+        seen = f"killed; last seen after {one.seconds:.0f} s" if one.seconds else "killed before its first sign of life"
         Ledger(run).append("killed", stage=one.stage, attempt=one.number, seconds=one.seconds, energy=energy, message=seen)
     return attempts_of(read_ledger(path, checked=False)) if gone else attempts
 

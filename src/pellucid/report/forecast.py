@@ -141,11 +141,14 @@ def _spent(facts: Facts, number: int, stage: TrainStageConfig, recipe: Recipe) -
     dollars = facts.document(PLAN)["cost"]["usd_per_device_hour"] * facts.document(PLAN)["device"]["count"] / 3600
     took = facts.get(manifest, "seconds", show=format_duration) if seconds else None
     cost = facts.get(manifest, "seconds", show=lambda value: f"${format_rate(value * dollars)}") if seconds else None
+    how = "" if (found.get("energy") or {}).get("kind", "measured") == "measured" else ", estimated"
     energy = None
     if joules:
-        energy = facts.get(
-            manifest, "energy", "joules", show=lambda value: f"{format_rate(value / _JOULES_PER_KWH * recipe.plan.pue)} kWh"
-        )
+
+        def show(value: float) -> str:
+            return f"{format_rate(value / _JOULES_PER_KWH * recipe.plan.pue)} kWh{how}"
+
+        energy = facts.get(manifest, "energy", "joules", show=show)
     return [
         _row("wall time, checkpoints and samples included", wall, took, _over(seconds, wall) if seconds else None),
         _row(

@@ -13,7 +13,12 @@ __all__ = ["ACCOUNT", "ledger", "spending"]
 
 ACCOUNT, _LEDGER = "account/account.json", "ledger.jsonl"
 
-_COLUMNS = ("Attempts", "Time", "Device-hours", "Energy measured", "Energy estimated", "With PUE", "CO2e", "US$")
+_ENERGY = {
+    "kwh_measured": ("Energy measured", format_energy),
+    "kwh_estimated": ("Energy estimated", format_energy),
+    "kwh_with_pue": ("With PUE", format_energy),
+    "kg_co2e": ("CO2e", format_carbon),
+}
 _ENDINGS = {"end": "finished", "stop": "stopped", "failure": "failed", "killed": "killed"}
 Row = list[Cell]
 
@@ -24,17 +29,18 @@ def spending(facts: Facts, recipe: Recipe) -> Section | None:
         return None
     account = facts.document(ACCOUNT)
     lost = [(number, one) for number, one in enumerate(account["attempts"]) if one["outcome"] != "end"]
-    rows = [[_stage(name), *_amount(facts, "by_stage", name)] for name in account["by_stage"]]
-    ends = [[_ENDINGS[name], *_amount(facts, "by_outcome", name)] for name in account["by_outcome"]]
+    rows = [[_stage(name), *_amount(facts, "by_stage", name)] for name in _stages(account)]
+    ends = [[_ENDINGS[name], *_amount(facts, "by_outcome", name)] for name in _ENDINGS if name in account["by_outcome"]]
+    heads = ("Attempts", "Time", "Device-hours", *(_ENERGY[key][0] for key in _kinds(account)), "US$")
     parts: list[Block] = [
         paragraph(
             "Every attempt at every stage is counted, and so is work on the run outside of its stages, such as suites of "
             "benchmarks: what finished, and what was stopped, failed or was killed on the way. Not in it are what this account "
             "and this report themselves take, and what was still under way."
         ),
-        table(("Stage", *_COLUMNS), [*rows, ["all", *_amount(facts, "total")]], caption="Cost by stage.", total=True),
+        table(("Stage", *heads), [*rows, ["all", *_amount(facts, "total")]], caption="Cost by stage.", total=True),
         figure(_by_stage(account), "Time by stage, by how the attempts ended.", ACCOUNT, "/attempts"),
-        table(("Attempts that", *_COLUMNS), ends, caption="Cost by how attempts ended."),
+        table(("Attempts that", *heads), ends, caption="Cost by how attempts ended."),
     ]
     if lost:
         told = [_lost(facts, number, one) for number, one in lost]
@@ -57,7 +63,7 @@ def ledger(facts: Facts, recipe: Recipe) -> Section | None:
         "kills": "killed",
         "resumes": "went on from what an earlier attempt had left",
         "evaluations": "evaluations",
-        "skipped_steps": "training steps skipped as not finite",
+        "skipped_steps": "training steps that were not applied",
     }
     rows: list[Row] = [[text, facts.get(ACCOUNT, "counts", name)] for name, text in shown.items()]
     rows.append(["lines of the ledger", facts.get(ACCOUNT, "ledger", "lines")])
@@ -78,8 +84,18 @@ def ledger(facts: Facts, recipe: Recipe) -> Section | None:
     )
 
 
+def _stages(account: dict[str, Any]) -> list[str]:
+    """Return the stages in the order in which they were first begun: the file has its names in alphabetical order."""
+    return list(dict.fromkeys(one["stage"] for one in account["attempts"]))
+
+
 def _stage(name: str) -> str:
     return name.replace("_", " ")
+
+
+def _kinds(account: dict[str, Any]) -> list[str]:
+    """Return which columns of energy the tables have: none for a kind that no attempt has."""
+    return [key for key in _ENERGY if account["total"][key]]
 
 
 def _amount(facts: Facts, *at: str) -> Row:
@@ -89,13 +105,8 @@ def _amount(facts: Facts, *at: str) -> Row:
     row: Row = [facts.get(ACCOUNT, *at, "attempts"), facts.get(ACCOUNT, *at, "hours", show=_hours)]
     row.append(facts.get(ACCOUNT, *at, "device_hours", show=format_few))
     unknown = amount["hours"] > 0 and amount["unknown_hours"] >= amount["hours"]
-    energy = {
-        "kwh_measured": format_energy,
-        "kwh_estimated": format_energy,
-        "kwh_with_pue": format_energy,
-        "kg_co2e": format_carbon,
-    }
-    row += [None if unknown or not amount[key] else facts.get(ACCOUNT, *at, key, show=show) for key, show in energy.items()]
+    for key in _kinds(facts.document(ACCOUNT)):
+        row.append(None if unknown or not amount[key] else facts.get(ACCOUNT, *at, key, show=_ENERGY[key][1]))
     row.append(facts.get(ACCOUNT, *at, "usd", show=format_few))
     return row
 
@@ -140,8 +151,8 @@ def _how(account: dict[str, Any], facts: Facts) -> str:
         told += f"Measured by {', '.join(sorted(counters))}. "
     if account["total"]["kwh_estimated"]:
         told += (
-            "Estimated: the watts that the recipe's device is expected to draw, times time, times use, which for a processor is "
-            "CPU seconds over time · cores and for a GPU is taken to be 1, an upper bound. "
+            "Estimated: watts of the recipe's device while it trains · time · use. The use of a processor is CPU seconds / "
+            "(time · cores); that of a GPU is taken to be 1, also in stages that do not train. "
         )
     if missing and account["total"]["kwh_estimated"]:
         told += "Why it was not measured: " + "; ".join(f"{kind}: {reason}" for kind, reason in sorted(missing.items())) + "."
@@ -149,17 +160,22 @@ def _how(account: dict[str, Any], facts: Facts) -> str:
 
 
 def _by_stage(account: dict[str, Any]) -> Drawing:
-    names = list(account["by_stage"])
+    names = _stages(account)
     kinds = {"finished": ("end",), "stopped, failed or killed": ("stop", "failure", "killed")}
+    scale, unit = _unit(max((one["seconds"] for one in account["attempts"]), default=0.0))
     series = {}
     for title, outcomes in kinds.items():
         found: dict[str, float] = {}
         for one in account["attempts"]:
             if one["outcome"] in outcomes:
-                found[one["stage"]] = found.get(one["stage"], 0.0) + one["seconds"] / 60
+                found[one["stage"]] = found.get(one["stage"], 0.0) + one["seconds"] / scale
         if found:
             series[title] = [(found[name], 0.0, found[name]) if name in found else None for name in names]
-    return dots([_stage(name) for name in names], series, "minutes")
+    return dots([_stage(name) for name in names], series, unit)
+
+
+def _unit(longest_s: float) -> tuple[float, str]:
+    return (1.0, "seconds") if longest_s < 120 else (60.0, "minutes") if longest_s < 7200 else (3600.0, "hours")
 
 
 def _hours(hours: float) -> str:

@@ -130,7 +130,7 @@ def _ending(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
+    text = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else str(error).strip()
     # Names of files may hold bytes that are no text.
     return (text.splitlines()[0] if text else type(error).__name__).encode(errors="replace").decode()
 
