@@ -65,8 +65,8 @@ def test_only_what_changed_is_written_again_and_the_screen_is_right(watched) -> 
 def test_the_view_is_left_by_a_key_and_gives_the_screen_back(watched, monkeypatch: pytest.MonkeyPatch) -> None:
     _, run = watched
     keyboard, hand = os.openpty()
-    monkeypatch.setattr("sys.stdin", os.fdopen(hand, "r"))
-    os.write(keyboard, b"m")
+    typed = os.fdopen(hand, "r")
+    monkeypatch.setattr("sys.stdin", typed)
     out = console()
     waits = []
 
@@ -81,6 +81,7 @@ def test_the_view_is_left_by_a_key_and_gives_the_screen_back(watched, monkeypatc
     assert "gradient norm" in text
     assert text.rstrip().endswith("\x1b[?1049l")
     assert "\x1b[?25h" in text
+    typed.close()
     os.close(keyboard)
 
 
