@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pellucid.train.allocation import keep_freed_memory
+from pellucid.train.allocation import forget_peak, keep_freed_memory
 
 _PROGRAM = """
 import resource, sys, torch
@@ -33,3 +33,16 @@ def faults(how: str) -> int:
 def test_freed_blocks_are_used_again_without_new_pages() -> None:
     pages_touched = 20 * 24 * 2**20 // resource.getpagesize()
     assert faults("keep") < pages_touched / 2  # the system may take back idle pages of its own accord, but not all each time
+
+
+@pytest.mark.skipif(forget_peak() is None, reason="the system cannot reset the count")
+def test_the_greatest_size_is_forgotten() -> None:
+    unit = resource.getpagesize()
+    block = bytearray(2**28)
+    for at in range(0, len(block), unit):
+        block[at] = 1
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    del block
+    now = forget_peak()
+    assert now is not None and now < most - 2**27
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < most - 2**27

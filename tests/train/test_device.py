@@ -42,6 +42,20 @@ def test_memory_and_peak_are_real_figures_with_their_origin() -> None:
     assert "measured" in source
 
 
+def test_memory_is_counted_anew_from_where_it_begins() -> None:
+    device = Device(CPU, "fp32")
+    large = torch.ones(2**26)  # 256 MiB
+    most = device.memory_bytes()
+    del large
+    before = device.begin_counting_memory()
+    if before is None:
+        pytest.skip("this system cannot reset the count")
+    # The kernel adds its counters up now and then only: two of them differ by some pages.
+    assert before - 2**22 < device.memory_bytes() < most - 2**27
+    small = torch.ones(2**25)
+    assert device.memory_bytes() - before > 0.9 * small.numel() * 4
+
+
 def test_known_gpus_take_their_peak_from_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(torch.device("cuda", 0), "bf16")
     for name, peak in {"NVIDIA H200": 989.4e12, "NVIDIA H100 PCIe": 756e12, "NVIDIA A100-SXM4-40GB": 312e12}.items():

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pellucid.core.units import format_bytes, format_duration, format_rate
+from pellucid.core.units import format_bytes, format_duration, format_energy, format_rate
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.report.blocks import Block, Section
@@ -118,44 +118,42 @@ def _over(measured: float, bounds: Sequence[Fact]) -> float | None:
 
 
 def _memory(facts: Facts, number: int, stage: TrainStageConfig) -> list[Cell]:
-    """Return the most memory: of a GPU what torch allocated, of a CPU all that the process held since it began."""
+    """Return the most memory: of a GPU what torch allocated, of a CPU what the process came to hold in this stage.
+
+    Where the system could not tell the stage's share apart, all that the process has held since it began.
+    """
     file, steps = f"{stage.name}/metrics.jsonl", _steps(facts, stage)
-    on_cpu = str(facts.document(file)[0].get("device", "cpu")).startswith("cpu")
-    key = "with_runtime_bytes" if on_cpu else "needs_bytes"
-    planned = facts.get(PLAN, "stages", number, "fit", key, show=format_bytes)
+    start = facts.document(file)[0]
+    before = start.get("memory_before_bytes")
+    is_whole = before is None and str(start.get("device", "cpu")).startswith("cpu")
+    planned = facts.get(PLAN, "stages", number, "fit", "with_runtime_bytes" if is_whole else "needs_bytes", show=format_bytes)
     place, record = max(steps, key=lambda item: int(item[1]["memory_bytes"]))
-    name = "memory, the whole process with the stages before" if on_cpu else "memory"
-    measured = facts.get(file, place, "memory_bytes", show=format_bytes)
-    return _row(name, (None, planned, None), measured, record["memory_bytes"] / planned.value)
+    held = before or 0
+    measured = facts.get(file, place, "memory_bytes", show=lambda value: format_bytes(value - held))
+    name = "memory, the whole process with the stages before" if is_whole else "memory"
+    return _row(name, (None, planned, None), measured, (record["memory_bytes"] - held) / planned.value)
 
 
 def _spent(facts: Facts, number: int, stage: TrainStageConfig, recipe: Recipe) -> list[list[Cell]]:
     """Return wall time, energy and money; energy that was not measured is said to be an estimate."""
     manifest = f"{stage.name}/manifest.json"
     wall = _range(facts, number, ("wall_s",), format_duration)
-    kwh = _range(facts, number, ("kwh",), lambda value: f"{format_rate(value)} kWh")
+    kwh = _range(facts, number, ("kwh",), format_energy)
     usd = _range(facts, number, ("usd",), lambda value: f"${format_rate(value)}")
     found = facts.document(manifest) if facts.has(manifest) else {}
     spent = found.get("energy") or {}
-    seconds, joules, measured = found.get("seconds"), spent.get("joules"), spent.get("kind") == "measured"
+    seconds, joules = found.get("seconds"), spent.get("joules")
+    how = "" if spent.get("kind", "measured") == "measured" else ", estimated"
     dollars = facts.document(PLAN)["cost"]["usd_per_device_hour"] * facts.document(PLAN)["device"]["count"] / 3600
     took = facts.get(manifest, "seconds", show=format_duration) if seconds else None
     cost = facts.get(manifest, "seconds", show=lambda value: f"${format_rate(value * dollars)}") if seconds else None
-    how = "" if (found.get("energy") or {}).get("kind", "measured") == "measured" else ", estimated"
-    energy = None
-    if joules:
 
-        def show(value: float) -> str:
-            return f"{format_rate(value / _JOULES_PER_KWH * recipe.plan.pue)} kWh{how}"
+    def with_pue(value: float) -> str:
+        return format_energy(value / _JOULES_PER_KWH * recipe.plan.pue) + how
 
-        energy = facts.get(manifest, "energy", "joules", show=show)
+    energy = facts.get(manifest, "energy", "joules", show=with_pue) if joules else None
     return [
         _row("wall time, checkpoints and samples included", wall, took, _over(seconds, wall) if seconds else None),
-        _row(
-            "energy" if measured else "energy, estimated",
-            kwh,
-            energy,
-            _over(joules / _JOULES_PER_KWH * recipe.plan.pue, kwh) if joules else None,
-        ),
+        _row("energy", kwh, energy, _over(joules / _JOULES_PER_KWH * recipe.plan.pue, kwh) if joules else None),
         _row("money", usd, cost, _over(seconds * dollars, usd) if seconds else None),
     ]

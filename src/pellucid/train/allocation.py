@@ -1,9 +1,13 @@
-"""Memory that a step frees and the next one needs again stays with the process."""
+"""The process's memory: what a step frees and the next one needs again stays, what earlier work has left behind goes."""
 
 import ctypes
+import os
 import sys
+from pathlib import Path
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["forget_peak", "keep_freed_memory"]
+
+_PROC = Path("/proc/self")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MOST_BYTES = 2**30
@@ -21,3 +25,20 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     return bool(mallopt(_M_MMAP_THRESHOLD, _MOST_BYTES)) and bool(mallopt(_M_TRIM_THRESHOLD, _MOST_BYTES))
+
+
+def forget_peak() -> int | None:
+    """Hand unused memory back, let the process's greatest size be counted from now on, and return its size now, in bytes.
+
+    None where the system has no such count to reset: Linux alone does (proc_pid_clear_refs(5)), and not in every container.
+    """
+    if sys.platform != "linux":
+        return None
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    try:
+        (_PROC / "clear_refs").write_text("5")
+        return int((_PROC / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None

@@ -13,6 +13,7 @@ import torch
 
 from pellucid.core.errors import UsageError
 from pellucid.kernels.linear import product
+from pellucid.train.allocation import forget_peak
 
 __all__ = ["Device", "DeviceKind", "deterministic", "pick_device", "pick_kind"]
 
@@ -56,6 +57,13 @@ class Device:
         strict = self.device.type == "cuda" and torch.are_deterministic_algorithms_enabled()
         with _deterministic_algorithms(warn_only=False) if strict else nullcontext():
             yield
+
+    def begin_counting_memory(self) -> int | None:
+        """Let `memory_bytes` tell of what comes from now on, and return what is in use already; None where that cannot be done."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            return torch.cuda.memory_allocated(self.device)
+        return forget_peak()
 
     def memory_bytes(self) -> int:
         """Return the most memory used so far: allocated by torch on a GPU, resident in the process otherwise."""

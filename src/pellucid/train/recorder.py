@@ -31,6 +31,7 @@ class Recorder:
 
     The first line of `metrics.jsonl` has `event: start` with the formulas and the machine's peak; each resume that has steps
     to do adds a line with `event: resume` and the `checkpoint`, or with `memory_step` for a snapshot; every other line is one step.
+    `held_bytes` is the memory that was in use before the stage (see `Device.begin_counting_memory`).
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Recorder:
         *,
         resumed_from: Path | Snapshot | None = None,
         sample: Sampler | None = None,
+        held_bytes: int | None = None,
     ) -> None:
         self._stage, self._device, self._sample = task.stage, task.device, sample
         self._bar: ProgressBar | None = None
@@ -67,6 +69,7 @@ class Recorder:
             "compiled": task.compiled,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
+            "memory_before_bytes": held_bytes,
         }
         if self._metrics is None:
             return
