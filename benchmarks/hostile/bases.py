@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import orjson
+import yaml
 
 from pellucid.adapters.lora import add_adapters
 from pellucid.adapters.peft_format import save_peft
@@ -26,12 +27,12 @@ from pellucid.export.probes import probe_texts
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.recipe.load import load_recipe
 from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.resolved import RECIPE_FILE, resolved_text
 from pellucid.recipe.tuning import AdapterConfig
-from pellucid.stages.run_folder import RECIPE_FILE
 from pellucid.tokenizer.chat import load_chat_format
 from pellucid.tokenizer.training import train_bpe
 
-__all__ = ["CASES", "PARTS", "Bases", "Case", "Place", "case", "edit_json", "reseal"]
+__all__ = ["CASES", "PARTS", "Bases", "Case", "Place", "case", "edit_json", "edit_recipe", "reseal"]
 
 SHAPE: dict[str, Any] = {
     "vocab_tokens": 608, "context_tokens": 256, "layers": 2, "hidden": 64, "heads": 4, "kv_heads": 2, "mlp_hidden": 96,
@@ -107,6 +108,13 @@ def edit_json(file: Path, change: Callable[[dict[str, Any]], None]) -> None:
     values = json.loads(file.read_bytes())
     change(values)
     file.write_text(json.dumps(values))
+
+
+def edit_recipe(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the values of a run's recipe."""
+    values = yaml.safe_load((run / RECIPE_FILE).read_text())
+    change(values)
+    (run / RECIPE_FILE).write_text(json.dumps(values))
 
 
 def reseal(artifact: Path) -> None:
@@ -200,20 +208,19 @@ class Bases:
         recipe = load_recipe(SOURCE / "recipes" / "pocket-smoke.yaml").recipe.model_dump(mode="json")
         recipe["train"] = recipe["train"][:1]
         recipe["model"] = self._config.model_dump(mode="json")
-        (run / RECIPE_FILE).write_text(json.dumps(recipe))
+        (run / RECIPE_FILE).write_text(resolved_text(recipe))
         with building(run / "tokenizer", Key("tokenizer", 1, 0, {})) as build:
             self._tokenizer.save(build.path)
         with building(run / "pretrain", Key("pretrain", 1, 0, {}), in_place=True) as build:
             state = {"model": {name: one.detach() for name, one in self._model.state_dict().items()}}
             meta = {"model": self._config.model_dump(), "step": 30, "seed": 0}
             save_checkpoint(build.path / "checkpoints", 30, state, meta=meta)
-            build.summary["checkpoint"] = "checkpoints/step-00000030"
+            build.summary.update(checkpoint="checkpoints/step-00000030", steps=30)
         with building(run / "exports", Key("export", 1, 0, {})) as build:
             (build.path / "hf").mkdir()
             write_hf(self._model.state_dict(), self._config, self._tokenizer, build.path / "hf")
             files = {one.name: {"bytes": one.stat().st_size, "sha256": sha256_file(one)} for one in (build.path / "hf").iterdir()}
-            entry = {"place": "hf", "certificate": {"files": files}}
+            entry = {"place": "hf", "certificate": {"passed": True, "files": files}}
             write_json(build.path / "export.json", {"formats": {"hf": entry}, "checkpoint_step": 30})
-        for stage in ("tokenizer", "pretrain", "export"):
-            Ledger(run).append("end", stage=stage)
-        assert read_manifest(run / "pretrain").summary["checkpoint"]
+        for stage, made in (("tokenizer", "tokenizer"), ("pretrain", "pretrain"), ("export", "exports")):
+            Ledger(run).append("end", stage=stage, summary=read_manifest(run / made).summary)

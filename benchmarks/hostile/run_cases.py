@@ -15,6 +15,7 @@ import hostile.runs
 import hostile.templates
 import hostile.weights
 from hostile.bases import Bases, Case
+from hostile.watch import LEDGER
 
 from pellucid.core.errors import MissingExtraError
 
@@ -101,11 +102,13 @@ def faults_of(case: Case, row: dict[str, Any]) -> list[str]:
 
 
 def _tree(folder: Path) -> set[tuple[str, int, int]]:
-    """Names, sizes and times of everything below a folder."""
+    """Names, sizes and times of everything below a folder, but of a run's own ledger, which work on it goes into."""
     found = set()
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(parent, name)
             about = path.lstat()
-            found.add((str(path), about.st_size if name in files else 0, about.st_mtime_ns if name in files else 0))
+            is_told = path == folder / "place" / "model" / LEDGER and path.is_file() and not path.is_symlink()
+            size, time = (about.st_size, about.st_mtime_ns) if name in files and not is_told else (0, 0)
+            found.add((str(path), size, time))
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from hostile.bases import Place, case, edit_json, reseal, resign
+from hostile.bases import Place, case, edit_json, edit_recipe, reseal, resign
 from hostile.weights import pickled
 
 RECIPE = "recipe.resolved.yaml"
@@ -45,7 +45,7 @@ def _(place: Place, hostile: bool) -> None:
 
 @case("run: a stage called ../../outside", "run", OPENING, RECIPE)
 def _(place: Place, hostile: bool) -> None:
-    edit_json(place.model / RECIPE, lambda values: values["train"][0].update(name="../../outside/stage" if hostile else "pretrain"))
+    edit_recipe(place.model, lambda values: values["train"][0].update(name="../../outside/stage" if hostile else "pretrain"))
 
 
 @case("run: a chat template at a path outside", "run", OPENING, "template")
@@ -57,7 +57,7 @@ def _(place: Place, hostile: bool) -> None:
         stage = values["train"][0]
         stage["objective"] = "sft"
 
-    edit_json(place.model / RECIPE, change)
+    edit_recipe(place.model, change)
 
 
 def resigned(file: Path, change: Any) -> None:
@@ -104,6 +104,14 @@ def _(place: Place, hostile: bool) -> None:
         file = next(one for one in (place.model / "tokenizer").iterdir() if one.name.endswith("tokenizer.json"))
         file.unlink()
         file.symlink_to("/dev/zero")
+
+
+@case("run: a ledger that is a link outside", "run", ("evaluate", "verify"), "ledger.jsonl")
+def _(place: Place, hostile: bool) -> None:
+    if hostile:
+        ledger = place.model / "ledger.jsonl"
+        ledger.rename(place.outside / "somebodys.jsonl")
+        ledger.symlink_to(place.outside / "somebodys.jsonl")
 
 
 @case("run: a last checkpoint at ../../../outside", "run", ("evaluate stage",), "checkpoint")

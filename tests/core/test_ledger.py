@@ -260,3 +260,13 @@ def test_a_line_that_is_no_object_is_named_and_unchecked_stands_as_an_empty_even
 def test_a_missing_ledger_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"ledger\.jsonl is missing"):
         list(read_ledger(tmp_path / "ledger.jsonl"))
+
+
+def test_a_ledger_that_is_a_link_is_not_written_to(tmp_path: Path) -> None:
+    other = tmp_path / "somebodys.jsonl"
+    other.write_text("theirs")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "ledger.jsonl").symlink_to(other)
+    with pytest.raises(ArtifactError, match=r"ledger\.jsonl is a link; the ledger of a run must be a file of its own"):
+        Ledger(tmp_path / "run").append("start")
+    assert other.read_text() == "theirs"

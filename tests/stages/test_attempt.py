@@ -14,9 +14,10 @@ import pytest
 from pellucid.core.artifacts import Key, building, read_manifest
 from pellucid.core.attempts import read_attempts
 from pellucid.core.errors import DiskFullError, StoppedError, TrainingError
-from pellucid.core.files import sha256_file, write_bytes
+from pellucid.core.files import sha256_file, write_bytes, write_json
 from pellucid.core.ledger import Ledger, read_ledger
 from pellucid.core.spending import Rates, spending_of
+from pellucid.plan.devices import Range, device_named
 from pellucid.recipe.after import PlanConfig
 from pellucid.recipe.load import load_recipe
 from pellucid.stages import attempt as module
@@ -34,7 +35,7 @@ def events(run: Path) -> list[dict[str, Any]]:
 def test_a_start_says_what_and_where_and_an_end_what_came_of_it(tmp_path: Path) -> None:
     write_bytes(tmp_path / RECIPE_FILE, dump_recipe(load_recipe(RECIPE)).encode())
     key = Key("plan", 1, 0, {}, {})
-    with attempt(tmp_path, "plan", inputs={"a": "b"}, continues=False) as work:
+    with attempt(tmp_path, "plan", plan=PlanConfig(), inputs={"a": "b"}, continues=False) as work:
         with building(tmp_path / "plan", key, energy=work.energy) as build:
             (build.path / "file").write_text("x")
         work.made(tmp_path / "plan", {"files": 1})
@@ -49,6 +50,14 @@ def test_a_start_says_what_and_where_and_an_end_what_came_of_it(tmp_path: Path) 
     of_manifest = read_manifest(tmp_path / "plan").energy
     assert of_manifest.keys() == end["energy"].keys() == {"joules", "kind", "counters", "missing", "cpu_s"}
     assert of_manifest["joules"] <= end["energy"]["joules"]
+
+
+def test_a_machine_that_was_measured_draws_what_its_plan_says(tmp_path: Path) -> None:
+    here = device_named("cpu-2-core").model_copy(update={"cores": 4, "power_w": Range(low=1, likely=3, high=5)})
+    write_json(tmp_path / "plan" / "machine.json", here.model_dump(mode="json"))
+    with attempt(tmp_path, "report", plan=PlanConfig(device="here")):
+        pass
+    assert events(tmp_path)[0]["device"] == {"name": "here", "count": 1, "watts": 3.0, "cores": 4, "nodes": 1}
 
 
 @pytest.mark.parametrize(

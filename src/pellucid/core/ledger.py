@@ -43,11 +43,15 @@ class Ledger:
         """Write one event durably; only the end of the file is read for it.
 
         A line that a kill has cut short is taken out first, and an event `repaired` says what it was. Raises `DiskFullError` when
-        there is no room; the file is then as it was.
+        there is no room; the file is then as it was. Raises `ArtifactError` where the file is a link: a run of somebody else's may
+        have one that leads elsewhere.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.path.parent.is_dir():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.is_symlink():
+            raise ArtifactError(f"{self.path} is a link; the ledger of a run must be a file of its own")
         with disk_full_is_explained(self.path):
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 self._append(descriptor, event, fields)

@@ -31,12 +31,6 @@ _SECTIONS: tuple[tuple[str, str, Build, str], ...] = (
     ("architecture", "Architecture", training.architecture, ""),
     ("training", "Training", training.training, ""),
     (
-        "forecast",
-        "Plan against what happened",
-        forecast.forecast,
-        "This run's plan has no bounds: it was made by an earlier version.",
-    ),
-    (
         "curves",
         "Capabilities over training",
         curves.over_training,

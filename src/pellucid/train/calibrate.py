@@ -47,7 +47,11 @@ def measure_machine(device: Device) -> Planned:
             "price_per_hour": {name: price * cores for name, price in _PRICE_PER_CORE.items()},
             "runtime_bytes": row.runtime_bytes,
         }
-        measured |= {"power_w": "estimate: by the core", "price_per_hour": "estimate: a virtual machine, by the core"}
+        measured |= {
+            "cores": "measured: what the machine has",
+            "power_w": "estimate: by the core",
+            "price_per_hour": "estimate: a virtual machine, by the core",
+        }
     return Planned.model_validate(
         {
             **row.model_dump(),
