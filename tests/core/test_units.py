@@ -14,13 +14,24 @@ from pellucid.core.units import (
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0, "0"), (999, "999"), (1_644_515_328, "1.64 B"), (2.01e12, "2.01 T"), (0.1234, "0.123"), (8192, "8.19 k")],
+    [
+        (0, "0"),
+        (999, "999"),
+        (1_644_515_328, "1.64 B"),
+        (2.01e12, "2.01 T"),
+        (0.1234, "0.123"),
+        (8192, "8.19 k"),
+        (999_400, "999 k"),
+        (999_600, "1 M"),
+    ],
 )
 def test_counts(number: float, text: str) -> None:
     assert format_count(number) == text
 
 
-@pytest.mark.parametrize(("number", "text"), [(5, "5 B"), (1536, "1.5 KiB"), (3 * 2**30, "3 GiB")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(5, "5 B"), (1536, "1.5 KiB"), (3 * 2**30, "3 GiB"), (1_060_000_000, "1011 MiB"), (999 * 2**20, "999 MiB")]
+)
 def test_sizes(number: float, text: str) -> None:
     assert format_bytes(number) == text
 

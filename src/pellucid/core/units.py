@@ -20,16 +20,18 @@ _BYTES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 def format_count(number: float) -> str:
     """Return a count with three significant digits: 1 644 515 328 → '1.64 B'."""
     for scale, suffix in _COUNT:
-        if abs(number) >= scale:
+        # What three digits would round up to a thousand is one of the next unit.
+        if abs(number) >= 0.9995 * scale:
             return f"{number / scale:.3g} {suffix}"
     return f"{number:.3g}" if number != int(number) else str(int(number))
 
 
 def format_bytes(number: float) -> str:
-    """Return a size in binary units: 1536 → '1.5 KiB'."""
+    """Return a size in binary units: 1536 → '1.5 KiB', 1 060 000 000 → '1011 MiB'."""
     for scale, suffix in _BYTES:
         if abs(number) >= scale:
-            return f"{number / scale:.3g} {suffix}"
+            size = number / scale
+            return f"{size:.0f} {suffix}" if abs(size) >= 100 else f"{size:.3g} {suffix}"
     return f"{int(number)} B"
 
 
