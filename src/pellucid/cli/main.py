@@ -9,7 +9,9 @@ from importlib import import_module
 from pellucid import __version__
 from pellucid.cli.chat_arguments import chat_arguments
 from pellucid.cli.engine_arguments import serve_arguments
+from pellucid.cli.release_arguments import release_arguments
 from pellucid.cli.throughput_arguments import throughput_arguments
+from pellucid.cli.verify_arguments import verify_arguments
 from pellucid.cli.watch_arguments import watch_arguments
 from pellucid.core.errors import PellucidError
 from pellucid.core.threads_wait import THREADS_WAIT, let_threads_sleep
@@ -175,25 +177,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     average.add_argument("--stage", metavar="NAME", help="training stage; the last when not given")
 
-    verify = _command(
-        commands,
-        "verify",
-        "verify",
-        "check a run or a release from its folder alone: bytes, ledger, recipe, receipts, scores, exports, report",
-        "runs/pocket --deep --replay 20",
+    verify_arguments(
+        _command(
+            commands,
+            "verify",
+            "verify",
+            "check a run or a release from its folder alone: bytes, ledger, recipe, receipts, scores, exports, report",
+            "runs/pocket --deep --replay 20",
+        )
     )
-    verify.add_argument("run", metavar="RUN", help="run folder, or a released one")
-    verify.add_argument("--deep", action="store_true", help="go through every training step's data and every index as well")
-    verify.add_argument("--exports", action="store_true", help="open every export again and compare it with the checkpoint")
-    verify.add_argument(
-        "--replay", type=int, metavar="N", help="train N steps again from a checkpoint drawn at random, and compare every bit"
-    )
-    verify.add_argument("--seed", type=int, metavar="N", help="draw the same checkpoint each time")
-    verify.add_argument("--stage", metavar="NAME", help="replay this training stage")
-    verify.add_argument("--step", type=int, metavar="N", help="replay from the checkpoint of this step; 0: from the first weights")
-    verify.add_argument("--json", action="store_true", help="print JSON instead of text")
 
-    _release_arguments(
+    release_arguments(
         _command(
             commands,
             "release",
@@ -316,42 +310,6 @@ def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", action="store_true", help="with --step: show how each document begins and ends in its sequence")
     parser.add_argument("--whole", action="store_true", help="show texts whole")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-
-
-def _release_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="run folder")
-    parser.add_argument("dir", metavar="DIR", help="folder to write; an older release of the same run is replaced")
-    parser.add_argument(
-        "--without",
-        metavar="PART",
-        action="append",
-        default=[],
-        help="leave out documents, shards, conversations, exports, items (of benchmarks), samples or code; may be given again",
-    )
-    parser.add_argument(
-        "--checkpoints",
-        choices=("none", "final", "all"),
-        default="final",
-        help="weights to release beside the exports: each stage's last (default), none, or all with optimizer states",
-    )
-    parser.add_argument(
-        "--public",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="the value of this environment variable (or HOME, …) may stand in the release; may be given again",
-    )
-    parser.add_argument("--force", action="store_true", help="replace a release of another run")
-    parser.add_argument("--allow-faults", action="store_true", help="release a run that does not verify; the model card says so")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="overrides",
-        help="change a value of the recipe's section release, for example --set release.author='Ada Lovelace'; may be given again",
-    )
 
 
 def _set_argument(parser: argparse.ArgumentParser) -> None:
