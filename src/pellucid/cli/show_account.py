@@ -9,7 +9,7 @@ from rich.text import Text
 from pellucid.cli.output import print_json, print_table, print_text
 from pellucid.core.attempts import Attempt, attempts_of
 from pellucid.core.ledger import LEDGER, read_ledger
-from pellucid.core.spending import account_of
+from pellucid.core.spending import JOULES_PER_KWH, account_of
 from pellucid.core.units import format_carbon, format_duration, format_energy, format_few
 from pellucid.stages.account import spending_rates
 from pellucid.stages.run_folder import open_recipe
@@ -42,7 +42,7 @@ def show_account(run: Path, *, as_json: bool) -> None:
 
 
 def _row(one: Attempt) -> tuple[object, ...]:
-    energy = _NONE if one.joules is None else format_energy(one.joules / 3.6e6) + ("" if one.measured else " est.")
+    energy = _NONE if one.joules is None else format_energy(one.joules / JOULES_PER_KWH) + ("" if one.measured else " est.")
     outcome = Text(one.outcome, _STYLES.get(one.outcome, ""))
     what = one.message or ("went on" if one.continues else "")
     return one.line, one.stage, one.number, one.began_at, outcome, format_duration(one.seconds), energy, what

@@ -7,12 +7,12 @@ from typing import Any
 
 from pellucid.core.attempts import Attempt, attempts_of
 
-__all__ = ["OF_THE_REPORT", "Amount", "Rates", "Spending", "account_of", "spending_of"]
+__all__ = ["JOULES_PER_KWH", "OF_THE_REPORT", "Amount", "Rates", "Spending", "account_of", "spending_of"]
 
 OF_THE_REPORT = ("account", "report")
 """The stages that tell of all others, and are not in the account."""
 
-_JOULES_PER_KWH = 3.6e6
+JOULES_PER_KWH = 3.6e6
 _EVALUATIONS = ("evaluate", "benchmarks")
 _SHOWN = (
     "stage", "number", "line", "last_line", "began_at", "ended_at", "outcome", "continues", "seconds", "joules", "measured",
@@ -92,8 +92,8 @@ def _by(attempts: Sequence[Attempt], rates: Rates, name: Callable[[Attempt], str
 
 def _sum(attempts: Sequence[Attempt], rates: Rates) -> Amount:
     device_hours = sum(one.seconds * (one.devices or rates.devices) for one in attempts) / 3600
-    measured = sum(one.joules or 0.0 for one in attempts if one.measured) / _JOULES_PER_KWH
-    estimated = sum(one.joules or 0.0 for one in attempts if not one.measured) / _JOULES_PER_KWH
+    measured = sum(one.joules or 0.0 for one in attempts if one.measured) / JOULES_PER_KWH
+    estimated = sum(one.joules or 0.0 for one in attempts if not one.measured) / JOULES_PER_KWH
     kwh = measured + estimated
     return Amount(
         len(attempts),

@@ -3,18 +3,18 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pellucid.core.spending import JOULES_PER_KWH
 from pellucid.core.units import format_bytes, format_duration, format_energy, format_rate
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.report.blocks import Block, Section
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.markup import Cell, paragraph, section, table
+from pellucid.report.sections import PLAN, whole
 
 __all__ = ["forecast"]
 
-PLAN = "plan/plan.json"
 _COLUMNS = ("", "Low", "Likely", "High", "Measured", "Measured / likely")
-_JOULES_PER_KWH = 3.6e6
 
 Show = Callable[[float], str]
 
@@ -54,10 +54,6 @@ def _device(facts: Facts) -> str:
     return f"{device['count']} × {device['title']}"
 
 
-def _whole(value: float) -> str:
-    return f"{round(value):,}".replace(",", "\u202f")
-
-
 def _steps(facts: Facts, stage: TrainStageConfig) -> list[tuple[int, dict[str, Any]]]:
     """Return the records of a stage's steps with their places in the file."""
     records = facts.document(f"{stage.name}/metrics.jsonl")
@@ -78,9 +74,9 @@ def _counts(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cel
     file, (last, record) = f"{stage.name}/metrics.jsonl", _steps(facts, stage)[-1]
     rows = []
     for name, key, done in (("tokens", "trained_tokens", "tokens"), ("steps", "steps", "step")):
-        planned = facts.get(PLAN, "stages", number, key, show=_whole)
+        planned = facts.get(PLAN, "stages", number, key, show=whole)
         ratio = record[done] / planned.value if planned.value else None
-        rows.append(_row(name, (None, planned, None), facts.get(file, last, done, show=_whole), ratio))
+        rows.append(_row(name, (None, planned, None), facts.get(file, last, done, show=whole), ratio))
     return rows
 
 
@@ -96,7 +92,7 @@ def _speed(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell
 
     of_step = _range(facts, number, ("step", "s"), lambda value: f"{format_rate(value)} s")
     # Cases are named by time: the shortest step is the highest speed.
-    of_speed = _range(facts, number, ("step", "tokens_per_s"), _whole)[::-1]
+    of_speed = _range(facts, number, ("step", "tokens_per_s"), whole)[::-1]
     return [
         _row(
             "seconds per step",
@@ -104,7 +100,7 @@ def _speed(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell
             facts.get(file, place, "tokens_per_s", show=seconds),
             _over(step_tokens / tokens_per_s, of_step),
         ),
-        _row("tokens per second", of_speed, facts.get(file, place, "tokens_per_s", show=_whole), _over(tokens_per_s, of_speed)),
+        _row("tokens per second", of_speed, facts.get(file, place, "tokens_per_s", show=whole), _over(tokens_per_s, of_speed)),
     ]
 
 
@@ -125,12 +121,12 @@ def _memory(facts: Facts, number: int, stage: TrainStageConfig) -> list[Cell]:
     file, steps = f"{stage.name}/metrics.jsonl", _steps(facts, stage)
     start = facts.document(file)[0]
     before = start.get("memory_before_bytes")
-    is_whole = before is None and str(start.get("device", "cpu")).startswith("cpu")
-    planned = facts.get(PLAN, "stages", number, "fit", "with_runtime_bytes" if is_whole else "needs_bytes", show=format_bytes)
+    iswhole = before is None and str(start.get("device", "cpu")).startswith("cpu")
+    planned = facts.get(PLAN, "stages", number, "fit", "with_runtime_bytes" if iswhole else "needs_bytes", show=format_bytes)
     place, record = max(steps, key=lambda item: int(item[1]["memory_bytes"]))
     held = before or 0
     measured = facts.get(file, place, "memory_bytes", show=lambda value: format_bytes(value - held))
-    name = "memory, the whole process with the stages before" if is_whole else "memory"
+    name = "memory, the whole process with the stages before" if iswhole else "memory"
     return _row(name, (None, planned, None), measured, (record["memory_bytes"] - held) / planned.value)
 
 
@@ -149,11 +145,11 @@ def _spent(facts: Facts, number: int, stage: TrainStageConfig, recipe: Recipe) -
     cost = facts.get(manifest, "seconds", show=lambda value: f"${format_rate(value * dollars)}") if seconds else None
 
     def with_pue(value: float) -> str:
-        return format_energy(value / _JOULES_PER_KWH * recipe.plan.pue) + how
+        return format_energy(value / JOULES_PER_KWH * recipe.plan.pue) + how
 
     energy = facts.get(manifest, "energy", "joules", show=with_pue) if joules else None
     return [
         _row("wall time, checkpoints and samples included", wall, took, _over(seconds, wall) if seconds else None),
-        _row("energy", kwh, energy, _over(joules / _JOULES_PER_KWH * recipe.plan.pue, kwh) if joules else None),
+        _row("energy", kwh, energy, _over(joules / JOULES_PER_KWH * recipe.plan.pue, kwh) if joules else None),
         _row("money", usd, cost, _over(seconds * dollars, usd) if seconds else None),
     ]
