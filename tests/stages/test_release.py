@@ -137,7 +137,7 @@ def test_a_full_disk_is_explained(finished_run: Path, tmp_path: Path, monkeypatc
 
 def test_the_account_says_when_the_code_is_another(released: Path) -> None:
     told = json.loads((released / "release.json").read_text())
-    assert told["code_remark"] == "" and told["package_differences"] == [] and told["openness"] == "Class II - Open Tooling"
+    assert told["code_remark"] == "" and told["package_differences"] == [] and told["openness"] == "Class II - Open Tooling Model"
 
 
 def test_a_release_without_anything_that_can_be_left_out_verifies_too(finished_run: Path, tmp_path: Path) -> None:
