@@ -19,6 +19,18 @@ def test_every_figure_of_every_row_says_where_it_is_from() -> None:
         assert 0 < device.usable_bytes < device.memory_bytes
 
 
+def test_what_is_as_in_another_row_is_so_there() -> None:
+    followed = 0
+    for name in device_names():
+        device = device_named(name)
+        for figure, source in device.sources.items():
+            if source.startswith("as "):
+                other = device_named(source.removeprefix("as ").partition(":")[0])
+                assert getattr(device, figure) == getattr(other, figure), (name, figure)
+                followed += 1
+    assert followed > 5
+
+
 def test_a_row_is_read_again_from_what_a_plan_holds() -> None:
     device = device_named("H100")
     assert read_devices(device.model_dump(mode="json")) == device

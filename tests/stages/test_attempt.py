@@ -43,7 +43,7 @@ def test_a_start_says_what_and_where_and_an_end_what_came_of_it(tmp_path: Path) 
     assert (start["event"], start["stage"], start["attempt"]) == ("start", "plan", 1)
     assert (start["inputs"], start["continues"]) == ({"a": "b"}, False)
     assert start["recipe_file"] == sha256_file(tmp_path / RECIPE_FILE)
-    assert start["device"] == {"name": "cpu-2-core", "count": 1, "watts": 12.0, "cores": 2, "nodes": 1}
+    assert start["device"] == {"name": "cpu-2-core", "count": 1, "watts": 8.0, "cores": 2, "nodes": 1}
     assert "python" in start["environment"] and start["code_version"] and start["process"]["pid"] == os.getpid()
     assert (end["event"], end["folder"], end["summary"]) == ("end", "plan", {"files": 1})
     assert end["manifest"] == sha256_file(tmp_path / "plan" / "manifest.json")
@@ -93,7 +93,7 @@ def test_a_processor_counts_by_machine_and_gpus_by_process(tmp_path: Path) -> No
         with attempt(tmp_path, "pretrain", plan=plan, processes=Processes(16, 8)):
             pass
     starts = [event["device"] for event in events(tmp_path) if event["event"] == "start"]
-    assert [(one["count"], one["cores"], one["nodes"], one["watts"]) for one in starts] == [(2, 2, 2, 12.0), (16, None, 2, 296.0)]
+    assert [(one["count"], one["cores"], one["nodes"], one["watts"]) for one in starts] == [(2, 2, 2, 8.0), (16, None, 2, 296.0)]
 
 
 def test_beats_tell_time_and_energy_while_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

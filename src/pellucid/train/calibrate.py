@@ -16,9 +16,10 @@ __all__ = ["measure_machine"]
 # Far more than a processor's caches hold.
 _COPIED_BYTES = 2**28
 _COPIES = 4
-# A core that shares its memory and its power with others: what such a machine has when nothing tells.
-_WATTS_PER_CORE = {"low": 2.5, "likely": 6.0, "high": 10.0}
-_PRICE_PER_CORE = {"low": 0.015, "likely": 0.05, "high": 0.1}
+# A core that shares its memory and its power with others: what such a machine has when nothing tells. Half of the row cpu-2-core,
+# whose sources the table has.
+_WATTS_PER_CORE = {"low": 2.0, "likely": 4.0, "high": 8.0}
+_PRICE_PER_CORE = {"low": 0.025, "likely": 0.05, "high": 0.1}
 
 
 @cache
@@ -49,8 +50,8 @@ def measure_machine(device: Device) -> Planned:
         }
         measured |= {
             "cores": "measured: what the machine has",
-            "power_w": "estimate: by the core",
-            "price_per_hour": "estimate: a virtual machine, by the core",
+            "power_w": "estimate: by the core, as cpu-2-core has it",
+            "price_per_hour": "estimate: a virtual machine, by the core, as cpu-2-core has it",
         }
     return Planned.model_validate(
         {
