@@ -132,7 +132,7 @@ def _write_account(
     bom = bill_of_materials(account, closure, spent)
     check_bom(bom)
     write_json(out / BOM, bom)
-    card = model_card(account, told, spent.lines, faults=faults, code=code, code_remark=remark)
+    card = model_card(account, told, spent, faults=faults, code=code, code_remark=remark)
     write_bytes(out / MODEL_CARD, card.encode())
     write_json(out / RELEASE, _about(account, closure, told, faults, remark))
     return told, [*written, LOCK, OPENNESS, BOM, MODEL_CARD, RELEASE]
