@@ -9,7 +9,7 @@ from pellucid.recipe.recipe import Recipe
 from pellucid.report.benchmarks import find_benchmarks
 from pellucid.report.blocks import Card, Cards, Inline, Paragraph
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.sections import LANGUAGES, PLAN, SCORES, decimals, whole
+from pellucid.report.sections import FUNNEL, LANGUAGES, PLAN, SCORES, decimals, languages_of, whole
 from pellucid.report.verified import VERIFICATION
 
 __all__ = ["first_screen", "lead"]
@@ -147,14 +147,9 @@ def _verified(facts: Facts) -> Card:
 
 def _languages(facts: Facts) -> list[str]:
     """The languages of the documents by how much text is in them."""
-    if not facts.has("documents/funnel.json"):
+    if not facts.has(FUNNEL):
         return []
-    kept: dict[str, int] = {}
-    for source in facts.document("documents/funnel.json")["sources"].values():
-        for code, counted in source["languages"].items():
-            kept[code] = kept.get(code, 0) + counted["kept_bytes"]
-    ordered = sorted(kept, key=lambda code: (-kept[code], code))
-    return [LANGUAGES.get(code, code) for code in ordered if code not in ("", "und", "mul", "zxx")]
+    return [LANGUAGES.get(code, code) for code in languages_of(facts.document(FUNNEL))]
 
 
 def _and(names: list[str]) -> str:
