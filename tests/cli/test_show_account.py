@@ -27,7 +27,7 @@ def test_an_altered_ledger_is_not_summed(run_copy: Path, capsys: pytest.CaptureF
     path = run_copy / "ledger.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"seconds":', b'"seconds": ', 1))
     assert main(["show", str(run_copy)]) == 1
-    assert "ledger.jsonl:2" in capsys.readouterr().err
+    assert "ledger.jsonl, line 2 " in capsys.readouterr().err
 
 
 def test_energy_that_nobody_wrote_down_is_a_dash(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,5 +108,5 @@ def test_a_ledger_that_does_not_hold_is_not_summed(tmp_path: Path) -> None:
     ledger.append("start", stage="plan", attempt=1)
     assert [one.stage for one in read_attempts(tmp_path)] == ["plan"]
     ledger.path.write_bytes(ledger.path.read_bytes().replace(b"plan", b"plen"))
-    with pytest.raises(ArtifactError, match=r"ledger\.jsonl:1"):
+    with pytest.raises(ArtifactError, match=r"ledger\.jsonl, line 1 "):
         read_attempts(tmp_path)

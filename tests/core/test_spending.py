@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.core.attempts import Attempt
-from pellucid.core.spending import Rates, spending_of
+from pellucid.core.spending import Rates, how_known, spending_of
 
 RATES = Rates(usd_per_device_hour=3.5, pue=1.1, grid_kg_co2e_per_kwh=0.385)
 MWH = 3.6e9
@@ -83,3 +83,12 @@ def test_stages_and_outcomes_add_up_to_the_whole(attempts: list[Attempt]) -> Non
 def test_it_is_json() -> None:
     found = spending_of([attempt()], RATES).as_json()
     assert found["rates"]["pue"] == 1.1 and found["by_stage"]["pretrain"]["kwh"] == 1.0
+
+
+def test_how_energy_is_known_is_told_of_an_amount() -> None:
+    def told(*attempts: Attempt) -> str | None:
+        return how_known(spending_of(attempts, RATES).as_json()["total"])
+
+    counted, guessed, untold = attempt(measured=True), attempt(measured=False), attempt(joules=None)
+    assert (told(counted), told(guessed), told(counted, guessed)) == ("measured", "estimated", "measured in part")
+    assert (told(), told(untold), told(untold, guessed)) == (None, None, "estimated")

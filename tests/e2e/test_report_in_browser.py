@@ -1,7 +1,6 @@
 """The report as a reader sees it, in a real browser (skipped where Chromium or Playwright is not installed)."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +9,6 @@ import pytest
 from pellucid.cli.main import main
 from pellucid.report.card import write_card
 from pellucid.stages.run_folder import open_recipe
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as session:
-        opened = session.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
 
 
 def opened(browser: Any, file: Path, width: int = 1200, **options: Any) -> tuple[Any, list[str]]:

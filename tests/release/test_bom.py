@@ -14,7 +14,7 @@ from pellucid.release.packages import Closure
 from pellucid.release.spent import Spent
 
 pytest.importorskip("cyclonedx")
-SPENT = Spent(2.0, 30.0, 11.55, "measured", [])
+SPENT = Spent([], {}, 30.0, 11.55, "measured; 0.385 kg CO2e per kWh")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_the_model_has_its_card_with_data_scores_and_energy(bom: dict[str, Any],
 
 
 def test_without_known_energy_none_is_stated(account: Account, closure: Closure) -> None:
-    bom = bill_of_materials(account, closure, Spent(2.0, None, None, "not known", []))
+    bom = bill_of_materials(account, closure, Spent([]))
     check_bom(bom)
     assert "environmentalConsiderations" not in bom["metadata"]["component"]["modelCard"]["considerations"]
 

@@ -1,10 +1,13 @@
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pellucid.core.files import read_json
+from pellucid.core.spending import ACCOUNT
 from pellucid.release.account import Account
 from pellucid.release.model_card import model_card
 from pellucid.release.openness import openness
@@ -14,7 +17,7 @@ from pellucid.release.spent import spent_on
 
 def written(account: Account, closure: Closure, **told: Any) -> str:
     options: dict[str, Any] = {"faults": [], "code": True, "code_remark": ""} | told
-    return model_card(account, openness(account, closure, code=options["code"]), spent_on(account).lines, **options)
+    return model_card(account, openness(account, closure, code=options["code"]), spent_on(account), **options)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,28 @@ def test_numbers_of_the_tables_are_those_of_the_artifacts(card: str, account: Ac
             (row,) = (line for line in card.splitlines() if line.startswith(f"| {source} |") and "[card]" in line)
             assert f"| {taken.tokens:,} |".replace(",", " ") in row
     assert f"Together {sum(taken.tokens for taken in account.consumed.values()):,} tokens".replace(",", " ") in card
+
+
+def test_what_it_took_is_told_to_the_digit_as_the_report_tells_it(card: str, account: Account) -> None:
+    listed = read_json(account.run / "report" / "numbers.json")["numbers"]
+    shown = {one["pointer"]: one["text"] for one in listed if one["file"] == ACCOUNT}
+    told = card.partition("## Time, energy, carbon and cost\n")[2].partition("\n## ")[0]
+    for name in ("attempts", "hours", "device_hours", "usd", "kwh_with_pue", "kg_co2e"):
+        assert shown[f"/total/{name}"] in told
+    for name in ("usd_per_device_hour", "pue", "grid_kg_co2e_per_kwh"):
+        assert shown[f"/rates/{name}"] in told
+    for stage in account.recipe.train:
+        row = next(line for line in card.splitlines() if line.startswith(f"| {stage.name} | {stage.objective} |"))
+        assert row.endswith(f"| {shown[f'/by_stage/{stage.name}/hours']} |")
+
+
+def test_without_an_account_the_card_says_so_and_how_to_get_one(run_copy: Path, account: Account, closure: Closure) -> None:
+    shutil.rmtree(run_copy / "account")
+    card = written(Account(run_copy, account.recipe, account.sources, account.selection), closure)
+    assert "This run has no account of its attempts yet; pellucid report RECIPE makes one" in card
+    assert "CO2e" not in card and "US$" not in card
+    row = next(line for line in card.splitlines() if line.startswith("| pretrain | "))
+    assert row.endswith("| – |")
 
 
 def test_every_link_leads_to_a_file_that_a_release_has(card: str, account: Account) -> None:

@@ -33,5 +33,5 @@ def test_a_source_that_may_not_be_passed_on_says_which_records_are_why() -> None
 def test_a_damaged_record_of_a_conversation_is_named(run_copy: Path) -> None:
     about = run_copy / "conversations" / "chatterbot" / "train" / "about.jsonl"
     about.write_text("no json\n")
-    with pytest.raises(ArtifactError, match=r"about.jsonl:1 is no record"):
+    with pytest.raises(ArtifactError, match=r"about.jsonl, line 1 is no record"):
         sources_of(run_copy, open_recipe(run_copy))

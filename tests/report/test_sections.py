@@ -19,6 +19,13 @@ def test_the_data_table_has_a_row_for_each_source(finished_run: Path) -> None:
     assert "Tokens of pretrain by category" in html and '<th scope="col" class="number">Mean loss</th>' in html
 
 
+def test_languages_come_by_their_text_over_all_sources_and_codes_of_no_one_language_not_at_all() -> None:
+    counted = [{"de": 5, "en": 4, "zxx": 90}, {"en": 3, "": 80, "mul": 70, "und": 60, "fr": 5}]
+    told = [{"languages": {code: {"kept_bytes": size} for code, size in one.items()}} for one in counted]
+    assert sections.languages_of({"sources": {"a": told[0], "b": told[1]}}) == ["en", "de", "fr"]
+    assert sections.languages_of({"sources": {}}) == []
+
+
 def test_held_out_scores_stand_beside_their_baselines(finished_run: Path) -> None:
     html = shown(sections.heldout(Facts(finished_run), open_recipe(finished_run)))
     for text in ("English", "xz -9", "5-gram", "Perplexity"):

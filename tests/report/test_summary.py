@@ -1,9 +1,9 @@
 from pathlib import Path
 from typing import Any
 
+from pellucid.core.spending import ACCOUNT
 from pellucid.report.blocks import Card, facts_of, inlines
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.spending import ACCOUNT
 from pellucid.report.summary import first_screen, lead
 from pellucid.report.verified import VERIFICATION
 from pellucid.stages.run_folder import open_recipe

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-import shutil
 import threading
 from pathlib import Path
 
@@ -13,11 +12,7 @@ from pellucid.watch.page import page
 from pellucid.watch.run import RunWatch
 from pellucid.watch.server import PageServer
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 
 def test_the_page_is_one_file_that_asks_nobody_else_and_its_policy_names_its_own_parts() -> None:
@@ -33,14 +28,6 @@ def test_the_page_is_one_file_that_asks_nobody_else_and_its_policy_names_its_own
     assert "insertAdjacentHTML" not in script
     assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", text)
     assert "</script" not in script
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as session:
-        opened = session.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -80,7 +67,6 @@ def picture(shown, number: int) -> bytes:
     return shown.locator("canvas").nth(number).screenshot()
 
 
-@needs_chromium
 def test_curves_grow_while_the_file_does(visit, training) -> None:
     written = training(steps=400).train(1, 120)
     shown = visit("run")
@@ -97,7 +83,6 @@ def test_curves_grow_while_the_file_does(visit, training) -> None:
     assert not shown.complaints
 
 
-@needs_chromium
 def test_what_a_run_says_is_never_markup(visit, training) -> None:
     written = training("run/pretrain", steps=50)
     written.train(1, 20, loss_by_source={HOSTILE: 3.0, "web": 2.0}, figures={HOSTILE: 1.0})
@@ -114,7 +99,6 @@ def test_what_a_run_says_is_never_markup(visit, training) -> None:
     assert not shown.complaints
 
 
-@needs_chromium
 def test_a_curve_is_looked_at_with_the_pointer_and_zoomed_by_dragging(visit, training) -> None:
     training(steps=400).train(1, 300)
     shown = visit("run")
@@ -141,7 +125,6 @@ def test_a_curve_is_looked_at_with_the_pointer_and_zoomed_by_dragging(visit, tra
     assert not shown.complaints
 
 
-@needs_chromium
 def test_everything_can_be_done_with_the_keyboard(visit, training) -> None:
     training(steps=400).train(1, 300)
     shown = visit("run")
@@ -166,7 +149,6 @@ def test_everything_can_be_done_with_the_keyboard(visit, training) -> None:
     assert "Loss" in canvas.get_attribute("aria-label")
 
 
-@needs_chromium
 def test_controls_change_what_is_drawn(visit, training) -> None:
     training(steps=400).train(1, 300)
     shown = visit("run")
@@ -190,7 +172,6 @@ def test_controls_change_what_is_drawn(visit, training) -> None:
     assert not shown.complaints
 
 
-@needs_chromium
 def test_runs_are_drawn_over_each_other_and_can_be_left_out(visit, training) -> None:
     training("first/pretrain", steps=200).train(1, 200)
     training("second/pretrain", steps=200).train(1, 100, loss=5.0)
@@ -208,7 +189,6 @@ def test_runs_are_drawn_over_each_other_and_can_be_left_out(visit, training) -> 
     assert not shown.complaints
 
 
-@needs_chromium
 @pytest.mark.parametrize("width", [320, 360, 800, 1280])
 def test_nothing_sticks_out_on_a_phone_or_a_desk(visit, training, width: int) -> None:
     written = training(steps=400).train(1, 60, loss_by_source={f"a-rather-long-name-of-a-source-{n}": 3.0 for n in range(30)})
@@ -220,7 +200,6 @@ def test_nothing_sticks_out_on_a_phone_or_a_desk(visit, training, width: int) ->
     assert not shown.complaints
 
 
-@needs_chromium
 def test_stages_are_chosen_and_a_run_that_has_not_begun_is_waited_for(visit, training, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     shown = visit("run")

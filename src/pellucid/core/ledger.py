@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from pellucid.core.errors import ArtifactError
-from pellucid.core.files import disk_full_is_explained, fsync_directory
+from pellucid.core.files import disk_full_is_explained, fsync_directory, json_object
 
 __all__ = ["LEDGER", "Ledger", "read_ledger"]
 
@@ -95,15 +95,17 @@ def read_ledger(path: Path, *, whole: bool = False, checked: bool = True) -> Ite
         for number, line in enumerate(file, start=1):
             if not checked:
                 if line.endswith(b"\n"):
-                    yield _readable(line)
+                    yield _readable(path, number, line)
                 continue
             if not line.endswith(b"\n"):
                 if whole or not _may_be_cut(line, previous):
-                    raise ArtifactError(f"{path}:{number} does not end: the line was cut short, or its end was altered")
+                    raise ArtifactError(f"{path}, line {number} does not end: the line was cut short, or its end was altered")
                 return
-            event = _event(path, number, line)
+            event = json_object(line, path, number)
             if event.get("previous") != previous:
-                raise ArtifactError(f"{path}:{number} does not follow from the line before: a line was edited, added or removed")
+                raise ArtifactError(
+                    f"{path}, line {number} does not follow from the line before: a line was edited, added or removed"
+                )
             digested = _check_digest(path, number, line, event, digested)
             previous = sha256(line).hexdigest()
             yield event
@@ -129,22 +131,11 @@ def _last_line(descriptor: int) -> tuple[int, bytes]:
     return 0, b""
 
 
-def _event(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _readable(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        event = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise ArtifactError(f"{path}:{number} is not JSON: {error}") from error
-    if not isinstance(event, dict):
-        raise ArtifactError(f"{path}:{number} is not a JSON object")
-    return event
-
-
-def _readable(line: bytes) -> dict[str, Any]:
-    try:
-        event = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        return json_object(line, path, number)
+    except ArtifactError:
         return {}
-    return event if isinstance(event, dict) else {}
 
 
 def _check_digest(path: Path, number: int, line: bytes, event: dict[str, Any], digested: bool) -> bool:
@@ -152,9 +143,9 @@ def _check_digest(path: Path, number: int, line: bytes, event: dict[str, Any], d
     if _is_digested(line[:-1]):
         return True
     if "sha256" in event:
-        raise ArtifactError(f"{path}:{number} was altered: its sha256 is not the one that it holds")
+        raise ArtifactError(f"{path}, line {number} was altered: its sha256 is not the one that it holds")
     if digested or not event.keys() <= _OLD_FIELDS or not line.endswith(b"}\n"):
-        raise ArtifactError(f"{path}:{number} has no digest of its own: it was altered")
+        raise ArtifactError(f"{path}, line {number} has no digest of its own: it was altered")
     return False
 
 

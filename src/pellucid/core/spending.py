@@ -7,7 +7,10 @@ from typing import Any
 
 from pellucid.core.attempts import Attempt, attempts_of
 
-__all__ = ["JOULES_PER_KWH", "OF_THE_REPORT", "Amount", "Rates", "Spending", "account_of", "spending_of"]
+__all__ = ["ACCOUNT", "JOULES_PER_KWH", "OF_THE_REPORT", "Amount", "Rates", "Spending", "account_of", "how_known", "spending_of"]
+
+ACCOUNT = "account/account.json"
+"""A run's account: what its report and its cards have their figures from."""
 
 OF_THE_REPORT = ("account", "report")
 """The stages that tell of all others, and are not in the account."""
@@ -110,7 +113,7 @@ def _sum(attempts: Sequence[Attempt], rates: Rates) -> Amount:
 
 
 def account_of(events: Iterable[Mapping[str, Any]], rates: Rates, lines: int | None = None) -> dict[str, Any]:
-    """Return the account of a run from its ledger's events: what `account/account.json` holds, as JSON values.
+    """Return the account of a run from its ledger's events: what `ACCOUNT` holds, as JSON values.
 
     In it are all attempts that are over, but those at the account and the report themselves, which would change what they tell of;
     `ledger.lines` is the last line that any of them has. With `lines`, what the account was when the ledger had so many: a ledger
@@ -135,6 +138,15 @@ def account_of(events: Iterable[Mapping[str, Any]], rates: Rates, lines: int | N
         **spending_of(over, rates).as_json(),
         "attempts": [_row(one, rates) for one in over],
     }
+
+
+def how_known(amount: Mapping[str, Any]) -> str | None:
+    """Return how the energy of one of an account's amounts is known; None where nobody wrote any of it down."""
+    if amount["unknown_hours"] >= amount["hours"]:
+        return None
+    if not amount["kwh_measured"]:
+        return "estimated"
+    return "measured" if not amount["kwh_estimated"] else "measured in part"
 
 
 def _row(one: Attempt, rates: Rates) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pellucid.core.scores import RESULT
 from pellucid.recipe.recipe import Recipe
 from pellucid.release.selection import Selection, whole_artifacts
 from pellucid.release.sources import ReleasedSource
+from pellucid.report.sections import FUNNEL, NO_LANGUAGE, languages_of
 
 __all__ = ["Account", "Consumed"]
 
@@ -131,13 +132,8 @@ class Account:
     @cached_property
     def languages(self) -> list[str]:
         """ISO 639 codes of the documents that are kept, those with most text first; unknown and several are left out."""
-        bytes_of: dict[str, int] = {}
-        for funnel in (self.read("documents/funnel.json") or {}).get("sources", {}).values():
-            for code, account in funnel["languages"].items():
-                bytes_of[code] = bytes_of.get(code, 0) + account["kept_bytes"]
-        known = [code for code in bytes_of if code and code not in ("mul", "und")]
-        named = {talk.language for talk in self.recipe.conversations if talk.language and talk.language not in ("mul", "und")}
-        return sorted(known, key=lambda code: (-bytes_of[code], code)) or sorted(named)
+        named = {talk.language for talk in self.recipe.conversations if talk.language} - NO_LANGUAGE
+        return languages_of(self.read(FUNNEL) or {"sources": {}}) or sorted(named)
 
     @property
     def parameters(self) -> int | None:

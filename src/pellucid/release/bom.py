@@ -182,7 +182,7 @@ def _card(account: Account, spent: Spent) -> dict[str, Any]:
         "considerations": {
             **({"useCases": [release.intended_use]} if release.intended_use else {}),
             "technicalLimitations": limits,
-            **_environment(account, spent),
+            **_environment(spent),
         },
     }
 
@@ -205,12 +205,12 @@ def _metrics(account: Account) -> list[dict[str, Any]]:
     return found
 
 
-def _environment(account: Account, spent: Spent) -> dict[str, Any]:
+def _environment(spent: Spent) -> dict[str, Any]:
     if spent.kwh is None or spent.kg_co2e is None:
         return {}
     measure = {"value": spent.kwh, "unit": "kWh"}
     provider = {
-        "description": f"{spent.how}; {account.recipe.plan.grid_kg_co2e_per_kwh} kg CO2e per kWh",
+        "description": spent.how,
         "organization": {"name": "not stated"},
         "energySource": "unknown",
         "energyProvided": measure,

@@ -8,6 +8,7 @@ from pellucid.release.code import CODE
 from pellucid.release.data_cards import DATA_CARDS
 from pellucid.release.front_matter import front_matter
 from pellucid.release.markdown import cell, listed, number, table
+from pellucid.release.spent import Spent
 from pellucid.release.usage import usage
 
 __all__ = ["MODEL_CARD", "model_card"]
@@ -16,10 +17,8 @@ MODEL_CARD = "README.md"
 _UNSTATED = "**No licence is stated**: nobody but its makers may use it."
 
 
-def model_card(
-    account: Account, openness: dict[str, Any], spending: list[str], *, faults: list[str], code: bool, code_remark: str
-) -> str:
-    """Return the card. `spending` are lines about time, energy and carbon; `faults` what `pellucid verify` found on the run."""
+def model_card(account: Account, openness: dict[str, Any], spent: Spent, *, faults: list[str], code: bool, code_remark: str) -> str:
+    """Return the card. `spent` is what the run took; `faults` what `pellucid verify` found on the run."""
     recipe = account.recipe
     parts = [
         f"---\n{front_matter(account)}---\n\n# {recipe.name}\n",
@@ -33,13 +32,13 @@ def model_card(
         "## Training data\n",
         _data(account),
         "## Training procedure\n",
-        _procedure(account),
+        _procedure(account, spent),
         "## Evaluation\n",
         _evaluation(account),
         "## Exports\n" if account.exports else "",
         _exports(account),
-        "## Time, energy and carbon\n",
-        listed(spending),
+        "## Time, energy, carbon and cost\n",
+        listed(spent.lines),
         "## Openness\n",
         _openness(openness),
         "## What is left out\n",
@@ -124,15 +123,15 @@ def _data(account: Account) -> str:
     return "\n".join([head, *body]) + f"\n\n{note}"
 
 
-def _procedure(account: Account) -> str:
+def _procedure(account: Account, spent: Spent) -> str:
     rows = []
     for stage in account.recipe.train:
-        manifest, receipt = account.manifests.get(stage.name), account.read(f"{stage.name}/receipt.json") or {}
+        receipt = account.read(f"{stage.name}/receipt.json") or {}
         schedule, optimizer = stage.schedule, stage.optimizer
-        seconds = format_duration(manifest.seconds) if manifest else None
+        time = format_duration(spent.hours[stage.name] * 3600) if stage.name in spent.hours else None
         taken = number(receipt.get("consumed", {}).get("tokens"))
-        rows.append((stage.name, stage.objective, taken, optimizer.kind, f"{schedule.kind}, {schedule.peak_lr:g}", seconds))
-    heads = ("Stage", "Objective", "Tokens", "Optimizer", "Schedule, peak rate", "Time")
+        rows.append((stage.name, stage.objective, taken, optimizer.kind, f"{schedule.kind}, {schedule.peak_lr:g}", time))
+    heads = ("Stage", "Objective", "Tokens", "Optimizer", "Schedule, peak rate", "Time of all attempts")
     machine = account.last.environment
     where = f"Trained on: {machine.get('processor', 'unknown')}, {machine.get('cores', '?')} cores, {machine.get('system', '')}."
     return table(heads, rows, right=(2, 5)) + f"\n{where} All settings are in `recipe.resolved.yaml`, seed {account.recipe.seed}.\n"

@@ -79,7 +79,7 @@ def _licences_in(about: Path) -> Counter[str]:
         try:
             counted[str(orjson.loads(line).get("licence") or "")] += 1
         except (orjson.JSONDecodeError, AttributeError) as error:
-            raise ArtifactError(f"{about}:{number} is no record of an example: {error}") from error
+            raise ArtifactError(f"{about}, line {number} is no record of an example: {error}") from error
     return counted
 
 

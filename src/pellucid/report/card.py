@@ -15,12 +15,12 @@ from pellucid.report.charts import histogram, share_bar, size_range
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.html import Html, render
 from pellucid.report.markup import table
-from pellucid.report.sections import LANGUAGES, percent, whole
+from pellucid.report.sections import FUNNEL, LANGUAGES, percent, whole
 
 __all__ = ["CARD", "write_card"]
 
 CARD = "data.html"
-FUNNEL, CONTAMINATION = "documents/funnel.json", "documents/contamination.json"
+CONTAMINATION = "documents/contamination.json"
 SPLITS = ("train", "heldout")
 
 _KEPT, _HELDOUT = "#0072B2", "#56B4E9"

@@ -23,8 +23,6 @@ NUMBERS = "numbers.json"
 
 Build = Callable[[Facts, Recipe], Section | None]
 
-_NO_ACCOUNT = "This run has no account of its attempts yet; pellucid report RECIPE makes one from ledger.jsonl."
-
 _SECTIONS: tuple[tuple[str, str, Build, str], ...] = (
     ("data", "Data", sections.data, "This run read no text."),
     ("funnel", "Documents", sections.funnel, "This run read no documents."),
@@ -69,8 +67,8 @@ _SECTIONS: tuple[tuple[str, str, Build, str], ...] = (
         forecast.forecast,
         "The plan of this run has no bounds to hold against what happened; it was made by an earlier version.",
     ),
-    ("cost", "What it cost", spending.spending, _NO_ACCOUNT),
-    ("ledger", "Ledger", spending.ledger, _NO_ACCOUNT),
+    ("cost", "What it cost", spending.spending, spending.NO_ACCOUNT),
+    ("ledger", "Ledger", spending.ledger, spending.NO_ACCOUNT),
     ("machine", "Machine and time", sections.machine, ""),
     ("omissions", "Left out", sections.omissions, ""),
 )

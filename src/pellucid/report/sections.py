@@ -1,5 +1,6 @@
 """The sections of the page, each made from artifacts alone. A section whose artifact is not there yet is left out and said so."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pellucid.core.excerpt import visible
@@ -14,13 +15,16 @@ from pellucid.report.throughput import THROUGHPUT
 
 __all__ = [
     *(
+        "FUNNEL",
         "LANGUAGES",
+        "NO_LANGUAGE",
         "PLAN",
         "SCORES",
         "data",
         "decimals",
         "funnel",
         "heldout",
+        "languages_of",
         "machine",
         "omissions",
         "percent",
@@ -31,6 +35,18 @@ __all__ = [
 
 PLAN, FUNNEL, SCORES = "plan/plan.json", "documents/funnel.json", "scores/heldout.json"
 LANGUAGES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "nl": "Dutch", "pt": "Portuguese"}
+
+NO_LANGUAGE = frozenset({"", "mul", "und", "zxx"})
+"""Codes of no one language: none stated, several, unknown, and texts without words."""
+
+
+def languages_of(funnel: Mapping[str, Any]) -> list[str]:
+    """Return the codes of the languages of `documents/funnel.json`, those with most text to train on first."""
+    kept: dict[str, int] = {}
+    for source in funnel["sources"].values():
+        for code, counted in source["languages"].items():
+            kept[code] = kept.get(code, 0) + counted["kept_bytes"]
+    return sorted(kept.keys() - NO_LANGUAGE, key=lambda code: (-kept[code], code))
 
 
 def percent(value: float) -> str:

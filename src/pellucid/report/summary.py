@@ -1,16 +1,15 @@
 """The first screen: what the model is, what it was trained on, what it scores, what it cost, and whether the run verifies."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from pellucid.core.excerpt import one_line
+from pellucid.core.spending import ACCOUNT, how_known
 from pellucid.core.units import format_bytes, format_carbon, format_count, format_duration, format_energy, format_few
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.benchmarks import find_benchmarks
 from pellucid.report.blocks import Card, Cards, Inline, Paragraph
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.sections import LANGUAGES, PLAN, SCORES, decimals, whole
-from pellucid.report.spending import ACCOUNT
+from pellucid.report.sections import FUNNEL, LANGUAGES, PLAN, SCORES, decimals, languages_of, whole
 from pellucid.report.verified import VERIFICATION
 
 __all__ = ["first_screen", "lead"]
@@ -104,13 +103,13 @@ def _benchmarks(facts: Facts) -> Iterator[Line]:
 
 def _cost(facts: Facts, recipe: Recipe) -> Card:
     if facts.has(ACCOUNT):
-        total = facts.document(ACCOUNT)["total"]
+        how = how_known(facts.document(ACCOUNT)["total"])
         hours = facts.get(ACCOUNT, *_TOTAL, "hours", show=lambda value: format_duration(3600 * value))
         lines: list[Line] = [("US$ ", facts.get(ACCOUNT, *_TOTAL, "usd", show=format_few), " at the plan's price of a device-hour")]
-        if total["unknown_hours"] < total["hours"]:
+        if how is not None:
             energy = facts.get(ACCOUNT, *_TOTAL, "kwh_with_pue", show=format_energy)
             carbon = facts.get(ACCOUNT, *_TOTAL, "kg_co2e", show=format_carbon)
-            lines.append((energy, ", ", carbon, f" CO2e ({_measured(total)})"))
+            lines.append((energy, ", ", carbon, f" CO2e ({how})"))
         else:
             lines.append(("energy not written down; forecast: ", *_forecast(facts)))
         lines.append((facts.get(ACCOUNT, *_TOTAL, "attempts", show=whole), " attempts, failed ones counted"))
@@ -124,12 +123,6 @@ def _cost(facts: Facts, recipe: Recipe) -> Card:
 def _forecast(facts: Facts) -> Line:
     energy = facts.get(PLAN, "energy", "kwh", show=format_energy)
     return energy, ", ", facts.get(PLAN, "energy", "kg_co2e", show=format_carbon), " CO2e"
-
-
-def _measured(amount: dict[str, Any]) -> str:
-    if not amount["kwh_measured"]:
-        return "estimated"
-    return "measured" if not amount["kwh_estimated"] else "measured in part"
 
 
 def _verified(facts: Facts) -> Card:
@@ -154,14 +147,9 @@ def _verified(facts: Facts) -> Card:
 
 def _languages(facts: Facts) -> list[str]:
     """The languages of the documents by how much text is in them."""
-    if not facts.has("documents/funnel.json"):
+    if not facts.has(FUNNEL):
         return []
-    kept: dict[str, int] = {}
-    for source in facts.document("documents/funnel.json")["sources"].values():
-        for code, counted in source["languages"].items():
-            kept[code] = kept.get(code, 0) + counted["kept_bytes"]
-    ordered = sorted(kept, key=lambda code: (-kept[code], code))
-    return [LANGUAGES.get(code, code) for code in ordered if code not in ("", "und", "mul", "zxx")]
+    return [LANGUAGES.get(code, code) for code in languages_of(facts.document(FUNNEL))]
 
 
 def _and(names: list[str]) -> str:

@@ -15,15 +15,13 @@ from pellucid.core.errors import PellucidError
 from pellucid.core.files import sha256_file
 from pellucid.core.joules import JouleMeter, Power
 from pellucid.core.ledger import Ledger
+from pellucid.core.released import RELEASE
 from pellucid.core.settle import settle, this_process
 from pellucid.recipe.after import PlanConfig
 from pellucid.stages.machine import device_of
 from pellucid.stages.run_folder import RECIPE_FILE, open_recipe
 
 __all__ = ["Processes", "Work", "attempt"]
-
-# What a released folder holds (see `pellucid release`): its bytes are counted and signed for, nothing is written there any more.
-_RELEASED = "release.json"
 
 
 @dataclass(frozen=True)
@@ -68,9 +66,10 @@ def attempt(
     """Write the start of an attempt, a beat each minute, and its end, stop or failure; `told` are more fields of the start.
 
     `plan` says which device the work is done on; the run's own recipe, when it is not given. What was killed before is settled
-    first. Nothing is written into a released folder or one that cannot be written to. Raises as `Ledger.append` does.
+    first. Nothing is written into a folder that cannot be written to, or a released one, whose every byte is listed. Raises as
+    `Ledger.append` does.
     """
-    if (run / _RELEASED).is_file() or not os.access(run, os.W_OK):
+    if (run / RELEASE).is_file() or not os.access(run, os.W_OK):
         yield Work()
         return
     ledger, attempts = Ledger(run), settle(run, holds_run=holds_run)

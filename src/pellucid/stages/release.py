@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.files import sha256_file, write_bytes, write_json
 from pellucid.core.progress import progress
+from pellucid.core.released import RELEASE, SUMS, write_sums
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.release import ReleaseConfig
 from pellucid.release.account import Account
@@ -18,7 +19,7 @@ from pellucid.release.bom import BOM, bill_of_materials, check_bom
 from pellucid.release.code import code_remark, write_code
 from pellucid.release.data_cards import write_data_cards
 from pellucid.release.dataset import write_dataset
-from pellucid.release.folder import RELEASE, building_release, copy_checked, refuse_place
+from pellucid.release.folder import building_release, copy_checked, refuse_place
 from pellucid.release.model_card import MODEL_CARD, model_card
 from pellucid.release.openness import OPENNESS, openness
 from pellucid.release.packages import Closure, closure_of, extras_used, lock_text
@@ -26,7 +27,6 @@ from pellucid.release.secrets import private_values, refuse_private, scan
 from pellucid.release.selection import select
 from pellucid.release.sources import sources_of
 from pellucid.release.spent import spent_on
-from pellucid.release.sums import SUMS, write_sums
 from pellucid.stages.run_folder import open_recipe
 from pellucid.stages.verify import verify_run
 
@@ -132,7 +132,7 @@ def _write_account(
     bom = bill_of_materials(account, closure, spent)
     check_bom(bom)
     write_json(out / BOM, bom)
-    card = model_card(account, told, spent.lines, faults=faults, code=code, code_remark=remark)
+    card = model_card(account, told, spent, faults=faults, code=code, code_remark=remark)
     write_bytes(out / MODEL_CARD, card.encode())
     write_json(out / RELEASE, _about(account, closure, told, faults, remark))
     return told, [*written, LOCK, OPENNESS, BOM, MODEL_CARD, RELEASE]

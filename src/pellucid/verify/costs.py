@@ -4,13 +4,12 @@ from typing import Any
 
 import orjson
 
-from pellucid.core.spending import Rates, account_of
+from pellucid.core.spending import ACCOUNT, Rates, account_of
 from pellucid.verify.evidence import Evidence
 from pellucid.verify.findings import Findings, guarded
 
 __all__ = ["check_costs"]
 
-_ACCOUNT = "account/account.json"
 _AGAIN = "give `pellucid run RECIPE` again"
 
 
@@ -18,19 +17,19 @@ def check_costs(evidence: Evidence) -> Findings:
     """Add up the attempts again, as far as the ledger reached when the account was made."""
     proves = "hours, energy, carbon and money of the account are those of all attempts in the ledger, failed ones too"
     findings = Findings("account", proves, "attempts")
-    if evidence.has(_ACCOUNT) and "account" in evidence.artifacts and evidence.ledger_fault is None:
-        findings.checked.append(_ACCOUNT)
-        guarded(findings, evidence.run / _ACCOUNT, lambda: _check(evidence, findings))
+    if evidence.has(ACCOUNT) and "account" in evidence.artifacts and evidence.ledger_fault is None:
+        findings.checked.append(ACCOUNT)
+        guarded(findings, evidence.run / ACCOUNT, lambda: _check(evidence, findings))
     return findings
 
 
 def _check(evidence: Evidence, findings: Findings) -> None:
-    told = evidence.tree.json(_ACCOUNT)
+    told = evidence.tree.json(ACCOUNT)
     rates = Rates(**evidence.artifacts["account"].config["rates"])
     made: dict[str, Any] = orjson.loads(orjson.dumps(account_of(evidence.events, rates, told["ledger"]["lines"])))
     findings.looked = len(made["attempts"])
     for name in made:
         if told.get(name) != made[name]:
             findings.fault(
-                evidence.run / _ACCOUNT, f"{name}: the ledger gives {made[name]!r:.80}; got {told.get(name)!r:.80}", _AGAIN
+                evidence.run / ACCOUNT, f"{name}: the ledger gives {made[name]!r:.80}; got {told.get(name)!r:.80}", _AGAIN
             )

@@ -2,8 +2,9 @@
 
 from pellucid.core.artifacts import KEY, MANIFEST, Manifest
 from pellucid.core.ledger import LEDGER
+from pellucid.core.released import RELEASE, SUMS
 from pellucid.recipe.resolved import RECIPE_FILE
-from pellucid.verify.evidence import FOLDERS, RELEASE, SUMS, Evidence
+from pellucid.verify.evidence import FOLDERS, Evidence
 from pellucid.verify.findings import Findings
 from pellucid.verify.tree import is_hidden
 

@@ -11,14 +11,13 @@ from pellucid.core.artifacts import KEY, MANIFEST, Manifest, read_manifest
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import is_inside
 from pellucid.core.ledger import LEDGER, read_ledger
+from pellucid.core.released import RELEASE, SUMS
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.resolved import RECIPE_FILE, parse_resolved
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.verify.tree import MAX_READ_BYTES, Tree, is_hidden
 
-__all__ = ["FOLDERS", "RELEASE", "SUMS", "Evidence"]
-
-RELEASE, SUMS = "release.json", "SHA256SUMS"
+__all__ = ["FOLDERS", "Evidence"]
 
 FOLDERS = {"evaluate": "scores", "export": "exports"}
 """The stages whose folders have another name than they."""
