@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from pellucid.recipe.documents import NearDedupConfig
 from pellucid.report import sections
 from pellucid.report.blocks import Section
 from pellucid.report.facts import Facts
@@ -37,3 +38,7 @@ def test_what_is_left_out_follows_the_recipe(finished_run: Path) -> None:
     assert "Exact duplicates were dropped" in shown(sections.omissions(facts, recipe))
     keeping = recipe.model_copy(update={"documents": recipe.documents.model_copy(update={"exact_dedup": False})})
     assert "Exact duplicates were kept" in shown(sections.omissions(facts, keeping))
+    assert "near-duplicates between held-out and training text were not looked for" in shown(sections.omissions(facts, recipe))
+    looking = recipe.model_copy(update={"documents": recipe.documents.model_copy(update={"near_dedup": NearDedupConfig()})})
+    told = shown(sections.omissions(facts, looking))
+    assert "not looked for in this run" not in told and "near-duplicates were looked for" in told

@@ -53,5 +53,11 @@ def test_the_cost_is_the_accounts_and_says_what_was_measured(finished_run: Path)
     assert found.startswith("1 h 30 min | US$ 0.0210 at") and "550 Wh, 212 g CO2e (estimated)" in found
     part = total | {"kwh_measured": 0.1}
     assert "(measured in part)" in cards(finished_run, {ACCOUNT: {"total": part}})["Cost"]
+    some = total | {"unknown_hours": 0.25}
+    assert (
+        "(estimated) | without 15 min 00 s whose energy was not written down"
+        in cards(finished_run, {ACCOUNT: {"total": some}})["Cost"]
+    )
+    assert "without" not in found
     unknown = total | {"unknown_hours": 1.5}
     assert "energy not written down; forecast: " in cards(finished_run, {ACCOUNT: {"total": unknown}})["Cost"]

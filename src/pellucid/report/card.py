@@ -13,9 +13,9 @@ from pellucid.recipe.data import SourceConfig
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.charts import histogram, share_bar, size_range
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.html import Html, render
+from pellucid.report.html import HOW_TO_ASK, Html, render
 from pellucid.report.markup import table
-from pellucid.report.sections import FUNNEL, LANGUAGES, percent, whole
+from pellucid.report.sections import FUNNEL, LANGUAGES, languages_of, percent, whole
 
 __all__ = ["CARD", "write_card"]
 
@@ -54,8 +54,8 @@ def write_card(run: Path, recipe: Recipe, out: Path) -> None:
         f"<title>{escape(recipe.name)}: data card</title><style>{style}</style></head><body><main>"
         f'<h1>{escape(recipe.name)}: data card</h1><p class="lead">{escape(recipe.description)}</p>'
         f'<div class="cards">{_headline(facts)}</div>'
-        '<p class="note">Every underlined number is a link to the artifact that it was read from. Shares are of the documents that '
-        'were read. See also the <a href="index.html">report</a> on the model; <a href="croissant.json">croissant.json</a> '
+        f'<p class="note">{HOW_TO_ASK} Shares are of the documents that were read. See also the <a href="index.html">report</a> on '
+        'the model; <a href="croissant.json">croissant.json</a> '
         f"describes the same documents for programs.</p><nav>{links}</nav>"
         f"{''.join(_source(facts, recipe, source) for source in recipe.sources)}</main></body></html>\n"
     )
@@ -66,13 +66,14 @@ def _headline(facts: _Card) -> str:
     sources = facts.document(FUNNEL)["sources"].values()
     total = {name: sum(source[name] for source in sources) for name in ("kept", "heldout", "kept_bytes", "heldout_bytes")}
     dropped = sum(reason["documents"] for source in sources for reason in source["dropped"].values())
+    languages = len(languages_of(facts.document(FUNNEL)))
     cards = [
         ("documents to train on", format_count(total["kept"])),
         ("held out", format_count(total["heldout"])),
         ("dropped", format_count(dropped)),
         ("of text", format_bytes(total["kept_bytes"] + total["heldout_bytes"])),
         ("sources", str(len(sources))),
-        ("languages", str(len({language for source in sources for language in source["languages"]}))),
+        *([("languages", str(languages))] if languages else []),
     ]
     return "".join(f'<div class="card"><b>{escape(value)}</b><span>{escape(label)}</span></div>' for label, value in cards)
 

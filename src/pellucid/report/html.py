@@ -26,7 +26,13 @@ from pellucid.report.drawings import FOLDER, in_page
 from pellucid.report.facts import Fact
 from pellucid.report.sources import where
 
-__all__ = ["Html", "render"]
+__all__ = ["HOW_TO_ASK", "Html", "render"]
+
+HOW_TO_ASK = (
+    "An underlined number knows where it is from: point at it, tap it or move to it with the Tab key. The others are counted or "
+    "worked out from these."
+)
+"""What pages say of their numbers."""
 
 _FEW_ROWS = 48  # of a figure's numbers that are shown below it
 _FEW_COLUMNS = 4  # of a table that is no wider than its words

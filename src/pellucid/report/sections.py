@@ -236,10 +236,15 @@ def machine(facts: Facts, recipe: Recipe) -> Section | None:
 def omissions(facts: Facts, recipe: Recipe) -> Section | None:
     """What this report leaves out, so that silence is not mistaken for success."""
     duplicates = "Exact duplicates were dropped" if recipe.documents.exact_dedup else "Exact duplicates were kept, as asked"
+    near = (
+        "near-duplicates were looked for in held-out and training text together, by signatures, which find most of them and not all"
+        if recipe.documents.near_dedup is not None
+        else "near-duplicates between held-out and training text were not looked for in this run"
+    )
     left_out = [
         *benchmarks.left_out(facts),
         *([] if facts.has(THROUGHPUT) else ["How fast the exports run was not measured (pellucid throughput)."]),
-        f"{duplicates}; near-duplicates between held-out and training text were not looked for in this run.",
+        f"{duplicates}; {near}.",
         "Held-out and training documents come from the same sources.",
     ]
     return section("omissions", "What this report leaves out", *(paragraph(text) for text in left_out))

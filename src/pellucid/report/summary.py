@@ -110,6 +110,9 @@ def _cost(facts: Facts, recipe: Recipe) -> Card:
             energy = facts.get(ACCOUNT, *_TOTAL, "kwh_with_pue", show=format_energy)
             carbon = facts.get(ACCOUNT, *_TOTAL, "kg_co2e", show=format_carbon)
             lines.append((energy, ", ", carbon, f" CO2e ({how})"))
+            if facts.document(ACCOUNT)["total"]["unknown_hours"]:
+                unknown = facts.get(ACCOUNT, *_TOTAL, "unknown_hours", show=lambda value: format_duration(3600 * value))
+                lines.append(("without ", unknown, " whose energy was not written down"))
         else:
             lines.append(("energy not written down; forecast: ", *_forecast(facts)))
         lines.append((facts.get(ACCOUNT, *_TOTAL, "attempts", show=whole), " attempts, failed ones counted"))
