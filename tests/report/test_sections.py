@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 from pellucid.recipe.documents import NearDedupConfig
@@ -31,6 +32,23 @@ def test_held_out_scores_stand_beside_their_baselines(finished_run: Path) -> Non
     html = shown(sections.heldout(Facts(finished_run), open_recipe(finished_run)))
     for text in ("English", "xz -9", "5-gram", "Perplexity"):
         assert text in html
+
+
+def test_held_out_scores_name_the_checkpoint_and_the_stages_that_were_not_scored(finished_run: Path) -> None:
+    facts, recipe = Facts(finished_run), open_recipe(finished_run)
+    html = shown(sections.heldout(facts, recipe))
+    assert "Scored was the checkpoint of <" in html and "<i>/checkpoint/step</i>" in html
+    assert "What sft, dpo, self_knowledge made of it was not scored on this text." in html
+    base = recipe.model_copy(update={"train": recipe.train[:1]})
+    assert ", the one that is exported." in shown(sections.heldout(facts, base))
+    old = {name: value for name, value in facts.document(sections.SCORES).items() if name != "checkpoint"}
+    assert "Scored was" not in shown(sections.heldout(Facts(finished_run, {sections.SCORES: old}), recipe))
+
+
+def test_times_and_sizes_of_the_machine_are_told_for_people(finished_run: Path) -> None:
+    html = shown(sections.machine(Facts(finished_run), open_recipe(finished_run)))
+    assert "<td>memory</td>" in html and "memory bytes" not in html
+    assert re.search(r">\d{4}-\d\d-\d\d \d\d:\d\d:\d\d</a>", html)
 
 
 def test_what_is_left_out_follows_the_recipe(finished_run: Path) -> None:
