@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 
+from pellucid.core.excerpt import visible
 from pellucid.report.blocks import (
     Block,
     Card,
@@ -26,7 +27,7 @@ from pellucid.report.drawings import FOLDER, in_page
 from pellucid.report.facts import Fact
 from pellucid.report.sources import where
 
-__all__ = ["HOW_TO_ASK", "Html", "render"]
+__all__ = ["HOW_TO_ASK", "Html", "as_html", "render"]
 
 HOW_TO_ASK = (
     "An underlined number knows where it is from: point at it, tap it or move to it with the Tab key. The others are counted or "
@@ -57,15 +58,15 @@ class Html:
         """Return one block."""
         match block:
             case Section():
-                return f'<section id="{escape(block.name)}"><h2>{escape(block.title)}</h2>{self.blocks(block.blocks)}</section>'
+                return f'<section id="{escape(block.name)}"><h2>{as_html(block.title)}</h2>{self.blocks(block.blocks)}</section>'
             case Heading():
-                return f"<h3>{escape(block.text)}</h3>"
+                return f"<h3>{as_html(block.text)}</h3>"
             case Paragraph():
                 return f"<p>{self.cell(block.parts)}</p>"
             case Note():
                 return f'<p class="note {block.kind}">{self.cell(block.parts)}</p>'
             case Details():
-                return f"<details><summary>{escape(block.summary)}</summary>{self.blocks(block.blocks)}</details>"
+                return f"<details><summary>{as_html(block.summary)}</summary>{self.blocks(block.blocks)}</details>"
             case Table():
                 return self._table(block)
             case Figure():
@@ -81,27 +82,27 @@ class Html:
 
     def _inline(self, content: Inline) -> str:
         if isinstance(content, str):
-            return escape(content)
+            return as_html(content)
         self.numbers.append(content)
         number, file = len(self.numbers), escape(content.file)
         command = f"<code>{escape(content.command)}</code>" if content.command else ""
         return (
             f'<span class="n"><a class="fact" id="n{number}" tabindex="0" role="button" aria-describedby="s{number}">'
             f'{escape(content.text)}</a><span class="src" id="s{number}" role="tooltip"><a href="../{file}">{file}</a> '
-            f"<i>{escape(content.pointer)}</i>{command}</span></span>"
+            f"<i>{as_html(content.pointer)}</i>{command}</span></span>"
         )
 
     def _card(self, card: Card) -> str:
         answer = self.cell(card.answer)
         lines = "".join(f"<p>{self.cell(line)}</p>" for line in card.lines)
-        return f"<div{_class(f'card {card.kind}'.strip())}><h3>{escape(card.title)}</h3><b>{answer}</b>{lines}</div>"
+        return f"<div{_class(f'card {card.kind}'.strip())}><h3>{as_html(card.title)}</h3><b>{answer}</b>{lines}</div>"
 
     def _table(self, table: Table) -> str:
-        head = "".join(f'<th scope="col"{_number(place, table)}>{escape(name)}</th>' for place, name in enumerate(table.columns))
+        head = "".join(f'<th scope="col"{_number(place, table)}>{as_html(name)}</th>' for place, name in enumerate(table.columns))
         padded = paddings(table)
         body = "".join(self._row(row, table, padded[number]) for number, row in enumerate(table.rows))
-        caption = f"<figcaption>{escape(table.caption)}</figcaption>" if table.caption else ""
-        label = escape(table.caption or ", ".join(filter(None, table.columns)) or "Table")
+        caption = f"<figcaption>{as_html(table.caption)}</figcaption>" if table.caption else ""
+        label = as_html(table.caption or ", ".join(filter(None, table.columns)) or "Table")
         few = _class("few" if len(table.columns) < _FEW_COLUMNS else "")
         return (
             f'<figure class="table"><div class="scroll" tabindex="0" role="region" aria-label="{label}">'
@@ -128,8 +129,8 @@ class Html:
             numbers = self._numbers_behind(figure)
         told = f'<span class="from">{" · ".join(links)}</span>' if links else ""
         return (
-            f'<figure class="drawing"><div class="scroll" tabindex="0" role="region" aria-label="{escape(figure.caption)}">{drawn}'
-            f"</div><figcaption>{escape(figure.caption)} {told}</figcaption>{numbers}</figure>"
+            f'<figure class="drawing"><div class="scroll" tabindex="0" role="region" aria-label="{as_html(figure.caption)}">{drawn}'
+            f"</div><figcaption>{as_html(figure.caption)} {told}</figcaption>{numbers}</figure>"
         )
 
     def _numbers_behind(self, figure: Figure) -> str:
@@ -142,12 +143,17 @@ class Html:
         return f"<details><summary>The numbers behind it</summary>{self._table(shown)}</details>"
 
     def _sample(self, sample: Sample) -> str:
-        own = f"<p>{escape(sample.text)}</p>" if sample.text else ""
+        own = f"<p>{as_html(sample.text)}</p>" if sample.text else ""
         texts = "".join(
-            f'<div><p class="which">{escape(title)}</p><pre dir="auto">{self.cell(text)}</pre></div>'
+            f'<div><p class="which">{as_html(title)}</p><pre dir="auto">{self.cell(text)}</pre></div>'
             for title, text in sample.texts
         )
-        return f'<article><p class="which">{escape(sample.title)}</p>{own}<div class="pair">{texts}</div></article>'
+        return f'<article><p class="which">{as_html(sample.title)}</p>{own}<div class="pair">{texts}</div></article>'
+
+
+def as_html(text: str) -> str:
+    """Return any text as HTML that shows it: nothing in it is markup, unseen or turns round what stands beside it."""
+    return escape(visible(text))
 
 
 def render(*blocks: Block) -> str:
