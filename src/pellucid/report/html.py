@@ -37,6 +37,9 @@ HOW_TO_ASK = (
 
 _FEW_ROWS = 48  # of a figure's numbers that are shown below it
 _FEW_COLUMNS = 4  # of a table that is no wider than its words
+# On a phone a short table that is wider than the window is shown as a list: each row below its name. Widths in letters.
+_STACKED_ROWS, _STACKED_COLUMNS, _PHONE_LETTERS, _HALF_LETTERS = 12, 7, 40, 20
+_SHORT_ROWS = 16  # of a table that is not parted on paper
 
 
 class Html:
@@ -100,21 +103,23 @@ class Html:
     def _table(self, table: Table) -> str:
         head = "".join(f'<th scope="col"{_number(place, table)}>{as_html(name)}</th>' for place, name in enumerate(table.columns))
         padded = paddings(table)
-        body = "".join(self._row(row, table, padded[number]) for number, row in enumerate(table.rows))
+        heads = _heads(table)
+        body = "".join(self._row(row, heads, table, padded[number]) for number, row in enumerate(table.rows))
         caption = f"<figcaption>{as_html(table.caption)}</figcaption>" if table.caption else ""
         label = as_html(table.caption or ", ".join(filter(None, table.columns)) or "Table")
-        few = _class("few" if len(table.columns) < _FEW_COLUMNS else "")
+        few = _class(" ".join(_kinds(table)))
+        short = " short" if len(table.rows) <= _SHORT_ROWS else ""
         return (
-            f'<figure class="table"><div class="scroll" tabindex="0" role="region" aria-label="{label}">'
+            f'<figure class="table{short}"><div class="scroll" tabindex="0" role="region" aria-label="{label}">'
             f"<table{few}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{caption}</figure>"
         )
 
-    def _row(self, row: Row, table: Table, padded: Sequence[str]) -> str:
+    def _row(self, row: Row, heads: Sequence[str], table: Table, padded: Sequence[str]) -> str:
         cells = []
         for place, content in enumerate(row.cells):
             pad = f' data-pad="{escape(padded[place])}"' if padded[place] else ""
             mark = f'<i class="mark" style="background:{escape(row.mark)}"></i>' if row.mark and place == 0 else ""
-            cells.append(f"<td{_number(place, table)}{pad}>{mark}{self.cell(content)}</td>")
+            cells.append(f"<td{_number(place, table)}{heads[place]}{pad}>{mark}{self.cell(content)}</td>")
         return f"<tr{_class(row.kind)}>{''.join(cells)}</tr>"
 
     def _figure(self, figure: Figure) -> str:
@@ -163,6 +168,40 @@ def render(*blocks: Block) -> str:
 
 def _plain(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:.6g}"
+
+
+def _widths(table: Table) -> list[int]:
+    """Return the letters of each column's longest cell; of its head only the longest word counts."""
+    return [
+        max(
+            [len(word) for word in head.split()] + [_letters(row.cells[place]) for row in table.rows if place < len(row.cells)],
+            default=0,
+        )
+        for place, head in enumerate(table.columns)
+    ]
+
+
+def _letters(cell: Cell) -> int:
+    return sum(len(one if isinstance(one, str) else one.text) for one in inlines(cell))
+
+
+def _kinds(table: Table) -> list[str]:
+    """Return how a table is laid out: `few` columns, `pairs` of names and values, `stacked` into lists on a phone."""
+    kinds = ["few"] if len(table.columns) < _FEW_COLUMNS else []
+    if len(table.columns) == 2:
+        return [*kinds, "pairs"]
+    is_short = 2 < len(table.columns) <= _STACKED_COLUMNS and len(table.rows) <= _STACKED_ROWS
+    is_wide = sum(_widths(table)) + 2 * len(table.columns) > _PHONE_LETTERS
+    return [*kinds, "stacked"] if is_short and is_wide else kinds
+
+
+def _heads(table: Table) -> list[str]:
+    """Return for each column of a table that may become a list its head, and whether its cells need a line of their own."""
+    if "stacked" not in _kinds(table):
+        return [""] * len(table.columns)
+    heads = [f' data-head="{as_html(head)}"' if head and place else "" for place, head in enumerate(table.columns)]
+    wide = [len(head) + width > _HALF_LETTERS for head, width in zip(table.columns, _widths(table), strict=True)]
+    return [head + (" data-long" if place and wide[place] else "") for place, head in enumerate(heads)]
 
 
 def _number(place: int, table: Table) -> str:
