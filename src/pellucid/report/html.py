@@ -38,7 +38,7 @@ HOW_TO_ASK = (
 _FEW_ROWS = 48  # of a figure's numbers that are shown below it
 _FEW_COLUMNS = 4  # of a table that is no wider than its words
 # On a phone a short table that is wider than the window is shown as a list: each row below its name. Widths in letters.
-_STACKED_ROWS, _STACKED_COLUMNS, _PHONE_LETTERS, _HALF_LETTERS = 12, 7, 40, 20
+_STACKED_ROWS, _STACKED_COLUMNS, _PHONE_LETTERS, _HALF_LETTERS = 12, 7, 40, 18
 _SHORT_ROWS = 16  # of a table that is not parted on paper
 
 

@@ -156,8 +156,8 @@ def _page(report: Report, html: Html) -> str:
         f'<p class="lead">{as_html(report.description)}</p>{head}{cards}'
         f'<p class="note">{HOW_TO_ASK} '
         "<code>RUN</code> is the folder that this report lies in, <code>RECIPE</code> its recipe, resolved in "
-        '<a href="../recipe.resolved.yaml">recipe.resolved.yaml</a>. The same as <a href="report.pdf">PDF</a>; each of them '
-        f'with its pointer in <a href="{NUMBERS}">{NUMBERS}</a>{card}.</p>'
+        '<a href="../recipe.resolved.yaml">recipe.resolved.yaml</a>. The same as <a href="report.pdf">PDF</a>; every underlined '
+        f'number with its pointer in <a href="{NUMBERS}">{NUMBERS}</a>{card}.</p>'
         "</header>"
         f'<nav aria-label="Contents"><ol>{links}</ol></nav><main>{body}</main></body></html>\n'
     )
