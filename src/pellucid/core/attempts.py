@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 from pellucid.core.ledger import LEDGER, read_ledger
 
-__all__ = ["Attempt", "Outcome", "attempts_of", "next_number", "read_attempts"]
+__all__ = ["Attempt", "Outcome", "attempts_of", "build_of", "made_before", "next_number", "read_attempts"]
 
 Outcome = Literal["end", "stop", "failure", "killed", "running"]
 
@@ -81,6 +81,32 @@ def read_attempts(run: Path) -> list[Attempt]:
 def next_number(attempts: Iterable[Attempt], stage: str) -> int:
     """Return the number of a stage's next attempt: they are counted from 1."""
     return 1 + max((one.number for one in attempts if one.stage == stage), default=0)
+
+
+def build_of(attempts: Iterable[Attempt], stage: str) -> list[Attempt]:
+    """Return the attempts that a stage's artifact took, in order: the last that came to its end, and those that it went on from.
+
+    Of a stage that has never ended, those of its last build. None for a stage that was never begun.
+    """
+    own = [one for one in attempts if one.stage == stage]
+    last = max((place for place, one in enumerate(own) if one.outcome == "end"), default=len(own) - 1)
+    first = last
+    while first > 0 and own[first].continues:
+        first -= 1
+    return own[first : last + 1]
+
+
+def made_before(attempts: Iterable[Attempt], first: str, then: str, *, ever: bool = False) -> bool | None:
+    """Tell whether what the stage `first` made last was whole before the stage `then` began its build (see `build_of`).
+
+    By the order of lines in the ledger, which its chain fixes; clocks are not asked. `made_before(attempts, "plan", "pretrain")`:
+    was this forecast made before this training? With `ever`, before that stage was begun for the first time, so that no earlier
+    build of it can have been looked at. None where the ledger does not tell: `first` has no end in it, or `then` no start.
+    """
+    every = list(attempts)
+    ends = [one.last_line for one in every if one.stage == first and one.outcome == "end"]
+    of_then = [one for one in every if one.stage == then] if ever else build_of(every, then)
+    return ends[-1] < of_then[0].line if ends and of_then else None
 
 
 def _open_places(open_at: Mapping[tuple[str, int], int], stage: str) -> Iterator[int]:
