@@ -94,6 +94,42 @@ def test_older_ledgers_count_as_far_as_they_tell() -> None:
     assert "not known" in found[1].message and found[0].devices is None
 
 
+def test_one_that_was_taken_for_killed_and_writes_on_was_not() -> None:
+    silent = [
+        event("start", "pretrain", 1, attempt=1),
+        event("alive", "pretrain", 2, attempt=1, seconds=10.0, energy=ENERGY),
+        event("killed", "pretrain", 3, attempt=1, seconds=10.0, energy=ENERGY, message="killed; last seen after 10 s"),
+    ]
+    back = event("alive", "pretrain", 4, attempt=1, seconds=900.0, energy=ENERGY)
+    end = event("end", "pretrain", 5, attempt=1, seconds=950.0, energy=MEASURED)
+    twice = [*silent, silent[-1]]
+    assert [(one.outcome, one.last_line) for one in attempts_of(twice)] == [("killed", 3)]
+    (running,), (ended,) = attempts_of([*silent, back]), attempts_of([*silent, back, end])
+    assert (running.outcome, running.seconds, running.message, running.ended_at) == ("running", 900.0, "", None)
+    assert (ended.outcome, ended.seconds, ended.joules, ended.revived, ended.last_line) == ("end", 950.0, 90.0, 4, 5)
+    assert [one.outcome for one in attempts_of([*silent, end])] == ["end"]
+    # What was told when the ledger ended with the kill stays told.
+    assert attempts_of([*silent, back, end], until=3) == attempts_of(silent)
+
+
+def test_two_that_were_begun_under_one_number_are_two_and_the_first_is_over() -> None:
+    begun = [event("start", "evaluate --suite x", attempt=1), event("start", "evaluate --suite x", 2, attempt=1)]
+    ends = [
+        event("end", "evaluate --suite x", 3, attempt=1, seconds=5.0),
+        event("end", "evaluate --suite x", 4, attempt=1, seconds=6.0),
+    ]
+    found = [(one.number, one.outcome, one.seconds, one.last_line) for one in attempts_of([*begun, *ends])]
+    assert found == [(1, "killed", 0.0, 2), (1, "end", 5.0, 3)]
+
+
+@pytest.mark.parametrize("fields", [{"attempt": "x"}, {"seconds": "x"}, {"energy": 3}])
+def test_a_line_that_cannot_be_read_is_named_or_passed_over(fields: dict[str, Any]) -> None:
+    lines = [event("start", "plan", attempt=1), event("end", "plan", **{"attempt": 1, "seconds": 1.0, **fields})]
+    with pytest.raises(ArtifactError, match=rf"ledger\.jsonl, line 2: {next(iter(fields))}: got "):
+        attempts_of(lines)
+    assert [one.outcome for one in attempts_of(lines, checked=False)] == ["running"]
+
+
 def test_events_of_no_attempt_are_passed_over() -> None:
     assert attempts_of([{"event": "repaired"}, {}, event("unchanged", "plan"), event("end", "plan", attempt=4)]) == []
 
