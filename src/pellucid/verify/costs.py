@@ -7,7 +7,7 @@ import orjson
 
 from pellucid.core.artifacts import MANIFEST
 from pellucid.core.attempts import Attempt, attempts_of
-from pellucid.core.environment import code_version
+from pellucid.core.environment import code_version, source_of
 from pellucid.core.spending import ACCOUNT, OF_THE_REPORT, Rates, account_of
 from pellucid.core.units import format_duration
 from pellucid.plan.cost import rates_of
@@ -87,7 +87,7 @@ def _check_rates(evidence: Evidence, findings: Findings) -> None:
         if told[name] == value:
             continue
         what = f"config.rates.{name}: recipe and device have {value:g}; got {told[name]!r:.40}"
-        made, ours = (version.partition(".git.")[0] for version in (manifest.code_version, code_version()))
+        made, ours = source_of(manifest.code_version), source_of(code_version())
         if name == "usd_per_device_hour" and by_table and config.device != HERE and made != ours:
             findings.note(f"account/{MANIFEST} {what}; it was made by {made}, whose table of devices may be another")
         else:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from pellucid.core.attempts import attempts_of, made_before
-from pellucid.core.environment import code_version
+from pellucid.core.environment import code_version, source_of
 from pellucid.core.ledger import LEDGER
 from pellucid.plan.devices import read_devices
 from pellucid.plan.plan import make_plan
@@ -55,7 +55,7 @@ def _check(evidence: Evidence, findings: Findings) -> None:
     wanted, found = orjson.loads(orjson.dumps(make_plan(evidence.recipe, sizes, here))), evidence.tree.json(_PLAN)
     places = list(_unequal(wanted, found))
     findings.looked = _count(wanted)
-    made, ours = (version.partition(".git.")[0] for version in (evidence.artifacts["plan"].code_version, code_version()))
+    made, ours = (source_of(version) for version in (evidence.artifacts["plan"].code_version, code_version()))
     if made == ours:
         for place, expected, got in places[:_MANY_FAULTS]:
             findings.fault(evidence.run / _PLAN, f"{place}: the recipe gives {expected!r:.60}; got {got!r:.60}", _AGAIN)

@@ -15,7 +15,7 @@ import orjson
 
 from pellucid.core.artifacts import Manifest
 from pellucid.core.attempts import attempts_of
-from pellucid.core.environment import code_version, environment
+from pellucid.core.environment import code_version, environment, source_of
 from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.core.ledger import LEDGER
 from pellucid.recipe.recipe import Recipe
@@ -82,7 +82,7 @@ def _compared(evidence: Evidence, out: Path, findings: Findings) -> str | None:
     """Make the report again and compare; return why it could not be made, None when it was."""
     assert evidence.recipe is not None
     manifest = evidence.artifacts[_REPORT]
-    made, ours = (told.partition(".git.")[0] for told in (manifest.code_version, code_version()))
+    made, ours = source_of(manifest.code_version), source_of(code_version())
     try:
         for missing in _made_again(evidence, evidence.recipe, out):
             findings.note(f"not all of the report was made again: {missing}")
