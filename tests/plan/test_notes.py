@@ -8,6 +8,8 @@ from pellucid.plan.roofline import Layout
 from pellucid.plan.tokens import source_rows
 from pellucid.recipe.recipe import Recipe
 
+BASES = ("counted", "about", "at_most", "one_step")
+
 
 def test_unusual_mixes_are_pointed_out(stable_lm: Recipe) -> None:
     text = "\n".join(source_notes(stable_lm, source_rows(stable_lm)))
@@ -48,7 +50,13 @@ def test_numbers_of_devices_that_would_do_are_named(stable_lm: Recipe) -> None:
 
 def test_what_is_not_known_of_examples_is_said(pocket: Recipe) -> None:
     dpo = next(stage for stage in pocket.train if stage.learns_from_pairs)
-    assert any("reference" in note for note in length_notes(dpo, {"length_is_known": True}))
+    told = {basis: "\n".join(length_notes(dpo, {"length_basis": basis, "steps": 7})) for basis in BASES}
+    assert all("reference" in text for text in told.values())
+    assert "its length is not known before its examples are there" in told["one_step"]
+    assert "available_examples, and available_tokens" in told["one_step"]
+    assert "at most 7 steps, as if each example filled a sequence of 128 tokens" in told["at_most"]
+    assert "two answers to each of its first messages" in told["about"]
+    assert "each example is a sequence by itself" in told["counted"]
     assert list(length_notes(pocket.train[0], {})) == []
 
 

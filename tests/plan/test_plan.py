@@ -99,3 +99,13 @@ def test_here_is_the_machine_that_is_given(pocket: Recipe) -> None:
     slow, usual = make_plan(here, here=machine), make_plan(here)
     assert slow["device"]["title"] == "an abacus" and slow["device"]["name"] == "here"
     assert slow["time"]["wall_s"] > 10 * usual["time"]["wall_s"]
+
+
+def test_a_tuning_run_is_all_its_steps_and_not_one(zephyr: Recipe, uncounted: Recipe) -> None:
+    plan = make_plan(zephyr)
+    sft = plan["stages"][0]
+    assert (sft["length_basis"], sft["steps"], plan["one_step_only"]) == ("at_most", 4846, [])
+    assert plan["tokens"]["examples"] == sum(row["tokens"] for row in plan["stages"]) > 10e9
+    assert plan["time"]["wall_s"] > 4800 * sft["step_s"]
+    assert plan["flops"]["training"]["matmul"] > sft["tokens"] * sft["flops_per_token"]["matmul"]
+    assert make_plan(uncounted)["one_step_only"] == ["sft", "dpo"]

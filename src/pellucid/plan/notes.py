@@ -65,8 +65,22 @@ def length_notes(stage: TrainStageConfig, row: Mapping[str, Any]) -> Iterator[st
     """Yield what is not known of a stage that reads examples, and what its cost leaves out."""
     if stage.learns_from_text:
         return
-    if not row["length_is_known"]:
-        yield f"{stage.name}: planned as one step, because its length is not known before its examples are there."
+    basis = row["length_basis"]
+    if basis == "one_step":
+        yield (
+            f"{stage.name}: its length is not known before its examples are there; tokens, time and cost hold one step of it. Give "
+            "available_examples, and available_tokens where you know them, with its conversations."
+        )
+    elif basis == "at_most":
+        yield (
+            f"{stage.name}: at most {spaced(row['steps'])} steps, as if each example filled a sequence of {stage.seq_tokens} "
+            "tokens; how long examples are is not known before they are there."
+        )
+    elif basis == "about":
+        yield (
+            f"{stage.name}: counted are two answers to each of its first messages, as if each filled a sequence of "
+            f"{stage.seq_tokens} tokens; the facts' own questions come on top, self_knowledge.shot_repeats times."
+        )
     elif stage.packing == "none":
         yield f"{stage.name}: each example is a sequence by itself, so there are more steps than tokens / batch_tokens says."
     if stage.learns_from_pairs:

@@ -44,7 +44,7 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None,
         row |= _stage(recipe, stage, device)
         row |= stage_spending(row, rates, recipe.plan.devices)
         for name in flops:
-            flops[name] += row["flops_per_token"][name] * stage.length_tokens * stage.rows_per_example
+            flops[name] += row["flops_per_token"][name] * row["tokens"] * stage.rows_per_example
     notes = [*printed_notes(recipe, parameters.total, tokens, stages), *source_notes(recipe, sources), *mixture_notes(mixes)]
     for stage, row in zip(recipe.train, stages, strict=True):
         notes += length_notes(stage, row)
@@ -55,6 +55,7 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None,
         "recipe": recipe.name,
         "parameters": {"total": parameters.total, **asdict(parameters)},
         "tokens": {"total": tokens, "examples": examples, "trained": sum(row["trained_tokens"] for row in stages)},
+        "one_step_only": [row["name"] for row in stages if row["length_basis"] == "one_step"],
         "stages": stages,
         "sources": sources,
         "categories": category_rows(sources),
