@@ -60,3 +60,11 @@ def test_the_headline_says_how_well_the_length_is_known(zephyr: Recipe, uncounte
     assert "a step of sft takes" in head and "a step of dpo takes" in head and "$" not in head and "kWh" not in head
     assert "with no more than one step of sft and dpo" in text
     assert "parameters, about 6.1 M tokens" in shown(pocket)
+
+
+def test_the_headline_names_layouts_that_training_refuses(stable_lm: Recipe) -> None:
+    for count in (3, 4096):
+        text = shown(planned_on(stable_lm, f"{count}xH100"))
+        assert f"pretrain cannot be dealt out to {count} devices" in text.splitlines()[1] and "it fits" not in text
+    text = shown(planned_on(stable_lm, "3xL4"))
+    assert "pretrain cannot be dealt out to 3 devices; pretrain does not " in text.splitlines()[1]

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pellucid.core.units import format_bytes, format_count
+from pellucid.plan.dealing import dealing_problem
 from pellucid.plan.flops import flops_per_token, recomputed_flops_per_token
 from pellucid.plan.mixing import StageMix
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 
-__all__ = ["device_notes", "length_notes", "memory_notes", "mixture_notes", "recompute_notes", "source_notes", "spaced"]
+__all__ = ["device_notes", "fit_notes", "length_notes", "mixture_notes", "recompute_notes", "source_notes", "spaced"]
 
 
 def spaced(number: float) -> str:
@@ -87,27 +88,23 @@ def length_notes(stage: TrainStageConfig, row: Mapping[str, Any]) -> Iterator[st
         yield f"{stage.name}: the forward pass that finds the reference's log-probabilities is not counted."
 
 
-def memory_notes(row: Mapping[str, Any]) -> Iterator[str]:
-    """Yield that a stage does not fit its devices, and the cheapest change that would make it fit."""
+def fit_notes(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield that a stage does not fit its devices, or cannot be dealt out to so many, and the cheapest change that helps."""
     fit = row["fit"]
-    if fit["fits"]:
-        return
-    fix = fit["fix"] or "no device of the table, nor any number of these, is enough"
-    yield (
-        f"{row['name']}: needs {format_bytes(fit['needs_bytes'])} per device, which has {format_bytes(fit['usable_bytes'])} "
-        f"for it; {fix}."
-    )
+    if fit["refused"] is not None:
+        fix = fit["fix"] or "no number of these devices would do"
+        yield f"{row['name']}: training refuses this layout: {fit['refused']}; {fix}."
+    elif not fit["fits"]:
+        fix = fit["fix"] or "no device of the table, nor any number of these, is enough"
+        yield (
+            f"{row['name']}: needs {format_bytes(fit['needs_bytes'])} per device, which has {format_bytes(fit['usable_bytes'])} "
+            f"for it; {fix}."
+        )
 
 
 def device_notes(stage: TrainStageConfig, devices: int) -> Iterator[str]:
-    """Yield that a batch cannot be dealt out evenly to so many devices, and to how many it can."""
-    shares = devices / stage.parallel.tensor_ways
-    each = stage.batch_seqs / (stage.micro_seqs * shares)
-    if each == int(each):
-        return
-    counts = [count * stage.parallel.tensor_ways for count in range(1, stage.batch_seqs + 1) if stage.batch_seqs % count == 0]
-    near = [*[count for count in counts if count < devices][-1:], *[count for count in counts if count >= devices][:1]]
-    yield (
-        f"{stage.name}: a batch is {each:.3g} micro-batches per device, not a whole number; its {stage.batch_seqs} sequences "
-        f"divide over {' or '.join(map(str, near))} devices."
-    )
+    """Yield that the last micro-batch of a device is smaller than the others, where the batch can be dealt out at all."""
+    share = stage.batch_seqs * stage.parallel.tensor_ways // devices
+    if dealing_problem(stage, devices) is None and share % stage.micro_seqs:
+        parts = f"{share // stage.micro_seqs} micro-batches of {stage.micro_seqs} and one of {share % stage.micro_seqs}"
+        yield f"{stage.name}: a device's share of a batch is {share} sequences: {parts}."

@@ -10,7 +10,7 @@ from pellucid.plan.fitting import fit_of, micro_batch_rows
 from pellucid.plan.flops import FORMULAS, flops_per_token
 from pellucid.plan.memory import rank_memory
 from pellucid.plan.mixing import mix_stages
-from pellucid.plan.notes import device_notes, length_notes, memory_notes, mixture_notes, recompute_notes, source_notes
+from pellucid.plan.notes import device_notes, fit_notes, length_notes, mixture_notes, recompute_notes, source_notes
 from pellucid.plan.parameters import count_parameters
 from pellucid.plan.printed import printed_notes
 from pellucid.plan.roofline import Layout
@@ -49,7 +49,7 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None,
     for stage, row in zip(recipe.train, stages, strict=True):
         notes += length_notes(stage, row)
         notes += recompute_notes(recipe.model, stage)
-        notes += memory_notes(row)
+        notes += fit_notes(row)
         notes += device_notes(stage, recipe.plan.devices)
     return {
         "recipe": recipe.name,

@@ -1,6 +1,6 @@
 """A plan as text for the terminal: what it comes to first, then where that is from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -31,11 +31,21 @@ def render_plan(plan: Mapping[str, Any], schedules: Mapping[str, Sequence[float]
 def _headline(plan: Mapping[str, Any]) -> Text:
     """Return what a reader in a hurry wants to know."""
     device = plan["device"]
-    unfit = [stage["name"] for stage in plan["stages"] if not stage["fit"]["fits"]]
-    fits = ", ".join(unfit) + (" does not fit" if len(unfit) == 1 else " do not fit") if unfit else "it fits"
+    fits = "; ".join(_unfit(plan)) or "it fits"
     tokens, spent = _length(plan)
     what = f"{format_count(plan['parameters']['total'])} parameters, {tokens}, on {device['count']} × {device['title']}: {fits}"
     return Text.assemble((plan["recipe"] + "\n", "bold"), unbroken(f"{what}\n{spent}\n"))
+
+
+def _unfit(plan: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which stages cannot be trained so: those whose batch cannot be dealt out, then those without the memory."""
+    refused = [stage["name"] for stage in plan["stages"] if stage["fit"]["refused"] is not None]
+    small = [stage["name"] for stage in plan["stages"] if stage["fit"]["needs_bytes"] > stage["fit"]["usable_bytes"]]
+    if refused:
+        count = plan["device"]["count"]
+        yield f"{_listed(refused)} cannot be dealt out to {count} {'device' if count == 1 else 'devices'}"
+    if small:
+        yield f"{_listed(small)} {'does' if len(small) == 1 else 'do'} not fit"
 
 
 def _length(plan: Mapping[str, Any]) -> tuple[str, str]:

@@ -104,7 +104,7 @@ def _parts(stage: Mapping[str, Any]) -> Group:
 def _memory(stage: Mapping[str, Any], plan: Mapping[str, Any]) -> Group:
     row, fit = stage["memory"][stage["shard"]], stage["fit"]
     many = plan["device"]["count"] > 1
-    verdict = "fits" if fit["fits"] else "does not fit"
+    verdict = "fits" if fit["needs_bytes"] <= fit["usable_bytes"] else "does not fit"
     title = f"memory of each device: {format_bytes(fit['needs_bytes'])} of {format_bytes(fit['usable_bytes'])}, {verdict}"
     table = plain_table(f"sharding {stage['shard']}" if many else "", "bytes", "share")
     table.add_column("")
@@ -113,7 +113,9 @@ def _memory(stage: Mapping[str, Any], plan: Mapping[str, Any]) -> Group:
             table.add_row(kind, format_bytes(row[kind]), f"{row[kind] / row['total']:.0%}", bar(row[kind] / row["total"]))
     if row["reused"]:
         table.add_row("not at once", f"-{format_bytes(row['reused'])}", "", Text("gradients come as activations go", style="dim"))
-    return headed(title, table, below=f"what makes it fit: {fit['fix']}" if fit["fix"] else "")
+    below = [f"training refuses this: {fit['refused']}"] if fit["refused"] else []
+    below += [f"what {'would do' if fit['refused'] else 'makes it fit'}: {fit['fix']}"] if fit["fix"] else []
+    return headed(title, table, below="\n".join(below))
 
 
 def _micro_batches(stage: Mapping[str, Any]) -> Group:
