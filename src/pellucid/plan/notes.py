@@ -5,13 +5,24 @@ from typing import Any
 
 from pellucid.core.units import format_bytes, format_count
 from pellucid.plan.dealing import dealing_problem
+from pellucid.plan.devices import Device
 from pellucid.plan.flops import flops_per_token, recomputed_flops_per_token
+from pellucid.plan.gpus import UNLISTED
 from pellucid.plan.mixing import StageMix
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 
-__all__ = ["device_notes", "fit_notes", "length_notes", "mixture_notes", "recompute_notes", "source_notes", "spaced"]
+__all__ = [
+    "device_notes",
+    "fit_notes",
+    "length_notes",
+    "mixture_notes",
+    "recompute_notes",
+    "source_notes",
+    "spaced",
+    "unlisted_notes",
+]
 
 
 def spaced(number: float) -> str:
@@ -108,3 +119,13 @@ def device_notes(stage: TrainStageConfig, devices: int) -> Iterator[str]:
     if dealing_problem(stage, devices) is None and share % stage.micro_seqs:
         parts = f"{share // stage.micro_seqs} micro-batches of {stage.micro_seqs} and one of {share % stage.micro_seqs}"
         yield f"{stage.name}: a device's share of a batch is {share} sequences: {parts}."
+
+
+def unlisted_notes(device: Device) -> Iterator[str]:
+    """Yield that this machine's GPU is not in the table, and what is therefore no more than a guess between wide bounds."""
+    if device.sources.get("power_w") == UNLISTED:
+        yield (
+            f"{device.title}: power, price, links and the shares of peak and bandwidth that training reaches are not known; they "
+            "are taken between the bounds of all GPUs of the table. Set plan.device to a row that is like it, and "
+            "plan.price_per_device_hour to what it costs."
+        )
