@@ -96,7 +96,7 @@ def planned_on(recipe: Recipe, where: str) -> Recipe:
     A price and an achieved share of the recipe were meant for its own device, so another kind takes the table's.
     Raises `UsageError` for what is none of these.
     """
-    found = re.fullmatch(r"(?:(\d[\d_]*)\s*[x×*]\s*)?(.+)", where.strip())
+    found = re.fullmatch(r"(?:(-?\d[\d_]*)\s*[x×*]\s*)?(.+)", where.strip())
     if found is None:
         raise UsageError(f"--on: got {where!r}; write COUNTxDEVICE, for example 8xH100, or one of {_choices()}")
     count, name = int(found[1] or 1), found[2].strip()
