@@ -55,7 +55,9 @@ def test_a_last_micro_batch_that_is_smaller_is_told(stable_lm: Recipe) -> None:
     (stage,) = stable_lm.train
     assert list(device_notes(stage, 512)) == list(device_notes(stage, 500)) == []
     (note,) = device_notes(stage.model_copy(update={"micro_seqs": 3}), 512)
-    assert note == "pretrain: a device's share of a batch is 4 sequences: 1 micro-batches of 3 and one of 1."
+    assert note == "pretrain: of a batch each device has 4 of 2048 sequences; after 1 of 3 its last micro-batch has 1."
+    (note,) = device_notes(stage.model_copy(update={"micro_seqs": 16}), 512)
+    assert note == "pretrain: of a batch each device has 4 of 2048 sequences; micro_seqs 4 would do."
 
 
 def test_what_is_not_known_of_examples_is_said(pocket: Recipe) -> None:
@@ -64,7 +66,7 @@ def test_what_is_not_known_of_examples_is_said(pocket: Recipe) -> None:
     assert all("reference" in text for text in told.values())
     assert "its length is not known before its examples are there" in told["one_step"]
     assert "available_examples, and available_tokens" in told["one_step"]
-    assert "at most 7 steps, as if each example filled a sequence of 128 tokens" in told["at_most"]
+    assert "7 steps at most, as if each example filled a sequence of 128 tokens" in told["at_most"]
     assert "two answers to each of its first messages" in told["about"]
     assert "each example is a sequence by itself" in told["counted"]
     assert list(length_notes(pocket.train[0], {})) == []

@@ -85,7 +85,7 @@ def length_notes(stage: TrainStageConfig, row: Mapping[str, Any]) -> Iterator[st
         )
     elif basis == "at_most":
         yield (
-            f"{stage.name}: at most {spaced(row['steps'])} steps, as if each example filled a sequence of {stage.seq_tokens} "
+            f"{stage.name}: {spaced(row['steps'])} steps at most, as if each example filled a sequence of {stage.seq_tokens} "
             "tokens; how long examples are is not known before they are there."
         )
     elif basis == "about":
@@ -117,8 +117,9 @@ def device_notes(stage: TrainStageConfig, devices: int) -> Iterator[str]:
     """Yield that the last micro-batch of a device is smaller than the others, where the batch can be dealt out at all."""
     share = stage.batch_seqs * stage.parallel.tensor_ways // devices
     if dealing_problem(stage, devices) is None and share % stage.micro_seqs:
-        parts = f"{share // stage.micro_seqs} micro-batches of {stage.micro_seqs} and one of {share % stage.micro_seqs}"
-        yield f"{stage.name}: a device's share of a batch is {share} sequences: {parts}."
+        whole, rest = divmod(share, stage.micro_seqs)
+        parts = f"after {whole} of {stage.micro_seqs} its last micro-batch has {rest}" if whole else f"micro_seqs {share} would do"
+        yield f"{stage.name}: of a batch each device has {share} of {stage.batch_seqs} sequences; {parts}."
 
 
 def unlisted_notes(device: Device) -> Iterator[str]:
