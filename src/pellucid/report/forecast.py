@@ -64,7 +64,7 @@ def _when(facts: Facts, recipe: Recipe) -> str:
     else:
         told = "The forecast was made from the recipe."
     if after:
-        told += f" By the ledger's order of lines it was made after the training of {_and(after)} had begun, so it is no forecast of that."
+        told += f" By the ledger's lines it was made after the training of {_and(after)} had begun: it is no forecast of that."
     if untold:
         told += f" The ledger does not tell whether it was made before the training of {_and(untold)}."
     if anew:
