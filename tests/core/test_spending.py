@@ -122,4 +122,15 @@ def test_an_account_can_be_made_again_from_a_ledger_that_has_grown(told: list[tu
     events = [line(*one, second) for second, one in enumerate(told)]
     for length in range(len(events) + 1):
         account = account_of(events[:length], RATES)
-        assert account_of(events, RATES, account["ledger"]["lines"]) == account
+        lines = account["ledger"]["lines"]
+        assert account_of(events, RATES, lines) == account_of(events[:lines], RATES) == account
+
+
+def test_a_build_is_what_the_artifact_took_and_by_stage_all_that_was_tried() -> None:
+    lines = ["start 1", "failure 1", "start 2", "killed 2", "start+ 3", "end 3", "start 4", "failure 4"]
+    events = [line(one.split()[0], "pretrain", int(one.split()[1]), second) for second, one in enumerate(lines)]
+    account = account_of(events, RATES)
+    build, every = account["builds"]["pretrain"], account["by_stage"]["pretrain"]
+    assert (build["first"], build["attempts"], build["hours"] * 3600) == (2, 2, pytest.approx(3 + 5))
+    assert (every["attempts"], every["hours"] * 3600) == (4, pytest.approx(1 + 3 + 5 + 7))
+    assert build["kwh"] * 3.6e6 == pytest.approx(9 * 8) and build["usd"] == pytest.approx(build["device_hours"] * 3.5)

@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -111,6 +112,18 @@ def test_attempts_of_one_name_that_begin_at_once_get_numbers_of_their_own(tmp_pa
         thread.join()
     found = [one for one in read_attempts(tmp_path) if one.stage != "plan"]
     assert [(one.number, one.outcome) for one in found] == [(1, "end"), (2, "end"), (3, "end")]
+
+
+def test_the_documentation_names_the_attempts_beside_the_stages_as_they_are_written() -> None:
+    root = Path(__file__).parents[2]
+    written = {
+        re.sub(r"\{.*\}", "NAME", name)
+        for file in (root / "src").rglob("*.py")
+        for name in re.findall(r'\battempt\((?:work\.)?run, f?"([^"]+)"', file.read_text())
+    }
+    sentence = (root / "docs" / "ledger.md").read_text().partition("its stage named as the command: ")[2].partition(". Nothing")[0]
+    told = sentence.replace("for `verify --replay N`", "")
+    assert len(written) == 5 and set(re.findall(r"`([^`]+)`", told)) == written
 
 
 def test_a_processor_counts_by_machine_and_gpus_by_process(tmp_path: Path) -> None:

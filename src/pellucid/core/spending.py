@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pellucid.core.attempts import Attempt, attempts_of
+from pellucid.core.attempts import Attempt, attempts_of, build_of
 
 __all__ = ["ACCOUNT", "JOULES_PER_KWH", "OF_THE_REPORT", "Amount", "Rates", "Spending", "account_of", "how_known", "spending_of"]
 
@@ -121,14 +121,18 @@ def account_of(
     `ledger.lines` is the last line that any of them has, or by which one that was taken for killed turned out to be under way. With
     `lines`, what the account was when the ledger had so many: a ledger only grows, so an account can be made again at any time.
 
+    `builds` are the sums of what each stage's artifact took: of the attempts from its `first` on that `build_of` gives. Accounts of
+    schema 1 have none.
+
     Raises `ArtifactError` as `attempts_of` does, where that is `checked`.
     """
     told = [one for one in attempts_of(events, checked=checked, until=lines) if one.stage not in OF_THE_REPORT]
     over = [one for one in told if one.outcome != "running" and (lines is None or one.last_line <= lines)]
     last = max([0, *(one.last_line for one in over), *(one.revived for one in told)])
     ends = Counter(one.outcome for one in over)
+    builds = {name: build_of(over, name) for name in dict.fromkeys(one.stage for one in over)}
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "ledger": {"lines": last},
         "counts": {
             "attempts": len(over),
@@ -141,6 +145,7 @@ def account_of(
             "skipped_steps": len({(one.stage, step) for one in over for step in one.skipped}),
         },
         **spending_of(over, rates).as_json(),
+        "builds": {name: {"first": build[0].number, **asdict(_sum(build, rates))} for name, build in builds.items()},
         "attempts": [_row(one, rates) for one in over],
     }
 
