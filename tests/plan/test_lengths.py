@@ -27,11 +27,16 @@ def test_tokens_that_are_fewer_than_a_batch_are_known_too(pocket: Recipe) -> Non
     assert [length_of(found, stage).basis for stage in found.train] == ["given", "counted", "counted", "about"]
 
 
+def test_pairs_are_counted_and_tell_the_steps(pocket: Recipe) -> None:
+    # Of 1 707 pairs a tenth is held out; two epochs in steps of 32.
+    assert length_of(pocket, pocket.train[2]) == StageLength(round(2 * 0.9 * 159_000), 97, "counted")
+
+
 def test_examples_are_at_most_a_sequence_each(zephyr: Recipe) -> None:
     sft, dpo, known = zephyr.train
     # Table 6 of the report: 826 938 conversations, and 63 169 and 12 859 pairs.
     assert length_of(zephyr, sft) == StageLength(3 * 826_938 * 4096, math.ceil(3 * 826_938 / 512), "at_most")
-    assert length_of(zephyr, dpo) == StageLength(76_028 * 1024, 594, "at_most")
+    assert length_of(zephyr, dpo) == StageLength(2 * 76_028 * 1024, 594, "at_most")
     # 10 000 messages with two answers each; the facts' own questions are in a file of their own.
     assert length_of(zephyr, known) == StageLength(6 * 20_000 * 1024, 469, "about")
     assert known.self_knowledge is not None

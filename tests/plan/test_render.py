@@ -59,7 +59,7 @@ def test_the_headline_says_how_well_the_length_is_known(zephyr: Recipe, uncounte
     assert "tokens not known" in head and "how many examples sft and dpo will read" in head
     assert "a step of sft takes" in head and "a step of dpo takes" in head and "$" not in head and "kWh" not in head
     assert "with no more than one step of sft and dpo" in text
-    assert "parameters, about 6.1 M tokens" in shown(pocket)
+    assert "parameters, about 6.07 M tokens" in shown(pocket)
 
 
 def test_the_headline_names_layouts_that_training_refuses(stable_lm: Recipe) -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 
 from pellucid.core.files import read_json, write_json
 from pellucid.core.ledger import Ledger, read_ledger
-from pellucid.core.units import format_bytes, format_duration, format_energy
+from pellucid.core.units import format_bytes, format_duration, format_energy, format_rate
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.forecast import forecast
 from pellucid.report.html import Html
@@ -181,3 +182,43 @@ def test_a_plan_without_bounds_has_no_such_section(run_copy: Path) -> None:
         del row["kwh"]
     write_json(run_copy / "plan" / "plan.json", plan)
     assert forecast(Facts(run_copy), open_recipe(run_copy)) is None
+
+
+def rows_of(run: Path, stage: str) -> dict[str, list[str]]:
+    """Return the cells of one stage's table as text, by the name of the row."""
+    html, _ = shown(run)
+    (own,) = (one for one in re.split(r"(?=<figure)", html) if f"The stage {stage}, on" in one)
+    rows = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.S) for row in re.findall(r"<tr.*?</tr>", own, re.S)]
+    return {cells[0]: [re.sub(r"<[^>]*>", "", cell) for cell in cells[1:]] for cells in rows if cells}
+
+
+def test_the_median_step_is_that_of_seconds_and_examples_are_not_compared_by_tokens_a_second(run_copy: Path) -> None:
+    text, examples = rows_of(run_copy, "pretrain"), rows_of(run_copy, "sft")
+    assert "tokens per second" in text and "seconds per step" in examples and "tokens per second" not in examples
+    records = [record for record in map(json.loads, (run_copy / "sft/metrics.jsonl").read_text().splitlines()) if "loss" in record]
+    seconds = sorted(record["step_tokens"] / record["tokens_per_s"] for record in records[len(records) // 10 :])
+    assert examples["seconds per step"][3].startswith(f"{format_rate(seconds[len(seconds) // 2])} s")
+
+
+def test_of_a_length_that_was_not_known_there_is_no_ratio(run_copy: Path) -> None:
+    plan = read_json(run_copy / "plan/plan.json")
+    for basis, told in (("one_step", "length not known beforehand"), ("at_most", "planned as the most")):
+        plan["stages"][1]["length_basis"] = basis
+        write_json(run_copy / "plan/plan.json", plan)
+        rows = rows_of(run_copy, plan["stages"][1]["name"])
+        for name in ("tokens", "steps", "energy", "money"):
+            assert rows[name][-1] == told
+    plan["stages"][1]["length_basis"] = "counted"
+    write_json(run_copy / "plan/plan.json", plan)
+    assert re.fullmatch(r"\d+\.\d\d", rows_of(run_copy, plan["stages"][1]["name"])["tokens"][-1])
+
+
+def test_memory_is_said_to_be_near_its_forecast_or_not(run_copy: Path) -> None:
+    plan = read_json(run_copy / "plan/plan.json")
+    records = [json.loads(line) for line in (run_copy / "pretrain/metrics.jsonl").read_text().splitlines()]
+    before = records[0]["memory_before_bytes"]
+    most = max(record["memory_bytes"] for record in records if "loss" in record) - before
+    for share, told in ((1.05, "0.95, within 10 %"), (0.5, "2.00, not within 10 %")):
+        plan["stages"][0]["fit"]["needs_bytes"] = round(most * share)
+        write_json(run_copy / "plan/plan.json", plan)
+        assert rows_of(run_copy, "pretrain")["memory"][-1] == told

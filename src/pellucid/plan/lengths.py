@@ -14,9 +14,10 @@ Basis = Literal["given", "counted", "about", "at_most", "one_step"]
 
 @dataclass(frozen=True)
 class StageLength:
-    """Tokens and optimizer steps of a stage, and what they rest on.
+    """Tokens and optimizer steps of a stage, and what they rest on. The tokens of a pair are those of both its sides.
 
-    `given`: a stage of text has a length. `counted`: the tokens that the recipe gives for its conversations, so many epochs.
+    `given`: a stage of text has a length. `counted`: the tokens that the recipe gives for its conversations, so many epochs; of
+    pairs, which are not packed, its number of them tells the steps, without those that are held out.
     `at_most`: the examples that it gives, each taken to fill a sequence. `about`: the same of what a model is to write, to which
     the facts' own questions come. `one_step`: not known; one step stands for the whole.
     """
@@ -36,18 +37,28 @@ def length_of(recipe: Recipe, stage: TrainStageConfig) -> StageLength:
         return _of_examples(stage, 2 * known.first_messages, "about" if known.shot_repeats else "at_most")
     sources = recipe.conversations_of(stage)
     if not sources:
-        return StageLength(stage.batch_tokens, 1, "one_step")
-    if all(source.available_tokens is not None for source in sources):
-        return StageLength(stage.length_tokens, stage.total_steps, "counted")
+        return _one_step(stage)
     counts = [source.available_examples or source.max_examples for source in sources]
+    if all(source.available_tokens is not None for source in sources):
+        if not stage.learns_from_pairs or None in counts:
+            return StageLength(stage.length_tokens, stage.total_steps, "counted")
+        epochs, kept = stage.length_epochs or 1.0, [1 - source.heldout_frac for source in sources]
+        tokens = sum((source.available_tokens or 0) * share for source, share in zip(sources, kept, strict=True))
+        pairs = sum((count or 0) * share for count, share in zip(counts, kept, strict=True))
+        return StageLength(round(epochs * tokens), math.ceil(epochs * pairs / stage.batch_seqs), "counted")
     if None in counts:
-        return StageLength(stage.batch_tokens, 1, "one_step")
+        return _one_step(stage)
     return _of_examples(stage, sum(count or 0 for count in counts), "at_most")
+
+
+def _one_step(stage: TrainStageConfig) -> StageLength:
+    return StageLength(stage.batch_tokens * stage.rows_per_example, 1, "one_step")
 
 
 def _of_examples(stage: TrainStageConfig, examples: int, basis: Basis) -> StageLength:
     read = (stage.length_epochs or 1.0) * examples
-    return StageLength(math.ceil(read) * stage.seq_tokens, math.ceil(read / stage.batch_seqs), basis)
+    tokens = math.ceil(read) * stage.seq_tokens * stage.rows_per_example
+    return StageLength(tokens, math.ceil(read / stage.batch_seqs), basis)
 
 
 def length_word(bases: set[Basis]) -> str:

@@ -44,7 +44,7 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None,
         row |= _stage(recipe, stage, device)
         row |= stage_spending(row, rates, recipe.plan.devices)
         for name in flops:
-            flops[name] += row["flops_per_token"][name] * row["tokens"] * stage.rows_per_example
+            flops[name] += row["flops_per_token"][name] * row["tokens"]
     notes = [*printed_notes(recipe, parameters.total, tokens, stages), *source_notes(recipe, sources), *mixture_notes(mixes)]
     notes += unlisted_notes(device)
     for stage, row in zip(recipe.train, stages, strict=True):

@@ -26,7 +26,7 @@ def stage_rows(recipe: Recipe) -> list[dict[str, Any]]:
             "batch_tokens": stage.batch_tokens,
             "activation_checkpointing": stage.activation_checkpointing,
             "batch_sequences": stage.batch_seqs,
-            "trained_tokens": length.steps * stage.batch_tokens,
+            "trained_tokens": length.steps * stage.batch_tokens * stage.rows_per_example,
         }
         for stage, length in ((stage, length_of(recipe, stage)) for stage in recipe.train)
     ]

@@ -1,6 +1,6 @@
 """Plan against what happened: what was forecast before anything was spent, between which bounds, and what was measured."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pellucid.core.attempts import attempts_of, made_before
@@ -17,6 +17,12 @@ from pellucid.report.sections import PLAN, whole
 __all__ = ["forecast"]
 
 _COLUMNS = ("", "Low", "Likely", "High", "Measured", "Measured / likely")
+
+_LENGTHS = {"one_step": "length not known beforehand", "at_most": "planned as the most"}
+"""What stands in place of a ratio where the recipe did not tell how many examples there are."""
+
+_CLOSE = 0.1
+"""How near a forecast of memory, which has no bounds, is meant to be."""
 
 Show = Callable[[float], str]
 
@@ -87,48 +93,63 @@ def _steps(facts: Facts, stage: TrainStageConfig) -> list[tuple[int, dict[str, A
     return [(place, record) for place, record in enumerate(records) if "loss" in record]
 
 
-def _row(name: str, bounds: Sequence[Fact | None], measured: Fact | None, ratio: float | None) -> list[Cell]:
-    """Return a row; the ratio says whether it lies between the bounds."""
+def _row(
+    name: str, bounds: Sequence[Fact | None], measured: Fact | None, ratio: float | None, untold: str = "not measured"
+) -> list[Cell]:
+    """Return a row; the ratio says whether it lies between the bounds. `untold` is what stands where there is none."""
     low, likely, high = bounds
-    text = "not measured" if ratio is None else f"{ratio:.2f}"
+    text = untold if ratio is None else f"{ratio:.2f}"
     if ratio is not None and low is not None and likely is not None and high is not None and likely.value:
         first, last = sorted((low.value, high.value))
         text += ", inside" if first <= ratio * likely.value <= last else ", outside"
     return [name, low, likely, high, measured, text]
 
 
+def _length(facts: Facts, number: int) -> str | None:
+    """Return what a stage's length was taken to be where the recipe did not tell it; None where it did."""
+    stage = facts.document(PLAN)["stages"][number]
+    return _LENGTHS.get(str(stage.get("length_basis", "given" if stage.get("length_is_known", True) else "one_step")))
+
+
 def _counts(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell]]:
+    """Return tokens and steps. Text fills its steps; of examples padding is no token, so their own are what is compared."""
     file, (last, record) = f"{stage.name}/metrics.jsonl", _steps(facts, stage)[-1]
-    rows = []
-    for name, key, done in (("tokens", "trained_tokens", "tokens"), ("steps", "steps", "step")):
+    tokens = "trained_tokens" if stage.learns_from_text else "tokens"
+    rows, untold = [], _length(facts, number)
+    for name, key, done in (("tokens", tokens, "tokens"), ("steps", "steps", "step")):
         planned = facts.get(PLAN, "stages", number, key, show=whole)
-        ratio = record[done] / planned.value if planned.value else None
-        rows.append(_row(name, (None, planned, None), facts.get(file, last, done, show=whole), ratio))
+        ratio = record[done] / planned.value if planned.value and untold is None else None
+        measured = facts.get(file, last, done, show=whole)
+        rows.append(_row(name, (None, planned, None), measured, ratio, untold or "nothing was planned"))
     return rows
 
 
 def _speed(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell]]:
-    """Return tokens per second and seconds per step of the median step, the first tenth left out."""
+    """Return seconds per step and tokens per second of the median step, the first tenth left out.
+
+    Of examples only the seconds: a planned step is full of tokens, and theirs are padded less than that.
+    """
     file, steps = f"{stage.name}/metrics.jsonl", _steps(facts, stage)
-    tail = sorted(steps[len(steps) // 10 :], key=lambda item: float(item[1]["tokens_per_s"]))
+    tail = sorted(steps[len(steps) // 10 :], key=lambda item: _seconds(item[1]))
     place, record = tail[len(tail) // 2]
-    tokens_per_s, step_tokens = record["tokens_per_s"], record["step_tokens"]
 
     def seconds(speed: float) -> str:
-        return f"{format_rate(step_tokens / speed)} s"
+        return f"{format_rate(record['step_tokens'] / speed)} s"
 
     of_step = _range(facts, number, ("step", "s"), lambda value: f"{format_rate(value)} s")
-    # Cases are named by time: the shortest step is the highest speed.
-    of_speed = _range(facts, number, ("step", "tokens_per_s"), whole)[::-1]
-    return [
-        _row(
-            "seconds per step",
-            of_step,
-            facts.get(file, place, "tokens_per_s", show=seconds),
-            _over(step_tokens / tokens_per_s, of_step),
-        ),
-        _row("tokens per second", of_speed, facts.get(file, place, "tokens_per_s", show=whole), _over(tokens_per_s, of_speed)),
-    ]
+    measured = facts.get(file, place, "tokens_per_s", show=seconds)
+    rows = [_row("seconds per step", of_step, measured, _over(_seconds(record), of_step))]
+    if stage.learns_from_text:
+        # Cases are named by time: the shortest step is the highest speed.
+        of_speed = _range(facts, number, ("step", "tokens_per_s"), whole)[::-1]
+        measured = facts.get(file, place, "tokens_per_s", show=whole)
+        rows.append(_row("tokens per second", of_speed, measured, _over(float(record["tokens_per_s"]), of_speed)))
+    return rows
+
+
+def _seconds(record: Mapping[str, Any]) -> float:
+    """What a step took, by its record."""
+    return float(record["step_tokens"]) / float(record["tokens_per_s"])
 
 
 def _range(facts: Facts, number: int, keys: tuple[str, ...], show: Show) -> tuple[Fact, Fact, Fact]:
@@ -159,7 +180,8 @@ def _memory(facts: Facts, number: int, stage: TrainStageConfig) -> list[Cell]:
     planned = facts.get(PLAN, "stages", number, "fit", "with_runtime_bytes" if iswhole else "needs_bytes", show=format_bytes)
     measured = facts.get(file, place, "memory_bytes", show=lambda _: format_bytes(most))
     name = "memory, the whole process with the stages before" if iswhole else "memory"
-    return _row(name, (None, planned, None), measured, most / planned.value)
+    row = _row(name, (None, planned, None), measured, most / planned.value)
+    return [*row[:-1], f"{row[-1]}, {'within' if abs(most / planned.value - 1) <= _CLOSE else 'not within'} {100 * _CLOSE:.0f} %"]
 
 
 def _spent(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell]]:
@@ -172,13 +194,15 @@ def _spent(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell
     amount = facts.document(ACCOUNT).get("builds", {}).get(stage.name) if facts.has(ACCOUNT) else None
     if amount is None:
         return [_row(time, wall, None, None), _row("energy", kwh, None, None), _row("money", usd, None, None)]
+    untold = _length(facts, number)
+    told = untold or "not measured"
     took = facts.get(ACCOUNT, *at, "hours", show=lambda hours: format_duration(hours * 3600))
     cost = facts.get(ACCOUNT, *at, "usd", show=lambda value: f"${format_rate(value)}")
     known = how_known(amount)
     how = {"measured": "", "measured in part": ", measured in part"}.get(known or "", ", estimated")
     spent = facts.get(ACCOUNT, *at, "kwh_with_pue", show=lambda value: format_energy(value) + how) if known else None
     return [
-        _row(time, wall, took, _over(amount["hours"] * 3600, wall)),
-        _row("energy", kwh, spent, _over(amount["kwh_with_pue"], kwh) if known else None),
-        _row("money", usd, cost, _over(amount["usd"], usd)),
+        _row(time, wall, took, _over(amount["hours"] * 3600, wall) if untold is None else None, told),
+        _row("energy", kwh, spent, _over(amount["kwh_with_pue"], kwh) if known and untold is None else None, told),
+        _row("money", usd, cost, _over(amount["usd"], usd) if untold is None else None, told),
     ]
