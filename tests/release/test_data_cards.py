@@ -10,14 +10,14 @@ from pellucid.stages.run_folder import open_recipe
 
 def test_there_is_a_card_for_every_source_of_text_and_of_conversations(account: Account, tmp_path: Path) -> None:
     written = write_data_cards(account, tmp_path)
-    assert len(written) == 8 and "data-cards/conversations-chatterbot.md" in written
+    assert len(written) == 9 and "data-cards/conversations-chatterbot.md" in written
     assert all((tmp_path / name).read_text().startswith("# ") for name in written)
 
 
 def test_a_card_has_origin_licences_records_tokens_and_epochs(account: Account) -> None:
     source = next(one for one in account.sources if one.name == "three-js.en")
     card = card_of(account, source)
-    funnel, taken = account.funnels["three-js.en"], account.consumed["three-js.en"]
+    funnel, taken = account.funnels["documents", "three-js.en"], account.consumed["documents", "three-js.en"]
     for told in (
         "| Read from | ../corpora/pocket/three-js.en.parquet |",
         f"| MIT | {funnel['kept'] + funnel['heldout']} | yes | yes |",
@@ -41,3 +41,11 @@ def test_dropped_records_masked_data_and_empty_sources_are_told(documents_run: P
     assert "No record is left of this source." in cards["gone"] and "no record is left" in cards["gone"]
     assert "The revision of the data set is not pinned" in cards["gone"]
     assert "<b>" not in cards["web"]
+
+
+def test_examples_that_the_model_wrote_have_a_card_under_the_release_s_licence(account: Account) -> None:
+    (source,) = (one for one in account.sources if one.kind == "written")
+    card = card_of(account, source)
+    taken = account.consumed[source.key]
+    assert "| Kind | examples that the model wrote itself |" in card and "Its examples are under Apache-2.0" in card
+    assert f"{taken.tokens:,} tokens".replace(",", " ") in card and "| In this release | self_knowledge/data |" in card

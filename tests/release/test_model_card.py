@@ -9,6 +9,7 @@ import pytest
 from pellucid.core.files import read_json
 from pellucid.core.spending import ACCOUNT
 from pellucid.release.account import Account
+from pellucid.release.markdown import cell
 from pellucid.release.model_card import model_card
 from pellucid.release.openness import openness
 from pellucid.release.packages import Closure
@@ -41,10 +42,12 @@ def test_numbers_of_the_tables_are_those_of_the_artifacts(card: str, account: Ac
     for code, one in account.heldout["bits_per_byte"]["by_language"].items():
         row = next(line for line in card.splitlines() if line.startswith(f"| {code} |"))
         assert f"{one['model']:.3f}" in row and f"{one['xz']:.3f}" in row
-    for source, taken in account.consumed.items():
-        if source != "self_knowledge":
-            (row,) = (line for line in card.splitlines() if line.startswith(f"| {source} |") and "[card]" in line)
-            assert f"| {taken.tokens:,} |".replace(",", " ") in row
+    shown = 0
+    for (kind, name), taken in account.consumed.items():
+        (row,) = (line for line in card.splitlines() if line.startswith(f"| {cell(name)} | {kind} |"))
+        assert f"| {taken.tokens:,} |".replace(",", " ") in row
+        shown += int(row.split(" | ")[4].replace(" ", ""))
+    assert shown == sum(taken.tokens for taken in account.consumed.values())
     assert f"Together {sum(taken.tokens for taken in account.consumed.values()):,} tokens".replace(",", " ") in card
 
 
@@ -72,8 +75,7 @@ def test_without_an_account_the_card_says_so_and_how_to_get_one(run_copy: Path, 
 
 def test_every_link_leads_to_a_file_that_a_release_has(card: str, account: Account) -> None:
     links = set(re.findall(r"\]\((?!https://)([^)]+)\)", card))
-    cards = {f"data-cards/{'conversations-' if one.is_talk else ''}{one.name}.md" for one in account.sources}
-    assert links == cards
+    assert links == {one.card for one in account.sources}
 
 
 def test_openness_left_out_files_and_missing_words_are_told(

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.core.files import json_bytes
 from pellucid.release.account import Account
-from pellucid.release.data_cards import DATA_CARDS
 from pellucid.release.licences import names_in
 from pellucid.release.packages import OWN, Closure, Package
 from pellucid.release.sources import ReleasedSource
@@ -121,12 +120,12 @@ def _library(package: Package) -> dict[str, Any]:
 
 
 def _data(account: Account, source: ReleasedSource) -> dict[str, Any]:
-    config = next(one for one in (*account.recipe.conversations, *account.recipe.sources) if one.name == source.name)
-    taken = account.consumed.get(source.name)
-    card = f"{DATA_CARDS}/{'conversations-' if source.is_talk else ''}{source.name}.md"
+    config = account.config_of(source)
+    taken = account.consumed.get(source.key)
     held = not source.why_kept_back and account.selection.has(f"{source.folders[0]}/train")
+    licence = account.text_licence if source.kind == "written" else _together(source)
     properties = {
-        "pellucid:read-from": config.path or config.hub or "",
+        "pellucid:read-from": (config.path or config.hub or "") if config else f"written by the stage {source.name}",
         "pellucid:tokens-trained-on": str(taken.tokens) if taken else "0",
         "pellucid:released": "yes" if held else "no",
         "pellucid:licences-of-records": "; ".join(f"{name or 'none stated'}: {count}" for name, count in source.licences.items()),
@@ -135,13 +134,13 @@ def _data(account: Account, source: ReleasedSource) -> dict[str, Any]:
         "bom-ref": _data_ref(source),
         "type": "data",
         "name": source.name,
-        **({"licenses": _licences(_together(source))} if _together(source) else {}),
+        **({"licenses": _licences(licence)} if licence else {}),
         "data": [
             {
                 "type": "dataset",
                 "name": source.name,
                 "classification": "public" if held else "not released",
-                "description": f"See {card}.",
+                "description": f"See {source.card}.",
                 "governance": {"stewards": [{"organization": {"name": account.recipe.release.author or "not stated"}}]},
             }
         ],
@@ -150,7 +149,7 @@ def _data(account: Account, source: ReleasedSource) -> dict[str, Any]:
 
 
 def _data_ref(source: ReleasedSource) -> str:
-    return f"data:{'conversations' if source.is_talk else 'documents'}/{source.name}"
+    return f"data:{source.kind}/{source.name}"
 
 
 def _together(source: ReleasedSource) -> str | None:

@@ -5,7 +5,6 @@ from typing import Any
 from pellucid.core.units import format_bytes, format_count, format_duration
 from pellucid.release.account import Account
 from pellucid.release.code import CODE
-from pellucid.release.data_cards import DATA_CARDS
 from pellucid.release.front_matter import front_matter
 from pellucid.release.markdown import cell, listed, number, table
 from pellucid.release.spent import Spent
@@ -101,18 +100,20 @@ def _use(account: Account) -> str:
 def _data(account: Account) -> str:
     rows = []
     for source in account.sources:
-        funnel, taken = account.funnels.get(source.name, {}), account.consumed.get(source.name)
+        funnel, taken = account.funnels.get(source.key, {}), account.consumed.get(source.key)
         epochs = ", ".join(f"{number(value, 2)} ({stage})" for stage, value in taken.epochs.items()) if taken else None
-        card = f"{DATA_CARDS}/{'conversations-' if source.is_talk else ''}{source.name}.md"
         named = ", ".join(name or "none stated" for name in list(source.licences)[:3])
-        licences = f"{named}, …" if len(source.licences) > 3 else named
-        tokens = number(taken.tokens) if taken else None
-        rows.append(
-            (source.name, funnel.get("kept"), licences, tokens, epochs, "left out" if source.why_kept_back else "yes", card)
+        licences = (
+            f"{named}, …" if len(source.licences) > 3 else named or (account.text_licence if source.kind == "written" else "")
         )
-    body = [f"| {cell(r[0])} | {cell(number(r[1]))} | {' | '.join(cell(x) for x in r[2:6])} | [card]({r[6]}) |" for r in rows]
-    head = "| Source | Documents | Licences | Tokens trained on | Epochs | May be passed on | |"
-    head += "\n| --- | ---: | --- | ---: | --- | --- | --- |"
+        tokens = number(taken.tokens) if taken else None
+        left = "left out" if source.why_kept_back else "yes"
+        rows.append((source.name, source.kind, funnel.get("kept"), licences, tokens, epochs, left, source.card))
+    body = [
+        f"| {cell(r[0])} | {r[1]} | {cell(number(r[2]))} | {' | '.join(cell(x) for x in r[3:7])} | [card]({r[7]}) |" for r in rows
+    ]
+    head = "| Source | Kind | Records | Licences | Tokens trained on | Epochs | May be passed on | |"
+    head += "\n| --- | --- | ---: | --- | ---: | --- | --- | --- |"
     total = sum(taken.tokens for taken in account.consumed.values())
     note = f"Together {number(total)} tokens."
     if account.recipe.sources:

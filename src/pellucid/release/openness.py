@@ -173,7 +173,7 @@ def _datasets(account: Account, closure: Closure, code: bool) -> _Finding:
 
 
 def _evaluation_data(account: Account, closure: Closure, code: bool) -> _Finding:
-    documents = [source for source in account.sources if not source.is_talk]
+    documents = [source for source in account.sources if source.is_text]
     return _texts(account, documents or account.sources, "heldout")
 
 
@@ -190,7 +190,7 @@ def _texts(account: Account, sources: Sequence[ReleasedSource], split: str) -> _
             told.append(f"{one.name} is {kind} ({names})")
     every = sorted({licence for one in used for licence in one.licences if licence})
     together = " AND ".join(f"({one})" if " " in one else one for one in every) or None
-    where = f"{'documents' if any(not one.is_talk for one in used) else 'conversations'}/*/{split}"
+    where = f"{'documents' if any(one.is_text for one in used) else 'conversations'}/*/{split}"
     remark = "; ".join(told) or ("" if used else "the run has no sources of text")
     return _Finding(bool(used) and not absent, where, together, remark, open=bool(used) and not closed)
 
