@@ -50,6 +50,10 @@ def test_the_model_has_its_card_with_data_scores_and_energy(bom: dict[str, Any],
     assert {one["ref"] for one in card["modelParameters"]["datasets"]} <= refs
     first = card["quantitativeAnalysis"]["performanceMetrics"][0]
     assert float(first["value"]) == account.heldout["bits_per_byte"]["total"]["model"]
+    assert first["slice"] == f"checkpoint pretrain/step-{account.heldout['checkpoint']['step']}, held-out text"
+    assert {"name": "pellucid:exported-checkpoint", "value": account.shipped} in card["properties"]
+    label = next(iter(account.results.values()))["subject"]["label"]
+    assert any(one["slice"].startswith(f"{label}, ") for one in card["quantitativeAnalysis"]["performanceMetrics"])
     (energy,) = card["considerations"]["environmentalConsiderations"]["energyConsumptions"]
     assert energy["activityEnergyCost"]["value"] == 30.0
     assert energy["co2CostEquivalent"]["value"] == pytest.approx(0.01155)

@@ -102,6 +102,19 @@ class Account:
         scores: dict[str, Any] = self.read("scores/heldout.json") or {}
         return scores
 
+    @property
+    def scored(self) -> str | None:
+        """The checkpoint that held-out scores are of, as `STAGE/step-N`; None without scores."""
+        checkpoint = self.heldout.get("checkpoint")
+        return f"{checkpoint['stage']}/step-{checkpoint['step']}" if checkpoint else None
+
+    @property
+    def shipped(self) -> str | None:
+        """The checkpoint that exports are of, the last of the last training stage, as `STAGE/step-N`; None where there is none."""
+        stage = self.recipe.train[-1].name if self.recipe.train else ""
+        named = self.manifests[stage].summary.get("checkpoint") if stage in self.manifests else None
+        return f"{stage}/step-{int(str(named).rpartition('-')[2])}" if named else None
+
     @cached_property
     def exports(self) -> dict[str, Any]:
         """Exports by name, as `exports/export.json` has them."""

@@ -176,7 +176,7 @@ def _card(account: Account, spent: Spent) -> dict[str, Any]:
             "inputs": [{"format": "text"}],
             "outputs": [{"format": "text"}],
         },
-        "properties": [{"name": "pellucid:parameters", "value": str(account.parameters)}],
+        "properties": [{"name": "pellucid:parameters", "value": str(account.parameters)}, *_shipped(account)],
         "quantitativeAnalysis": {"performanceMetrics": _metrics(account)},
         "considerations": {
             **({"useCases": [release.intended_use]} if release.intended_use else {}),
@@ -186,18 +186,25 @@ def _card(account: Account, spent: Spent) -> dict[str, Any]:
     }
 
 
+def _shipped(account: Account) -> list[dict[str, str]]:
+    """The checkpoint that is exported: scores name their own, which may be another."""
+    return [{"name": "pellucid:exported-checkpoint", "value": account.shipped}] if account.exports and account.shipped else []
+
+
 def _metrics(account: Account) -> list[dict[str, Any]]:
     found = []
     scores = account.heldout.get("bits_per_byte")
     if scores:
-        found.append({"type": "bits_per_byte", "value": repr(scores["total"]["model"]), "slice": "held-out text"})
+        text = f"checkpoint {account.scored}, held-out text"
+        found.append({"type": "bits_per_byte", "value": repr(scores["total"]["model"]), "slice": text})
         for code, one in sorted(scores.get("by_language", {}).items()):
-            found.append({"type": "bits_per_byte", "value": repr(one["model"]), "slice": f"held-out text, {code}"})
+            found.append({"type": "bits_per_byte", "value": repr(one["model"]), "slice": f"{text}, {code}"})
     for result in account.results.values():
         for task, entry in sorted(result["tasks"].items()):
             for metric, value in sorted(entry["metrics"].items()):
                 if value.get("value") is not None:
-                    told: dict[str, Any] = {"type": metric, "value": repr(value["value"]), "slice": f"{result['suite']}: {task}"}
+                    of = f"{result['subject']['label']}, {result['suite']}: {task}"
+                    told: dict[str, Any] = {"type": metric, "value": repr(value["value"]), "slice": of}
                     if value.get("low") is not None:
                         told["confidenceInterval"] = {"lowerBound": repr(value["low"]), "upperBound": repr(value["high"])}
                     found.append(told)

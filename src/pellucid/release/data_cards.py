@@ -9,7 +9,7 @@ from pellucid.recipe.cleaning import PiiStep
 from pellucid.recipe.conversations import ConversationConfig
 from pellucid.recipe.data import SourceConfig
 from pellucid.release.account import Account
-from pellucid.release.markdown import cell, listed, number, table
+from pellucid.release.markdown import cell, listed, number, plain, table
 from pellucid.release.sources import ReleasedSource
 
 __all__ = ["card_of", "write_data_cards"]
@@ -32,7 +32,8 @@ def card_of(account: Account, source: ReleasedSource) -> str:
     config = account.config_of(source)
     funnel = account.funnels.get(source.key, {})
     parts = [
-        f"# {source.name}\n\nData card of a source of the model {recipe.name}; see also the [model card](../README.md).\n",
+        f"# {plain(source.name)}\n",
+        f"Data card of a source of the model {plain(recipe.name)}; see also the [model card](../README.md).\n",
         table(("", ""), _what(account, source, config)),
         "## Licences\n",
         table(
@@ -45,7 +46,7 @@ def card_of(account: Account, source: ReleasedSource) -> str:
             right=(1,),
         )
         or _without_records(account, source),
-        f"{source.why_kept_back[:1].upper()}{source.why_kept_back[1:]}. They are left out of this release.\n"
+        f"{plain(source.why_kept_back[:1].upper() + source.why_kept_back[1:])}. They are left out of this release.\n"
         if source.why_kept_back
         else "",
         "## What became of its records\n",
