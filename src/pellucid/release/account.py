@@ -17,7 +17,7 @@ from pellucid.recipe.data import SourceConfig
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.release.selection import Selection, whole_artifacts
-from pellucid.release.sources import WRITTEN, Kind, ReleasedSource
+from pellucid.release.sources import SPLITS, WRITTEN, Kind, ReleasedSource
 from pellucid.report.sections import FUNNEL, NO_LANGUAGE, languages_of
 
 __all__ = ["Account", "Consumed"]
@@ -156,6 +156,11 @@ class Account:
         if source.kind == "documents":
             return next(one for one in self.recipe.sources if one.name == source.name)
         return next((one for one in self.recipe.conversations if source.kind == "conversations" and one.name == source.name), None)
+
+    def holds(self, source: ReleasedSource, *splits: str) -> bool:
+        """Whether texts or tokens of a source are in the release, in one of these splits: indices and counts stay in any case."""
+        ending = "" if source.is_text else "/ids.npy"
+        return any(self.selection.has(f"{source.folders[0]}/{split}{ending}") for split in splits or SPLITS)
 
     @cached_property
     def languages(self) -> list[str]:

@@ -122,7 +122,7 @@ def _library(package: Package) -> dict[str, Any]:
 def _data(account: Account, source: ReleasedSource) -> dict[str, Any]:
     config = account.config_of(source)
     taken = account.consumed.get(source.key)
-    held = not source.why_kept_back and account.selection.has(f"{source.folders[0]}/train")
+    held = not source.why_kept_back and account.holds(source, "train")
     licence = account.text_licence if source.kind == "written" else _together(source)
     properties = {
         "pellucid:read-from": (config.path or config.hub or "") if config else f"written by the stage {source.name}",

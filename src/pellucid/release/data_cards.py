@@ -75,7 +75,7 @@ def _without_records(account: Account, source: ReleasedSource) -> str:
 
 
 def _what(account: Account, source: ReleasedSource, config: SourceConfig | ConversationConfig | None) -> list[tuple[str, object]]:
-    kept = source.folders[0] if _released(account, source) else "left out"
+    kept = source.folders[0] if account.holds(source) else "left out"
     rows: list[tuple[str, object]] = [("Kind", _KINDS[source.kind])]
     if config is None:
         return [*rows, ("Written by", f"the stage {source.name}"), ("In this release", kept)]
@@ -89,10 +89,6 @@ def _what(account: Account, source: ReleasedSource, config: SourceConfig | Conve
         steps = ", ".join(step.step for step in _steps(account, config))
         rows += [("Domain", config.category), ("Cleaning", steps or "none")]
     return [*rows, ("In this release", kept)]
-
-
-def _released(account: Account, source: ReleasedSource) -> bool:
-    return account.selection.has(f"{source.folders[0]}/train") or account.selection.has(f"{source.folders[0]}/heldout")
 
 
 def _steps(account: Account, config: Any) -> tuple[Any, ...]:

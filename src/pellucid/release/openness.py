@@ -180,7 +180,7 @@ def _evaluation_data(account: Account, closure: Closure, code: bool) -> _Finding
 def _texts(account: Account, sources: Sequence[ReleasedSource], split: str) -> _Finding:
     """Whether texts of all sources are there, each under open licences only; those that are not are named."""
     used = [source for source in sources if source.licences]
-    absent = [one for one in used if not account.selection.has(f"{one.folders[0]}/{split}") and _had(account, one, split)]
+    absent = [one for one in used if not account.holds(one, split) and _had(account, one, split)]
     closed = {one.name: one.licences_that("closed") for one in used if one.licences_that("closed")}
     told = [f"{one.name} is left out" for one in absent]
     for one in used:
