@@ -135,7 +135,7 @@ def _licences(sources: Sequence[ReleasedSource]) -> list[Rule]:
         for source in kept_back:
             if any(path.startswith(f"{folder}/") for folder in source.folders) and _holds_texts(path):
                 return source.why_kept_back
-        quoted = [source for source in kept_back if not source.is_talk]
+        quoted = [source for source in kept_back if source.is_text]
         if quoted and any(matches(path, pattern) for pattern in _QUOTES):
             return f"it quotes documents; {quoted[0].why_kept_back}"
         return ""

@@ -147,9 +147,18 @@ def _about(account: Account, closure: Closure, told: dict[str, Any], faults: lis
         "release": account.recipe.release.model_dump(mode="json"),
         "openness": told["class_name"],
         "left_out": [one.as_json() for one in account.selection.left_out],
-        "kept_back": {one.name: one.why_kept_back for one in account.sources if one.why_kept_back},
+        "kept_back": _kept_back(account),
         "faults": faults,
         "code_versions": account.code_versions,
         "code_remark": remark,
         "package_differences": closure.differences,
     }
+
+
+def _kept_back(account: Account) -> dict[str, str]:
+    """Return why texts stay behind, by source; documents and conversations of one name stand together."""
+    found: dict[str, str] = {}
+    for one in account.sources:
+        if one.why_kept_back:
+            found[one.name] = "; ".join(filter(None, (found.get(one.name), one.why_kept_back)))
+    return found
