@@ -110,8 +110,9 @@ class Evidence:
             return {}
 
     def is_left_out(self, name: str) -> bool:
-        """Tell whether a file is missing because the release says so, and never was another."""
-        return name in self.left_out and name not in self.tree.files
+        """Tell whether a file is missing because the release says so: not there, or a page in its place that says why."""
+        told = self.left_out.get(name)
+        return told is not None and (name not in self.tree.files or told.get("stand_in") == self.tree.digest(name))
 
     def has(self, name: str) -> bool:
         """Tell whether a file is there to be read."""
