@@ -81,6 +81,7 @@ def test_curves_grow_while_the_file_does(visit, training) -> None:
     assert shown.locator("#bar").get_attribute("aria-valuenow") == "50"
     assert shown.locator("#sources li").count() == 3
     assert shown.locator("#sources li span").first.inner_text() == "books"
+    assert shown.evaluate("[0, 0.6000000000000001, 512, 2 ** 30].map(bytes)") == ["0 B", "0.6 B", "512 B", "1 GiB"]
     assert not shown.complaints
 
 
