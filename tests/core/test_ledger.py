@@ -270,3 +270,22 @@ def test_a_ledger_that_is_a_link_is_not_written_to(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"ledger\.jsonl is a link; the ledger of a run must be a file of its own"):
         Ledger(tmp_path / "run").append("start")
     assert other.read_text() == "theirs"
+
+
+def test_who_has_the_ledger_alone_writes_what_follows_from_it_and_others_wait(tmp_path: Path) -> None:
+    ledger, others = Ledger(tmp_path), []
+
+    def write() -> None:
+        Ledger(tmp_path).append("other")
+        others.append(True)
+
+    with ledger.alone() as append:
+        thread = threading.Thread(target=write)
+        thread.start()
+        count = sum(1 for _ in read_ledger(ledger.path))
+        append("mine", seen=count)
+        thread.join(0.05)
+        assert not others
+        append("mine", seen=count + 1)
+    thread.join()
+    assert [event["event"] for event in read_ledger(ledger.path, whole=True)] == ["mine", "mine", "other"]

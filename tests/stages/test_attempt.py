@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -86,6 +87,43 @@ def test_attempts_are_numbered_by_stage_and_killed_ones_settled_first(tmp_path: 
             pass
     found = [(one.stage, one.number, one.outcome) for one in read_attempts(tmp_path)]
     assert found == [("plan", 1, "killed"), ("plan", 2, "end"), ("shards", 1, "end"), ("plan", 3, "end")]
+
+
+def test_attempts_of_one_name_that_begin_at_once_get_numbers_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Ledger(tmp_path).append("start", stage="plan", attempt=1)
+    true, meet = module.settle, threading.Barrier(3)
+
+    def together(run: Path, *, holds_run: bool) -> Any:
+        """Look at what there was before, all of them, and only then begin."""
+        found = true(run, holds_run=holds_run)
+        meet.wait(60)
+        return found
+
+    monkeypatch.setattr(module, "settle", together)
+
+    def work() -> None:
+        with attempt(tmp_path, "evaluate --suite x", plan=CPU):
+            meet.wait(60)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [one for one in read_attempts(tmp_path) if one.stage != "plan"]
+    assert [(one.number, one.outcome) for one in found] == [(1, "end"), (2, "end"), (3, "end")]
+
+
+def test_the_documentation_names_the_attempts_beside_the_stages_as_they_are_written() -> None:
+    root = Path(__file__).parents[2]
+    written = {
+        re.sub(r"\{.*\}", "NAME", name)
+        for file in (root / "src").rglob("*.py")
+        for name in re.findall(r'\battempt\((?:work\.)?run, f?"([^"]+)"', file.read_text())
+    }
+    sentence = (root / "docs" / "ledger.md").read_text().partition("its stage named as the command: ")[2].partition(". Nothing")[0]
+    told = sentence.replace("for `verify --replay N`", "")
+    assert len(written) == 5 and set(re.findall(r"`([^`]+)`", told)) == written
 
 
 def test_a_processor_counts_by_machine_and_gpus_by_process(tmp_path: Path) -> None:

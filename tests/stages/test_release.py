@@ -144,3 +144,13 @@ def test_a_release_without_anything_that_can_be_left_out_verifies_too(finished_r
     wishes = Wishes(without=tuple(PARTS), checkpoints="none")
     release_run(finished_run, tmp_path / "out", wishes)
     assert verify_run(tmp_path / "out").faults == []
+
+
+def test_a_page_that_is_left_out_is_stood_in_for_and_nothing_else_may_lie_there(finished_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    release_run(finished_run, out, Wishes(without=("documents",)))
+    page = out / "report" / "data.html"
+    assert "asked: --without documents" in page.read_text() and 'href="data.html"' in (out / "report" / "index.html").read_text()
+    assert verify_run(out).faults == []
+    page.write_text(page.read_text() + " ")
+    assert any("data.html" in fault for fault in verify_run(out).faults)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pellucid.watch.page import page
+from pellucid.watch.page import _FOLDER, page
 from pellucid.watch.run import RunWatch
 from pellucid.watch.server import PageServer
 
@@ -35,8 +35,9 @@ def visit(browser, tmp_path):
     """Serve runs and open the page. `page.complaints` are its console's and its network's."""
     opened = []
 
-    def visited(*names, width=1280, **more):
+    def visited(*names, width=1280, before=lambda server: None, **more):
         server = PageServer([RunWatch(tmp_path / name) for name in names], 0, every_s=0.0)
+        before(server)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         context = browser.new_context(viewport={"width": width, "height": 800}, **more)
@@ -80,8 +81,15 @@ def test_curves_grow_while_the_file_does(visit, training) -> None:
     assert shown.locator("#bar").get_attribute("aria-valuenow") == "50"
     assert shown.locator("#sources li").count() == 3
     assert shown.locator("#sources li span").first.inner_text() == "books"
-    assert shown.evaluate("[0, 0.6000000000000001, 512, 2 ** 30].map(bytes)") == ["0 B", "0.6 B", "512 B", "1 GiB"]
     assert not shown.complaints
+
+
+def test_sizes_have_few_digits(browser) -> None:
+    blank = browser.new_page()
+    script = (_FOLDER / "format.js").read_text()
+    told = blank.evaluate(f"(() => {{ {script}; return [0, 0.6000000000000001, 512, 2 ** 30].map(bytes) }})()")
+    assert told == ["0 B", "0.6 B", "512 B", "1 GiB"]
+    blank.close()
 
 
 def test_what_a_run_says_is_never_markup(visit, training) -> None:
@@ -212,3 +220,40 @@ def test_stages_are_chosen_and_a_run_that_has_not_begun_is_waited_for(visit, tra
     shown.locator("#tiles dd", has_text="of 30").wait_for()
     assert shown.locator('#stages [aria-current="true"]').inner_text().startswith("pretrain")
     assert not shown.complaints
+
+
+def test_with_several_runs_what_is_of_one_names_it(visit, training) -> None:
+    first = training("first/pretrain", steps=200).train(1, 200)
+    second = training("second/pretrain", steps=200).train(1, 100, loss=5.0)
+    for written, text in ((first, "of the first"), (second, "of the second")):
+        written.beside("samples", {"step": 20, "prompt": "Say", "text": text})
+    shown = visit("first", "second")
+    shown.get_by_text("first, pretrain:", exact=True).wait_for()
+    titles = shown.locator("h2")
+    assert titles.all_inner_texts() == ["Loss by source of first", "Newest samples of first"]
+    assert shown.locator("figcaption output").first.inner_text().startswith("first: last step ")
+    shown.locator("#runs button", has_text="first").click()
+    shown.get_by_text("second, pretrain:", exact=True).wait_for()
+    assert titles.all_inner_texts() == ["Loss by source of second", "Newest samples of second"]
+    assert "of the second" in shown.locator("#samples li").first.inner_text()
+    assert tile(shown, "Step").split()[0] == "100"
+    assert shown.locator("figcaption output").first.inner_text().startswith("second: last step ")
+    assert not shown.complaints
+
+
+def test_one_run_needs_no_name_beside_its_figures(visit, training) -> None:
+    training(steps=90).train(1, 40).beside("samples", {"step": 20, "prompt": "Say", "text": "it"})
+    shown = visit("run")
+    shown.get_by_text("● training").wait_for()
+    assert shown.locator("#whose").inner_text() == ""
+    assert shown.locator("h2").all_inner_texts() == ["Loss by source", "Newest samples"]
+
+
+def test_why_there_is_no_answer_is_on_the_page(visit, training, tmp_path: Path) -> None:
+    training(steps=90).train(1, 40)
+    shown = visit("run", before=lambda server: setattr(server.feed, "runs", broken))
+    shown.get_by_text("● this run's files cannot be shown: KeyError: 'tasks'").wait_for()
+
+
+def broken() -> None:
+    raise KeyError("tasks")

@@ -58,4 +58,5 @@ def _sums(amount: Mapping[str, Any]) -> tuple[str, ...]:
 def _counts(counts: Mapping[str, int]) -> Iterator[str]:
     for name, count in counts.items():
         if name in {"attempts", "ends"} or count:
-            yield f"{count} {name.replace('_', ' ')}"
+            words = name.replace("_", " ")
+            yield f"{count} {words.removesuffix('s') if count == 1 else words}"

@@ -4,12 +4,11 @@ A line is one JSON object: `event`, `at` (UTC), `previous` (sha256 of the whole 
 fields, and last `sha256`, that of the line's own bytes without it. Ledgers from before that have lines without their own digest.
 """
 
-import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import orjson
 
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import disk_full_is_explained, fsync_directory, json_object
+from pellucid.core.lock import hold_file
 
 __all__ = ["LEDGER", "Ledger", "read_ledger"]
 
@@ -44,7 +44,16 @@ class Ledger:
 
         A line that a kill has cut short is taken out first, and an event `repaired` says what it was. Raises `DiskFullError` when
         there is no room; the file is then as it was. Raises `ArtifactError` where the file is a link: a run of somebody else's may
-        have one that leads elsewhere.
+        have one that leads elsewhere; and where the file system has no locks.
+        """
+        with self.alone() as append:
+            append(event, **fields)
+
+    @contextmanager
+    def alone(self) -> Iterator[Callable[..., None]]:
+        """Keep all others from writing, and yield what writes as `append` does: for lines that follow from what was there before.
+
+        Raises as `append` does.
         """
         if not self.path.parent.is_dir():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,8 +62,8 @@ class Ledger:
         with disk_full_is_explained(self.path):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                self._append(descriptor, event, fields)
+                hold_file(descriptor, self.path, wait=True)
+                yield lambda event, **fields: self._append(descriptor, event, fields)
             finally:
                 os.close(descriptor)
 

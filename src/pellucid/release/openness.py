@@ -173,14 +173,14 @@ def _datasets(account: Account, closure: Closure, code: bool) -> _Finding:
 
 
 def _evaluation_data(account: Account, closure: Closure, code: bool) -> _Finding:
-    documents = [source for source in account.sources if not source.is_talk]
+    documents = [source for source in account.sources if source.is_text]
     return _texts(account, documents or account.sources, "heldout")
 
 
 def _texts(account: Account, sources: Sequence[ReleasedSource], split: str) -> _Finding:
     """Whether texts of all sources are there, each under open licences only; those that are not are named."""
     used = [source for source in sources if source.licences]
-    absent = [one for one in used if not account.selection.has(f"{one.folders[0]}/{split}") and _had(account, one, split)]
+    absent = [one for one in used if not account.holds(one, split) and _had(account, one, split)]
     closed = {one.name: one.licences_that("closed") for one in used if one.licences_that("closed")}
     told = [f"{one.name} is left out" for one in absent]
     for one in used:
@@ -190,7 +190,7 @@ def _texts(account: Account, sources: Sequence[ReleasedSource], split: str) -> _
             told.append(f"{one.name} is {kind} ({names})")
     every = sorted({licence for one in used for licence in one.licences if licence})
     together = " AND ".join(f"({one})" if " " in one else one for one in every) or None
-    where = f"{'documents' if any(not one.is_talk for one in used) else 'conversations'}/*/{split}"
+    where = f"{'documents' if any(one.is_text for one in used) else 'conversations'}/*/{split}"
     remark = "; ".join(told) or ("" if used else "the run has no sources of text")
     return _Finding(bool(used) and not absent, where, together, remark, open=bool(used) and not closed)
 

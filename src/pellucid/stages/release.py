@@ -27,6 +27,7 @@ from pellucid.release.secrets import private_values, refuse_private, scan
 from pellucid.release.selection import select
 from pellucid.release.sources import sources_of
 from pellucid.release.spent import spent_on
+from pellucid.release.stand_ins import write_stand_ins
 from pellucid.stages.run_folder import open_recipe
 from pellucid.stages.verify import verify_run
 
@@ -127,6 +128,7 @@ def _write_account(
     told = openness(account, closure, code=code)
     remark = code_remark(account.code_versions) if code else ""
     written = [*write_data_cards(account, out), *write_dataset(account, out), *(write_code(out) if code else [])]
+    written += write_stand_ins(account.selection, out)
     write_bytes(out / LOCK, lock_text(closure, account.last.environment.get("python", "")).encode())
     write_json(out / OPENNESS, told)
     bom = bill_of_materials(account, closure, spent)
@@ -147,9 +149,18 @@ def _about(account: Account, closure: Closure, told: dict[str, Any], faults: lis
         "release": account.recipe.release.model_dump(mode="json"),
         "openness": told["class_name"],
         "left_out": [one.as_json() for one in account.selection.left_out],
-        "kept_back": {one.name: one.why_kept_back for one in account.sources if one.why_kept_back},
+        "kept_back": _kept_back(account),
         "faults": faults,
         "code_versions": account.code_versions,
         "code_remark": remark,
         "package_differences": closure.differences,
     }
+
+
+def _kept_back(account: Account) -> dict[str, str]:
+    """Return why texts stay behind, by source; documents and conversations of one name stand together."""
+    found: dict[str, str] = {}
+    for one in account.sources:
+        if one.why_kept_back:
+            found[one.name] = "; ".join(filter(None, (found.get(one.name), one.why_kept_back)))
+    return found
