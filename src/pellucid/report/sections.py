@@ -238,7 +238,7 @@ def machine(facts: Facts, recipe: Recipe) -> Section | None:
         [
             name,
             facts.get(f"{name}/manifest.json", "seconds", show=format_duration),
-            facts.get(f"{name}/manifest.json", "started_at", show=_moment),
+            facts.get(f"{name}/manifest.json", "started_at"),
         ]
         for name in stages
     ]
@@ -255,17 +255,12 @@ def machine(facts: Facts, recipe: Recipe) -> Section | None:
         "machine",
         "Machine and time",
         table(
-            ("Stage", "Wall time", "Started, UTC"),
+            ("Stage", "Wall time", "Started"),
             rows,
             caption="Wall time of each stage's last run; a stage that was continued counts its last part.",
         ),
         table(("Environment", "Value"), environment, caption="From the newest artifact's manifest."),
     )
-
-
-def _moment(stamp: str) -> str:
-    """Return a time of ISO 8601 in UTC as people write it: 2026-11-23 03:02:27."""
-    return stamp.replace("T", " ").removesuffix("Z")
 
 
 def omissions(facts: Facts, recipe: Recipe) -> Section | None:

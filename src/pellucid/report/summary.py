@@ -14,7 +14,7 @@ from pellucid.report.verified import VERIFICATION
 
 __all__ = ["first_screen", "lead"]
 
-_MOST_LANGUAGES, _MOST_TASKS, _FAULT_CHARS, _LABEL_CHARS = 7, 3, 110, 60
+_MOST_LANGUAGES, _MOST_TASKS, _FAULT_CHARS = 7, 3, 110
 _KINDS = {True: "a language model of one decoder, tuned to answer", False: "a base language model of one decoder"}
 
 _TOTAL = ("total",)
@@ -108,7 +108,7 @@ def _benchmarks(facts: Facts) -> list[Card]:
         lines = [line for task in result["tasks"] if (line := _benchmark(facts, file, task))]
         more = [(f"and {whole(len(lines) - _MOST_TASKS)} more",)] if len(lines) > _MOST_TASKS else []
         others = [(f"and {_counted(len(files) - 1, 'other suite')}",)] if len(files) > 1 else []
-        subject = facts.get(file, "subject", "label", show=lambda label: one_line(str(label), _LABEL_CHARS))
+        subject = facts.get(file, "subject", "label")
         return [Card("Benchmark", (suite_title(result["suite"]),), (("of ", subject), *lines[:_MOST_TASKS], *more, *others))]
     return []
 
@@ -120,13 +120,14 @@ def _benchmark(facts: Facts, file: str, task: str) -> Line:
     if metric is None:
         return ()
     is_share = unit_of(metric, [metrics[metric]["value"]]) == "percent"
-    shown = facts.get(file, "tasks", task, "metrics", metric, "value", show=_percent if is_share else decimals(3))
+    shown = facts.get(file, "tasks", task, "metrics", metric, "value", show=_in_percent if is_share else decimals(3))
     lower = ", lower is better" if lower_is_better(metric) else ""
-    return f"{task_title(task)}: ", shown, f", {metric_title(metric)}{lower}"
+    unit = " %" if is_share else ""
+    return f"{task_title(task)}: ", shown, f"{unit}, {metric_title(metric)}{lower}"
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+def _in_percent(value: float) -> str:
+    return f"{100 * value:.1f}"
 
 
 def _cost(facts: Facts, recipe: Recipe) -> Card:
