@@ -66,8 +66,9 @@ def test_a_damaged_shard_is_noticed_and_made_again(run_copy: Path, damage: str) 
     assert main(["verify", str(run_copy)]) == 0
 
 
-def test_a_killed_run_continues_to_the_same_bits(finished_run: Path, tmp_path: Path) -> None:
-    """kill -9 at several moments, then the same command: weights, shards and scores are those of the undisturbed run."""
+@pytest.mark.parametrize("moments", [(1, 20), pytest.param((1, 5, 12, 20), marks=pytest.mark.slow)])
+def test_a_killed_run_continues_to_the_same_bits(finished_run: Path, tmp_path: Path, moments: tuple[int, ...]) -> None:
+    """kill -9 after so many lines, then the same command: weights, shards and scores are those of the undisturbed run."""
     runs = tmp_path / "runs"
     arguments = [
         sys.executable,
@@ -79,10 +80,16 @@ def test_a_killed_run_continues_to_the_same_bits(finished_run: Path, tmp_path: P
         str(runs),
         "--set",
         "train.0.checkpoint.every_steps=7",
+        "--set",
+        "export.formats=[gguf]",
+        "--set",
+        "export.gguf_types=[F16]",
+        "--set",
+        "evaluate.benchmarks=null",
     ]
     metrics = runs / "pocket-smoke" / "pretrain" / "metrics.jsonl"
     killed = 0
-    for lines in (1, 12, 20):
+    for lines in moments:
         process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and not (metrics.is_file() and metrics.read_bytes().count(b"\n") >= lines):
             time.sleep(0.02)
