@@ -1,6 +1,7 @@
 """One finished smoke run, shared by all tests that only read; tests that change something take a copy."""
 
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -66,6 +67,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     if os.environ.get("PYTEST_XDIST_WORKER"):
         items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests and the modules they import stay until the end: nothing is gained by going through them again and again.
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,16 +126,17 @@ def test_two_processes_cannot_work_in_one_run(run_copy: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_training_saves_and_leaves_with_its_status(tmp_path: Path, number: signal.Signals) -> None:
-    arguments = ["run", str(RECIPE), "--runs", str(tmp_path), "--set", "train.0.length_tokens=3e6"]
+def test_a_signal_in_training_saves_and_leaves_with_its_status(run_copy: Path, number: signal.Signals) -> None:
+    shutil.rmtree(run_copy / "pretrain")
+    arguments = ["run", str(RECIPE), "--runs", str(run_copy.parent), "--set", "train.0.length_tokens=3e6"]
     process = subprocess.Popen(
         [sys.executable, "-m", "pellucid", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    metrics = tmp_path / "pocket-smoke" / "pretrain" / "metrics.jsonl"
+    metrics = run_copy / "pretrain" / "metrics.jsonl"
     while process.poll() is None and not (metrics.is_file() and metrics.read_bytes().count(b"\n") >= 4):
         time.sleep(0.02)
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number, errors
-    assert list((tmp_path / "pocket-smoke" / "pretrain" / "checkpoints").glob("step-*/manifest.json"))
+    assert list((run_copy / "pretrain" / "checkpoints").glob("step-*/manifest.json"))
     assert "give the same command again" in errors
