@@ -1,8 +1,11 @@
 """One finished smoke run, shared by all tests that only read; tests that change something take a copy."""
 
 import fcntl
+import gc
 import json
+import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +23,56 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("same")
 
+LONGEST = ("e2e/test_smoke_run.py", "train/", "e2e/", "stages/", "export/", "core/", "evals/", "documents/", "serve/")
+"""Where the tests lie that several processes begin with, so that none has minutes of work left when the others are done."""
+
+
+def in_memory() -> str | None:
+    """Where temporary files lie in RAM, if programs may be run from there and there is plenty of it."""
+    place = Path("/dev/shm")
+    if not os.access(place, os.W_OK):
+        return None
+    found = os.statvfs(place)
+    return str(place) if found.f_bavail * found.f_frsize >= 4 << 30 and not found.f_flag & os.ST_NOEXEC else None
+
+
+def pytest_configure() -> None:
+    # Everything is synced to the disk before it counts as written: on a disk more than half of all time would be spent on that.
+    if "TMPDIR" not in os.environ and (place := in_memory()):
+        os.environ["TMPDIR"], tempfile.tempdir = place, None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadgroup`, give the tests of a file to one process: what they share is made once, not once in each."""
+    from xdist.scheduler import LoadGroupScheduling
+
+    class ByFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            group = super()._split_scope(nodeid)
+            return nodeid.partition("::")[0] if group == nodeid else group
+
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    config.option.loadscopereorder = False  # the order is ours, see below, not that of how many tests a file has
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(here).as_posix()
+        return next((number for number, start in enumerate(LONGEST) if path.startswith(start)), len(LONGEST))
+
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests and the modules they import stay until the end: nothing is gained by going through them again and again.
+    gc.freeze()
+
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
@@ -30,11 +83,26 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Pa
     with (shared / "smoke-runs.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (runs / "done").exists():
-            assert main(["run", str(ROOT / "recipes" / "pocket-smoke.yaml"), "--runs", str(runs)]) == 0
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("pellucid.train.device._PEAK_S", 0.0)  # five products of each kind, not half a second of them
+                assert main(["run", str(ROOT / "recipes" / "pocket-smoke.yaml"), "--runs", str(runs)]) == 0
             # Commands that only read the run write into its ledger all the same.
             shutil.copy(runs / "pocket-smoke" / "ledger.jsonl", runs / "ledger.jsonl")
             (runs / "done").touch()
     return runs / "pocket-smoke"
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One Ray for all tests that need it, started by the first tasks that ask for it: that takes seconds."""
+    ray = pytest.importorskip("ray")
+    from pellucid.core.processes import run_tasks
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))  # for functions of tests
+        assert list(run_tasks(os.path.basename, ["a/b"], 2, engine="ray")) == [(0, "b")]
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture

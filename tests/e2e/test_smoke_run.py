@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,8 +67,9 @@ def test_a_damaged_shard_is_noticed_and_made_again(run_copy: Path, damage: str) 
     assert main(["verify", str(run_copy)]) == 0
 
 
-def test_a_killed_run_continues_to_the_same_bits(finished_run: Path, tmp_path: Path) -> None:
-    """kill -9 at several moments, then the same command: weights, shards and scores are those of the undisturbed run."""
+@pytest.mark.parametrize("moments", [(1, 20), pytest.param((1, 5, 12, 20), marks=pytest.mark.slow)])
+def test_a_killed_run_continues_to_the_same_bits(finished_run: Path, tmp_path: Path, moments: tuple[int, ...]) -> None:
+    """kill -9 after so many lines, then the same command: weights, shards and scores are those of the undisturbed run."""
     runs = tmp_path / "runs"
     arguments = [
         sys.executable,
@@ -79,10 +81,16 @@ def test_a_killed_run_continues_to_the_same_bits(finished_run: Path, tmp_path: P
         str(runs),
         "--set",
         "train.0.checkpoint.every_steps=7",
+        "--set",
+        "export.formats=[gguf]",
+        "--set",
+        "export.gguf_types=[F16]",
+        "--set",
+        "evaluate.benchmarks=null",
     ]
     metrics = runs / "pocket-smoke" / "pretrain" / "metrics.jsonl"
     killed = 0
-    for lines in (1, 12, 20):
+    for lines in moments:
         process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and not (metrics.is_file() and metrics.read_bytes().count(b"\n") >= lines):
             time.sleep(0.02)
@@ -118,16 +126,17 @@ def test_two_processes_cannot_work_in_one_run(run_copy: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_training_saves_and_leaves_with_its_status(tmp_path: Path, number: signal.Signals) -> None:
-    arguments = ["run", str(RECIPE), "--runs", str(tmp_path), "--set", "train.0.length_tokens=3e6"]
+def test_a_signal_in_training_saves_and_leaves_with_its_status(run_copy: Path, number: signal.Signals) -> None:
+    shutil.rmtree(run_copy / "pretrain")
+    arguments = ["run", str(RECIPE), "--runs", str(run_copy.parent), "--set", "train.0.length_tokens=3e6"]
     process = subprocess.Popen(
         [sys.executable, "-m", "pellucid", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    metrics = tmp_path / "pocket-smoke" / "pretrain" / "metrics.jsonl"
+    metrics = run_copy / "pretrain" / "metrics.jsonl"
     while process.poll() is None and not (metrics.is_file() and metrics.read_bytes().count(b"\n") >= 4):
         time.sleep(0.02)
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number, errors
-    assert list((tmp_path / "pocket-smoke" / "pretrain" / "checkpoints").glob("step-*/manifest.json"))
+    assert list((run_copy / "pretrain" / "checkpoints").glob("step-*/manifest.json"))
     assert "give the same command again" in errors

@@ -99,9 +99,11 @@ def test_heads_in_another_order_are_seen_through_4_bits(llama, tokenizer, tmp_pa
     assert found["right"] < INT4_KL < found["permuted"], found
 
 
-def test_rows_that_no_group_divides_get_8_bits_and_are_named(stablelm, tokenizer, tmp_path):
+def test_rows_that_no_group_divides_get_8_bits_and_are_named_and_nothing_of_nncf_is_printed(stablelm, tokenizer, tmp_path, capsys):
     config = changed(stablelm.config, mlp_hidden=80)
     facts = write_openvino(Decoder(config).state_dict(), config, tokenizer, tmp_path, type="int4")
+    sys.stdout.flush()
+    assert capsys.readouterr().out == ""
     got = {case["tensor"]: case["got"] for case in facts["kept"]}
     # Vectors are no matrices that were kept wider.
     ends = dict.fromkeys(("embedding.weight", "head.weight"), "int8")
@@ -117,9 +119,3 @@ def test_what_does_not_fit_together_is_refused(stablelm, tokenizer, tmp_path):
     with pytest.raises(ArtifactError, match=r"blocks\.0\.mlp\.up\.weight reaches 7e\+04"):
         write_openvino(state, stablelm.config, tokenizer, tmp_path, type="fp16")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_nothing_of_nncf_is_printed(stablelm, tokenizer, tmp_path, capsys):
-    write_openvino(stablelm.state, stablelm.config, tokenizer, tmp_path, type="int4")
-    sys.stdout.flush()
-    assert capsys.readouterr().out == ""

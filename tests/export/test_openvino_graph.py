@@ -23,7 +23,12 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def graph(model):
+def before(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def graph(model, before):
     return stateful_graph(model)
 
 
@@ -80,10 +85,6 @@ def test_sequences_change_places_by_the_beam_index(request_, model):
         np.testing.assert_allclose(next_BTV[row, 0], logits(model, [4, 5, 6, last])[-1], atol=1e-4)
 
 
-def test_tracing_leaves_the_model_as_it_was(model):
-    model.train()
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    stateful_graph(model)
+def test_tracing_leaves_the_model_as_it_was(model, before, graph):
     assert model.training
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    model.eval()

@@ -68,3 +68,8 @@ def test_the_headline_names_layouts_that_training_refuses(stable_lm: Recipe) -> 
         assert f"pretrain cannot be dealt out to {count} devices" in text.splitlines()[1] and "it fits" not in text
     text = shown(planned_on(stable_lm, "3xL4"))
     assert "pretrain cannot be dealt out to 3 devices; pretrain does not " in text.splitlines()[1]
+
+
+def test_a_recipe_without_text_has_no_tables_of_it(zephyr: Recipe, pocket: Recipe) -> None:
+    assert "sources" not in shown(zephyr) and "categories" not in shown(zephyr)
+    assert "\nsources\n" in shown(pocket) and "\ncategories\n" in shown(pocket)

@@ -6,6 +6,7 @@ import runpy
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,27 +92,68 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Group:
+    """So many ranks that wait for work: most of the time of a short run would go into starting its processes."""
+
+    def __init__(self, size: int, folder: Path) -> None:
+        everyone = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+        self._errors = [folder / f"rank-{rank}" for rank in range(size)]
+        self._processes: list[subprocess.Popen[str]] = []
+        for rank, errors in enumerate(self._errors):
+            with errors.open("w") as file:
+                process = subprocess.Popen(
+                    [sys.executable, str(Path(__file__).with_name("ranks.py"))],
+                    env=os.environ | everyone | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=file,
+                    text=True,
+                )
+            self._processes.append(process)
+
+    def work(self, jobs: tuple[dict[str, Any], ...]) -> list[Any]:
+        """Return what the first rank says; a rank that fails ends the group and is an error with what each has said."""
+        try:
+            for process in self._processes:
+                assert process.stdin is not None
+                process.stdin.write(json.dumps(jobs) + "\n")
+                process.stdin.flush()
+            everyone = [json.loads(process.stdout.readline()) for process in self._processes if process.stdout]
+            return list(everyone[0])
+        except (BrokenPipeError, json.JSONDecodeError):
+            for process in self._processes:
+                process.kill()
+            raise AssertionError("\n".join(errors.read_text() for errors in self._errors)) from None
+
+    def end(self) -> None:
+        for process in self._processes:  # all of them before any is waited for: they leave together
+            assert process.stdin is not None
+            process.stdin.close()
+        assert all(process.wait() == 0 for process in self._processes), [errors.read_text() for errors in self._errors]
+
+
 class Ranks:
     """Trains tiny stages in several processes, or in this one as the only rank (see ranks.py)."""
 
-    def __call__(self, size: int, *jobs: dict[str, Any]) -> list[dict[str, Any]]:
+    def __init__(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self._folders, self._groups = tmp_path_factory, dict[int, Group]()
+
+    def __call__(self, size: int, *jobs: dict[str, Any], anew: bool = False) -> list[Any]:
+        """Do the jobs one after the other in `size` processes that may have done others before, or in new ones."""
         if size == 1:
             return self._alone(jobs)
-        everyone = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
-        call = [sys.executable, str(Path(__file__).with_name("ranks.py")), json.dumps(jobs)]
-        processes = [
-            subprocess.Popen(
-                call,
-                env=os.environ | everyone | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(size)
-        ]
-        said = [process.communicate() for process in processes]
-        assert all(process.returncode == 0 for process in processes), "\n".join(errors for _, errors in said)
-        return list(json.loads(said[0][0].splitlines()[-1]))
+        group = None if anew else self._groups.pop(size, None)
+        group = group or Group(size, self._folders.mktemp("ranks"))
+        outcomes = group.work(jobs)
+        if anew:
+            group.end()
+        else:
+            self._groups[size] = group
+        return outcomes
+
+    def end(self) -> None:
+        while self._groups:
+            self._groups.popitem()[1].end()
 
     @staticmethod
     def _alone(jobs: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
@@ -131,6 +173,9 @@ class Ranks:
         return {"out": str(out), "steps": steps, "changes": {"length_tokens": steps * 256, "batch_tokens": 256, **changes}, **own}
 
 
-@pytest.fixture
-def ranks() -> Ranks:
-    return Ranks()
+@pytest.fixture(scope="session")
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
+    """Tests that ask for it are in the xdist group `ranks`, so that its processes are started once."""
+    ranks = Ranks(tmp_path_factory)
+    yield ranks
+    ranks.end()

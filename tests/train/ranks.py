@@ -1,14 +1,16 @@
-"""One of several processes that train tiny stages together: `python ranks.py RUNS`, with torchrun's variables in the environment.
+"""One of several processes that work together: `python ranks.py [RUNS]`, with torchrun's variables in the environment.
 
-RUNS is a JSON list; each run has `out`, `steps`, `changes` to the tiny stage, and, where a test wants it, `signal_at` or
-`spoil_at`: [rank, step] of a SIGTERM to one rank, or of a loss that is not a number there; `pause_at`: [rank, step, seconds] for
-which a rank is stopped, `silence_s` after which it is named; `slow`: [rank, seconds] that a rank takes longer for each
-micro-batch. The first rank prints the outcomes.
+RUNS is a JSON list; without it, lists are read from standard input, a line each, until it ends. A run trains a tiny stage: it has
+`out`, `steps`, `changes` to the tiny stage, and, where a test wants it, `signal_at` or `spoil_at`: [rank, step] of a SIGTERM to one
+rank, or of a loss that is not a number there; `pause_at`: [rank, step, seconds] for which a rank is stopped, `silence_s` after
+which it is named; `slow`: [rank, seconds] that a rank takes longer for each micro-batch. Or it has only `call`: [file, function],
+which gets the world. At the end of a list every rank prints the outcomes, on one line.
 `kill` is for torchrun, which starts again: it happens once (see `die`), `at` [rank, step].
 """
 
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -62,8 +64,11 @@ def die(out: Path, kill: dict[str, Any]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(world: World, job: dict[str, Any], tiny: Any) -> dict[str, Any]:
-    """Train one run as this rank; `tiny` is what the tests' fixture of that name gives."""
+def run(world: World, job: dict[str, Any], tiny: Any) -> Any:
+    """Do one run as this rank; `tiny` is what the tests' fixture of that name gives."""
+    if "call" in job:
+        file, function = job["call"]
+        return runpy.run_path(file)[function](world)
     stage: TrainStageConfig = tiny.stage(job["steps"], **job["changes"])
     order = tiny.order()
     now, happened = {"step": -1}, set()
@@ -115,9 +120,8 @@ def main() -> None:
 
     torch.set_num_threads(1)
     with open_world() as world:
-        outcomes = [run(world, job, Tiny()) for job in json.loads(sys.argv[1])]
-    if world.is_first:
-        print(json.dumps(outcomes))
+        for jobs in sys.argv[1:] or sys.stdin:
+            print(json.dumps([run(world, job, Tiny()) for job in json.loads(jobs)]), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from pellucid.train.device import Device
 from pellucid.train.ranks import watch_ranks
 from pellucid.train.world import World
 
+pytestmark = pytest.mark.xdist_group("ranks")
+
 
 def events(out: Path) -> list[dict[str, Any]]:
     return [line for line in read_metrics(out / "metrics.jsonl") if line.get("event") in ("ranks", "straggler")]
@@ -30,11 +32,11 @@ def test_a_slow_rank_is_named_within_twenty_steps(tmp_path: Path, ranks: Any) ->
 
 def test_a_stopped_rank_is_named_and_its_return_is_told(tmp_path: Path, ranks: Any) -> None:
     assert heartbeat.SILENCE_S + 2 * heartbeat.INTERVAL_S < 30, "a stopped rank is named within thirty seconds"
-    ranks(2, ranks.job(tmp_path, 12, pause_at=[1, 5, 10], silence_s=4, slow=[0, 0.3]))
+    ranks(2, ranks.job(tmp_path, 9, pause_at=[1, 3, 6], silence_s=2, slow=[0, 0.3]))
     said = [event["message"] for event in events(tmp_path) if event["message"].startswith("rank 1 (")]
     assert any("has not been heard of" in message and "the others wait for it" in message for message in said), said
     assert any("is back" in message for message in said), said
-    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl") if "loss" in line] == list(range(1, 13))
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl") if "loss" in line] == list(range(1, 10))
 
 
 def test_alone_there_is_no_one_to_watch(tiny: Any) -> None:

@@ -1,7 +1,5 @@
 import copy
 import shutil
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ from pellucid.plan.parameters import count_parameters
 from pellucid.recipe.model import ModelConfig
 from pellucid.train.loss import token_loss
 from pellucid.train.recompute import checkpoint_activations
+from pellucid.train.world import World
 
 MODES = ("none", "block", "selective")
 CONFIG = ModelConfig(
@@ -146,11 +145,9 @@ def test_names_copies_and_decoding_with_a_cache_stay_as_they_are(mode: Any) -> N
     torch.testing.assert_close(torch.cat(parts, dim=1), plain(ids_BT), atol=1e-5, rtol=1e-5)
 
 
-def test_sharded_blocks_have_the_same_bits_with_and_without() -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.count("same bits") == 2 * 4
+@pytest.mark.xdist_group("ranks")
+def test_sharded_blocks_have_the_same_bits_with_and_without(ranks: Any) -> None:
+    assert ranks(2, {"call": [__file__, "shard_and_compare"]}) == [2 * 2]
 
 
 @pytest.mark.slow
@@ -185,13 +182,11 @@ def test_compiled_they_agree_and_keep_less(by_block: bool) -> None:
     assert kept["block"] < kept["selective"] < kept["none"]
 
 
-def shard_and_compare() -> None:
-    """One of two processes: blocks wrapped by FSDP2 after checkpointing, in float32 and in bfloat16."""
-    import torch.distributed as dist
+def shard_and_compare(world: World) -> int:
+    """One of two processes: blocks wrapped by FSDP2 after checkpointing, in float32 and in bfloat16; counts what is the same."""
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo")
+    same = 0
     for dtype in (torch.float32, torch.bfloat16):
         results = []
         for mode in MODES:
@@ -200,15 +195,10 @@ def shard_and_compare() -> None:
             for module in (*model.blocks, model):
                 fully_shard(module, mp_policy=MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32))
             assert list(model.state_dict()) == names
-            loss = model(ids_of(IN_BLOCKS).roll(dist.get_rank())).float().square().sum()
+            loss = model(ids_of(IN_BLOCKS).roll(world.rank)).float().square().sum()
             loss.backward()
             results.append([loss.detach(), *(parameter.grad.full_tensor() for parameter in model.parameters())])
         for others in results[1:]:
             assert all(torch.equal(one, other) for one, other in zip(results[0], others, strict=True))
-            sys.stdout.write("same bits\n")
-    dist.barrier()
-    dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    shard_and_compare()
+            same += 1
+    return min(world.everyone(same))

@@ -18,7 +18,9 @@ __all__ = ["render_plan"]
 
 def render_plan(plan: Mapping[str, Any], schedules: Mapping[str, Sequence[float]] | None = None) -> RenderableType:
     """Return what `rich` prints for a plan; `schedules` holds learning rates by stage name, evenly spaced over its steps."""
-    parts: list[RenderableType] = [_headline(plan), _parameters(plan), _sources(plan), _categories(plan)]
+    parts: list[RenderableType] = [_headline(plan), _parameters(plan)]
+    if plan["sources"]:  # a recipe that only tunes has none
+        parts += [_sources(plan), _categories(plan)]
     for stage in plan["stages"]:
         parts += render_stage(stage, plan, (schedules or {}).get(stage["name"]))
     parts.append(_spending(plan))

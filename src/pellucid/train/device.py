@@ -13,7 +13,6 @@ import torch
 
 from pellucid.core.errors import UsageError
 from pellucid.kernels.linear import product
-from pellucid.plan.gpus import gpu_named
 from pellucid.train.allocation import forget_peak
 
 __all__ = ["Device", "DeviceKind", "deterministic", "pick_device", "pick_kind"]
@@ -61,9 +60,15 @@ class Device:
     def peak_flops(self) -> tuple[float, str]:
         """Return the peak FLOP/s of this precision and where the figure comes from: a table, or a product of matrices timed now."""
         if self.device.type == "cuda" and self.precision == "bf16":
+            from pellucid.plan.gpus import gpu_named  # here: nothing else of training needs a reader of YAML
+
             known = gpu_named(torch.cuda.get_device_name(self.device))
             if known is not None:
                 return known.peak()
+        return self.measured_flops()
+
+    def measured_flops(self) -> tuple[float, str]:
+        """Return the FLOP/s of the fastest of many products of matrices, timed now, and what was timed."""
         # Small products are over before another process takes the core, large ones amortise what surrounds them.
         sizes = (8192,) if self.device.type == "cuda" else (512, 1024)
         flops = max(self._measure_matmul(size, _PEAK_S / len(sizes)) for size in sizes)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pellucid.core.excerpt import visible
+from pellucid.core.excerpt import one_line, visible
 from pellucid.core.units import (
     format_bytes,
     format_carbon,
@@ -25,6 +25,7 @@ _FORMATS: tuple[Callable[[Any], str], ...] = (
     lambda usd: f"${format_rate(usd)}",
     lambda seconds: f"{format_rate(seconds)} s",
     lambda share: f"{100 * share:.1f}",
+    lambda share: f"{100 * share:.1f} %",
     lambda seconds: format_rate(1e3 * seconds),
     lambda one: f"{one:z.2f}",
     lambda one: f"{one:g}",
@@ -38,7 +39,8 @@ def is_text_of(text: str, value: Any) -> bool:
     if isinstance(value, bool):
         return text in ("yes", "no") and (text == "yes") is value
     if not isinstance(value, int | float):
-        return text in (str(value), visible(str(value)), f"{str(value)[:16]}…")
+        told = str(value)
+        return text in (told, visible(told), f"{told[:16]}…", *(one_line(told, len(text) + more) for more in (-1, 0)))
     for show in _FORMATS:
         with suppress(ValueError, OverflowError):  # a number that this format cannot show
             if show(value) == text:

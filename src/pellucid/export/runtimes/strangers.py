@@ -6,6 +6,7 @@ now, and have not always been; templates they render without a bound.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,13 @@ def check_rendering(source: str, messages: Sequence[Message]) -> None:
 
     Raises `UsageError` for what the sandbox withholds or stops, `DataError` where the template refuses the conversation.
     """
-    ChatTemplate(source, "of the export", datetime(2024, 1, 1)).render([dict(message) for message in messages], _TOKENS)
+    _compiled(source).render([dict(message) for message in messages], _TOKENS)
+
+
+@lru_cache(maxsize=8)
+def _compiled(source: str) -> ChatTemplate:
+    """Return the template of an export, whose conversations are many."""
+    return ChatTemplate(source, "of the export", datetime(2024, 1, 1))
 
 
 def _check_config(file: Path, values: Any) -> None:
