@@ -41,8 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
     memory = Path("/dev/shm")
     if "TMPDIR" in os.environ or not has_room(memory):
         return
-    # What torch compiles is kept, as it would be.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}")
+    disk = os.environ["PELLUCID_TESTS_DISK"] = tempfile.gettempdir()  # for tests that are about where files lie
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{disk}/torchinductor_{getpass.getuser()}")  # kept, as it would be
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))  # of tests that failed, pytest keeps the folders
     folder = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="pellucid-tests-", dir=memory)
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))

@@ -27,6 +27,7 @@ _RUNNING = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.st
 # What the standard library, torch and their peers ask of the machine itself.
 _HARMLESS_PROGRAMS = ("git", "lscpu", "ldconfig", "uname", "gcc", "ld", "sysctl", "nvidia-smi")
 _HARMLESS_FILES = ("/dev/", "/proc/self/")
+_SHARED_MEMORY = "/dev/shm/"  # a place like any other
 LEDGER = "ledger.jsonl"
 
 
@@ -76,7 +77,8 @@ class Watch:
             return None
         place = os.path.realpath(os.fsdecode(path))
         is_told = place == f"{self._hostile}/{LEDGER}"  # whoever works on a run writes that into its own ledger
-        return None if is_told or f"{place}/".startswith((f"{self._scratch}/", *_HARMLESS_FILES)) else place
+        is_harmless = place.startswith(_HARMLESS_FILES) and not place.startswith(_SHARED_MEMORY)
+        return None if is_told or is_harmless or f"{place}/".startswith(f"{self._scratch}/") else place
 
     def _inside(self, path: Any) -> str | None:
         """Code that came from the file or from what was copied of it."""
