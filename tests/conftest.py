@@ -154,6 +154,36 @@ def storage_watch() -> type:
     return StorageWatch
 
 
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Where Chromium is; skips, before anything else is made, where it or Playwright is not installed."""
+    pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    return path
+
+
+# Of a module, not of all tests: while Playwright is there, no other event loop runs in this thread.
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    """A real Chromium that asks nobody for anything by itself."""
+    from playwright.sync_api import sync_playwright
+
+    quiet = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-sync",
+    ]
+    with sync_playwright() as session:
+        opened = session.chromium.launch(executable_path=chromium, args=quiet)
+        yield opened
+        opened.close()
+
+
 @pytest.fixture
 def run_copy(finished_run: Path, tmp_path: Path) -> Path:
     """A copy of the finished run, as it was when it was finished, that a test may damage. Its parent is the `--runs` folder."""

@@ -27,7 +27,7 @@ _RUNNING = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.st
 # What the standard library, torch and their peers ask of the machine itself.
 _HARMLESS_PROGRAMS = ("git", "lscpu", "ldconfig", "uname", "gcc", "ld", "sysctl", "nvidia-smi")
 _HARMLESS_FILES = ("/dev/", "/proc/self/")
-_SHARED_MEMORY = "/dev/shm/"  # a place like any other
+_FILES_IN_MEMORY = "/dev/shm/"
 LEDGER = "ledger.jsonl"
 
 
@@ -77,7 +77,7 @@ class Watch:
             return None
         place = os.path.realpath(os.fsdecode(path))
         is_told = place == f"{self._hostile}/{LEDGER}"  # whoever works on a run writes that into its own ledger
-        is_harmless = place.startswith(_HARMLESS_FILES) and not place.startswith(_SHARED_MEMORY)
+        is_harmless = place.startswith(_HARMLESS_FILES) and not place.startswith(_FILES_IN_MEMORY)
         return None if is_told or is_harmless or f"{place}/".startswith(f"{self._scratch}/") else place
 
     def _inside(self, path: Any) -> str | None:

@@ -1,4 +1,3 @@
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,15 +9,6 @@ from pellucid.evals.bose.stability import Moment
 from pellucid.evals.results import Record
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "bose.py"
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bose", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_noise_goes_from_strong_to_none_and_spares_norms(script: ModuleType) -> None:

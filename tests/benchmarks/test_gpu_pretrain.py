@@ -1,6 +1,5 @@
 """The script that measures on a GPU, at toy sizes on the CPU: its first run on another machine must succeed."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -34,16 +33,6 @@ sys.meta_path[:] = [finder for finder in sys.meta_path[:2]] + [Finder]
 sys.argv[0] = {str(SCRIPT)!r}
 runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 """
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gpu_pretrain", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["gpu_pretrain"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

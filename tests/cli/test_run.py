@@ -57,6 +57,10 @@ def test_a_plan_for_other_devices_is_printed_and_nothing_is_written(tmp_path: Pa
     assert (plan["device"]["name"], plan["device"]["count"]) == ("H100", 8)
     assert main(["plan", recipe, *runs, "--on", "8xA100"]) == 2
     assert "--on: got '8xA100'; there is no device 'A100', only A100-40GB" in capsys.readouterr().err
+    assert main(["plan", recipe, *runs, "--on", ""]) == 2
+    assert "--on: got ''; write COUNTxDEVICE" in capsys.readouterr().err
+    assert main(["plan", recipe, *runs, "--on", "-1xH100"]) == 2
+    assert "--on: got '-1xH100'; the number of devices must be from 1 to" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 

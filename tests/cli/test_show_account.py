@@ -15,7 +15,7 @@ def test_a_run_shows_every_attempt_and_the_sums(run_copy: Path, capsys: pytest.C
     Ledger(run_copy).append("start", stage="evaluate --suite choices", attempt=1)
     assert main(["show", str(run_copy)]) == 0
     out = capsys.readouterr().out
-    for words in ("pretrain", "no luck", "failure", "running", "of these without an end", "1 failures", "PUE 1.1"):
+    for words in ("pretrain", "no luck", "failure", "running", "of these without an end", "1 failure,", "PUE 1.1"):
         assert words in out
     assert main(["show", str(run_copy), "--json"]) == 0
     account, sealed = json.loads(capsys.readouterr().out), read_json(run_copy / "account" / "account.json")
@@ -27,7 +27,7 @@ def test_an_altered_ledger_is_not_summed(run_copy: Path, capsys: pytest.CaptureF
     path = run_copy / "ledger.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"seconds":', b'"seconds": ', 1))
     assert main(["show", str(run_copy)]) == 1
-    assert "ledger.jsonl:2" in capsys.readouterr().err
+    assert "ledger.jsonl, line 2 " in capsys.readouterr().err
 
 
 def test_energy_that_nobody_wrote_down_is_a_dash(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,3 +36,21 @@ def test_energy_that_nobody_wrote_down_is_a_dash(run_copy: Path, capsys: pytest.
     Ledger(run_copy).append("end", stage="plan", seconds=60.0)
     assert main(["show", str(run_copy)]) == 0
     assert "–" in capsys.readouterr().out
+
+
+def test_a_ledger_whose_fields_cannot_be_read_is_an_error_that_names_the_line(
+    run_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run_copy / "ledger.jsonl").unlink()
+    Ledger(run_copy).append("start", stage="plan", attempt=1)
+    Ledger(run_copy).append("end", stage="plan", attempt=1, seconds="x")
+    assert main(["show", str(run_copy)]) == 1
+    assert "ledger.jsonl, line 2: seconds: got 'x'; must be a number from 0" in capsys.readouterr().err
+
+
+def test_one_of_a_kind_is_told_as_one(run_copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for said in ("1 stop, ", "2 stops, "):
+        with pytest.raises(KeyboardInterrupt), attempt(run_copy, "evaluate --suite choices"):
+            raise KeyboardInterrupt
+        assert main(["show", str(run_copy)]) == 0
+        assert said in capsys.readouterr().out

@@ -30,8 +30,13 @@ def test_an_edited_ledger_does_not_hold(run_copy: Path, capsys: pytest.CaptureFi
     assert "ledger.jsonl" in json.loads(capsys.readouterr().out)["faults"][0]
 
 
-def test_a_folder_without_artifacts_does_not_pass(tmp_path: Path) -> None:
+def test_a_folder_without_artifacts_does_not_pass_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    why = f"there is nothing to check in {tmp_path}: no artifact and no ledger; give the folder of a run, for example runs/pocket"
     assert main(["verify", str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert f"note: {why}\n" in told and "looked at" not in told
+    assert main(["verify", str(tmp_path), "--json"]) == 1
+    assert why in json.loads(capsys.readouterr().out)["notes"]
     assert main(["verify", str(tmp_path / "none")]) == 2
 
 

@@ -14,6 +14,19 @@ import pytest
 from pellucid.cli.main import main
 
 
+@pytest.fixture(autouse=True)
+def given_way(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """By how much the command gave way to others. Not to be done for good: further tests run in this process."""
+    steps: list[int] = []
+    monkeypatch.setattr(os, "nice", steps.append)
+    return steps
+
+
+def test_whoever_watches_gives_way_to_whoever_trains(finished_run: Path, given_way: list[int]) -> None:
+    assert main(["watch", str(finished_run), "--once"]) == 0
+    assert len(given_way) == 1 and given_way[0] > 0
+
+
 def test_a_finished_run_is_shown_once_where_output_is_no_terminal(finished_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", str(finished_run)]) == 0
     text = capsys.readouterr().out

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,12 @@ def test_an_artifact_may_lie_inside_another_and_counts_as_its_contents(tmp_path:
     assert find_faults(outer) == []
     (outer / "checkpoints" / "step-1" / "manifest.json").write_text("{}")
     assert "step-1/manifest.json" in find_faults(outer)[0]
+
+
+def test_a_clock_that_is_set_while_it_is_built_changes_no_duration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    true, path = time.time, tmp_path / "shards"
+    for hours in (-1, 1):
+        with monkeypatch.context() as patched, building(path, Key("shards", 1, hours, {})) as part:
+            (part.path / "file").write_text("x")
+            patched.setattr(time, "time", lambda shift=3600 * hours: true() + shift)
+        assert 0 <= read_manifest(path).seconds < 1800

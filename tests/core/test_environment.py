@@ -5,7 +5,7 @@ import pytest
 
 from pellucid import __version__
 from pellucid.core import environment as module
-from pellucid.core.environment import available_memory_bytes, code_version, environment
+from pellucid.core.environment import available_memory_bytes, code_version, environment, source_of
 
 
 def test_the_environment_names_machine_and_packages() -> None:
@@ -31,3 +31,8 @@ def test_available_memory_is_less_than_all_and_heeds_a_containers_limit(tmp_path
     assert available_memory_bytes() == 2**24 - 2**23 + 2**20 + 2**21
     (tmp_path / "memory.current").write_text(f"{2**30}\n")
     assert available_memory_bytes() == 0
+
+
+def test_the_same_source_is_told_whatever_its_commit() -> None:
+    assert source_of("0.1.0+src.0123456789ab.git.abcdef012345") == "0.1.0+src.0123456789ab" == source_of("0.1.0+src.0123456789ab")
+    assert source_of(code_version()) == code_version()[: len("0.1.0+src.0123456789ab")]

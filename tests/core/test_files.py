@@ -4,7 +4,16 @@ from pathlib import Path
 import pytest
 
 from pellucid.core.errors import ArtifactError, DiskFullError
-from pellucid.core.files import disk_full_is_explained, fsync_tree, read_json, sha256_file, whole_lines, write_bytes, write_json
+from pellucid.core.files import (
+    disk_full_is_explained,
+    fsync_tree,
+    json_object,
+    read_json,
+    sha256_file,
+    whole_lines,
+    write_bytes,
+    write_json,
+)
 
 
 def test_a_written_file_is_whole_and_leaves_no_temporary_neighbour(tmp_path: Path) -> None:
@@ -26,6 +35,13 @@ def test_reading_what_is_missing_or_no_json_names_the_file(tmp_path: Path) -> No
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(ArtifactError, match=r"bad\.json is not JSON"):
         read_json(tmp_path / "bad.json")
+
+
+def test_a_line_that_is_no_json_object_is_named_with_its_place() -> None:
+    assert json_object(b'{"a": [1]}\n', Path("a.jsonl"), 1) == {"a": [1]}
+    for line, what in ((b'{"a": 1', "is not JSON: "), (b"[1]\n", "is no JSON object"), (b"null", "is no JSON object")):
+        with pytest.raises(ArtifactError, match=f"^run/a.jsonl, line 7 {what}"):
+            json_object(line, Path("run/a.jsonl"), 7)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pellucid.core import energy
 from pellucid.core.joules import JouleMeter, Power
 
 
@@ -74,3 +75,41 @@ def test_a_counted_processor_does_not_stand_for_the_gpus_that_were_planned(tmp_p
         seconds = meter.seconds()
     assert found["kind"] == "estimated" and found["counters"] == ["cpu package-0"]
     assert 42 + 800 * 0.55 <= found["joules"] <= 42 + 800 * seconds
+
+
+class Board:
+    """A board that has counted 500 J whenever it is looked at again."""
+
+    shortest_s = 0.0
+
+    def __init__(self, name: str) -> None:
+        self.name, self._looks = name, -1
+
+    def joules(self) -> float:
+        self._looks += 1
+        return 500.0 * min(1, self._looks)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("boards", "kind"), [(1, "estimated"), (2, "estimated"), (4, "measured")])
+def test_it_is_measured_where_each_device_has_a_board_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boards: int, kind: str
+) -> None:
+    """There is no machine with several boards at hand: these stand for what NVML gives (see test_nvml.py)."""
+    asked = []
+
+    def some(*, most: int | None) -> tuple[list[Board], str | None]:
+        asked.append(most)
+        return [Board(f"gpu {number}") for number in range(boards)], None
+
+    monkeypatch.setattr(energy, "open_gpus", some)
+    with JouleMeter(Power(400, 4), sys_folder=tmp_path) as meter:
+        early = meter.seconds()
+        found = meter.so_far()
+        late = meter.seconds()
+    assert asked == [4] and found["kind"] == kind
+    uncounted = found["joules"] - 500 * boards
+    assert 400 * (4 - boards) * early - 0.001 <= uncounted <= 400 * (4 - boards) * late + 0.001
+    assert found["missing"].get("boards") == (None if boards == 4 else f"{boards} of 4 GPUs are counted")

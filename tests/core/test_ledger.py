@@ -79,7 +79,7 @@ def test_any_single_byte_that_is_changed_inserted_or_removed_is_found(tmp_path: 
     path.write_bytes(bad)
     if bad == good:
         return
-    with pytest.raises(ArtifactError, match=r"ledger\.jsonl:[123]"):
+    with pytest.raises(ArtifactError, match=r"ledger\.jsonl, line [123] "):
         list(read_ledger(path, whole=True))
     # While somebody may still be writing, only what a kill could have left is passed over: all but the last newline.
     if bad != good[:-1]:
@@ -110,7 +110,7 @@ def test_a_line_that_is_removed_doubled_or_swapped_is_found(tmp_path: Path, one:
         if one == other:
             return
     path.write_bytes(b"".join(lines))
-    with pytest.raises(ArtifactError, match=r"ledger\.jsonl:[1-6]"):
+    with pytest.raises(ArtifactError, match=r"ledger\.jsonl, line [1-6] "):
         list(read_ledger(path))
 
 
@@ -244,7 +244,7 @@ def test_older_ledgers_hold_and_are_gone_on_with_and_a_newer_line_cannot_be_made
     path.write_bytes(good)
     Ledger(tmp_path).append("end", stage="plan", seconds=1.0)
     path.write_bytes(re.sub(rb',"sha256":"[0-9a-f]{64}"\}\n$', b"}\n", path.read_bytes()))
-    with pytest.raises(ArtifactError, match=r"ledger\.jsonl:5 has no digest of its own"):
+    with pytest.raises(ArtifactError, match=r"ledger\.jsonl, line 5 has no digest of its own"):
         list(read_ledger(path))
 
 
@@ -252,7 +252,7 @@ def test_older_ledgers_hold_and_are_gone_on_with_and_a_newer_line_cannot_be_made
 def test_a_line_that_is_no_object_is_named_and_unchecked_stands_as_an_empty_event(tmp_path: Path, line: bytes) -> None:
     path = written(tmp_path, 2)
     path.write_bytes(path.read_bytes() + line)
-    with pytest.raises(ArtifactError, match=r"ledger\.jsonl:3"):
+    with pytest.raises(ArtifactError, match=r"ledger\.jsonl, line 3 "):
         list(read_ledger(path))
     assert [event.get("number") for event in read_ledger(path, checked=False)] == [0, 1, None]
 
@@ -270,3 +270,22 @@ def test_a_ledger_that_is_a_link_is_not_written_to(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"ledger\.jsonl is a link; the ledger of a run must be a file of its own"):
         Ledger(tmp_path / "run").append("start")
     assert other.read_text() == "theirs"
+
+
+def test_who_has_the_ledger_alone_writes_what_follows_from_it_and_others_wait(tmp_path: Path) -> None:
+    ledger, others = Ledger(tmp_path), []
+
+    def write() -> None:
+        Ledger(tmp_path).append("other")
+        others.append(True)
+
+    with ledger.alone() as append:
+        thread = threading.Thread(target=write)
+        thread.start()
+        count = sum(1 for _ in read_ledger(ledger.path))
+        append("mine", seen=count)
+        thread.join(0.05)
+        assert not others
+        append("mine", seen=count + 1)
+    thread.join()
+    assert [event["event"] for event in read_ledger(ledger.path, whole=True)] == ["mine", "mine", "other"]

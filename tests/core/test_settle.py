@@ -76,6 +76,24 @@ def test_a_damaged_ledger_is_no_reason_not_to_go_on(tmp_path: Path) -> None:
     assert [event["event"] for event in read_ledger(ledger.path, checked=False)] == ["start", "start", "killed", "killed"]
 
 
+def test_two_attempts_under_one_number_are_settled_once(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    for _ in range(2):
+        ledger.append("start", stage="evaluate", attempt=1, process=gone())
+    assert [one.outcome for one in settle(tmp_path, holds_run=False)] == ["killed", "killed"]
+    size = ledger.path.stat().st_size
+    assert [one.outcome for one in settle(tmp_path, holds_run=False)] == ["killed", "killed"]
+    assert ledger.path.stat().st_size == size
+
+
+def test_fields_of_somebody_elses_ledger_that_cannot_be_read_keep_nobody_from_work(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.append("start", stage="plan", attempt="x", process=gone())
+    ledger.append("start", stage="plan", attempt=1, process={**gone(), "pid": "x"})
+    ledger.append("start", stage="plan", attempt=2, process={"host": this_process(holds_run=False)["host"]})
+    assert [(one.number, one.outcome) for one in settle(tmp_path, holds_run=True)] == [(2, "killed")]
+
+
 def test_no_ledger_has_no_attempts(tmp_path: Path) -> None:
     assert settle(tmp_path, holds_run=True) == []
     assert not list(tmp_path.iterdir())

@@ -2,11 +2,11 @@ import dataclasses
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.core.attempts import Attempt
-from pellucid.core.spending import Rates, spending_of
+from pellucid.core.spending import Rates, account_of, how_known, spending_of
 
 RATES = Rates(usd_per_device_hour=3.5, pue=1.1, grid_kg_co2e_per_kwh=0.385)
 MWH = 3.6e9
@@ -83,3 +83,54 @@ def test_stages_and_outcomes_add_up_to_the_whole(attempts: list[Attempt]) -> Non
 def test_it_is_json() -> None:
     found = spending_of([attempt()], RATES).as_json()
     assert found["rates"]["pue"] == 1.1 and found["by_stage"]["pretrain"]["kwh"] == 1.0
+
+
+def test_how_energy_is_known_is_told_of_an_amount() -> None:
+    def told(*attempts: Attempt) -> str | None:
+        return how_known(spending_of(attempts, RATES).as_json()["total"])
+
+    counted, guessed, untold = attempt(measured=True), attempt(measured=False), attempt(joules=None)
+    assert (told(counted), told(guessed), told(counted, guessed)) == ("measured", "estimated", "measured in part")
+    assert (told(), told(untold), told(untold, guessed)) == (None, None, "estimated")
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["start", "start+", "alive", "killed", "end", "failure", "steps_skipped"]),
+        st.sampled_from(["pretrain", "sft", "report"]),
+        st.integers(1, 2),
+    ),
+    max_size=14,
+)
+
+
+def line(name: str, stage: str, number: int, second: int) -> dict[str, Any]:
+    event = {"event": name.rstrip("+"), "at": f"2026-11-22T10:00:{second:02d}Z", "stage": stage, "attempt": number}
+    return {
+        **event,
+        "continues": name.endswith("+"),
+        "seconds": float(second),
+        "steps": [second],
+        "energy": {"joules": second * 9.0},
+    }
+
+
+@settings(max_examples=300)
+@given(told=EVENTS)
+def test_an_account_can_be_made_again_from_a_ledger_that_has_grown(told: list[tuple[str, str, int]]) -> None:
+    """Whatever came later: ends, kills, attempts under the same number, signs of life of those that had been taken for killed."""
+    events = [line(*one, second) for second, one in enumerate(told)]
+    for length in range(len(events) + 1):
+        account = account_of(events[:length], RATES)
+        lines = account["ledger"]["lines"]
+        assert account_of(events, RATES, lines) == account_of(events[:lines], RATES) == account
+
+
+def test_a_build_is_what_the_artifact_took_and_by_stage_all_that_was_tried() -> None:
+    lines = ["start 1", "failure 1", "start 2", "killed 2", "start+ 3", "end 3", "start 4", "failure 4"]
+    events = [line(one.split()[0], "pretrain", int(one.split()[1]), second) for second, one in enumerate(lines)]
+    account = account_of(events, RATES)
+    build, every = account["builds"]["pretrain"], account["by_stage"]["pretrain"]
+    assert (build["first"], build["attempts"], build["hours"] * 3600) == (2, 2, pytest.approx(3 + 5))
+    assert (every["attempts"], every["hours"] * 3600) == (4, pytest.approx(1 + 3 + 5 + 7))
+    assert build["kwh"] * 3.6e6 == pytest.approx(9 * 8) and build["usd"] == pytest.approx(build["device_hours"] * 3.5)

@@ -1,7 +1,6 @@
 """The report as a reader sees it, in a real browser (skipped where Chromium or Playwright is not installed)."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +9,6 @@ import pytest
 from pellucid.cli.main import main
 from pellucid.report.card import write_card
 from pellucid.stages.run_folder import open_recipe
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as session:
-        opened = session.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
 
 
 def opened(browser: Any, file: Path, width: int = 1200, **options: Any) -> tuple[Any, list[str]]:
@@ -129,6 +115,45 @@ def test_the_source_of_a_number_at_the_windows_edge_is_seen_whole(browser: Any, 
         fact.focus()
         box = page.locator(f"#{fact.get_attribute('aria-describedby')}").bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["height"] < 250
+    page.close()
+
+
+_BEYOND = """() => [...document.querySelectorAll('.table .scroll')].filter(one => one.scrollWidth > one.clientWidth + 1)
+    .map(one => one.closest('section').id)"""
+
+
+def test_on_a_phone_short_tables_are_lists_and_wide_ones_have_a_shadow(browser: Any, finished_run: Path) -> None:
+    page, _ = opened(browser, finished_run / "report" / "index.html", 360)
+    beyond = page.evaluate(_BEYOND)
+    assert beyond and not {"verification", "forecast", "machine", "architecture", "exports"} & set(beyond)
+    for section in ("verification", "forecast", "machine"):
+        boxes = [cell.bounding_box() for cell in page.locator(f"#{section} td").all()]
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= 360 for box in boxes)
+    told = page.locator("#verification td[data-long]").first
+    assert told.bounding_box()["width"] > 250, "what holds has the whole line"
+    assert "What holds" in told.evaluate("one => getComputedStyle(one, '::before').content")
+    wide = page.locator(".table .scroll", has=page.locator("table:not(.stacked)")).first
+    shadow = wide.evaluate("one => getComputedStyle(one).backgroundAttachment")
+    assert shadow == "local, scroll"
+    page.close()
+
+
+def test_letters_of_figures_are_read_in_the_dark(browser: Any, finished_run: Path) -> None:
+    page, _ = opened(browser, finished_run / "report" / "index.html", color_scheme="dark")
+    fills = """() => [...new Set([...document.querySelectorAll('#heldout svg text, #training svg text')]
+        .map(one => getComputedStyle(one).fill))]"""
+    assert page.evaluate(fills) == ["rgb(228, 231, 234)"]
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_paper_the_card_of_the_checks_has_a_frame(browser: Any, finished_run: Path, scheme: str) -> None:
+    page, _ = opened(browser, finished_run / "report" / "index.html", 700, color_scheme=scheme)
+    page.emulate_media(media="print", color_scheme=scheme)
+    style = page.evaluate(
+        "(({borderTopColor, color}) => [borderTopColor, color])(getComputedStyle(document.querySelector('.card.good')))"
+    )
+    assert style[0] == "rgb(20, 105, 61)"
     page.close()
 
 

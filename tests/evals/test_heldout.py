@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.core.errors import DataError
-from pellucid.evals.heldout import Window, score_heldout, summarise, window_spans
-from pellucid.evals.records import DocumentScore, HeldoutDocument, total
+from pellucid.evals.heldout import Window, score_heldout, window_spans
+from pellucid.evals.records import HeldoutDocument, total
 from pellucid.export.hf_config import hf_config
 from pellucid.model.decoder import Decoder, init_weights
 from pellucid.model.hf_names import to_hf
@@ -133,23 +133,3 @@ def test_a_document_without_text_is_left_out(model):
 def test_a_stride_that_skips_tokens_is_refused():
     with pytest.raises(DataError, match=r"stride_tokens is 17; it must lie between 1 and evaluate\.seq_tokens = 16"):
         Window(16, 17)
-
-
-def test_the_summary_puts_the_baselines_beside_the_model_in_every_group(model):
-    rows = score(model)
-    ngram = [DocumentScore(r.id, r.source, r.language, r.bytes, r.tokens, 2 * r.nats) for r in rows]
-    xz = {"by_language": dict.fromkeys(TEXTS, 3.0), "by_source": {"books": 3.5}}
-    table = summarise({"model": rows, "ngram": ngram}, xz)
-    german = [row for row in rows if row.language == "de"]
-    assert table["by_language"]["de"] == {
-        "model": total(german).bits_per_byte,
-        "ngram": pytest.approx(2 * total(german).bits_per_byte),
-        "xz": 3.0,
-        "documents": 2,
-        "bytes": sum(row.bytes for row in german),
-        "tokens": sum(row.tokens for row in german),
-        "perplexity": total(german).perplexity,
-    }
-    assert table["by_source"]["books"]["xz"] == 3.5
-    assert "xz" not in table["by_source"]["letters"]
-    assert table["all"] == table["total"]["model"] == total(rows).bits_per_byte

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from pellucid.core.errors import RecipeError, UsageError
-from pellucid.plan.devices import Device, Range, device_named, device_names, planned_on, read_devices, row_for_gpu
+from pellucid.plan.devices import Device, Range, device_named, device_names, planned_on, read_devices
 from pellucid.recipe.recipe import Recipe
 
 
@@ -17,6 +17,18 @@ def test_every_figure_of_every_row_says_where_it_is_from() -> None:
         assert 1e10 < device.peak_flops < 1e16
         assert device.compute_frac.high <= 1 and device.memory_frac.high <= 1
         assert 0 < device.usable_bytes < device.memory_bytes
+
+
+def test_what_is_as_in_another_row_is_so_there() -> None:
+    followed = 0
+    for name in device_names():
+        device = device_named(name)
+        for figure, source in device.sources.items():
+            if source.startswith("as "):
+                other = device_named(source.removeprefix("as ").partition(":")[0])
+                assert getattr(device, figure) == getattr(other, figure), (name, figure)
+                followed += 1
+    assert followed > 5
 
 
 def test_a_row_is_read_again_from_what_a_plan_holds() -> None:
@@ -67,11 +79,3 @@ def test_a_price_and_a_share_were_meant_for_the_recipes_own_device(stable_lm: Re
 def test_what_is_no_device_is_refused_with_what_is_possible(tinyllama: Recipe, where: str, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         planned_on(tinyllama, where)
-
-
-def test_a_gpu_is_found_by_the_name_that_its_driver_gives() -> None:
-    assert row_for_gpu("NVIDIA A100-SXM4-40GB") == "A100-40GB"
-    assert row_for_gpu("NVIDIA H100 80GB HBM3") == "H100"
-    assert row_for_gpu("NVIDIA GeForce RTX 4090") == "RTX-4090"
-    assert row_for_gpu("NVIDIA L40S") == "L40S"
-    assert row_for_gpu("Voodoo 2") is None

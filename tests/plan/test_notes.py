@@ -3,10 +3,12 @@
 from pellucid.plan.devices import device_named
 from pellucid.plan.fitting import fit_of
 from pellucid.plan.mixing import mix_stages
-from pellucid.plan.notes import device_notes, length_notes, memory_notes, mixture_notes, recompute_notes, source_notes, spaced
+from pellucid.plan.notes import device_notes, fit_notes, length_notes, mixture_notes, recompute_notes, source_notes, spaced
 from pellucid.plan.roofline import Layout
 from pellucid.plan.tokens import source_rows
 from pellucid.recipe.recipe import Recipe
+
+BASES = ("counted", "about", "at_most", "one_step")
 
 
 def test_unusual_mixes_are_pointed_out(stable_lm: Recipe) -> None:
@@ -32,23 +34,41 @@ def test_what_caps_took_away_and_how_epochs_were_scaled_is_told(pocket: Recipe, 
 def test_a_stage_that_does_not_fit_is_told_the_cheapest_change(stable_lm: Recipe) -> None:
     device, layout = device_named("A100-40GB"), Layout(512, bf16=True)
     (stage,) = stable_lm.train
-    assert list(memory_notes({"name": "pretrain", "fit": fit_of(stable_lm.model, stage, device, layout)})) == []
+    assert list(fit_notes({"name": "pretrain", "fit": fit_of(stable_lm.model, stage, device, layout)})) == []
     larger = stage.model_copy(update={"micro_seqs": 4})
-    (note,) = memory_notes({"name": "pretrain", "fit": fit_of(stable_lm.model, larger, device, layout)})
+    (note,) = fit_notes({"name": "pretrain", "fit": fit_of(stable_lm.model, larger, device, layout)})
     assert note == (
         "pretrain: needs 49.1 GiB per device, which has 38.3 GiB for it; micro_seqs 2 needs 33.2 GiB, each step 2% longer."
     )
 
 
-def test_numbers_of_devices_that_would_do_are_named(stable_lm: Recipe) -> None:
-    (note,) = device_notes(stable_lm.train[0], 500)
-    assert "its 2048 sequences divide over 256 or 512 devices" in note
-    assert list(device_notes(stable_lm.train[0], 512)) == []
+def test_a_layout_that_training_refuses_is_told_with_what_would_do(stable_lm: Recipe) -> None:
+    device, (stage,) = device_named("A100-40GB"), stable_lm.train
+    (note,) = fit_notes({"name": "pretrain", "fit": fit_of(stable_lm.model, stage, device, Layout(500, bf16=True))})
+    assert note == (
+        "pretrain: training refuses this layout: a batch of 2048 sequences cannot be dealt out evenly to 500 devices; "
+        "on 512 devices it needs 33.2 GiB."
+    )
+
+
+def test_a_last_micro_batch_that_is_smaller_is_told(stable_lm: Recipe) -> None:
+    (stage,) = stable_lm.train
+    assert list(device_notes(stage, 512)) == list(device_notes(stage, 500)) == []
+    (note,) = device_notes(stage.model_copy(update={"micro_seqs": 3}), 512)
+    assert note == "pretrain: of a batch each device has 4 of 2048 sequences; after 1 of 3 its last micro-batch has 1."
+    (note,) = device_notes(stage.model_copy(update={"micro_seqs": 16}), 512)
+    assert note == "pretrain: of a batch each device has 4 of 2048 sequences; micro_seqs 4 would do."
 
 
 def test_what_is_not_known_of_examples_is_said(pocket: Recipe) -> None:
     dpo = next(stage for stage in pocket.train if stage.learns_from_pairs)
-    assert any("reference" in note for note in length_notes(dpo, {"length_is_known": True}))
+    told = {basis: "\n".join(length_notes(dpo, {"length_basis": basis, "steps": 7})) for basis in BASES}
+    assert all("reference" in text for text in told.values())
+    assert "its length is not known before its examples are there" in told["one_step"]
+    assert "available_examples, and available_tokens" in told["one_step"]
+    assert "7 steps at most, as if each example filled a sequence of 128 tokens" in told["at_most"]
+    assert "two answers to each of its first messages" in told["about"]
+    assert "each example is a sequence by itself" in told["counted"]
     assert list(length_notes(pocket.train[0], {})) == []
 
 

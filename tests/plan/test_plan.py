@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from pellucid.core.errors import RecipeError
-from pellucid.plan.devices import device_named
+from pellucid.plan.devices import device_named, planned_on
 from pellucid.plan.plan import make_plan
 from pellucid.recipe.recipe import Recipe
 
@@ -64,7 +64,7 @@ def test_the_stable_keys_are_there_and_the_plan_is_json(pocket: Recipe, stable_l
 def test_parts_of_time_money_and_memory_agree(stable_lm: Recipe) -> None:
     plan = make_plan(stable_lm)
     stage = plan["stages"][0]
-    assert plan["time"]["wall_s"] == pytest.approx(stage["step_s"] * stage["tokens"] / stage["batch_tokens"])
+    assert plan["time"]["wall_s"] == pytest.approx(stage["step_s"] * stage["steps"])
     assert plan["time"]["wall_s"] == pytest.approx(plan["time"]["device_hours"] * 3600 / 512)
 
 
@@ -73,9 +73,10 @@ def test_tokens_of_shards_give_epochs(pocket: Recipe) -> None:
     assert all(row["epochs"] is not None for row in make_plan(pocket, counts)["sources"])
 
 
-def test_a_batch_that_does_not_divide_over_the_devices_is_pointed_out(tinyllama: Recipe) -> None:
-    odd = tinyllama.model_copy(update={"plan": tinyllama.plan.model_copy(update={"devices": 3})})
-    assert any("not a whole number" in note for note in make_plan(odd)["notes"])
+def test_a_batch_that_does_not_divide_over_the_devices_does_not_fit(tinyllama: Recipe) -> None:
+    plan = make_plan(planned_on(tinyllama, "3xH100"))
+    assert not plan["stages"][0]["fit"]["fits"]
+    assert any("cannot be dealt out evenly to 3 devices; " in note for note in plan["notes"])
 
 
 def test_a_device_that_the_table_lacks_is_refused(pocket: Recipe) -> None:
@@ -99,3 +100,13 @@ def test_here_is_the_machine_that_is_given(pocket: Recipe) -> None:
     slow, usual = make_plan(here, here=machine), make_plan(here)
     assert slow["device"]["title"] == "an abacus" and slow["device"]["name"] == "here"
     assert slow["time"]["wall_s"] > 10 * usual["time"]["wall_s"]
+
+
+def test_a_tuning_run_is_all_its_steps_and_not_one(zephyr: Recipe, uncounted: Recipe) -> None:
+    plan = make_plan(zephyr)
+    sft = plan["stages"][0]
+    assert (sft["length_basis"], sft["steps"], plan["one_step_only"]) == ("at_most", 4846, [])
+    assert plan["tokens"]["examples"] == sum(row["tokens"] for row in plan["stages"]) > 10e9
+    assert plan["time"]["wall_s"] > 4800 * sft["step_s"]
+    assert plan["flops"]["training"]["matmul"] > sft["tokens"] * sft["flops_per_token"]["matmul"]
+    assert make_plan(uncounted)["one_step_only"] == ["sft", "dpo"]

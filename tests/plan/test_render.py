@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from pellucid.optim.schedules import learning_rate
+from pellucid.plan.devices import planned_on
 from pellucid.plan.plan import make_plan
 from pellucid.plan.render import render_plan
 from pellucid.recipe.recipe import Recipe
@@ -47,3 +48,28 @@ def test_every_recipe_renders_at_any_width(pocket: Recipe, tinyllama: Recipe, wi
 def test_the_sources_show_their_shares_under_that_name(stable_lm: Recipe) -> None:
     heading = next(line for line in shown(stable_lm).splitlines() if line.startswith("source "))
     assert heading.split() == ["source", "share", "tokens", "epochs", "category"]
+
+
+def test_the_headline_says_how_well_the_length_is_known(zephyr: Recipe, uncounted: Recipe, pocket: Recipe) -> None:
+    text = shown(planned_on(zephyr, "8xA100-80GB"))
+    assert "parameters, at most about 10.4 B tokens, on 8" in text and "\nat most about 21 h " in text
+    assert "80 GB, at most about\n" in text
+    text = shown(uncounted)
+    head = text.partition("\n\n")[0]
+    assert "tokens not known" in head and "how many examples sft and dpo will read" in head
+    assert "a step of sft takes" in head and "a step of dpo takes" in head and "$" not in head and "kWh" not in head
+    assert "with no more than one step of sft and dpo" in text
+    assert "parameters, about 6.07 M tokens" in shown(pocket)
+
+
+def test_the_headline_names_layouts_that_training_refuses(stable_lm: Recipe) -> None:
+    for count in (3, 4096):
+        text = shown(planned_on(stable_lm, f"{count}xH100"))
+        assert f"pretrain cannot be dealt out to {count} devices" in text.splitlines()[1] and "it fits" not in text
+    text = shown(planned_on(stable_lm, "3xL4"))
+    assert "pretrain cannot be dealt out to 3 devices; pretrain does not " in text.splitlines()[1]
+
+
+def test_a_recipe_without_text_has_no_tables_of_it(zephyr: Recipe, pocket: Recipe) -> None:
+    assert "sources" not in shown(zephyr) and "categories" not in shown(zephyr)
+    assert "\nsources\n" in shown(pocket) and "\ncategories\n" in shown(pocket)

@@ -33,3 +33,19 @@ def test_one_device_has_no_sharding(pocket: Recipe) -> None:
     text = shown(pocket)
     assert "zero1" not in text and "communication" not in text
     assert "gradients come as activations go" in text
+
+
+def test_the_meaningful_share_of_the_peak_stands_first(stable_lm: Recipe) -> None:
+    text = shown(stable_lm, 120)
+    (line,) = [line for line in text.splitlines() if line.startswith("a device ")]
+    assert line.index("of its peak by need") < line.index("with attention")
+
+
+def test_steps_are_told_as_far_as_they_are_known(zephyr: Recipe, uncounted: Recipe) -> None:
+    assert "at most 10 161 414 144 tokens in 4 846 steps of 2 097 152" in shown(zephyr, 120)
+    assert "so many steps of 2 097 152 tokens as its examples will make" in shown(uncounted, 120)
+    plan = make_plan(zephyr)
+    console = Console(width=120, record=True, force_terminal=False)
+    with console.capture() as capture:
+        console.print(Group(*render_stage(plan["stages"][2], plan, None)))
+    assert "about 122 880 000 tokens in 469 steps or more of 262 144" in capture.get().replace("\u00a0", " ")

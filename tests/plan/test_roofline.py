@@ -66,3 +66,37 @@ def test_tensor_parallelism_exchanges_activations(stable_lm: Recipe) -> None:
 def test_micro_steps_count_a_smaller_last_one(stable_lm: Recipe) -> None:
     assert Layout(512, bf16=True).micro_steps(stable_lm.train[0]) == 2
     assert Layout(300, bf16=True).micro_steps(stable_lm.train[0]) == 4
+
+
+def test_tensor_parallelism_over_machines_goes_through_their_network(stable_lm: Recipe) -> None:
+    layout, model = Layout(32, bf16=True), stable_lm.model
+    seconds = {
+        ways: step_parts(model, changed(stable_lm, shard="none", tensor_ways=ways), A100, layout)["high"].communication_s
+        for ways in (1, 8, 16, 32)
+    }
+    assert A100.devices_per_node == 8 and A100.network_bytes_per_s < A100.link_bytes_per_s / 5
+    tokens, size = stable_lm.train[0].batch_tokens, model.hidden * 2
+    # Two machines: half of each output comes in over the network, 4 times in each layer, and twice for an all-reduce.
+    exchanged = 4 * model.layers * 2 * tokens / 2 * size / 2 / A100.network_bytes_per_s
+    assert seconds[16] > exchanged > seconds[8]
+    # All 32 at work on one sequence have no gradients to exchange at all.
+    assert seconds[32] == pytest.approx(4 * model.layers * 2 * tokens * size * 3 / 4 / A100.network_bytes_per_s)
+
+
+def test_ranks_that_hold_a_part_of_a_block_exchange_no_more_than_that(stable_lm: Recipe) -> None:
+    model, stage = stable_lm.model, stable_lm.train[0].model_copy(update={"batch_tokens": 16 * 4096})
+    # A link without end leaves the exchange of gradients between machines, and none of activations.
+    device = A100.model_copy(update={"link_bytes_per_s": 1e18})
+    few = stage.model_copy(update={"parallel": stage.parallel.model_copy(update={"shard": "none", "tensor_ways": 8})})
+    found = step_parts(model, few, device, Layout(16, bf16=True))["high"].communication_s
+    outside = 2 * model.vocab_tokens * model.hidden * 4
+    blocks = (1_644_515_328 * 4 - outside) / 8
+    # Eight groups of two, one on each machine, share its network.
+    assert found == pytest.approx(2 * 8 * (outside + blocks) / 2 / device.network_bytes_per_s, rel=1e-6)
+
+
+def test_without_tensor_parallelism_a_machine_is_one_link_and_one_network(stable_lm: Recipe) -> None:
+    stage = changed(stable_lm, shard="none")
+    for devices, seconds in ((8, 7 / 8 / A100.link_bytes_per_s), (16, 1 / 2 / A100.network_bytes_per_s)):
+        found = step_parts(stable_lm.model, stage, A100, Layout(devices, bf16=True))["high"].communication_s
+        assert found == pytest.approx(2 * 1_644_515_328 * 4 * max(seconds, 7 / 8 / A100.link_bytes_per_s))

@@ -14,7 +14,7 @@ from pellucid.release.packages import Closure
 from pellucid.release.spent import Spent
 
 pytest.importorskip("cyclonedx")
-SPENT = Spent(2.0, 30.0, 11.55, "measured", [])
+SPENT = Spent([], {}, 30.0, 11.55, "measured; 0.385 kg CO2e per kWh")
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +50,17 @@ def test_the_model_has_its_card_with_data_scores_and_energy(bom: dict[str, Any],
     assert {one["ref"] for one in card["modelParameters"]["datasets"]} <= refs
     first = card["quantitativeAnalysis"]["performanceMetrics"][0]
     assert float(first["value"]) == account.heldout["bits_per_byte"]["total"]["model"]
+    assert first["slice"] == f"checkpoint pretrain/step-{account.heldout['checkpoint']['step']}, held-out text"
+    assert {"name": "pellucid:exported-checkpoint", "value": account.shipped} in card["properties"]
+    label = next(iter(account.results.values()))["subject"]["label"]
+    assert any(one["slice"].startswith(f"{label}, ") for one in card["quantitativeAnalysis"]["performanceMetrics"])
     (energy,) = card["considerations"]["environmentalConsiderations"]["energyConsumptions"]
     assert energy["activityEnergyCost"]["value"] == 30.0
     assert energy["co2CostEquivalent"]["value"] == pytest.approx(0.01155)
 
 
 def test_without_known_energy_none_is_stated(account: Account, closure: Closure) -> None:
-    bom = bill_of_materials(account, closure, Spent(2.0, None, None, "not known", []))
+    bom = bill_of_materials(account, closure, Spent([]))
     check_bom(bom)
     assert "environmentalConsiderations" not in bom["metadata"]["component"]["modelCard"]["considerations"]
 
@@ -64,6 +68,7 @@ def test_without_known_energy_none_is_stated(account: Account, closure: Closure)
 def test_sources_have_licences_and_files_of_exports_their_digests(bom: dict[str, Any], account: Account) -> None:
     data = components(bom, "data")
     assert data["enwiki-sample.en"]["licenses"] == [{"license": {"id": "CC-BY-SA-3.0"}}]
+    assert data["self_knowledge"]["licenses"] == [{"license": {"id": "Apache-2.0"}}], "what the run wrote itself"
     assert data["human-rights.fr"]["licenses"] == [{"expression": "MIT AND LicenseRef-public-domain"}]
     files = components(bom, "file")
     outputs = read_manifest(account.run / "exports").outputs
@@ -86,8 +91,8 @@ def test_licences_in_words_and_mixed_ones_still_fit(account: Account, closure: C
     from pellucid.release.sources import ReleasedSource
 
     odd = ReleasedSource("odd", ("documents/odd",), {"by leave of the author": 1, "MIT": 2}, ())
-    talk = account.recipe.conversations[0].model_copy(update={"name": "odd"})
-    recipe = account.recipe.model_copy(update={"conversations": (*account.recipe.conversations, talk)})
+    text = account.recipe.sources[0].model_copy(update={"name": "odd"})
+    recipe = account.recipe.model_copy(update={"sources": (*account.recipe.sources, text)})
     bom = bill_of_materials(Account(finished_run, recipe, [*account.sources, odd], account.selection), closure, SPENT)
     check_bom(bom)
     assert components(bom, "data")["odd"]["licenses"] == [{"license": {"name": "MIT; by leave of the author"}}]

@@ -28,7 +28,11 @@ def test_the_head_has_what_the_hub_reads(account: Account) -> None:
     assert head["language"] == ["en", "fr", "de"] and {"pellucid", "gguf", "conversational"} <= set(head["tags"])
     (model,) = head["model-index"]
     heldout = model["results"][0]
-    assert heldout["metrics"][0]["value"] == account.heldout["bits_per_byte"]["total"]["model"]
+    (score,) = heldout["metrics"]
+    assert score["value"] == account.heldout["bits_per_byte"]["total"]["model"]
+    scored, shipped = account.heldout["checkpoint"], account.manifests["self_knowledge"].summary["checkpoint"]
+    assert f"of the checkpoint {scored['stage']}/step-{scored['step']};" in score["name"]
+    assert f"the exports are of self_knowledge/step-{int(shipped[-8:])}" in score["name"]
 
 
 def test_data_sets_of_the_hub_are_listed_by_their_names_and_local_ones_are_not(

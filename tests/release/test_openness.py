@@ -33,6 +33,12 @@ def components(present: set[str], closed: set[str] = frozenset()) -> list[Compon
     [
         (set(), set(), None),
         (CLASS_III - {"technical_report"}, set(), None),
+        (CLASS_III - {"technical_report"} | {"paper"}, set(), 3),
+        (CLASS_III - {"technical_report"} | {"paper"}, {"paper"}, None),
+        (CLASS_III | {"paper"}, {"technical_report"}, 3),
+        (CLASS_III - {"model_card"} | {"paper"}, set(), None),
+        ((CLASS_III | CLASS_II | CLASS_I) - {"technical_report"}, set(), 1),
+        ((CLASS_III | CLASS_II | CLASS_I) - {"technical_report", "paper"}, set(), None),
         (CLASS_III, set(), 3),
         (CLASS_III, {"final_parameters"}, None),
         (CLASS_III | CLASS_I, set(), 3),
@@ -58,7 +64,7 @@ def test_the_table_has_the_seventeen_components_and_the_optional_three() -> None
 
 def test_what_the_next_class_lacks_is_named() -> None:
     told = classify(components(CLASS_III | CLASS_II | {"preprocessing_code"}))
-    assert (told["class_name"], told["next_class_name"]) == ("Class II - Open Tooling", "Class I - Open Science")
+    assert (told["class_name"], told["next_class_name"]) == ("Class II - Open Tooling Model", "Class I - Open Science Model")
     assert {one["component"] for one in told["missing_for_next"]} == {
         "Research paper",
         "Datasets",

@@ -44,7 +44,7 @@ def test_pip_reads_every_line_of_the_lock_and_there_is_no_place_in_it(base: Clos
     text = lock_text(base, "3.11.7")
     named = {}
     for line in text.splitlines():
-        if not line.startswith("#"):
+        if not line.startswith(("#", "--extra-index-url ")):
             need = requirements.Requirement(line.partition("  #")[0])
             named[need.name] = str(need.specifier)
             assert "/" not in line and "@" not in line
@@ -75,3 +75,24 @@ def test_extras_follow_from_the_recipe(settings: tuple[str, ...], extra: str) ->
 def test_licences_are_those_that_packages_state(base: Closure) -> None:
     assert base.packages[OWN].licence == "Apache-2.0"
     assert base.packages["safetensors"].licence == "Apache-2.0"
+
+
+@pytest.mark.parametrize(("version", "build"), [("2.13.0+cpu", "cpu"), ("2.13.0+cu126", "cu126"), ("2.13.0+rocm6.4", "rocm6.4")])
+def test_pip_s_own_parser_takes_the_lock_with_the_index_that_has_the_build(version: str, build: str, tmp_path: Path) -> None:
+    files, sessions = pytest.importorskip("pip._internal.req.req_file"), pytest.importorskip("pip._internal.network.session")
+    finders = pytest.importorskip("pip._internal.index.package_finder")
+    (tmp_path / "packages.lock").write_text(lock_text(closure_of({"torch": [version], "numpy": ["1.0.0"]}, []), "3.11.7"))
+    session = sessions.PipSession()
+    finder = finders.PackageFinder.create(
+        pytest.importorskip("pip._internal.index.collector").LinkCollector(
+            session, pytest.importorskip("pip._internal.models.search_scope").SearchScope.create([], [], no_index=False)
+        ),
+        pytest.importorskip("pip._internal.models.selection_prefs").SelectionPreferences(allow_yanked=False),
+    )
+    found = [one.requirement for one in files.parse_requirements(str(tmp_path / "packages.lock"), session, finder)]
+    assert f"torch=={version}" in found and "numpy==1.0.0" in found
+    assert finder.index_urls == [f"https://download.pytorch.org/whl/{build}"]
+
+
+def test_without_a_build_of_torch_no_other_index_is_asked() -> None:
+    assert "index-url" not in lock_text(closure_of({"torch": ["2.13.0"], "numpy": ["1.0.0+odd"]}, []), "3.11.7")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.core.errors import ArtifactError
+from pellucid.release.needles import SHORTEST
 from pellucid.release.secrets import Private, private_values, refuse_private, scan
 
 CANARY = "cAnArY-0815-value"
@@ -19,7 +20,8 @@ def names_in(environ: dict[str, str], run: Path = Path("/nowhere/at/all")) -> se
 )
 def test_secrets_are_known_by_their_names(name: str) -> None:
     assert name in names_in({name: CANARY})
-    assert name not in names_in({name: "short"}), "too short to be told from chance"
+    assert name in names_in({name: "a" * SHORTEST})
+    assert name not in names_in({name: "a" * (SHORTEST - 1)}), "too short to be told from chance"
 
 
 @pytest.mark.parametrize("name", ["PATH", "LANG", "GIT_AUTHOR_NAME", "MONKEY", "KEYBOARD", "PASSAGE"])

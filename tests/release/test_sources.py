@@ -15,7 +15,7 @@ def test_licences_are_those_of_the_records_and_not_of_the_recipe(documents_run: 
 
 
 def test_conversations_are_counted_by_their_records_as_well(finished_run: Path) -> None:
-    talk = {source.name: source for source in sources_of(finished_run, open_recipe(finished_run)) if source.is_talk}
+    talk = {source.name: source for source in sources_of(finished_run, open_recipe(finished_run)) if source.kind == "conversations"}
     assert sum(talk["instructions"].licences.values()) == 60
     assert "LicenseRef-public-domain" in talk["instructions"].licences
     assert talk["preferences"].folders == ("conversations/preferences",)
@@ -33,5 +33,12 @@ def test_a_source_that_may_not_be_passed_on_says_which_records_are_why() -> None
 def test_a_damaged_record_of_a_conversation_is_named(run_copy: Path) -> None:
     about = run_copy / "conversations" / "chatterbot" / "train" / "about.jsonl"
     about.write_text("no json\n")
-    with pytest.raises(ArtifactError, match=r"about.jsonl:1 is no record"):
+    with pytest.raises(ArtifactError, match=r"about.jsonl, line 1 is no record"):
         sources_of(run_copy, open_recipe(run_copy))
+
+
+def test_examples_that_a_stage_wrote_are_a_source_of_their_own(finished_run: Path) -> None:
+    (written,) = (source for source in sources_of(finished_run, open_recipe(finished_run)) if source.kind == "written")
+    assert (written.name, written.folders) == ("self_knowledge", ("self_knowledge/data",))
+    assert written.card == "data-cards/written-self_knowledge.md" and not written.is_text
+    assert written.licences == {} and written.why_kept_back == "", "what the run made is under the release's own licence"

@@ -1,6 +1,7 @@
 """The card of documents made by hand (hostile texts, an empty source, benchmark hits) and of a real run."""
 
 import re
+import shutil
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from pellucid.core.errors import ArtifactError
+from pellucid.core.files import read_json, write_json
 from pellucid.core.units import format_bytes
 from pellucid.documents.store import iter_split
 from pellucid.report.card import write_card
 from pellucid.report.facts import Facts, resolve
-from pellucid.report.sections import whole
+from pellucid.report.html import HOW_TO_ASK
+from pellucid.report.sections import FUNNEL, whole
 from pellucid.stages.run_folder import open_recipe
 
 
@@ -116,6 +119,19 @@ def test_the_card_needs_nothing_from_outside_and_its_links_lead_somewhere(card: 
     assert len(card.ids) == len(set(card.ids))
     assert "src=" not in card.page
     assert "@import" not in card.page
+
+
+def test_languages_are_counted_as_on_the_report_and_numbers_are_spoken_of_as_there(documents_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(documents_run, run)
+    funnel = read_json(run / FUNNEL)
+    languages = funnel["sources"]["web"]["languages"]
+    languages |= {"": languages["de"], "und": languages["de"]}
+    write_json(run / FUNNEL, funnel)
+    page = Card(run, tmp_path).page
+    known = len({code for source in funnel["sources"].values() for code in source["languages"]}) - 2
+    assert f"<b>{known}</b><span>languages</span>" in page
+    assert HOW_TO_ASK in page and "is a link to the artifact" not in page
 
 
 def test_the_same_documents_give_the_same_bytes(card: Card, documents_run: Path, tmp_path: Path) -> None:

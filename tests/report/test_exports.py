@@ -33,3 +33,10 @@ def test_an_adapter_has_a_table_of_its_own_and_questions_may_be_missing(finished
     html = page_of(tmp_path, finished_run)
     assert html.count("<table") == 3 and "peft 0.21.2" in html and "1.5e-06" in html
     assert "questions/same_choice_frac" not in html
+
+
+def test_it_is_said_what_was_exported_and_that_its_perplexity_is_of_another_text(finished_run: Path) -> None:
+    html = page_of(finished_run, finished_run)
+    assert "Exported was the checkpoint of self_knowledge after step " in html and "<i>/checkpoint_step</i>" in html
+    assert "that of the held-out scores is of all held-out text, and of another checkpoint, <" in html
+    assert "<i>/formats/gguf-F16/certificate/distributions/perplexity/tokens</i>" in html

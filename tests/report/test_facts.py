@@ -56,3 +56,11 @@ def test_what_an_older_artifact_does_not_tell_is_told_otherwise(tmp_path: Path) 
         == "2"
     )
     assert facts.known("b.json", "heads", otherwise="2") == "2"
+
+
+def test_what_is_shown_of_a_value_holds_nothing_unseen(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"name": "a\\u202eb"}')
+    facts = Facts(tmp_path)
+    assert facts.get("a.json", "name").text == "a⟨U+202E⟩b" and facts.get("a.json", "name").value == "a\u202eb"
+    known = facts.known("a.json", "name", otherwise="")
+    assert isinstance(known, Fact) and known.text == "a⟨U+202E⟩b"

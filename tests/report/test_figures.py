@@ -1,6 +1,8 @@
 import re
 import xml.etree.ElementTree as ET
 
+from pellucid.report.blocks import Figure
+from pellucid.report.drawings import in_page
 from pellucid.report.figures import HeatMap, bars, curves, dots, heat_map, stacked_share
 
 
@@ -88,3 +90,22 @@ def test_more_series_than_colours_are_told_apart() -> None:
     line = ([1.0, 2.0], [1.0, 2.0])
     assert "stroke-dasharray" in curves({f"m{n}": line for n in range(12)}, "x", "y").svg
     assert "m11" in bars(["a"], {f"m{n}": [1.0] for n in range(12)}, "y").svg
+
+
+def test_letters_follow_the_pages_colours_in_the_dark_too() -> None:
+    line = ([1.0, 2.0], [1.0, 2.0])
+    drawings = (
+        curves({"one": line, "two": line}, "x", "y"),
+        curves({f"m{n}": line for n in range(12)}, "x", "y"),
+        bars(["de"], {"Model": [1.5], "xz": [2.0]}, "bits"),
+        dots(["arc"], {"A": [(1.0, 0.5, 2.0)], "B": [(1.0, 0.5, 2.0)]}, "x"),
+    )
+    for drawing in drawings:
+        page = in_page(Figure(drawing, "Drawn.", "a.json"), "f1")
+        styles = re.findall(r'<text style="([^"]*)"', page)
+        assert styles and [style for style in styles if "fill: var(--ink)" not in style] == []
+        assert "#000000" not in page, "no line is black"
+
+
+def test_names_that_turn_round_what_stands_beside_them_do_not() -> None:
+    assert "\u202e" not in bars(["red\u202egnp.exe"], {"a\u202eb": [1.0]}, "x").svg

@@ -68,3 +68,15 @@ def test_a_cell_may_hold_several_numbers_and_points_stand_below_each_other() -> 
     assert html.count('class="fact"') == 2 and "data-pad" not in html, "not all are plain numbers"
     html = render(table(["a", "n"], [["x", "1.25"], ["y", "10"]], caption=""))
     assert '<td class="number" data-pad=".00">10</td>' in html
+
+
+def test_a_short_wide_table_may_become_a_list_and_its_cells_know_their_heads() -> None:
+    rows = [["files", "every byte of every artifact is the one that its manifest names", "403 files", "0"]] * 3
+    html = render(table(("Check", "What holds", "Looked at", "Faults"), rows, caption="", numbers_from=2))
+    assert '<table class="stacked">' in html
+    assert '<td data-head="What holds" data-long>every' in html and '<td class="number" data-head="Faults">0</td>' in html
+    assert "<td>files</td>" in html, "the first cell is the row's name"
+    for narrow_or_long in ([["a", "1", "2", "3"]], rows * 30):
+        html = render(table(("Check", "What", "Looked", "Faults"), narrow_or_long, caption=""))
+        assert "stacked" not in html and "data-head" not in html
+    assert 'class="few pairs"' in render(table(("Environment", "Value"), [["code", "0.1.0" * 9]], caption=""))

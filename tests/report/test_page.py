@@ -13,6 +13,7 @@ import pytest
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import read_json
 from pellucid.report.blocks import Note
+from pellucid.report.card import write_card
 from pellucid.report.facts import Facts, resolve
 from pellucid.report.page import _SECTIONS, Report, compose, write_page
 from pellucid.stages.run_folder import open_recipe
@@ -110,3 +111,16 @@ def test_a_missing_artifact_is_named(run_copy: Path) -> None:
     shutil.rmtree(run_copy / "scores")
     with pytest.raises(ArtifactError, match=r"scores/heldout\.json is missing"):
         composed(run_copy)
+
+
+def test_nothing_in_a_recipes_words_is_unseen_or_markup(finished_run: Path, tmp_path: Path) -> None:
+    recipe = open_recipe(finished_run)
+    evil = "red \u202egnp.exe <script>alert(1)</script>"
+    sources = [source.model_copy(update={"category": evil, "licence": evil}) for source in recipe.sources]
+    recipe = recipe.model_copy(update={"description": evil, "sources": sources})
+    write_page(compose(Facts(finished_run), recipe), tmp_path)
+    write_card(finished_run, recipe, tmp_path)
+    for name in ("index.html", "data.html"):
+        page = (tmp_path / name).read_text()
+        assert "\u202e" not in page and "<script" not in page and "⟨U+202E⟩gnp.exe &lt;script&gt;" in page
+    assert "\u202e" not in "".join(path.read_text() for path in (tmp_path / "figures").glob("*.svg"))

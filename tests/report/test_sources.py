@@ -31,7 +31,18 @@ def test_in_a_table_of_two_columns_rows_have_the_names_and_steps_are_left_open()
 def test_manifests_of_many_folders_are_one_line() -> None:
     rows = [[name, fact(f"{name}/manifest.json", "/seconds", f"pellucid show RUN/{name}")] for name in ("plan", "shards")]
     (one,) = sources_of(section("m", "M", table(["Stage", "Time", ""], rows, caption="")))
-    assert (one.file, one.command) == ("*/manifest.json", "pellucid show *")
+    assert (one.file, one.command) == ("*/manifest.json", "pellucid show RUN/*")
+
+
+def test_commands_keep_what_they_share() -> None:
+    def told(*commands: str) -> str:
+        rows = [["row", fact("a.json", f"/{n}", command)] for n, command in enumerate(commands)]
+        (one,) = sources_of(section("m", "M", table(["", "Value"], rows, caption="")))
+        return one.command
+
+    assert told("pellucid show RUN/a/x", "pellucid show RUN/b") == "pellucid show *"
+    assert told("pellucid show RUN/a/x", "pellucid show RUN/b/x") == "pellucid show RUN/*/x"
+    assert told("pellucid plan RECIPE", "pellucid show RUN/a --full") == "pellucid plan RECIPE; pellucid show RUN/a --full"
 
 
 def test_text_cards_and_samples_have_their_sources_too() -> None:

@@ -5,10 +5,10 @@ import pytest
 
 from pellucid.core.files import read_json, write_json
 from pellucid.core.ledger import LEDGER, Ledger, read_ledger
-from pellucid.core.spending import account_of
+from pellucid.core.spending import ACCOUNT, account_of
 from pellucid.core.units import format_duration
 from pellucid.report.facts import Facts, resolve
-from pellucid.report.spending import ACCOUNT, ledger, spending
+from pellucid.report.spending import ledger, spending
 from pellucid.stages.account import spending_rates
 from pellucid.stages.attempt import attempt
 from pellucid.stages.run_folder import open_recipe

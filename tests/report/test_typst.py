@@ -115,6 +115,22 @@ def test_long_tables_have_their_heads_on_every_page_and_wide_ones_a_page_on_its_
     assert len(flipped) == 1 and "Wide." in flipped[0].extract_text()
 
 
+def test_short_tables_and_samples_are_not_parted_and_long_ones_begin_with_more_than_a_line(tmp_path: Path) -> None:
+    for lines in range(24, 46, 3):
+        filled = [paragraph(f"Filled {n}.") for n in range(lines)]
+        short = table(["Head", "Value"], [[f"short-{n}", "1"] for n in range(12)], caption="Short.")
+        long = table(["Other", "Value"], [[f"long-{n}", "1"] for n in range(90)], caption="Long.")
+        asked = sample("Asked", ("Before", "said before\n" * 6), ("After", "said after\n" * 6))
+        for block, words in ((short, [f"short-{n}" for n in range(12)]), (asked, ["Before", "said after"])):
+            pages = [page.extract_text() for page in pdf_of(report(*filled, block), tmp_path).pages]
+            on = {number for number, page in enumerate(pages) for word in words if word in page}
+            assert len(on) == 1, lines
+        pages = [page.extract_text() for page in pdf_of(report(*filled, long), tmp_path).pages]
+        assert {number for number, page in enumerate(pages) if "long-0" in page} == {
+            number for number, page in enumerate(pages) if "long-2\n" in page or "Long." in page
+        }
+
+
 _AGAIN = """
 import sys
 from pathlib import Path

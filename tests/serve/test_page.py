@@ -6,7 +6,6 @@ import json
 import operator
 import random
 import re
-import shutil
 from pathlib import Path
 
 import httpx
@@ -21,10 +20,6 @@ from pellucid.serve.model import ServedModel
 from pellucid.tokenizer.chat import load_chat_format
 from pellucid.tokenizer.training import train_bpe
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 SHAPE = {
     "vocab_tokens": 608, "context_tokens": 8192, "layers": 2, "hidden": 64, "heads": 4, "kv_heads": 2, "mlp_hidden": 96,
     "norm": "rmsnorm", "norm_bias": False, "rotary_frac": 1.0, "qkv_bias": False, "tied_head": False, "init_std": 0.1,
@@ -79,14 +74,6 @@ def taught(vocabulary, chat):
     engine = TorchEngine(model, slots=2)
     yield ServedModel("taught", engine, vocabulary, chat, vocabulary.eos_id, begins_texts=False, created=1)
     engine.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as session:
-        opened = session.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

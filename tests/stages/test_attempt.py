@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -43,7 +44,7 @@ def test_a_start_says_what_and_where_and_an_end_what_came_of_it(tmp_path: Path) 
     assert (start["event"], start["stage"], start["attempt"]) == ("start", "plan", 1)
     assert (start["inputs"], start["continues"]) == ({"a": "b"}, False)
     assert start["recipe_file"] == sha256_file(tmp_path / RECIPE_FILE)
-    assert start["device"] == {"name": "cpu-2-core", "count": 1, "watts": 12.0, "cores": 2, "nodes": 1}
+    assert start["device"] == {"name": "cpu-2-core", "count": 1, "watts": 8.0, "cores": 2, "nodes": 1}
     assert "python" in start["environment"] and start["code_version"] and start["process"]["pid"] == os.getpid()
     assert (end["event"], end["folder"], end["summary"]) == ("end", "plan", {"files": 1})
     assert end["manifest"] == sha256_file(tmp_path / "plan" / "manifest.json")
@@ -88,12 +89,49 @@ def test_attempts_are_numbered_by_stage_and_killed_ones_settled_first(tmp_path: 
     assert found == [("plan", 1, "killed"), ("plan", 2, "end"), ("shards", 1, "end"), ("plan", 3, "end")]
 
 
+def test_attempts_of_one_name_that_begin_at_once_get_numbers_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Ledger(tmp_path).append("start", stage="plan", attempt=1)
+    true, meet = module.settle, threading.Barrier(3)
+
+    def together(run: Path, *, holds_run: bool) -> Any:
+        """Look at what there was before, all of them, and only then begin."""
+        found = true(run, holds_run=holds_run)
+        meet.wait(60)
+        return found
+
+    monkeypatch.setattr(module, "settle", together)
+
+    def work() -> None:
+        with attempt(tmp_path, "evaluate --suite x", plan=CPU):
+            meet.wait(60)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [one for one in read_attempts(tmp_path) if one.stage != "plan"]
+    assert [(one.number, one.outcome) for one in found] == [(1, "end"), (2, "end"), (3, "end")]
+
+
+def test_the_documentation_names_the_attempts_beside_the_stages_as_they_are_written() -> None:
+    root = Path(__file__).parents[2]
+    written = {
+        re.sub(r"\{.*\}", "NAME", name)
+        for file in (root / "src").rglob("*.py")
+        for name in re.findall(r'\battempt\((?:work\.)?run, f?"([^"]+)"', file.read_text())
+    }
+    sentence = (root / "docs" / "ledger.md").read_text().partition("its stage named as the command: ")[2].partition(". Nothing")[0]
+    told = sentence.replace("for `verify --replay N`", "")
+    assert len(written) == 5 and set(re.findall(r"`([^`]+)`", told)) == written
+
+
 def test_a_processor_counts_by_machine_and_gpus_by_process(tmp_path: Path) -> None:
     for plan in (CPU, GPUS):
         with attempt(tmp_path, "pretrain", plan=plan, processes=Processes(16, 8)):
             pass
     starts = [event["device"] for event in events(tmp_path) if event["event"] == "start"]
-    assert [(one["count"], one["cores"], one["nodes"], one["watts"]) for one in starts] == [(2, 2, 2, 12.0), (16, None, 2, 296.0)]
+    assert [(one["count"], one["cores"], one["nodes"], one["watts"]) for one in starts] == [(2, 2, 2, 8.0), (16, None, 2, 296.0)]
 
 
 def test_beats_tell_time_and_energy_while_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import pytest
 from pellucid.core.artifacts import Key, read_manifest, seal
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.files import read_json, sha256_file
+from pellucid.core.released import SUMS, sums_text
 from pellucid.release.selection import PARTS
-from pellucid.release.sums import SUMS, read_sums
 from pellucid.stages.release import Wishes, release_run
 from pellucid.stages.verify import verify_run
 
@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, str]:
 def test_every_file_is_in_the_list_of_digests_and_right(released: Path) -> None:
     found = contents(released)
     del found[SUMS]
-    assert read_sums(released) == found
+    assert (released / SUMS).read_text() == sums_text(found)
     expected = {"README.md", "release.json", "openness.json", "bom.cdx.json", "packages.lock", "croissant.json", "ledger.jsonl"}
     assert expected | {"recipe.resolved.yaml", "report/index.html", "code/pellucid/__init__.py"} <= found.keys()
 
@@ -137,10 +137,20 @@ def test_a_full_disk_is_explained(finished_run: Path, tmp_path: Path, monkeypatc
 
 def test_the_account_says_when_the_code_is_another(released: Path) -> None:
     told = json.loads((released / "release.json").read_text())
-    assert told["code_remark"] == "" and told["package_differences"] == [] and told["openness"] == "Class II - Open Tooling"
+    assert told["code_remark"] == "" and told["package_differences"] == [] and told["openness"] == "Class II - Open Tooling Model"
 
 
 def test_a_release_without_anything_that_can_be_left_out_verifies_too(finished_run: Path, tmp_path: Path) -> None:
     wishes = Wishes(without=tuple(PARTS), checkpoints="none")
     release_run(finished_run, tmp_path / "out", wishes)
     assert verify_run(tmp_path / "out").faults == []
+
+
+def test_a_page_that_is_left_out_is_stood_in_for_and_nothing_else_may_lie_there(finished_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    release_run(finished_run, out, Wishes(without=("documents",)))
+    page = out / "report" / "data.html"
+    assert "asked: --without documents" in page.read_text() and 'href="data.html"' in (out / "report" / "index.html").read_text()
+    assert verify_run(out).faults == []
+    page.write_text(page.read_text() + " ")
+    assert any("data.html" in fault for fault in verify_run(out).faults)

@@ -9,6 +9,7 @@ import pytest
 from pellucid.cli.main import main
 from pellucid.core.artifacts import Key, seal
 from pellucid.core.files import write_json
+from pellucid.core.ledger import Ledger
 from pellucid.stages.verify import CHECKS, verify_run
 
 
@@ -49,6 +50,7 @@ def test_a_missing_manifest_is_a_fault_unless_the_stage_is_being_built(run_copy:
     for name in ("shards", "scores", "pretrain"):
         (run_copy / name / "manifest.json").unlink()
     (run_copy / "pretrain" / "building.json").write_text("{}")
+    Ledger(run_copy).append("start", stage="pretrain", attempt=2)
     found = verify_run(run_copy)
     told = [line for line in found.faults if not line.startswith(str(run_copy / "report"))]
     assert [line.split(";")[0] for line in told] == [

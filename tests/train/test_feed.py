@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pellucid.batches.batch import IGNORE
+from pellucid.batches.batch import IGNORE, Batch
 from pellucid.train.feed import micro_batches, units_by_sequence
 
 
@@ -53,12 +53,30 @@ def test_targets_are_counted_by_sequence_without_the_ignored_ones(tiny: Any) -> 
     assert [int((row != IGNORE).sum()) for row in batch.targets_BT] == counts_B.tolist()
 
 
+def with_targets(batch: Batch, rows: int, targets: int, columns: int = 256) -> Batch:
+    """Return the batch with so many rows and columns, and a target at `targets` positions drawn at random."""
+    ids_BT = np.resize(batch.ids_BT, (rows, columns))
+    targets_M = np.full(rows * columns, IGNORE)
+    targets_M[np.random.default_rng(targets).permutation(rows * columns)[:targets]] = 7
+    return replace(batch, ids_BT=ids_BT, targets_BT=targets_M.reshape(rows, columns))
+
+
 def test_positions_without_a_target_are_passed_over_where_there_are_many(tiny: Any) -> None:
     batch = tiny.order().sequences(0, 4)
     assert all(part.rows_N is None for part in micro_batches(batch, 2, torch.device("cpu")))
-    targets_BT = batch.targets_BT.copy()
-    targets_BT[:, 1:] = IGNORE
-    targets_BT[2:, 3:] = 7
-    first, second = micro_batches(replace(batch, targets_BT=targets_BT), 2, torch.device("cpu"))
-    assert first.rows_N is not None and first.rows_N.tolist() == [0, 32]
-    assert second.rows_N is None  # two of 32 are too few to be worth it
+    few, most = (with_targets(batch, 4, targets) for targets in (300, 900))
+    (part,) = micro_batches(few, 4, torch.device("cpu"))
+    assert part.rows_N is not None and len(part.rows_N) == 384
+    rows_N = part.rows_N.numpy()
+    assert (np.diff(rows_N) > 0).all()
+    assert set(np.flatnonzero(few.targets_BT != IGNORE)) < set(rows_N)
+    (part,) = micro_batches(most, 4, torch.device("cpu"))
+    assert part.rows_N is None  # 1 of 8 is too little to be worth it
+
+
+def test_few_numbers_of_rows_are_met_however_many_targets_there_are(tiny: Any) -> None:
+    batch, met = tiny.order().sequences(0, 4), set()
+    for targets in range(1, 900, 13):
+        (part,) = micro_batches(with_targets(batch, 4, targets), 4, torch.device("cpu"))
+        met.add(None if part.rows_N is None else len(part.rows_N))
+    assert met == {None, 128, 256, 384, 512, 640, 768, 896}

@@ -29,7 +29,7 @@ def test_a_line_that_was_edited_added_or_taken_out_shows(run_copy: Path) -> None
         [lines[0][:-1], *lines[1:]],
     ):
         ledger.write_bytes(b"".join(altered))
-        assert any(line.startswith(f"{ledger}:") for line in faults_of(run_copy))
+        assert any(line.startswith(f"{ledger}, line ") for line in faults_of(run_copy))
 
 
 def test_an_artifact_that_no_event_made_and_an_event_without_its_artifact_are_faults(run_copy: Path) -> None:

@@ -3,6 +3,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from pellucid.core.ledger import Ledger
 from pellucid.verify.digests import check_digests
 from pellucid.verify.evidence import Evidence
 
@@ -52,12 +53,41 @@ def test_a_stage_that_has_lost_its_manifest_is_one_fault_and_one_under_way_is_no
     (run_copy / "shards" / "manifest.json").unlink()
     (run_copy / "pretrain" / "manifest.json").unlink()
     (run_copy / "pretrain" / "building.json").write_text("{}")
+    Ledger(run_copy).append("start", stage="pretrain", attempt=2)
     (run_copy / ".exports.part").mkdir()
     (run_copy / ".exports.part" / "half").touch()
     findings = check_digests(Evidence(run_copy))
     assert [line.split(" ")[0] for line in findings.faults] == [str(run_copy / "shards" / "manifest.json")]
     assert "pretrain is still being made; its files were not looked at" in findings.notes
     assert ".exports.part is what an interrupted write left; it was not looked at" in findings.notes
+
+
+def test_a_file_that_says_it_is_being_made_hides_no_folder_that_the_ledger_has_not_begun(run_copy: Path) -> None:
+    weights = next((run_copy / "pretrain" / "checkpoints").rglob("model.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    (run_copy / "pretrain" / "manifest.json").unlink()
+    for folder in ("pretrain", "evil", "evals/pretrain/choices"):
+        (run_copy / folder).mkdir(parents=True, exist_ok=True)
+        (run_copy / folder / "building.json").write_text("{}")
+    (run_copy / "evil" / "malware.bin").touch()
+    findings = check_digests(Evidence(run_copy))
+    files = ("evals/pretrain/choices/building.json", "evil/building.json", "evil/malware.bin", "pretrain/manifest.json")
+    assert sorted(line.split(" ")[0] for line in findings.faults) == [str(run_copy / name) for name in files]
+    assert not any("still being made" in note for note in findings.notes)
+    # A suite's attempts name no folder when they start.
+    Ledger(run_copy).append("start", stage="evaluate --suite choices", attempt=1)
+    assert "evals/pretrain/choices is still being made; its files were not looked at" in check_digests(Evidence(run_copy)).notes
+
+
+def test_job_files_are_named_since_nothing_has_a_digest_of_them(run_copy: Path, release: Callable[..., Path]) -> None:
+    (run_copy / "launch").mkdir()
+    for number in range(9):
+        (run_copy / "launch" / f"job-{number}.sh").touch()
+    findings = check_digests(Evidence(run_copy))
+    (note,) = [note for note in findings.notes if note.startswith("job files, of which nothing here has a digest")]
+    assert "launch/job-0.sh" in note and note.endswith("launch/job-7.sh and 1 more") and findings.faults == []
+    # A release's own list has them.
+    assert not any("job files" in note for note in check_digests(Evidence(release(run_copy))).notes)
 
 
 def test_links_pipes_and_files_that_may_not_be_read_are_faults(run_copy: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_what_is_damaged_is_said_once_and_stands_in_nobodys_way(run_copy: Path) 
     evidence = Evidence(run_copy)
     assert "plan" not in evidence.artifacts and "is not a Pellucid manifest" in evidence.damaged["plan"]
     assert evidence.recipe is None and evidence.training == () and "UTF-8" in str(evidence.recipe_fault)
-    assert len(evidence.events) == 3 and "ledger.jsonl:4" in str(evidence.ledger_fault)
+    assert len(evidence.events) == 3 and "ledger.jsonl, line 4 " in str(evidence.ledger_fault)
 
 
 def test_a_stages_end_leads_nowhere_else(run_copy: Path, reseal: Callable[..., None]) -> None:

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pellucid.core.ledger import Ledger
 from pellucid.verify.evidence import Evidence
 from pellucid.verify.forecast import check_plan
 
@@ -32,3 +33,22 @@ def test_another_version_may_forecast_otherwise(run_copy: Path, rewrite: Callabl
     assert findings.faults == []
     assert findings.notes[0].startswith("plan/plan.json was made by 0.0.1+src.0123456789ab, and this is ")
     assert "1 of" in findings.notes[0] and "parameters.total first" in findings.notes[0]
+
+
+def test_a_plan_that_was_made_after_the_training_is_told_and_no_fault(run_copy: Path) -> None:
+    assert not any("the plan was made" in note for note in check_plan(Evidence(run_copy)).notes)
+    ledger = Ledger(run_copy)
+    told = {"stage": "plan", "attempt": 2}
+    ledger.append("start", **told)
+    ledger.append(
+        "end", **told, seconds=0.1, summary={}, folder="plan", manifest=Evidence(run_copy).tree.digest("plan/manifest.json")
+    )
+    findings = check_plan(Evidence(run_copy))
+    assert findings.faults == []
+    names = ", ".join(stage.name for stage in Evidence(run_copy).training)
+    assert findings.notes[0].startswith(f"the plan was made after training had begun: {names}. What it says of that is no forecast")
+    ledger.append("start", stage="pretrain", attempt=2, continues=False)
+    ledger.append("end", stage="pretrain", attempt=2, seconds=0.1, summary={}, folder="pretrain")
+    late, again = check_plan(Evidence(run_copy)).notes[:2]
+    assert "pretrain" not in late and again.startswith("the plan was made before the training that lies here, but after an earlier")
+    assert ": pretrain." in again

@@ -90,3 +90,12 @@ def test_files_are_looked_at_only_when_somebody_asks_and_not_too_often(training:
     assert len(feed.stage(0)["steps"]) == 10
     written.train(11, 20)
     assert len(feed.stage(0)["steps"]) == 10
+
+
+def test_lines_of_curves_that_are_no_evaluations_are_passed_over(training: Callable, tmp_path: Path) -> None:
+    written = training().train(1, 20)
+    written.beside("curves", {"step": 5}, {"step": 6, "tasks": None}, {"step": 7, "tasks": {"quiz": 3, "other": {"metrics": [1]}}})
+    written.beside("curves", {"step": 10, "tasks": {"quiz": {"metrics": {"acc": 0.5}}}}, {"step": 12, "figures": {}})
+    found = plain(Feed([RunWatch(tmp_path / "run")], every_s=0.0).stage(0))
+    assert found["marks"]["scores"] == {"quiz acc": [[10, 0.5]]}
+    assert found["now"]["scores"] == ["quiz acc 0.500 at 10"]

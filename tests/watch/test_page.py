@@ -3,21 +3,16 @@
 import base64
 import hashlib
 import re
-import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
-from pellucid.watch.page import page
+from pellucid.watch.page import _FOLDER, page
 from pellucid.watch.run import RunWatch
 from pellucid.watch.server import PageServer
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 
 def test_the_page_is_one_file_that_asks_nobody_else_and_its_policy_names_its_own_parts() -> None:
@@ -35,21 +30,14 @@ def test_the_page_is_one_file_that_asks_nobody_else_and_its_policy_names_its_own
     assert "</script" not in script
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as session:
-        opened = session.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def visit(browser, tmp_path):
     """Serve runs and open the page. `page.complaints` are its console's and its network's."""
     opened = []
 
-    def visited(*names, width=1280, **more):
+    def visited(*names, width=1280, before=lambda server: None, **more):
         server = PageServer([RunWatch(tmp_path / name) for name in names], 0, every_s=0.0)
+        before(server)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         context = browser.new_context(viewport={"width": width, "height": 800}, **more)
@@ -80,7 +68,6 @@ def picture(shown, number: int) -> bytes:
     return shown.locator("canvas").nth(number).screenshot()
 
 
-@needs_chromium
 def test_curves_grow_while_the_file_does(visit, training) -> None:
     written = training(steps=400).train(1, 120)
     shown = visit("run")
@@ -97,7 +84,14 @@ def test_curves_grow_while_the_file_does(visit, training) -> None:
     assert not shown.complaints
 
 
-@needs_chromium
+def test_sizes_have_few_digits(browser) -> None:
+    blank = browser.new_page()
+    script = (_FOLDER / "format.js").read_text()
+    told = blank.evaluate(f"(() => {{ {script}; return [0, 0.6000000000000001, 512, 2 ** 30].map(bytes) }})()")
+    assert told == ["0 B", "0.6 B", "512 B", "1 GiB"]
+    blank.close()
+
+
 def test_what_a_run_says_is_never_markup(visit, training) -> None:
     written = training("run/pretrain", steps=50)
     written.train(1, 20, loss_by_source={HOSTILE: 3.0, "web": 2.0}, figures={HOSTILE: 1.0})
@@ -114,7 +108,6 @@ def test_what_a_run_says_is_never_markup(visit, training) -> None:
     assert not shown.complaints
 
 
-@needs_chromium
 def test_a_curve_is_looked_at_with_the_pointer_and_zoomed_by_dragging(visit, training) -> None:
     training(steps=400).train(1, 300)
     shown = visit("run")
@@ -141,7 +134,6 @@ def test_a_curve_is_looked_at_with_the_pointer_and_zoomed_by_dragging(visit, tra
     assert not shown.complaints
 
 
-@needs_chromium
 def test_everything_can_be_done_with_the_keyboard(visit, training) -> None:
     training(steps=400).train(1, 300)
     shown = visit("run")
@@ -166,7 +158,6 @@ def test_everything_can_be_done_with_the_keyboard(visit, training) -> None:
     assert "Loss" in canvas.get_attribute("aria-label")
 
 
-@needs_chromium
 def test_controls_change_what_is_drawn(visit, training) -> None:
     training(steps=400).train(1, 300)
     shown = visit("run")
@@ -190,7 +181,6 @@ def test_controls_change_what_is_drawn(visit, training) -> None:
     assert not shown.complaints
 
 
-@needs_chromium
 def test_runs_are_drawn_over_each_other_and_can_be_left_out(visit, training) -> None:
     training("first/pretrain", steps=200).train(1, 200)
     training("second/pretrain", steps=200).train(1, 100, loss=5.0)
@@ -208,7 +198,6 @@ def test_runs_are_drawn_over_each_other_and_can_be_left_out(visit, training) -> 
     assert not shown.complaints
 
 
-@needs_chromium
 @pytest.mark.parametrize("width", [320, 360, 800, 1280])
 def test_nothing_sticks_out_on_a_phone_or_a_desk(visit, training, width: int) -> None:
     written = training(steps=400).train(1, 60, loss_by_source={f"a-rather-long-name-of-a-source-{n}": 3.0 for n in range(30)})
@@ -220,7 +209,6 @@ def test_nothing_sticks_out_on_a_phone_or_a_desk(visit, training, width: int) ->
     assert not shown.complaints
 
 
-@needs_chromium
 def test_stages_are_chosen_and_a_run_that_has_not_begun_is_waited_for(visit, training, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     shown = visit("run")
@@ -232,3 +220,40 @@ def test_stages_are_chosen_and_a_run_that_has_not_begun_is_waited_for(visit, tra
     shown.locator("#tiles dd", has_text="of 30").wait_for()
     assert shown.locator('#stages [aria-current="true"]').inner_text().startswith("pretrain")
     assert not shown.complaints
+
+
+def test_with_several_runs_what_is_of_one_names_it(visit, training) -> None:
+    first = training("first/pretrain", steps=200).train(1, 200)
+    second = training("second/pretrain", steps=200).train(1, 100, loss=5.0)
+    for written, text in ((first, "of the first"), (second, "of the second")):
+        written.beside("samples", {"step": 20, "prompt": "Say", "text": text})
+    shown = visit("first", "second")
+    shown.get_by_text("first, pretrain:", exact=True).wait_for()
+    titles = shown.locator("h2")
+    assert titles.all_inner_texts() == ["Loss by source of first", "Newest samples of first"]
+    assert shown.locator("figcaption output").first.inner_text().startswith("first: last step ")
+    shown.locator("#runs button", has_text="first").click()
+    shown.get_by_text("second, pretrain:", exact=True).wait_for()
+    assert titles.all_inner_texts() == ["Loss by source of second", "Newest samples of second"]
+    assert "of the second" in shown.locator("#samples li").first.inner_text()
+    assert tile(shown, "Step").split()[0] == "100"
+    assert shown.locator("figcaption output").first.inner_text().startswith("second: last step ")
+    assert not shown.complaints
+
+
+def test_one_run_needs_no_name_beside_its_figures(visit, training) -> None:
+    training(steps=90).train(1, 40).beside("samples", {"step": 20, "prompt": "Say", "text": "it"})
+    shown = visit("run")
+    shown.get_by_text("● training").wait_for()
+    assert shown.locator("#whose").inner_text() == ""
+    assert shown.locator("h2").all_inner_texts() == ["Loss by source", "Newest samples"]
+
+
+def test_why_there_is_no_answer_is_on_the_page(visit, training, tmp_path: Path) -> None:
+    training(steps=90).train(1, 40)
+    shown = visit("run", before=lambda server: setattr(server.feed, "runs", broken))
+    shown.get_by_text("● this run's files cannot be shown: KeyError: 'tasks'").wait_for()
+
+
+def broken() -> None:
+    raise KeyError("tasks")

@@ -37,6 +37,19 @@ def test_a_picture_has_the_size_that_was_asked_for(
     assert [line.cell_len for line in lines] == [width] * height
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize(
+    "values", [[1e308, -1e308, 1e308], [1.7e308] * 3, [math.inf, 2.0, -math.inf], [1.0, 1e308], [5e-324, 1e-310]]
+)
+def test_losses_beyond_all_reason_are_drawn_and_labelled(values: list[float], log: bool) -> None:
+    lines = draw([Drawn(curve(values), "cyan", "dim")], 40, 9, log=log)
+    told = "".join(line.plain for line in lines)
+    assert [line.cell_len for line in lines] == [40] * 9 and len(dots(lines)) > 3
+    assert "inf" not in told and "nan" not in told and "–" not in told and "T" not in told
+    assert sparkline(np.array(values), 3).strip()
+
+
 def test_a_straight_line_goes_from_corner_to_corner_without_gaps() -> None:
     lines = draw([Drawn(curve([float(n) for n in range(400)], None))], 48, 12)
     found = dots(lines)
@@ -94,7 +107,7 @@ def test_a_bar_is_as_long_as_its_share(share: float, width: int) -> None:
     ("value", "text"),
     [(4.3213, "4.321"), (0.0123, "0.0123"), (7.1e-6, "7.1e-06"), (10800, "10.8k"), (1.234e6, "1.23M"), (2e12, "2T"), (0, "0"),
      (1172, "1172"),
-     (math.nan, "–"), (-3.25, "-3.25"), (123456, "123k"), (5e9, "5G")],
+     (math.nan, "–"), (-3.25, "-3.25"), (123456, "123k"), (5e9, "5G"), (1e15, "1e+15"), (-1e300, "-1e+300")],
 )  # fmt: skip
 def test_numbers_are_short(value: float, text: str) -> None:
     assert short(value) == text

@@ -79,3 +79,15 @@ def test_nothing_but_questions_is_taken(server: PageServer, method: str) -> None
 def test_a_port_that_is_taken_is_told(server: PageServer, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--port: got"):
         PageServer([RunWatch(tmp_path / "run")], server.server_address[1])
+
+
+def test_what_cannot_be_worked_out_is_answered_with_the_reason(server: PageServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise KeyError("a\x1b[31mname")
+
+    monkeypatch.setattr(server.feed, "runs", broken)
+    status, _, body = ask(server, "/runs")
+    assert status == 500
+    assert json.loads(body)["error"]["message"].startswith("this run's files cannot be shown: KeyError: 'a")
+    assert b"Traceback" not in body
+    assert ask(server, "/stage?run=0")[0] == 200, "the server goes on"

@@ -66,6 +66,8 @@ def test_keys_change_the_view() -> None:
     assert View(stage="dpo").pressed("left", stages, "sft").stage is None
     assert View().pressed("?", stages, "sft") == View()
     assert View().pressed("left", [], None) == View()
+    assert View(stage="sft").pressed("right", ["pretrain", "dpo"], "pretrain").stage == "dpo", "sft has gone meanwhile"
+    assert View(stage="sft").pressed("left", ["pretrain", "dpo"], "gone").stage == "dpo"
 
 
 def test_the_last_part_of_a_curve() -> None:

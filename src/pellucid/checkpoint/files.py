@@ -63,7 +63,7 @@ def save_checkpoint(
     """
     path = root / f"step-{step:08d}"
     part = root / f".{path.name}.part"
-    started = time.time()
+    started, since = time.time(), time.monotonic()
     tensors, plain = split_state(state)
 
     def prepare() -> None:
@@ -73,7 +73,7 @@ def save_checkpoint(
     def finish() -> None:
         write_json(part / _STATE, plain)
         key = Key("checkpoint", SCHEMA_VERSION, int(meta.get("seed", 0)), dict(meta))
-        seal(part, key, summary={"step": step}, started=started)
+        seal(part, key, summary={"step": step}, started=started, seconds=time.monotonic() - since)
         replace_folder(part, path)
 
     try:

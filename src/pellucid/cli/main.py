@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -326,7 +327,7 @@ def _set_argument(parser: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     try:
-        arguments = build_parser().parse_args(argv)
+        arguments = build_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 2
     # OpenMP reads this when it is loaded: before torch is imported.
@@ -343,6 +344,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Return the arguments with `--on -1xH100` as one: argparse would take what begins with a minus for a flag and say no more."""
+    joined: list[str] = []
+    for argument in argv:
+        if joined and joined[-1] == "--on" and re.match(r"-\d", argument):
+            joined[-1] = f"--on={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _say(text: str) -> None:

@@ -8,9 +8,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pellucid.core.excerpt import visible
 from pellucid.core.files import json_bytes
 
-__all__ = ["open_console", "print_beside", "print_json", "print_rich", "print_table", "print_text"]
+__all__ = ["open_console", "print_beside", "print_json", "print_rich", "print_shown", "print_table", "print_text"]
 
 
 def print_json(value: Any) -> None:
@@ -21,12 +22,14 @@ def print_json(value: Any) -> None:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None, right: Sequence[int] = ()
 ) -> None:
-    """Print a table; `right` lists the columns of numbers."""
-    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    """Print a table; `right` lists the columns of numbers. What is no `Text` is made visible: it steers no terminal."""
+    table = Table(
+        title=None if title is None else visible(title), title_justify="left", box=None, header_style="bold", pad_edge=False
+    )
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index in right else "left", overflow="fold")
+        table.add_column(visible(column), justify="right" if index in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else str(cell) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else visible(str(cell)) for cell in row))
     print_rich(table)
 
 
@@ -52,6 +55,11 @@ def print_beside(console: Console, bar: Text, text: Text, first: Text | None = N
 
 
 def print_text(text: str, end: str = "\n") -> None:
-    """Print text at once, so that it is seen while it grows."""
+    """Print text at once, its control and direction characters as visible signs: it may hold what others wrote."""
+    print_shown(visible(text), end)
+
+
+def print_shown(text: str, end: str = "\n") -> None:
+    """Print a piece of text as it is, at once, so that it is seen while it grows: one that was made visible as a whole."""
     sys.stdout.write(text + end)
     sys.stdout.flush()

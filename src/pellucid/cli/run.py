@@ -28,10 +28,10 @@ def _run(arguments: argparse.Namespace) -> int:
     loaded = load_recipe(Path(arguments.recipe), arguments.overrides)
     runs = Path(arguments.runs)
     run = runs / loaded.recipe.name
-    if arguments.command == "plan" and (arguments.json or arguments.on):
-        recipe = planned_on(loaded.recipe, arguments.on) if arguments.on else loaded.recipe
+    if arguments.command == "plan" and (arguments.json or arguments.on is not None):
+        recipe = loaded.recipe if arguments.on is None else planned_on(loaded.recipe, arguments.on)
         # Elsewhere than the recipe says is a question, not this run's plan.
-        known = None if arguments.on else run
+        known = run if arguments.on is None else None
         if arguments.json:
             sys.stdout.write(plan_json(recipe, run, machine=known))
         else:

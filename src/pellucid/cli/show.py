@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pellucid.cli.output import print_json, print_table, print_text
 from pellucid.core.artifacts import MANIFEST, read_manifest
+from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.ledger import LEDGER
 from pellucid.core.units import format_bytes, format_duration
 
@@ -20,6 +21,10 @@ def command(arguments: argparse.Namespace) -> int:
 
         show_account(folder, as_json=arguments.json)
         return 0
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: there is no such folder; give that of a run or of an artifact in it, as runs/pocket/pretrain")
+    if not (folder / MANIFEST).is_file():
+        raise ArtifactError(f"{folder} is neither a run nor a finished artifact: it has no {LEDGER} and no {MANIFEST}")
     manifest = read_manifest(folder)
     if arguments.json:
         print_json(asdict(manifest))

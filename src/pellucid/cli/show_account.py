@@ -9,7 +9,7 @@ from rich.text import Text
 from pellucid.cli.output import print_json, print_table, print_text
 from pellucid.core.attempts import Attempt, attempts_of
 from pellucid.core.ledger import LEDGER, read_ledger
-from pellucid.core.spending import JOULES_PER_KWH, account_of
+from pellucid.core.spending import JOULES_PER_KWH, account_of, how_known
 from pellucid.core.units import format_carbon, format_duration, format_energy, format_few
 from pellucid.stages.account import spending_rates
 from pellucid.stages.run_folder import open_recipe
@@ -49,9 +49,8 @@ def _row(one: Attempt) -> tuple[object, ...]:
 
 
 def _sums(amount: Mapping[str, Any]) -> tuple[str, ...]:
-    unknown = amount["hours"] > 0 and amount["unknown_hours"] >= amount["hours"]
     energy = [format_energy(amount[name]) if amount[name] else _NONE for name in ("kwh_measured", "kwh_estimated")]
-    carbon = _NONE if unknown else format_carbon(amount["kg_co2e"])
+    carbon = _NONE if how_known(amount) is None else format_carbon(amount["kg_co2e"])
     time = format_duration(amount["hours"] * 3600)
     return str(amount["attempts"]), time, format_few(amount["device_hours"]), *energy, carbon, format_few(amount["usd"])
 
@@ -59,4 +58,5 @@ def _sums(amount: Mapping[str, Any]) -> tuple[str, ...]:
 def _counts(counts: Mapping[str, int]) -> Iterator[str]:
     for name, count in counts.items():
         if name in {"attempts", "ends"} or count:
-            yield f"{count} {name.replace('_', ' ')}"
+            words = name.replace("_", " ")
+            yield f"{count} {words.removesuffix('s') if count == 1 else words}"

@@ -7,7 +7,7 @@ from types import ModuleType
 
 from rich.text import Text
 
-from pellucid.cli.output import open_console, print_text
+from pellucid.cli.output import open_console, print_shown
 from pellucid.core.errors import DataError
 from pellucid.core.excerpt import visible
 
@@ -54,7 +54,7 @@ class Terminal:
         try:
             if not (self.is_typed and self.is_shown):
                 return self._line()
-            print_text("")
+            print_shown("")
             lines = [self._typed("> ", first)]
             while lines[-1].endswith(_GOES_ON):
                 lines[-1] = lines[-1].removesuffix(_GOES_ON)
@@ -68,25 +68,25 @@ class Terminal:
     def stream(self, text: str) -> None:
         """Show more of a text that grows."""
         if not self.is_shown:
-            print_text(text, end="")
+            print_shown(text, end="")
             return
         # What follows a joiner decides how it is shown: it waits for that.
         text = self._held + text
         whole = text.rstrip(_JOINERS)
         self._held = text[len(whole) :]
         if whole:
-            print_text(visible(self._before + whole).removeprefix(visible(self._before)), end="")
+            print_shown(visible(self._before + whole).removeprefix(visible(self._before)), end="")
             self._before = whole[-1]
 
     def end(self, remark: str = "") -> None:
         """End the text that was streamed, with a remark on the same line."""
-        print_text(visible(self._held), end="")
+        print_shown(visible(self._held), end="")
         self._before = self._held = ""
         if remark:
-            print_text(" ", end="")
+            print_shown(" ", end="")
             open_console().print(_remark(remark), soft_wrap=True)
         else:
-            print_text("")
+            print_shown("")
 
     def remark(self, text: str) -> None:
         """Say something that is none of the talk's texts: in brackets, and dim where that can be."""

@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _MOST_FAULTS = 200
+_GIVE = "give the folder of a run, for example runs/pocket"
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Make all checks; list what does not hold; 1 when anything does not, or when there is nothing to check."""
     run = Path(arguments.run)
     if not run.is_dir():
-        raise UsageError(f"{run} is not a folder; give the folder of a run, for example runs/pocket")
+        raise UsageError(f"{run} is not a folder; {_GIVE}")
     if arguments.replay is None and (arguments.seed, arguments.stage, arguments.step) != (None, None, None):
         raise UsageError("--seed, --stage and --step say where a replay begins; give --replay N as well")
     result, opened = verify_run(run, deep=arguments.deep), list[str]()
+    if not result.checked:
+        result = replace(result, notes=[*result.notes, f"there is nothing to check in {run}: no artifact and no ledger; {_GIVE}"])
     if arguments.exports:
         # What opens models imports torch; digests alone need none.
         from pellucid.stages.certificates import repeat_certificates
@@ -71,7 +74,8 @@ def _print(result: Verification, opened: list[str], replayed: "Replay | None") -
         for one in result.checks
         if one.looked or one.faults
     ]
-    print_table(("", "check", "looked at", "what holds"), rows, right=(2,))
+    if rows:
+        print_table(("", "check", "looked at", "what holds"), rows, right=(2,))
     for note in result.notes:
         print_text(f"note: {note}")
     for one in opened:

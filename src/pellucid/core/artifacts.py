@@ -172,8 +172,20 @@ def is_current(path: Path, key: Key) -> bool:
     return not find_faults(path, digests=total_bytes <= DIGEST_LIMIT_BYTES)
 
 
-def seal(path: Path, key: Key, *, summary: Mapping[str, Any], started: float, energy: Mapping[str, Any] | None = None) -> Manifest:
-    """Write the manifest of a finished folder, last and atomically, after everything else in it is on the disk."""
+def seal(
+    path: Path,
+    key: Key,
+    *,
+    summary: Mapping[str, Any],
+    started: float,
+    seconds: float | None = None,
+    energy: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Write the manifest of a finished folder, last and atomically, after everything else in it is on the disk.
+
+    `started`: `time.time()` when the work began. `seconds` are how long it took by a clock that nobody sets; without them it is the
+    time since `started`, and never below 0.
+    """
     with disk_full_is_explained(path):
         fsync_tree(path)
     # Only this folder's own manifest is left out: one that lies deeper (a checkpoint's in its training stage) is contents.
@@ -191,7 +203,7 @@ def seal(path: Path, key: Key, *, summary: Mapping[str, Any], started: float, en
         code_version=code_version(),
         environment=environment(),
         started_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-        seconds=round(time.time() - started, 3),
+        seconds=round(max(0.0, time.time() - started) if seconds is None else seconds, 3),
         energy=dict(energy or {}),
     )
     # As it will be read: numbers may be numpy's here.
@@ -220,14 +232,15 @@ def building(
     `in_place` is for training, whose progress people watch and whose work is dear: it happens in `path` itself, and what another
     key made there is set aside as `NAME.superseded-K`, never deleted. `energy` is asked at the end for the manifest's field.
     """
-    started = time.time()
+    started, since = time.time(), time.monotonic()
     part = _part_of(path, in_place)
     with disk_full_is_explained(path):
         _open_part(part, key, set_aside=in_place)
         build = Build(part)
         yield build
     _clear_away_leftovers(part)
-    seal(part, key, summary=build.summary, started=started, energy=energy() if energy is not None else None)
+    spent = energy() if energy is not None else None
+    seal(part, key, summary=build.summary, started=started, seconds=time.monotonic() - since, energy=spent)
     (part / KEY).unlink()
     if not in_place:
         replace_folder(part, path)

@@ -162,9 +162,10 @@ class EnergyMeter:
 
     `missing` says for each kind that is not there why. Counters are looked at now and then by a thread, so that none wraps unseen.
     `counters` are their names; none where the machine tells nothing. One that stops answering stays among them, and is missing.
+    `gpus`: how many of the GPUs that CUDA shows are at work, the first ones; None: all.
     """
 
-    def __init__(self, sys_folder: Path = _SYS) -> None:
+    def __init__(self, sys_folder: Path = _SYS, *, gpus: int | None = None) -> None:
         self.missing: dict[str, str] = {}
         self._counters: list[EnergyCounter] = []
         rapl, reason = find_rapl(sys_folder)
@@ -172,7 +173,7 @@ class EnergyMeter:
             self._take("RAPL", rapl, reason)
         else:
             self._take("powermetrics", *_powermetrics())
-        self._take("NVML", *open_gpus())
+        self._take("NVML", *open_gpus(most=gpus))
         self.counters = tuple(counter.name for counter in self._counters)
         self._opened = tuple(self._counters)
         self._shortest_s = {counter.name: counter.shortest_s for counter in self._counters}

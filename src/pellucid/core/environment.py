@@ -11,7 +11,7 @@ from typing import Any
 
 import pellucid
 
-__all__ = ["available_memory_bytes", "code_version", "environment"]
+__all__ = ["available_memory_bytes", "code_version", "environment", "source_of"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 _PACKAGES = (
@@ -41,6 +41,11 @@ def code_version() -> str:
         digest.update(file.read_bytes())
     commit = _commit(root)
     return f"{pellucid.__version__}+src.{digest.hexdigest()[:12]}" + (f".git.{commit}" if commit else "")
+
+
+def source_of(version: str) -> str:
+    """Return a `code_version` without its commit: what is the same wherever the same source lies."""
+    return version.partition(".git.")[0]
 
 
 def _commit(root: Path) -> str:

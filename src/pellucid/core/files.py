@@ -20,6 +20,7 @@ __all__ = [
     "fsync_tree",
     "is_inside",
     "json_bytes",
+    "json_object",
     "read_bytes",
     "read_json",
     "sha256_file",
@@ -131,6 +132,17 @@ def read_json(path: Path) -> Any:
         return orjson.loads(read_bytes(path))
     except orjson.JSONDecodeError as error:
         raise ArtifactError(f"{path} is not JSON: {error}") from error
+
+
+def json_object(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    """Return the JSON object that a line of a `.jsonl` file is; raise `ArtifactError` naming file and line when it is none."""
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ArtifactError(f"{path}, line {number} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path}, line {number} is no JSON object")
+    return value
 
 
 def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:

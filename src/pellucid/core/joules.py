@@ -1,7 +1,6 @@
 """The energy of a piece of work: counted where the machine counts, estimated from what the device draws where it does not."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,11 @@ class Power:
     cores: int | None = None
     nodes: int = 1
 
+    @property
+    def here(self) -> int:
+        """How many of the devices are in this machine."""
+        return max(1, self.count // self.nodes)
+
     def joules(self, seconds: float, cpu_s: float) -> float:
         """Return watts · devices · time · use.
 
@@ -46,7 +50,7 @@ class JouleMeter:
 
     def __init__(self, power: Power, root: int | None = None, sys_folder: Path = _SYS) -> None:
         self._power, self._root = power, root
-        self._meter = EnergyMeter(sys_folder)
+        self._meter = EnergyMeter(sys_folder, gpus=power.here if power.cores is None else None)
         self._before = self._meter.read()
         self._cpu_s = cpu_seconds(root)
         self._started = time.monotonic()
@@ -65,8 +69,8 @@ class JouleMeter:
         """Return `joules`, `kind` ("measured" or "estimated"), `counters`, `missing` (with reasons) and `cpu_s`. From any thread.
 
         "measured" is said only where counters have counted what the recipe's device stands for, and all of it: a processor's
-        packages where that is a processor, boards where it is a GPU. Elsewhere what they did count is kept, and the device's
-        estimate added.
+        packages where that is a processor, as many boards as there are devices here where it is a GPU. Elsewhere what they did
+        count is kept, and the estimate of the devices that they did not is added.
         """
         seconds = self.seconds()
         cpu_s = max(0.0, cpu_seconds(self._root) - self._cpu_s)
@@ -75,18 +79,20 @@ class JouleMeter:
         if self._meter.counters and spent.missing is not None:
             missing["counters"] = spent.missing
         counted = None if spent.joules is None else spent.joules * self._power.nodes
-        covered = counted is not None and any(_is_of(self._power)(name) for name in self._meter.counters)
-        joules = (counted or 0.0) + (0.0 if covered else self._power.joules(seconds, cpu_s))
+        share = 0.0 if counted is None else self._share()
+        if 0 < share < 1:
+            missing["boards"] = f"{share * self._power.here:.0f} of {self._power.here} GPUs are counted"
+        joules = (counted or 0.0) + (1 - share) * self._power.joules(seconds, cpu_s)
         return {
             "joules": round(joules, 3),
-            "kind": "measured" if covered and self._power.nodes == 1 else "estimated",
+            "kind": "measured" if share == 1 and self._power.nodes == 1 else "estimated",
             "counters": [] if counted is None else list(self._meter.counters),
             "missing": missing,
             "cpu_s": round(cpu_s, 3),
         }
 
-
-def _is_of(power: Power) -> Callable[[str], bool]:
-    """Return what tells a counter of this kind of device by its name."""
-    beginning = "gpu" if power.cores is None else ("cpu", "Apple")
-    return lambda name: name.startswith(beginning)
+    def _share(self) -> float:
+        """Return which share of this machine's devices the counters count."""
+        if self._power.cores is None:
+            return min(1.0, sum(name.startswith("gpu") for name in self._meter.counters) / self._power.here)
+        return float(any(name.startswith(("cpu", "Apple")) for name in self._meter.counters))

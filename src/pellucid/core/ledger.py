@@ -4,12 +4,11 @@ A line is one JSON object: `event`, `at` (UTC), `previous` (sha256 of the whole 
 fields, and last `sha256`, that of the line's own bytes without it. Ledgers from before that have lines without their own digest.
 """
 
-import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from typing import Any
 import orjson
 
 from pellucid.core.errors import ArtifactError
-from pellucid.core.files import disk_full_is_explained, fsync_directory
+from pellucid.core.files import disk_full_is_explained, fsync_directory, json_object
+from pellucid.core.lock import hold_file
 
 __all__ = ["LEDGER", "Ledger", "read_ledger"]
 
@@ -44,7 +44,16 @@ class Ledger:
 
         A line that a kill has cut short is taken out first, and an event `repaired` says what it was. Raises `DiskFullError` when
         there is no room; the file is then as it was. Raises `ArtifactError` where the file is a link: a run of somebody else's may
-        have one that leads elsewhere.
+        have one that leads elsewhere; and where the file system has no locks.
+        """
+        with self.alone() as append:
+            append(event, **fields)
+
+    @contextmanager
+    def alone(self) -> Iterator[Callable[..., None]]:
+        """Keep all others from writing, and yield what writes as `append` does: for lines that follow from what was there before.
+
+        Raises as `append` does.
         """
         if not self.path.parent.is_dir():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,8 +62,8 @@ class Ledger:
         with disk_full_is_explained(self.path):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                self._append(descriptor, event, fields)
+                hold_file(descriptor, self.path, wait=True)
+                yield lambda event, **fields: self._append(descriptor, event, fields)
             finally:
                 os.close(descriptor)
 
@@ -95,15 +104,17 @@ def read_ledger(path: Path, *, whole: bool = False, checked: bool = True) -> Ite
         for number, line in enumerate(file, start=1):
             if not checked:
                 if line.endswith(b"\n"):
-                    yield _readable(line)
+                    yield _readable(path, number, line)
                 continue
             if not line.endswith(b"\n"):
                 if whole or not _may_be_cut(line, previous):
-                    raise ArtifactError(f"{path}:{number} does not end: the line was cut short, or its end was altered")
+                    raise ArtifactError(f"{path}, line {number} does not end: the line was cut short, or its end was altered")
                 return
-            event = _event(path, number, line)
+            event = json_object(line, path, number)
             if event.get("previous") != previous:
-                raise ArtifactError(f"{path}:{number} does not follow from the line before: a line was edited, added or removed")
+                raise ArtifactError(
+                    f"{path}, line {number} does not follow from the line before: a line was edited, added or removed"
+                )
             digested = _check_digest(path, number, line, event, digested)
             previous = sha256(line).hexdigest()
             yield event
@@ -129,22 +140,11 @@ def _last_line(descriptor: int) -> tuple[int, bytes]:
     return 0, b""
 
 
-def _event(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _readable(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        event = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise ArtifactError(f"{path}:{number} is not JSON: {error}") from error
-    if not isinstance(event, dict):
-        raise ArtifactError(f"{path}:{number} is not a JSON object")
-    return event
-
-
-def _readable(line: bytes) -> dict[str, Any]:
-    try:
-        event = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        return json_object(line, path, number)
+    except ArtifactError:
         return {}
-    return event if isinstance(event, dict) else {}
 
 
 def _check_digest(path: Path, number: int, line: bytes, event: dict[str, Any], digested: bool) -> bool:
@@ -152,9 +152,9 @@ def _check_digest(path: Path, number: int, line: bytes, event: dict[str, Any], d
     if _is_digested(line[:-1]):
         return True
     if "sha256" in event:
-        raise ArtifactError(f"{path}:{number} was altered: its sha256 is not the one that it holds")
+        raise ArtifactError(f"{path}, line {number} was altered: its sha256 is not the one that it holds")
     if digested or not event.keys() <= _OLD_FIELDS or not line.endswith(b"}\n"):
-        raise ArtifactError(f"{path}:{number} has no digest of its own: it was altered")
+        raise ArtifactError(f"{path}, line {number} has no digest of its own: it was altered")
     return False
 
 

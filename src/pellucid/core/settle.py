@@ -30,25 +30,36 @@ def this_process(*, holds_run: bool) -> dict[str, Any]:
 def settle(run: Path, *, holds_run: bool) -> list[Attempt]:
     """Write `killed` for each attempt without an end whose process is gone, and return all attempts as they then are.
 
-    With seconds and energy as they were last known. A ledger whose chain does not hold is read all the same: what is wrong with it
+    With seconds and energy as they were last known; whoever was only silent takes it back with its next sign of life (see
+    `attempts_of`). A ledger whose chain does not hold is read all the same: what is wrong with it
     is for `pellucid verify` to say, and no reason not to go on.
     """
     path = run / LEDGER
     if not path.is_file():
         return []
-    attempts = attempts_of(read_ledger(path, checked=False))
-    gone = [one for one in attempts if one.outcome == "running" and _is_gone(one, holds_run)]
-    for one in gone:
-        energy = {"joules": one.joules, "kind": "measured" if one.measured else "estimated", "cpu_s": one.cpu_s}
-        seen = f"killed; last seen after {one.seconds:.0f} s" if one.seconds else "killed before its first sign of life"
-        Ledger(run).append("killed", stage=one.stage, attempt=one.number, seconds=one.seconds, energy=energy, message=seen)
-    return attempts_of(read_ledger(path, checked=False)) if gone else attempts
+    attempts = _attempts(path)
+    if not any(_is_gone(one, holds_run) for one in attempts):
+        return attempts
+    # Looked at again with the ledger to ourselves: somebody else may just have written the same.
+    with Ledger(run).alone() as append:
+        for one in _attempts(path):
+            if _is_gone(one, holds_run):
+                energy = {"joules": one.joules, "kind": "measured" if one.measured else "estimated", "cpu_s": one.cpu_s}
+                seen = f"killed; last seen after {one.seconds:.0f} s" if one.seconds else "killed before its first sign of life"
+                append("killed", stage=one.stage, attempt=one.number, seconds=one.seconds, energy=energy, message=seen)
+    return _attempts(path)
+
+
+def _attempts(path: Path) -> list[Attempt]:
+    return attempts_of(read_ledger(path, checked=False), checked=False)
 
 
 def _is_gone(attempt: Attempt, holds_run: bool) -> bool:
+    if attempt.outcome != "running":
+        return False
     process = attempt.process
-    if process.get("host") == _host():
-        return not _is_there(int(process["pid"]), process.get("since"))
+    if process.get("host") == _host() and "pid" in process:
+        return not _is_there(process["pid"], process.get("since"))
     # Older ledgers do not say whose an attempt is: only who had the run to itself wrote into them.
     return (holds_run and bool(process.get("holds_run", True))) or _silent_s(attempt) > _SILENT_S
 
@@ -69,6 +80,8 @@ def _silent_s(attempt: Attempt) -> float:
     try:
         seen = datetime.fromisoformat(attempt.seen_at)
     except ValueError:
+        return 0.0
+    if seen.tzinfo is None:
         return 0.0
     return (datetime.now(UTC) - seen).total_seconds()
 

@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pellucid.core.attempts import Attempt, attempts_of
+from pellucid.core.attempts import Attempt, attempts_of, build_of
 
-__all__ = ["JOULES_PER_KWH", "OF_THE_REPORT", "Amount", "Rates", "Spending", "account_of", "spending_of"]
+__all__ = ["ACCOUNT", "JOULES_PER_KWH", "OF_THE_REPORT", "Amount", "Rates", "Spending", "account_of", "how_known", "spending_of"]
+
+ACCOUNT = "account/account.json"
+"""A run's account: what its report and its cards have their figures from."""
 
 OF_THE_REPORT = ("account", "report")
 """The stages that tell of all others, and are not in the account."""
@@ -109,19 +112,28 @@ def _sum(attempts: Sequence[Attempt], rates: Rates) -> Amount:
     )
 
 
-def account_of(events: Iterable[Mapping[str, Any]], rates: Rates, lines: int | None = None) -> dict[str, Any]:
-    """Return the account of a run from its ledger's events: what `account/account.json` holds, as JSON values.
+def account_of(
+    events: Iterable[Mapping[str, Any]], rates: Rates, lines: int | None = None, *, checked: bool = True
+) -> dict[str, Any]:
+    """Return the account of a run from its ledger's events: what `ACCOUNT` holds, as JSON values.
 
     In it are all attempts that are over, but those at the account and the report themselves, which would change what they tell of;
-    `ledger.lines` is the last line that any of them has. With `lines`, what the account was when the ledger had so many: a ledger
-    only grows, so an account can be made again at any time.
+    `ledger.lines` is the last line that any of them has, or by which one that was taken for killed turned out to be under way. With
+    `lines`, what the account was when the ledger had so many: a ledger only grows, so an account can be made again at any time.
+
+    `builds` are the sums of what each stage's artifact took: of the attempts from its `first` on that `build_of` gives. Accounts of
+    schema 1 have none.
+
+    Raises `ArtifactError` as `attempts_of` does, where that is `checked`.
     """
-    found = [one for one in attempts_of(events) if one.stage not in OF_THE_REPORT and one.outcome != "running"]
-    over = [one for one in found if lines is None or one.last_line <= lines]
+    told = [one for one in attempts_of(events, checked=checked, until=lines) if one.stage not in OF_THE_REPORT]
+    over = [one for one in told if one.outcome != "running" and (lines is None or one.last_line <= lines)]
+    last = max([0, *(one.last_line for one in over), *(one.revived for one in told)])
     ends = Counter(one.outcome for one in over)
+    builds = {name: build_of(over, name) for name in dict.fromkeys(one.stage for one in over)}
     return {
-        "schema_version": 1,
-        "ledger": {"lines": max((one.last_line for one in over), default=0)},
+        "schema_version": 2,
+        "ledger": {"lines": last},
         "counts": {
             "attempts": len(over),
             "ends": ends["end"],
@@ -133,8 +145,18 @@ def account_of(events: Iterable[Mapping[str, Any]], rates: Rates, lines: int | N
             "skipped_steps": len({(one.stage, step) for one in over for step in one.skipped}),
         },
         **spending_of(over, rates).as_json(),
+        "builds": {name: {"first": build[0].number, **asdict(_sum(build, rates))} for name, build in builds.items()},
         "attempts": [_row(one, rates) for one in over],
     }
+
+
+def how_known(amount: Mapping[str, Any]) -> str | None:
+    """Return how the energy of one of an account's amounts is known; None where nobody wrote any of it down."""
+    if amount["unknown_hours"] >= amount["hours"]:
+        return None
+    if not amount["kwh_measured"]:
+        return "estimated"
+    return "measured" if not amount["kwh_estimated"] else "measured in part"
 
 
 def _row(one: Attempt, rates: Rates) -> dict[str, Any]:

@@ -6,10 +6,9 @@ the window is read in windows whose ends lie `stride_tokens` apart; each scores 
 every token but those of the first window has at least `seq_tokens - stride_tokens` tokens before it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +19,9 @@ from torch import Tensor
 from pellucid.core.errors import DataError
 from pellucid.core.progress import progress
 from pellucid.core.units import utf8_bytes
-from pellucid.evals.records import DocumentScore, HeldoutDocument, total
+from pellucid.evals.records import DocumentScore, HeldoutDocument
 
-__all__ = ["EncodeBatch", "LanguageModel", "Window", "score_heldout", "summarise", "window_spans"]
+__all__ = ["EncodeBatch", "LanguageModel", "Window", "score_heldout", "window_spans"]
 
 # Logits are made for this many positions at a time: few enough to stay in a core's cache, enough to keep it busy.
 _LOGIT_ROWS = 256
@@ -159,32 +158,3 @@ def _score_batch(
     row_N = is_scored_BT.nonzero()[:, 0].cpu().numpy()
     nats = np.bincount(row_N, weights=nats_N.double().cpu().numpy(), minlength=len(batch))
     return nats.astype(np.float64), len(row_N)
-
-
-def summarise(scores: Mapping[str, Sequence[DocumentScore]], xz: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Return the tables of `scores/heldout.json`: bits per byte of all text, by source and by language, baselines beside them.
-
-    `scores` maps a predictor ("model", "ngram") to its scores of the same documents; "model" must be there. `xz` maps
-    "by_source" and "by_language" to the compressor's bits per byte by group; it may be empty. Perplexity is the model's, per token.
-    """
-    groups: dict[str, Callable[[DocumentScore], str]] = {
-        "by_source": lambda score: score.source,
-        "by_language": lambda score: score.language,
-    }
-    table: dict[str, Any] = {"all": total(scores["model"]).bits_per_byte, "total": _row(scores)}
-    for name, group_of in groups.items():
-        parts: dict[str, dict[str, list[DocumentScore]]] = {}
-        for predictor, rows in scores.items():
-            for group, members in groupby(sorted(rows, key=group_of), group_of):
-                parts.setdefault(group, {})[predictor] = list(members)
-        table[name] = {group: _row(part) for group, part in parts.items()}
-        for group, bits_per_byte in xz.get(name, {}).items():
-            table[name][group]["xz"] = bits_per_byte
-    return table
-
-
-def _row(scores: Mapping[str, Sequence[DocumentScore]]) -> dict[str, float | int]:
-    sums = {predictor: total(rows) for predictor, rows in scores.items()}
-    model = sums["model"]
-    figures: dict[str, float | int] = {predictor: part.bits_per_byte for predictor, part in sums.items()}
-    return {**figures, "documents": model.documents, "bytes": model.bytes, "tokens": model.tokens, "perplexity": model.perplexity}

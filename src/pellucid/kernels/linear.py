@@ -4,6 +4,7 @@ oneDNN's products beat the ones that `F.linear` calls; `benchmarks/cpu_pretrain.
 the plain ones to rounding.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -16,6 +17,12 @@ __all__ = ["Linear", "PackedWeight", "linear", "many_on_cpu", "product"]
 
 _FEWEST_ROWS = 64
 """Below this, as in decoding, plain products are as fast and have less to set up."""
+
+# For each shape of a product that they meet, oneDNN and torch's layer above it keep half a megabyte of code and buffers, of the
+# last 1024 shapes each. Training meets a dozen; evaluation, whose texts have any length, would fill both. They look here when the
+# first product is computed.
+for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_name, "32")
 
 # Not a public operator, though the one that torch's own compiler calls; without it everything falls back to F.linear.
 _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None)

@@ -14,7 +14,7 @@ from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.section import Section
 from pellucid.recipe.tree import Stamp, parse_yaml, plain
 
-__all__ = ["HERE", "Device", "Range", "device_named", "device_names", "planned_on", "read_devices", "row_for_gpu"]
+__all__ = ["HERE", "Device", "Range", "device_named", "device_names", "planned_on", "read_devices"]
 
 TABLE = Path(__file__).parent / "devices.yaml"
 
@@ -90,20 +90,13 @@ def device_named(name: str, recipe: str = "the recipe") -> Device:
     raise RecipeError(recipe, [Problem("plan.device", f"got {name!r}; must be one of {', '.join(known)}", fix)])
 
 
-def row_for_gpu(name: str) -> str | None:
-    """Return the row for a GPU by the name that its driver gives, such as 'NVIDIA A100-SXM4-40GB', or None."""
-    squeezed = re.sub(r"[^A-Z0-9]", "", name.upper())
-    found = [row for row in device_names() if all(part.upper() in squeezed for part in re.split(r"[^A-Za-z0-9]", row))]
-    return max(found, key=len, default=None)
-
-
 def planned_on(recipe: Recipe, where: str) -> Recipe:
     """Return the recipe with the device and number of devices of `--on`: '512xA100-40GB', 'H100' (one of them) or 'here'.
 
-    A price, an achieved share and a power of the recipe were meant for its own device, so another kind takes the table's.
+    A price and an achieved share of the recipe were meant for its own device, so another kind takes the table's.
     Raises `UsageError` for what is none of these.
     """
-    found = re.fullmatch(r"(?:(\d[\d_]*)\s*[x×*]\s*)?(.+)", where.strip())
+    found = re.fullmatch(r"(?:(-?\d[\d_]*)\s*[x×*]\s*)?(.+)", where.strip())
     if found is None:
         raise UsageError(f"--on: got {where!r}; write COUNTxDEVICE, for example 8xH100, or one of {_choices()}")
     count, name = int(found[1] or 1), found[2].strip()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from pellucid.core.units import format_bytes
+from pellucid.plan.dealing import dealing_problem, device_counts, smaller_tensor_ways
 from pellucid.plan.devices import Device, device_named, device_names
 from pellucid.plan.memory import SHARDINGS, Checkpointing, rank_memory
 from pellucid.plan.roofline import Layout, step_parts
@@ -39,32 +40,39 @@ def micro_batch_sizes(stage: TrainStageConfig, devices: int) -> list[int]:
 def micro_batch_rows(config: ModelConfig, stage: TrainStageConfig, device: Device, layout: Layout) -> list[dict[str, Any]]:
     """Return for each size of micro-batch its activations and its totals, by sharding and checkpointing, and whether they fit.
 
-    Rows end with the first size that fits in no way, which stays as the limit.
+    Rows end with the first size that fits in no way, which stays as the limit. The whole share at once comes last even behind
+    such a one where it fits: gradients need not add up then, which may spare more than smaller activations do.
     """
-    rows = []
-    for size in micro_batch_sizes(stage, layout.devices):
-        sized = stage.model_copy(update={"micro_seqs": size})
-        memory = rank_memory(config, sized, layout.devices, bf16=layout.bf16)
-        totals = {name: _by_mode(memory[name]) for name in (SHARDINGS if layout.devices > 1 else SHARDINGS[:1])}
-        activations = {
-            mode: rank_memory(config, sized.model_copy(update={"activation_checkpointing": mode}), 1, bf16=layout.bf16)["none"][
-                "activations"
-            ]
-            for mode in get_args(Checkpointing)
-        }
-        fits = {name: {mode: need <= device.usable_bytes for mode, need in total.items()} for name, total in totals.items()}
-        rows.append(
-            {
-                "micro_seqs": size,
-                "accumulation_steps": layout.micro_steps(sized),
-                "activations": activations,
-                "total": totals,
-                "fits": fits,
-            }
-        )
-        if not any(any(by_mode.values()) for by_mode in fits.values()):
-            break
+    rows: list[dict[str, Any]] = []
+    sizes = micro_batch_sizes(stage, layout.devices)
+    for size in sizes:
+        row = _micro_batch_row(config, stage.model_copy(update={"micro_seqs": size}), device, layout)
+        over = bool(rows) and not _fits_somehow(rows[-1])
+        if not over or (size == sizes[-1] and _fits_somehow(row)):
+            rows.append(row)
     return rows
+
+
+def _micro_batch_row(config: ModelConfig, sized: TrainStageConfig, device: Device, layout: Layout) -> dict[str, Any]:
+    memory = rank_memory(config, sized, layout.devices, bf16=layout.bf16)
+    totals = {name: _by_mode(memory[name]) for name in (SHARDINGS if layout.devices > 1 else SHARDINGS[:1])}
+    activations = {
+        mode: rank_memory(config, sized.model_copy(update={"activation_checkpointing": mode}), 1, bf16=layout.bf16)["none"][
+            "activations"
+        ]
+        for mode in get_args(Checkpointing)
+    }
+    return {
+        "micro_seqs": sized.micro_seqs,
+        "accumulation_steps": layout.micro_steps(sized),
+        "activations": activations,
+        "total": totals,
+        "fits": {name: {mode: need <= device.usable_bytes for mode, need in total.items()} for name, total in totals.items()},
+    }
+
+
+def _fits_somehow(row: dict[str, Any]) -> bool:
+    return any(any(by_mode.values()) for by_mode in row["fits"].values())
 
 
 def _by_mode(row: dict[str, Any]) -> dict[str, int]:
@@ -74,44 +82,65 @@ def _by_mode(row: dict[str, Any]) -> dict[str, int]:
 def fit_of(config: ModelConfig, stage: TrainStageConfig, device: Device, layout: Layout) -> dict[str, Any]:
     """Return whether a stage fits as the recipe has it, and where it does not, the cheapest change that makes it: `fix`, one line.
 
-    The fewest keys to change come first, and among them the change whose step takes the least time; then more devices of the kind,
-    then another kind. `fix` is None where it fits, or where nothing that is known would do.
+    To fit is to have the memory, and to be dealt out evenly: `refused` says why training would not begin on so many devices. The
+    fewest keys to change come first, and among them the change whose step takes the least time; then more devices of the kind, then
+    another kind. Where the number of devices itself is refused, the nearest that does comes first. `fix` is None where it fits, or
+    where nothing that is known would do.
     """
     shard = stage.parallel.shard if layout.devices > 1 else "none"
     needs = rank_memory(config, stage, layout.devices, bf16=layout.bf16)[shard]["total"]
-    fits = needs <= device.usable_bytes
-    found = None if fits else _cheapest(config, stage, device, layout)
+    refused = dealing_problem(stage, layout.devices)
+    fits = refused is None and needs <= device.usable_bytes
+    found = None if fits else _cheapest(config, stage, device, layout, refused is not None)
     return {
         "fits": fits,
+        "refused": refused,
         "needs_bytes": needs,
         "usable_bytes": device.usable_bytes,
         "with_runtime_bytes": needs + device.runtime_bytes,
-        "fix": None if found is None else _told(found, step_parts(config, stage, device, layout)["likely"].total_s),
+        "fix": None
+        if found is None
+        else _told(found, step_parts(config, stage, device, layout)["likely"].total_s, refused is None),
         "fixed_needs_bytes": None if found is None else found.needs_bytes,
     }
 
 
-def _told(found: _Change, step_s: float) -> str:
+def _told(found: _Change, step_s: float, compares: bool) -> str:
     text = f"{found.words} needs {format_bytes(found.needs_bytes)}"
-    if found.step_s > step_s * 1.005:
+    if compares and found.step_s > step_s * 1.005:
         text += f", each step {found.step_s / step_s - 1:.0%} longer"
     return text
 
 
-def _cheapest(config: ModelConfig, stage: TrainStageConfig, device: Device, layout: Layout) -> _Change | None:
+def _cheapest(config: ModelConfig, stage: TrainStageConfig, device: Device, layout: Layout, refused: bool) -> _Change | None:
     what = config, stage, device, layout
-    for ways in (_other_keys(*what), _more_devices(*what), _other_kinds(config, stage, layout)):
+    searches = [_dealt_otherwise(*what) if refused else _other_keys(*what), _more_devices(*what)]
+    if not refused:  # another kind of device would be refused in the same number
+        searches.append(_other_kinds(config, stage, layout))
+    for ways in searches:
         fitting = [way for way in ways if way.needs_bytes <= way.device.usable_bytes]
         if fitting:
             return min(fitting, key=lambda way: (way.changes, way.step_s))
     return None
 
 
+def _dealt_otherwise(config: ModelConfig, stage: TrainStageConfig, device: Device, layout: Layout) -> Iterator[_Change]:
+    """Yield the stage as it is on every number of devices that it can be dealt out to, and with other `tensor_ways` on these."""
+    for ways in smaller_tensor_ways(stage, layout.devices):
+        changed = stage.model_copy(update={"parallel": stage.parallel.model_copy(update={"tensor_ways": ways})})
+        yield _changed(f"parallel.tensor_ways {ways}", 1, (config, changed, device, layout))
+    for count in device_counts(stage):
+        words = f"on {count} {'device' if count == 1 else 'devices'} it"
+        yield _changed(words, 1 + abs(count - layout.devices), (config, stage, device, Layout(count, layout.bf16)))
+
+
 def _other_keys(config: ModelConfig, stage: TrainStageConfig, device: Device, layout: Layout) -> Iterator[_Change]:
-    """Yield every smaller micro-batch with every way of checkpointing and sharding; tensor parallelism stays as it is."""
+    """Yield every micro-batch with every way of checkpointing and sharding; tensor parallelism stays as it is.
+
+    Larger ones too: the whole share at once may need less than adding gradients up.
+    """
     shardings = SHARDINGS if layout.devices > 1 and not stage.exact else (stage.parallel.shard,)
-    sizes = [size for size in micro_batch_sizes(stage, layout.devices) if size <= stage.micro_seqs] or [stage.micro_seqs]
-    for size in sizes:
+    for size in micro_batch_sizes(stage, layout.devices):
         for mode in get_args(Checkpointing):
             for shard in shardings:
                 words = []
@@ -138,18 +167,24 @@ def _changed(words: str, changes: int, what: tuple[ModelConfig, TrainStageConfig
     return _Change(words, changes, row["total"], step_parts(config, stage, device, layout)["likely"].total_s, device)
 
 
-def _leanest(stage: TrainStageConfig) -> TrainStageConfig:
-    """Return the stage as it takes the least memory: one sequence at a time, blocks computed again, everything sharded."""
-    parallel = stage.parallel.model_copy(update={"shard": "none" if stage.exact else "full"})
-    return stage.model_copy(update={"micro_seqs": 1, "activation_checkpointing": "block", "parallel": parallel})
+def _leanest(stage: TrainStageConfig, devices: int) -> Iterator[tuple[str, TrainStageConfig]]:
+    """Yield the stage as it takes the least memory, in words and as it is then: blocks computed again, everything sharded.
+
+    Either one sequence at a time, or the whole share at once, where no gradients add up; which is less depends on the model.
+    """
+    shard = "none" if stage.exact else "full"
+    sizes = micro_batch_sizes(stage, devices)
+    for size in sorted({sizes[0], sizes[-1]}):
+        words = f"micro_seqs {size} with activation_checkpointing block with parallel.shard {shard}"
+        parallel = stage.parallel.model_copy(update={"shard": shard})
+        yield words, stage.model_copy(update={"micro_seqs": size, "activation_checkpointing": "block", "parallel": parallel})
 
 
 def _more_devices(config: ModelConfig, stage: TrainStageConfig, device: Device, layout: Layout) -> Iterator[_Change]:
-    count, lean = layout.devices * 2, _leanest(stage)
-    while count <= min(_MOST_DEVICES, stage.batch_seqs):
-        words = f"{count} devices with micro_seqs 1 with activation_checkpointing block with parallel.shard {lean.parallel.shard}"
-        yield _changed(words, count, (config, lean, device, Layout(count, layout.bf16)))
-        count *= 2
+    for count in device_counts(stage):
+        if layout.devices < count <= _MOST_DEVICES:
+            for words, lean in _leanest(stage, count):
+                yield _changed(f"on {count} devices with {words} it", count, (config, lean, device, Layout(count, layout.bf16)))
 
 
 def _other_kinds(config: ModelConfig, stage: TrainStageConfig, layout: Layout) -> Iterator[_Change]:
@@ -158,6 +193,5 @@ def _other_kinds(config: ModelConfig, stage: TrainStageConfig, layout: Layout) -
         device = device_named(name)
         if (device.precision == "bf16") == layout.bf16:
             yield _changed(f"a device with more memory, as {name},", 1, (config, stage, device, layout))
-            lean = _leanest(stage)
-            words = f"{name} with micro_seqs 1 with activation_checkpointing block with parallel.shard {lean.parallel.shard}"
-            yield _changed(words, 4, (config, lean, device, layout))
+            for words, lean in _leanest(stage, layout.devices):
+                yield _changed(f"{name} with {words}", 4, (config, lean, device, layout))

@@ -30,7 +30,10 @@ BF16 = 2
 LOGITS_CHUNK_ROWS = {"cpu": 512, "cuda": 2048}
 
 # Bytes of a process over those of its tensors: what the C library's heap loses where short-lived and long-lived tensors alternate.
-HEAP: dict[str, float] = {"none": 1.1, "selective": 1.17, "block": 1.27}
+HEAP: dict[str, float] = {"none": 1.15, "selective": 1.24, "block": 1.29}
+
+# What a CPU's process takes once, whatever the model: libraries' code at its first use, the vocabulary, what oneDNN compiles.
+LIBRARIES_BYTES = 48 * 2**20
 
 # Block attention on a CPU: positions of a block, and the longest sequence that it is used for (`kernels/attention.py`).
 ATTENTION_BLOCK_TOKENS = 64
@@ -109,10 +112,11 @@ def _block_bytes(config: ModelConfig, seq_tokens: int, bf16: bool, frozen: bool)
 
 
 def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, bf16: bool) -> dict[str, dict[str, Any]]:
-    """Return bytes for one rank, by sharding, then by kind: weights, gradients, moments, activations, loss, heap, total.
+    """Return bytes for one rank, by sharding, then by kind: weights, gradients, moments, activations, loss, and the total.
 
-    `reused` is what of the gradients takes the place of activations: the total is the sum of the kinds less that. `heap` is what a
-    CPU's allocator loses, none on a GPU.
+    `reused` is what of the gradients takes the place of activations: the total is the sum of the kinds less that. Only a CPU has
+    `heap`, what its allocator loses, `checkpoint`, the copy from which checkpoints are written while training goes on (that of a
+    GPU lies in its host's memory), and `libraries`.
 
     Activations are as the stage's `activation_checkpointing` says; `total_none`, `total_selective` and `total_checkpointed` are
     what the total would be with `none`, `selective` and `block`. Weights, gradients and moments are float32 (mixed precision keeps
@@ -149,17 +153,23 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
         "full": (weights // devices + outside + 2 * block, gradients if accumulates else gradients // devices + outside + block),
     }
     sums = 2 * gradients if stage.exact else 0
+    copied = 0 if bf16 else 2 if stage.checkpoint.memory_every_steps else 1
     for sharding in SHARDINGS:
         alone = devices == 1 or stage.exact
         held_weights, held_gradients = (weights, gradients) if alone else held_by_fsdp[sharding]
+        held_moments = moments // (devices if sharding != "none" else 1)
         kinds = {
             "weights": held_weights + copies,
             "gradients": held_gradients + sums,
-            "moments": moments // (devices if sharding != "none" else 1),
+            "moments": held_moments,
             "loss": loss,
         }
+        once = {
+            "checkpoint": copied * (learnt * FP32 // (1 if alone or sharding == "none" else devices) + held_moments),
+            "libraries": 0 if bf16 else LIBRARIES_BYTES,
+        }
         rows = {
-            mode: _total(kinds, by_mode[mode], held_gradients if alone and not accumulates else 0, 1 if bf16 else HEAP[mode])
+            mode: _total(kinds, once, by_mode[mode], held_gradients if alone and not accumulates else 0, 1 if bf16 else HEAP[mode])
             for mode in get_args(Checkpointing)
         }
         table_of_kinds[sharding] = {
@@ -171,12 +181,16 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
     return table_of_kinds
 
 
-def _total(kinds: dict[str, int], activations: int, coming_gradients: int, heap: float) -> dict[str, int]:
-    """Return the kinds with activations and their total; `coming_gradients` take the place of activations and loss."""
+def _total(kinds: dict[str, int], once: dict[str, int], activations: int, coming_gradients: int, heap: float) -> dict[str, int]:
+    """Return the kinds with activations and their total; `coming_gradients` take the place of activations and loss.
+
+    What is taken `once` stays where it is, and leaves no holes.
+    """
     reused = min(coming_gradients, activations + kinds["loss"])
     tensors = sum(kinds.values()) + activations - reused
     lost = round(tensors * (heap - 1))
-    return {**kinds, "activations": activations, "heap": lost, "reused": reused, "total": tensors + lost}
+    total = tensors + lost + sum(once.values())
+    return {**kinds, **once, "activations": activations, "heap": lost, "reused": reused, "total": total}
 
 
 def _adapted_bytes(config: ModelConfig, parameters: ParameterCount, adapter: AdapterConfig) -> int:

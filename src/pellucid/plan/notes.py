@@ -4,13 +4,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pellucid.core.units import format_bytes, format_count
+from pellucid.plan.dealing import dealing_problem
+from pellucid.plan.devices import Device
 from pellucid.plan.flops import flops_per_token, recomputed_flops_per_token
+from pellucid.plan.gpus import UNLISTED
 from pellucid.plan.mixing import StageMix
 from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 
-__all__ = ["device_notes", "length_notes", "memory_notes", "mixture_notes", "recompute_notes", "source_notes", "spaced"]
+__all__ = [
+    "device_notes",
+    "fit_notes",
+    "length_notes",
+    "mixture_notes",
+    "recompute_notes",
+    "source_notes",
+    "spaced",
+    "unlisted_notes",
+]
 
 
 def spaced(number: float) -> str:
@@ -65,35 +77,56 @@ def length_notes(stage: TrainStageConfig, row: Mapping[str, Any]) -> Iterator[st
     """Yield what is not known of a stage that reads examples, and what its cost leaves out."""
     if stage.learns_from_text:
         return
-    if not row["length_is_known"]:
-        yield f"{stage.name}: planned as one step, because its length is not known before its examples are there."
+    basis = row["length_basis"]
+    if basis == "one_step":
+        yield (
+            f"{stage.name}: its length is not known before its examples are there; tokens, time and cost hold one step of it. Give "
+            "available_examples, and available_tokens where you know them, with its conversations."
+        )
+    elif basis == "at_most":
+        yield (
+            f"{stage.name}: {spaced(row['steps'])} steps at most, as if each example filled a sequence of {stage.seq_tokens} "
+            "tokens; how long examples are is not known before they are there."
+        )
+    elif basis == "about":
+        yield (
+            f"{stage.name}: counted are two answers to each of its first messages, as if each filled a sequence of "
+            f"{stage.seq_tokens} tokens; the facts' own questions come on top, self_knowledge.shot_repeats times."
+        )
     elif stage.packing == "none":
         yield f"{stage.name}: each example is a sequence by itself, so there are more steps than tokens / batch_tokens says."
     if stage.learns_from_pairs:
         yield f"{stage.name}: the forward pass that finds the reference's log-probabilities is not counted."
 
 
-def memory_notes(row: Mapping[str, Any]) -> Iterator[str]:
-    """Yield that a stage does not fit its devices, and the cheapest change that would make it fit."""
+def fit_notes(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield that a stage does not fit its devices, or cannot be dealt out to so many, and the cheapest change that helps."""
     fit = row["fit"]
-    if fit["fits"]:
-        return
-    fix = fit["fix"] or "no device of the table, nor any number of these, is enough"
-    yield (
-        f"{row['name']}: needs {format_bytes(fit['needs_bytes'])} per device, which has {format_bytes(fit['usable_bytes'])} "
-        f"for it; {fix}."
-    )
+    if fit["refused"] is not None:
+        fix = fit["fix"] or "no number of these devices would do"
+        yield f"{row['name']}: training refuses this layout: {fit['refused']}; {fix}."
+    elif not fit["fits"]:
+        fix = fit["fix"] or "no device of the table, nor any number of these, is enough"
+        yield (
+            f"{row['name']}: needs {format_bytes(fit['needs_bytes'])} per device, which has {format_bytes(fit['usable_bytes'])} "
+            f"for it; {fix}."
+        )
 
 
 def device_notes(stage: TrainStageConfig, devices: int) -> Iterator[str]:
-    """Yield that a batch cannot be dealt out evenly to so many devices, and to how many it can."""
-    shares = devices / stage.parallel.tensor_ways
-    each = stage.batch_seqs / (stage.micro_seqs * shares)
-    if each == int(each):
-        return
-    counts = [count * stage.parallel.tensor_ways for count in range(1, stage.batch_seqs + 1) if stage.batch_seqs % count == 0]
-    near = [*[count for count in counts if count < devices][-1:], *[count for count in counts if count >= devices][:1]]
-    yield (
-        f"{stage.name}: a batch is {each:.3g} micro-batches per device, not a whole number; its {stage.batch_seqs} sequences "
-        f"divide over {' or '.join(map(str, near))} devices."
-    )
+    """Yield that the last micro-batch of a device is smaller than the others, where the batch can be dealt out at all."""
+    share = stage.batch_seqs * stage.parallel.tensor_ways // devices
+    if dealing_problem(stage, devices) is None and share % stage.micro_seqs:
+        whole, rest = divmod(share, stage.micro_seqs)
+        parts = f"after {whole} of {stage.micro_seqs} its last micro-batch has {rest}" if whole else f"micro_seqs {share} would do"
+        yield f"{stage.name}: of a batch each device has {share} of {stage.batch_seqs} sequences; {parts}."
+
+
+def unlisted_notes(device: Device) -> Iterator[str]:
+    """Yield that this machine's GPU is not in the table, and what is therefore no more than a guess between wide bounds."""
+    if device.sources.get("power_w") == UNLISTED:
+        yield (
+            f"{device.title}: power, price, links and the shares of peak and bandwidth that training reaches are not known; they "
+            "are taken between the bounds of all GPUs of the table. Set plan.device to a row that is like it, and "
+            "plan.price_per_device_hour to what it costs."
+        )

@@ -10,7 +10,7 @@ from pellucid.plan.fitting import fit_of, micro_batch_rows
 from pellucid.plan.flops import FORMULAS, flops_per_token
 from pellucid.plan.memory import rank_memory
 from pellucid.plan.mixing import mix_stages
-from pellucid.plan.notes import device_notes, length_notes, memory_notes, mixture_notes, recompute_notes, source_notes
+from pellucid.plan.notes import device_notes, fit_notes, length_notes, mixture_notes, recompute_notes, source_notes, unlisted_notes
 from pellucid.plan.parameters import count_parameters
 from pellucid.plan.printed import printed_notes
 from pellucid.plan.roofline import Layout
@@ -44,17 +44,19 @@ def make_plan(recipe: Recipe, available_tokens: Mapping[str, int] | None = None,
         row |= _stage(recipe, stage, device)
         row |= stage_spending(row, rates, recipe.plan.devices)
         for name in flops:
-            flops[name] += row["flops_per_token"][name] * stage.length_tokens * stage.rows_per_example
+            flops[name] += row["flops_per_token"][name] * row["tokens"]
     notes = [*printed_notes(recipe, parameters.total, tokens, stages), *source_notes(recipe, sources), *mixture_notes(mixes)]
+    notes += unlisted_notes(device)
     for stage, row in zip(recipe.train, stages, strict=True):
         notes += length_notes(stage, row)
         notes += recompute_notes(recipe.model, stage)
-        notes += memory_notes(row)
+        notes += fit_notes(row)
         notes += device_notes(stage, recipe.plan.devices)
     return {
         "recipe": recipe.name,
         "parameters": {"total": parameters.total, **asdict(parameters)},
         "tokens": {"total": tokens, "examples": examples, "trained": sum(row["trained_tokens"] for row in stages)},
+        "one_step_only": [row["name"] for row in stages if row["length_basis"] == "one_step"],
         "stages": stages,
         "sources": sources,
         "categories": category_rows(sources),

@@ -1,6 +1,6 @@
 """A plan as text for the terminal: what it comes to first, then where that is from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -9,15 +9,18 @@ from rich.text import Text
 
 from pellucid.core.units import format_count, format_duration
 from pellucid.plan.draw import bar
+from pellucid.plan.lengths import length_word
 from pellucid.plan.notes import spaced
-from pellucid.plan.render_stage import headed, plain_table, render_stage, unbroken
+from pellucid.plan.render_stage import format_seconds, headed, plain_table, render_stage, unbroken
 
 __all__ = ["render_plan"]
 
 
 def render_plan(plan: Mapping[str, Any], schedules: Mapping[str, Sequence[float]] | None = None) -> RenderableType:
     """Return what `rich` prints for a plan; `schedules` holds learning rates by stage name, evenly spaced over its steps."""
-    parts: list[RenderableType] = [_headline(plan), _parameters(plan), _sources(plan), _categories(plan)]
+    parts: list[RenderableType] = [_headline(plan), _parameters(plan)]
+    if plan["sources"]:  # a recipe that only tunes has none
+        parts += [_sources(plan), _categories(plan)]
     for stage in plan["stages"]:
         parts += render_stage(stage, plan, (schedules or {}).get(stage["name"]))
     parts.append(_spending(plan))
@@ -29,19 +32,54 @@ def render_plan(plan: Mapping[str, Any], schedules: Mapping[str, Sequence[float]
 
 def _headline(plan: Mapping[str, Any]) -> Text:
     """Return what a reader in a hurry wants to know."""
-    device, tokens = plan["device"], plan["tokens"]["total"] + plan["tokens"]["examples"]
+    device = plan["device"]
+    fits = "; ".join(_unfit(plan)) or "it fits"
+    tokens, spent = _length(plan)
+    what = f"{format_count(plan['parameters']['total'])} parameters, {tokens}, on {device['count']} × {device['title']}: {fits}"
+    return Text.assemble((plan["recipe"] + "\n", "bold"), unbroken(f"{what}\n{spent}\n"))
+
+
+def _unfit(plan: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which stages cannot be trained so: those whose batch cannot be dealt out, then those without the memory."""
+    refused = [stage["name"] for stage in plan["stages"] if stage["fit"]["refused"] is not None]
+    small = [stage["name"] for stage in plan["stages"] if stage["fit"]["needs_bytes"] > stage["fit"]["usable_bytes"]]
+    if refused:
+        count = plan["device"]["count"]
+        yield f"{_listed(refused)} cannot be dealt out to {count} {'device' if count == 1 else 'devices'}"
+    if small:
+        yield f"{_listed(small)} {'does' if len(small) == 1 else 'do'} not fit"
+
+
+def _length(plan: Mapping[str, Any]) -> tuple[str, str]:
+    """Return how many tokens, and what they take; where a stage's length is not known, that, and what one step of it takes."""
+    if plan["one_step_only"]:
+        steps = [
+            f"a step of {stage['name']} takes {_between_durations(stage['step']['s'])}"
+            for stage in plan["stages"]
+            if stage["length_basis"] == "one_step"
+        ]
+        return (
+            "tokens not known",
+            f"time and cost are not known: the recipe does not say how many examples {_listed(plan['one_step_only'])} will read\n"
+            + "; ".join(steps),
+        )
     wall, usd, kwh, kg = (
         plan[part][f"{key}_range"] for part, key in (("time", "wall_s"), ("cost", "usd"), ("energy", "kwh"), ("energy", "kg_co2e"))
     )
-    unfit = [stage["name"] for stage in plan["stages"] if not stage["fit"]["fits"]]
-    fits = ", ".join(unfit) + (" does not fit" if len(unfit) == 1 else " do not fit") if unfit else "it fits"
-    lines = (
-        f"{format_count(plan['parameters']['total'])} parameters, {format_count(tokens)} tokens, on {device['count']} × "
-        f"{device['title']}: {fits}\n"
-        f"{format_duration(wall['likely'])} ({format_duration(wall['low'])} to {format_duration(wall['high'])}), "
-        f"${_figure(usd['likely'])}, {_figure(kwh['likely'])} kWh, {_figure(kg['likely'])} kg CO2e\n"
+    word = length_word({stage["length_basis"] for stage in plan["stages"]})
+    cost = f"${_figure(usd['likely'])}, {_figure(kwh['likely'])} kWh, {_figure(kg['likely'])} kg CO2e"
+    return (
+        f"{word}{format_count(plan['tokens']['total'] + plan['tokens']['examples'])} tokens",
+        f"{word}{_between_durations(wall)}, {cost}",
     )
-    return Text.assemble((plan["recipe"] + "\n", "bold"), unbroken(lines))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _between_durations(found: Mapping[str, float]) -> str:
+    return f"{format_seconds(found['likely'])} ({format_seconds(found['low'])} to {format_seconds(found['high'])})"
 
 
 def _parameters(plan: Mapping[str, Any]) -> Group:
@@ -96,7 +134,12 @@ def _spending(plan: Mapping[str, Any]) -> Group:
         f"a device: {_between(cost['usd_per_device_hour_range'])} $/h, {_between(energy['power_w_range'])} W; "
         f"PUE {energy['pue']:g}, {energy['grid_kg_co2e_per_kwh']:g} kg CO2e/kWh; all estimated"
     )
-    return headed(f"on {device['count']} × {device['title']}", table, below=below)
+    title, word = f"on {device['count']} × {device['title']}", length_word({stage["length_basis"] for stage in plan["stages"]})
+    if plan["one_step_only"]:
+        title += f", with no more than one step of {_listed(plan['one_step_only'])}"
+    elif word:
+        title += f", {word.strip()}"
+    return headed(title, table, below=below)
 
 
 def _between(found: Mapping[str, float]) -> str:

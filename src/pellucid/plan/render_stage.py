@@ -12,9 +12,9 @@ from pellucid.core.units import format_bytes, format_count, format_duration
 from pellucid.plan.draw import bar, draw_curve
 from pellucid.plan.notes import spaced
 
-__all__ = ["headed", "plain_table", "render_stage", "unbroken"]
+__all__ = ["format_seconds", "headed", "plain_table", "render_stage", "unbroken"]
 
-_KINDS = ("weights", "gradients", "moments", "activations", "loss", "heap")
+_KINDS = ("weights", "gradients", "moments", "activations", "loss", "heap", "checkpoint", "libraries")
 _MODES = (("none", "kept"), ("selective", "some"), ("block", "block"))
 
 
@@ -44,22 +44,33 @@ def render_stage(stage: Mapping[str, Any], plan: Mapping[str, Any], rates: Seque
         parts.append(_micro_batches(stage))
     if rates:
         lines = draw_curve(rates)
-        parts.append(Text.assemble((f"\nlearning rate of {stage['name']}, 0 to {max(rates):g}\n", "bold"), "\n".join(lines)))
+        parts.append(Text.assemble((f"\nlearning rate of {stage['name']}, 0 to {max(rates):.3g}\n", "bold"), "\n".join(lines)))
     return parts
 
 
 def _step(stage: Mapping[str, Any]) -> Text:
     per_token, step = stage["flops_per_token"], stage["step"]
-    seconds, mfu, full = step["s"], step["mfu"]["likely"], step["mfu_with_attention"]["likely"]
+    seconds = {case: format_seconds(value) for case, value in step["s"].items()}
+    mfu, full = step["mfu"]["likely"], step["mfu_with_attention"]["likely"]
     lines = (
-        f"{spaced(stage['tokens'])} tokens in {spaced(stage['steps'])} steps of {spaced(stage['batch_tokens'])}\n"
-        f"a step   {_seconds(seconds['likely'])}, between {_seconds(seconds['low'])} and {_seconds(seconds['high'])}: "
+        f"{_length(stage)}\n"
+        f"a step   {seconds['likely']}, between {seconds['low']} and {seconds['high']}: "
         f"{format_count(stage['tokens_per_s'])} tokens/s\n"
-        f"a device {_flops(step['flops_per_device_s']['likely'])}FLOP/s, {full:.1%} of its peak with attention, {mfu:.1%} by need\n"
-        f"a token  {_flops(per_token['six_n'])}FLOP by 6N, {_flops(per_token['with_attention'])}FLOP with attention, "
-        f"{_flops(per_token['matmul'])}FLOP by need"
+        f"a device {_flops(step['flops_per_device_s']['likely'])}FLOP/s, {mfu:.1%} of its peak by need, {full:.1%} with attention\n"
+        f"a token  {_flops(per_token['matmul'])}FLOP by need, {_flops(per_token['with_attention'])}FLOP with attention, "
+        f"{_flops(per_token['six_n'])}FLOP by 6N"
     )
     return Text.assemble((f"\nstage {stage['name']}\n", "bold"), unbroken(lines))
+
+
+def _length(stage: Mapping[str, Any]) -> str:
+    """Return tokens and steps in the words that what they rest on allows."""
+    tokens, steps, batch = (spaced(stage[key]) for key in ("tokens", "steps", "batch_tokens"))
+    return {
+        "one_step": f"so many steps of {batch} tokens as its examples will make",
+        "at_most": f"at most {tokens} tokens in {steps} steps of {batch}",
+        "about": f"about {tokens} tokens in {steps} steps or more of {batch}",
+    }.get(stage["length_basis"], f"{tokens} tokens in {steps} steps of {batch}")
 
 
 def _flops(number: float) -> str:
@@ -70,7 +81,8 @@ def _flops(number: float) -> str:
     return f"{number:.3g} "
 
 
-def _seconds(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
+    """Return seconds in three digits, or what `format_duration` makes of a minute or more."""
     return f"{seconds:.3g} s" if seconds < 60 else format_duration(seconds)
 
 
@@ -92,7 +104,7 @@ def _parts(stage: Mapping[str, Any]) -> Group:
 def _memory(stage: Mapping[str, Any], plan: Mapping[str, Any]) -> Group:
     row, fit = stage["memory"][stage["shard"]], stage["fit"]
     many = plan["device"]["count"] > 1
-    verdict = "fits" if fit["fits"] else "does not fit"
+    verdict = "fits" if fit["needs_bytes"] <= fit["usable_bytes"] else "does not fit"
     title = f"memory of each device: {format_bytes(fit['needs_bytes'])} of {format_bytes(fit['usable_bytes'])}, {verdict}"
     table = plain_table(f"sharding {stage['shard']}" if many else "", "bytes", "share")
     table.add_column("")
@@ -101,7 +113,9 @@ def _memory(stage: Mapping[str, Any], plan: Mapping[str, Any]) -> Group:
             table.add_row(kind, format_bytes(row[kind]), f"{row[kind] / row['total']:.0%}", bar(row[kind] / row["total"]))
     if row["reused"]:
         table.add_row("not at once", f"-{format_bytes(row['reused'])}", "", Text("gradients come as activations go", style="dim"))
-    return headed(title, table, below=f"what makes it fit: {fit['fix']}" if fit["fix"] else "")
+    below = [f"training refuses this: {fit['refused']}"] if fit["refused"] else []
+    below += [f"what {'would do' if fit['refused'] else 'makes it fit'}: {fit['fix']}"] if fit["fix"] else []
+    return headed(title, table, below="\n".join(below))
 
 
 def _micro_batches(stage: Mapping[str, Any]) -> Group:

@@ -116,37 +116,55 @@ def step_bytes(config: ModelConfig, stage: TrainStageConfig, layout: Layout) -> 
     return tokens * per_token + of_weights + BYTES_PER_WEIGHT_AND_STEP * learnt / ranks
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Ranks that exchange with each other: how many, how many of them on one machine, and how many devices that has in use."""
+
+    members: int
+    in_node: int
+    node_devices: int
+
+    def ring_s(self, size: float, device: Device) -> float:
+        """Return the seconds in which `size` bytes come to be on all members, of which each has a part: half an all-reduce.
+
+        A ring: (n - 1)/n come into each machine over its network, which the other groups on it use as well, and into each device
+        over its link; the slower of both counts.
+        """
+        nodes = -(-self.members // self.in_node)
+        groups = self.node_devices / self.in_node
+        within = size * (self.in_node - 1) / self.in_node
+        between = groups * size * (nodes - 1) / nodes
+        return max(within / device.link_bytes_per_s, between / device.network_bytes_per_s)
+
+
 def _communication(config: ModelConfig, stage: TrainStageConfig, device: Device, layout: Layout) -> tuple[float, float, float]:
     """Return the seconds of a step in which gradients are reduced, parameters gathered, and tensor parallelism exchanges.
 
-    Rings: of S bytes that all ranks are to have, (n - 1)/n come into each machine over its network, and into each device over its
-    link; the slower of both counts. All-reduce is two of these.
+    With tensor parallelism a rank holds its part of each block, and exchanges it with the ranks that hold the same part.
     """
     if layout.devices == 1:
         return 0.0, 0.0, 0.0
-    per_node = min(device.devices_per_node, layout.devices)
-    nodes = -(-layout.devices // device.devices_per_node)
-
-    def exchange(size: float) -> float:
-        within, between = size * (per_node - 1) / per_node, size * (nodes - 1) / nodes
-        return max(within / device.link_bytes_per_s, between / device.network_bytes_per_s)
-
+    ways = stage.parallel.tensor_ways
+    in_node = min(device.devices_per_node, layout.devices)
+    # Neighbours share each matrix, so those that hold the same part are `ways` apart.
+    alike = _Group(max(1, layout.devices // ways), max(1, in_node // ways), in_node)
     parameters = count_parameters(config)
-    weights = parameters.total * FP32
-    learnt = weights if stage.adapter is None else count_adapter(config, stage.adapter) * FP32
     outside = (parameters.embedding + parameters.head) * FP32
-    reduced = exchange(learnt)
+    weights = outside + (parameters.total * FP32 - outside) / ways
+    learnt = weights if stage.adapter is None else count_adapter(config, stage.adapter) * FP32
+    reduced = alike.ring_s(learnt, device)
     if stage.exact:
         return 4 * reduced, 0.0, 0.0  # 8 bytes each, and no sharding
-    ways = stage.parallel.tensor_ways
     tensor = 0.0
     if ways > 1:
         # Two all-reduces of a block's output in each pass (Shoeybi et al. 2019, arXiv 1909.08053, section 3).
         tokens = stage.rows_per_example * stage.batch_tokens / layout.devices * ways
         size = tokens * config.hidden * (BF16 if layout.bf16 else FP32)
-        tensor = 4 * config.layers * 2 * size * (ways - 1) / ways / device.link_bytes_per_s
+        neighbours = _Group(ways, min(ways, in_node), in_node)
+        tensor = 4 * config.layers * 2 * neighbours.ring_s(size, device)
     if stage.parallel.shard == "none":
         return 2 * reduced, 0.0, tensor
     if stage.parallel.shard == "zero1":
-        return reduced, exchange(weights), tensor
-    return reduced, 2 * layout.micro_steps(stage) * exchange(weights - outside) + exchange(outside), tensor
+        return reduced, alike.ring_s(weights, device), tensor
+    gathered = 2 * layout.micro_steps(stage) * alike.ring_s(weights - outside, device) + alike.ring_s(outside, device)
+    return reduced, gathered, tensor

@@ -11,7 +11,7 @@ __all__ = ["spending", "stage_spending"]
 
 def stage_spending(row: Mapping[str, Any], rates: Rates, devices: int) -> dict[str, Any]:
     """Return one stage's `wall_s`, `usd` and `kwh` between bounds."""
-    wall = Range(**{case: row["step"]["s"][case] * row["tokens"] / row["batch_tokens"] for case in CASES})
+    wall = Range(**{case: row["step"]["s"][case] * row["steps"] for case in CASES})
     hours = {case: getattr(wall, case) * devices / 3600 for case in CASES}
     kwh = {case: energy_kwh(hours[case], getattr(rates.power, case), rates.pue) for case in CASES}
     return {"wall_s": wall.model_dump(), "usd": times(wall, rates.price, devices / 3600), "kwh": kwh}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pellucid.plan.lengths import length_of
 from pellucid.plan.mixing import StageMix, mix_stages
 from pellucid.recipe.recipe import Recipe
 
@@ -12,22 +13,22 @@ __all__ = ["apportion", "category_rows", "source_rows", "stage_rows"]
 def stage_rows(recipe: Recipe) -> list[dict[str, Any]]:
     """Return each training stage's tokens and steps; `trained_tokens` counts whole steps.
 
-    Of a stage that reads conversations to the last one both are what the recipe says of their number, or one step where it says
-    nothing: see `length_is_known`.
+    `length_basis` says what they rest on, see `StageLength`: of a stage that reads conversations to the last one they may be an
+    upper bound, or one step in place of what is not known.
     """
     return [
         {
             "name": stage.name,
             "objective": stage.objective,
-            "tokens": stage.length_tokens,
-            "length_is_known": stage.learns_from_text or stage.length_tokens > stage.batch_tokens,
-            "steps": stage.total_steps,
+            "tokens": length.tokens,
+            "length_basis": length.basis,
+            "steps": length.steps,
             "batch_tokens": stage.batch_tokens,
             "activation_checkpointing": stage.activation_checkpointing,
             "batch_sequences": stage.batch_seqs,
-            "trained_tokens": stage.total_steps * stage.batch_tokens,
+            "trained_tokens": length.steps * stage.batch_tokens * stage.rows_per_example,
         }
-        for stage in recipe.train
+        for stage, length in ((stage, length_of(recipe, stage)) for stage in recipe.train)
     ]
 
 

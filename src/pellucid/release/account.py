@@ -12,13 +12,18 @@ from pellucid.core.artifacts import Manifest, read_manifest
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import read_json
 from pellucid.core.scores import RESULT
+from pellucid.recipe.conversations import ConversationConfig
+from pellucid.recipe.data import SourceConfig
 from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.training import TrainStageConfig
 from pellucid.release.selection import Selection, whole_artifacts
-from pellucid.release.sources import ReleasedSource
+from pellucid.release.sources import SPLITS, WRITTEN, Kind, ReleasedSource
+from pellucid.report.sections import FUNNEL, NO_LANGUAGE, languages_of
 
 __all__ = ["Account", "Consumed"]
 
 _CLOCK = "%Y-%m-%dT%H:%M:%SZ"
+_READ: tuple[Kind, ...] = ("documents", "conversations")
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,19 @@ class Account:
         scores: dict[str, Any] = self.read("scores/heldout.json") or {}
         return scores
 
+    @property
+    def scored(self) -> str | None:
+        """The checkpoint that held-out scores are of, as `STAGE/step-N`; None without scores."""
+        checkpoint = self.heldout.get("checkpoint")
+        return f"{checkpoint['stage']}/step-{checkpoint['step']}" if checkpoint else None
+
+    @property
+    def shipped(self) -> str | None:
+        """The checkpoint that exports are of, the last of the last training stage, as `STAGE/step-N`; None where there is none."""
+        stage = self.recipe.train[-1].name if self.recipe.train else ""
+        named = self.manifests[stage].summary.get("checkpoint") if stage in self.manifests else None
+        return f"{stage}/step-{int(str(named).rpartition('-')[2])}" if named else None
+
     @cached_property
     def exports(self) -> dict[str, Any]:
         """Exports by name, as `exports/export.json` has them."""
@@ -110,34 +128,45 @@ class Account:
         return {name: self.read(name) for name in names}
 
     @cached_property
-    def funnels(self) -> dict[str, dict[str, Any]]:
-        """What became of the records of each source of documents and of conversations."""
-        found: dict[str, dict[str, Any]] = {}
-        for file in ("documents/funnel.json", "conversations/funnel.json"):
-            found |= (self.read(file) or {}).get("sources", {})
+    def funnels(self) -> dict[tuple[Kind, str], dict[str, Any]]:
+        """What became of the records of each source, by its key: as its stage tells it, of written examples as `_written` does."""
+        found: dict[tuple[Kind, str], dict[str, Any]] = {}
+        for kind in _READ:
+            told = (self.read(f"{kind}/funnel.json") or {}).get("sources", {})
+            found |= {(kind, name): funnel for name, funnel in told.items()}
+        for source in self.sources:
+            if source.kind == "written":
+                found[source.key] = _written(self.read(f"{source.name}/{WRITTEN}") or {})
         return found
 
     @cached_property
-    def consumed(self) -> dict[str, Consumed]:
-        """What training took of each source, over all stages, by their receipts."""
-        found: dict[str, Consumed] = {}
+    def consumed(self) -> dict[tuple[Kind, str], Consumed]:
+        """What training took of each source, over all stages, by their receipts and the source's key."""
+        found: dict[tuple[Kind, str], Consumed] = {}
         for stage in self.recipe.train:
             receipt = self.read(f"{stage.name}/receipt.json") or {}
             for name, taken in receipt.get("consumed", {}).get("sources", {}).items():
-                before = found.get(name, Consumed(0, {}))
-                found[name] = Consumed(before.tokens + taken["tokens"], before.epochs | {stage.name: taken["epochs"]})
+                key = _key(stage, name)
+                before = found.get(key, Consumed(0, {}))
+                found[key] = Consumed(before.tokens + taken["tokens"], before.epochs | {stage.name: taken["epochs"]})
         return found
+
+    def config_of(self, source: ReleasedSource) -> SourceConfig | ConversationConfig | None:
+        """Return what the recipe says of a source; None of what a stage wrote."""
+        if source.kind == "documents":
+            return next(one for one in self.recipe.sources if one.name == source.name)
+        return next((one for one in self.recipe.conversations if source.kind == "conversations" and one.name == source.name), None)
+
+    def holds(self, source: ReleasedSource, *splits: str) -> bool:
+        """Whether texts or tokens of a source are in the release, in one of these splits: indices and counts stay in any case."""
+        ending = "" if source.is_text else "/ids.npy"
+        return any(self.selection.has(f"{source.folders[0]}/{split}{ending}") for split in splits or SPLITS)
 
     @cached_property
     def languages(self) -> list[str]:
         """ISO 639 codes of the documents that are kept, those with most text first; unknown and several are left out."""
-        bytes_of: dict[str, int] = {}
-        for funnel in (self.read("documents/funnel.json") or {}).get("sources", {}).values():
-            for code, account in funnel["languages"].items():
-                bytes_of[code] = bytes_of.get(code, 0) + account["kept_bytes"]
-        known = [code for code in bytes_of if code and code not in ("mul", "und")]
-        named = {talk.language for talk in self.recipe.conversations if talk.language and talk.language not in ("mul", "und")}
-        return sorted(known, key=lambda code: (-bytes_of[code], code)) or sorted(named)
+        named = {talk.language for talk in self.recipe.conversations if talk.language} - NO_LANGUAGE
+        return languages_of(self.read(FUNNEL) or {"sources": {}}) or sorted(named)
 
     @property
     def parameters(self) -> int | None:
@@ -155,3 +184,21 @@ class Account:
     def text_licence(self) -> str | None:
         """Licence of cards, report, scores and samples."""
         return self.recipe.release.text_licence or self.recipe.release.licence
+
+
+def _key(stage: TrainStageConfig, name: str) -> tuple[Kind, str]:
+    """Return the key of a source that a stage's receipt names: documents and conversations may share a name."""
+    if stage.objective == "self_knowledge":
+        return "written", stage.name
+    return ("documents" if stage.learns_from_text else "conversations"), name
+
+
+def _written(told: dict[str, Any]) -> dict[str, Any]:
+    """Return the funnel of a stage's own examples as that of a source: kept, held out, and what was dropped of what it wrote."""
+    amounts = {split: sum(kinds.values()) for split, kinds in told.get("examples", {}).items()}
+    dropped = {
+        f"{place.replace('_', ' ')}, {reason}": count
+        for place in ("first_messages", "answers")
+        for reason, count in told.get(place, {}).get("dropped", {}).items()
+    }
+    return {"kept": amounts.get("train", 0), "heldout": amounts.get("heldout", 0), "dropped": dropped}

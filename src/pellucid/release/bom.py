@@ -11,7 +11,6 @@ from urllib.parse import quote
 from pellucid.core.errors import ArtifactError, MissingExtraError
 from pellucid.core.files import json_bytes
 from pellucid.release.account import Account
-from pellucid.release.data_cards import DATA_CARDS
 from pellucid.release.licences import names_in
 from pellucid.release.packages import OWN, Closure, Package
 from pellucid.release.sources import ReleasedSource
@@ -121,12 +120,12 @@ def _library(package: Package) -> dict[str, Any]:
 
 
 def _data(account: Account, source: ReleasedSource) -> dict[str, Any]:
-    config = next(one for one in (*account.recipe.conversations, *account.recipe.sources) if one.name == source.name)
-    taken = account.consumed.get(source.name)
-    card = f"{DATA_CARDS}/{'conversations-' if source.is_talk else ''}{source.name}.md"
-    held = not source.why_kept_back and account.selection.has(f"{source.folders[0]}/train")
+    config = account.config_of(source)
+    taken = account.consumed.get(source.key)
+    held = not source.why_kept_back and account.holds(source, "train")
+    licence = account.text_licence if source.kind == "written" else _together(source)
     properties = {
-        "pellucid:read-from": config.path or config.hub or "",
+        "pellucid:read-from": (config.path or config.hub or "") if config else f"written by the stage {source.name}",
         "pellucid:tokens-trained-on": str(taken.tokens) if taken else "0",
         "pellucid:released": "yes" if held else "no",
         "pellucid:licences-of-records": "; ".join(f"{name or 'none stated'}: {count}" for name, count in source.licences.items()),
@@ -135,13 +134,13 @@ def _data(account: Account, source: ReleasedSource) -> dict[str, Any]:
         "bom-ref": _data_ref(source),
         "type": "data",
         "name": source.name,
-        **({"licenses": _licences(_together(source))} if _together(source) else {}),
+        **({"licenses": _licences(licence)} if licence else {}),
         "data": [
             {
                 "type": "dataset",
                 "name": source.name,
                 "classification": "public" if held else "not released",
-                "description": f"See {card}.",
+                "description": f"See {source.card}.",
                 "governance": {"stewards": [{"organization": {"name": account.recipe.release.author or "not stated"}}]},
             }
         ],
@@ -150,7 +149,7 @@ def _data(account: Account, source: ReleasedSource) -> dict[str, Any]:
 
 
 def _data_ref(source: ReleasedSource) -> str:
-    return f"data:{'conversations' if source.is_talk else 'documents'}/{source.name}"
+    return f"data:{source.kind}/{source.name}"
 
 
 def _together(source: ReleasedSource) -> str | None:
@@ -177,40 +176,47 @@ def _card(account: Account, spent: Spent) -> dict[str, Any]:
             "inputs": [{"format": "text"}],
             "outputs": [{"format": "text"}],
         },
-        "properties": [{"name": "pellucid:parameters", "value": str(account.parameters)}],
+        "properties": [{"name": "pellucid:parameters", "value": str(account.parameters)}, *_shipped(account)],
         "quantitativeAnalysis": {"performanceMetrics": _metrics(account)},
         "considerations": {
             **({"useCases": [release.intended_use]} if release.intended_use else {}),
             "technicalLimitations": limits,
-            **_environment(account, spent),
+            **_environment(spent),
         },
     }
+
+
+def _shipped(account: Account) -> list[dict[str, str]]:
+    """The checkpoint that is exported: scores name their own, which may be another."""
+    return [{"name": "pellucid:exported-checkpoint", "value": account.shipped}] if account.exports and account.shipped else []
 
 
 def _metrics(account: Account) -> list[dict[str, Any]]:
     found = []
     scores = account.heldout.get("bits_per_byte")
     if scores:
-        found.append({"type": "bits_per_byte", "value": repr(scores["total"]["model"]), "slice": "held-out text"})
+        text = f"checkpoint {account.scored}, held-out text"
+        found.append({"type": "bits_per_byte", "value": repr(scores["total"]["model"]), "slice": text})
         for code, one in sorted(scores.get("by_language", {}).items()):
-            found.append({"type": "bits_per_byte", "value": repr(one["model"]), "slice": f"held-out text, {code}"})
+            found.append({"type": "bits_per_byte", "value": repr(one["model"]), "slice": f"{text}, {code}"})
     for result in account.results.values():
         for task, entry in sorted(result["tasks"].items()):
             for metric, value in sorted(entry["metrics"].items()):
                 if value.get("value") is not None:
-                    told: dict[str, Any] = {"type": metric, "value": repr(value["value"]), "slice": f"{result['suite']}: {task}"}
+                    of = f"{result['subject']['label']}, {result['suite']}: {task}"
+                    told: dict[str, Any] = {"type": metric, "value": repr(value["value"]), "slice": of}
                     if value.get("low") is not None:
                         told["confidenceInterval"] = {"lowerBound": repr(value["low"]), "upperBound": repr(value["high"])}
                     found.append(told)
     return found
 
 
-def _environment(account: Account, spent: Spent) -> dict[str, Any]:
+def _environment(spent: Spent) -> dict[str, Any]:
     if spent.kwh is None or spent.kg_co2e is None:
         return {}
     measure = {"value": spent.kwh, "unit": "kWh"}
     provider = {
-        "description": f"{spent.how}; {account.recipe.plan.grid_kg_co2e_per_kwh} kg CO2e per kWh",
+        "description": spent.how,
         "organization": {"name": "not stated"},
         "energySource": "unknown",
         "energyProvided": measure,

@@ -4,7 +4,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pellucid
-from pellucid.core.environment import code_version
+from pellucid.core.environment import code_version, source_of
 from pellucid.core.files import write_bytes
 
 __all__ = ["CODE", "code_remark", "write_code"]
@@ -36,8 +36,8 @@ def write_code(out: Path) -> list[str]:
 
 def code_remark(versions: list[str]) -> str:
     """Say whether the code that is copied is the one that made the run's artifacts; empty when it is."""
-    source = code_version().partition(".git.")[0]
-    others = [version for version in versions if version.partition(".git.")[0] != source]
+    source = source_of(code_version())
+    others = [version for version in versions if source_of(version) != source]
     if not others:
         return ""
     return f"The code in {CODE}/ is {source}; artifacts of the run were made by {', '.join(others)}."

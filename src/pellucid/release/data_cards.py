@@ -9,31 +9,31 @@ from pellucid.recipe.cleaning import PiiStep
 from pellucid.recipe.conversations import ConversationConfig
 from pellucid.recipe.data import SourceConfig
 from pellucid.release.account import Account
-from pellucid.release.markdown import cell, listed, number, table
+from pellucid.release.markdown import cell, listed, number, plain, table
 from pellucid.release.sources import ReleasedSource
 
-__all__ = ["DATA_CARDS", "card_of", "write_data_cards"]
+__all__ = ["card_of", "write_data_cards"]
 
-DATA_CARDS = "data-cards"
+_KINDS = {"documents": "documents", "conversations": "conversations or pairs", "written": "examples that the model wrote itself"}
 
 
 def write_data_cards(account: Account, out: Path) -> list[str]:
-    """Write a card for every source into `out/data-cards/`, of conversations as `conversations-NAME.md`; return their paths."""
+    """Write a card for every source into `out/data-cards/`, of other kinds than documents as `KIND-NAME.md`; return their paths."""
     written = []
     for source in account.sources:
-        name = f"{DATA_CARDS}/{'conversations-' if source.is_talk else ''}{source.name}.md"
-        write_bytes(out / name, card_of(account, source).encode())
-        written.append(name)
+        write_bytes(out / source.card, card_of(account, source).encode())
+        written.append(source.card)
     return written
 
 
 def card_of(account: Account, source: ReleasedSource) -> str:
     """Return the card of one source."""
     recipe = account.recipe
-    config = next(one for one in (recipe.conversations if source.is_talk else recipe.sources) if one.name == source.name)
-    funnel = account.funnels.get(source.name, {})
+    config = account.config_of(source)
+    funnel = account.funnels.get(source.key, {})
     parts = [
-        f"# {source.name}\n\nData card of a source of the model {recipe.name}; see also the [model card](../README.md).\n",
+        f"# {plain(source.name)}\n",
+        f"Data card of a source of the model {plain(recipe.name)}; see also the [model card](../README.md).\n",
         table(("", ""), _what(account, source, config)),
         "## Licences\n",
         table(
@@ -45,8 +45,8 @@ def card_of(account: Account, source: ReleasedSource) -> str:
             ],
             right=(1,),
         )
-        or "No record is left of this source.\n",
-        f"{source.why_kept_back[:1].upper()}{source.why_kept_back[1:]}. They are left out of this release.\n"
+        or _without_records(account, source),
+        f"{plain(source.why_kept_back[:1].upper() + source.why_kept_back[1:])}. They are left out of this release.\n"
         if source.why_kept_back
         else "",
         "## What became of its records\n",
@@ -66,25 +66,29 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _what(account: Account, source: ReleasedSource, config: SourceConfig | ConversationConfig) -> list[tuple[str, object]]:
-    steps = () if source.is_talk else _steps(account, config)
+def _without_records(account: Account, source: ReleasedSource) -> str:
+    if source.kind != "written":
+        return "No record is left of this source.\n"
+    held = account.text_licence
+    stated = f"Its examples are under {cell(held)}" if held else "No licence is stated for its examples"
+    return f"{stated}, as all else that the run made. They were written from the recipe's own facts and by the model.\n"
+
+
+def _what(account: Account, source: ReleasedSource, config: SourceConfig | ConversationConfig | None) -> list[tuple[str, object]]:
+    kept = source.folders[0] if account.holds(source) else "left out"
+    rows: list[tuple[str, object]] = [("Kind", _KINDS[source.kind])]
+    if config is None:
+        return [*rows, ("Written by", f"the stage {source.name}"), ("In this release", kept)]
     revision = f" at {config.revision}" if config.revision else ""
-    rows: list[tuple[str, object]] = [
-        ("Kind", "conversations or pairs" if source.is_talk else "documents"),
+    rows += [
         ("Read from", f"{config.path or config.hub or 'not recorded'}{revision}"),
         ("Licence in the recipe", config.licence or "that of each record"),
         ("Language in the recipe", config.language or "that of each record"),
     ]
     if isinstance(config, SourceConfig):
-        rows += [("Domain", config.category), ("Cleaning", ", ".join(step.step for step in steps) or "none")]
-        rows += [("In this release", f"documents/{source.name}" if _released(account, source) else "left out")]
-    else:
-        rows += [("In this release", f"conversations/{source.name}" if _released(account, source) else "left out")]
-    return rows
-
-
-def _released(account: Account, source: ReleasedSource) -> bool:
-    return account.selection.has(f"{source.folders[0]}/train") or account.selection.has(f"{source.folders[0]}/heldout")
+        steps = ", ".join(step.step for step in _steps(account, config))
+        rows += [("Domain", config.category), ("Cleaning", steps or "none")]
+    return [*rows, ("In this release", kept)]
 
 
 def _steps(account: Account, config: Any) -> tuple[Any, ...]:
@@ -92,14 +96,15 @@ def _steps(account: Account, config: Any) -> tuple[Any, ...]:
 
 
 def _outcomes(funnel: dict[str, Any]) -> list[tuple[object, ...]]:
-    if "read" not in funnel:
+    if "kept" not in funnel:
         return []
 
     def size(key: str) -> str | None:
         return format_bytes(funnel[key]) if key in funnel else None
 
-    rows: list[tuple[object, ...]] = [
-        ("read", number(funnel["read"]), size("read_bytes")),
+    read: list[tuple[object, ...]] = [("read", number(funnel["read"]), size("read_bytes"))] if "read" in funnel else []
+    rows = [
+        *read,
         ("kept to train on", number(funnel["kept"]), size("kept_bytes")),
         ("held out", number(funnel["heldout"]), size("heldout_bytes")),
     ]
@@ -116,7 +121,7 @@ def _edits(funnel: dict[str, Any]) -> str:
 
 
 def _taken(account: Account, source: ReleasedSource) -> str:
-    taken = account.consumed.get(source.name)
+    taken = account.consumed.get(source.key)
     if taken is None:
         return "No training stage read this source.\n"
     rows = [(stage, number(epochs)) for stage, epochs in taken.epochs.items()]
@@ -126,14 +131,15 @@ def _taken(account: Account, source: ReleasedSource) -> str:
 
 
 def _personal(account: Account, source: ReleasedSource, config: Any) -> str:
-    if source.is_talk:
-        return "Nothing was looked for or masked in conversations.\n"
+    if not source.is_text:
+        where = "what the model wrote" if source.kind == "written" else "conversations"
+        return f"Nothing was looked for or masked in {where}.\n"
     masks = [step for step in _steps(account, config) if isinstance(step, PiiStep)]
     if not masks:
         return "Nothing was looked for or masked: the recipe has no step `pii` for this source.\n"
     settings = ", ".join(f"{name} {value}" for name, value in masks[0].model_dump(exclude={"step"}).items())
     edits = {
-        kind: count for kind, count in (account.funnels.get(source.name, {}).get("edits") or {}).items() if kind.startswith("pii")
+        kind: count for kind, count in (account.funnels.get(source.key, {}).get("edits") or {}).items() if kind.startswith("pii")
     }
     counted = ", ".join(f"{number(count)} × {cell(kind)}" for kind, count in edits.items()) or "none was found"
     return (
@@ -149,11 +155,11 @@ def _limits(account: Account, source: ReleasedSource, config: Any, funnel: dict[
         found.append(f"Not open data: {', '.join(cell(name) or 'no licence stated' for name in closed[:5])}.")
     if source.licences_that("non_commercial"):
         found.append("Some of it may not be used commercially.")
-    if not source.is_talk and not _steps(account, config):
+    if source.is_text and not _steps(account, config):
         found.append("Its texts were not cleaned: they are as they were read.")
-    if not source.is_talk and account.recipe.documents.decontaminate is None:
+    if source.is_text and account.recipe.documents.decontaminate is None:
         found.append("It was not searched for questions of benchmarks.")
-    if config.revision is None and config.hub:
+    if config is not None and config.revision is None and config.hub:
         found.append("The revision of the data set is not pinned: what lies there today may be another.")
     found.append("What it says was not checked for truth, bias or offence by people.")
     return found

@@ -10,10 +10,10 @@ from typing import Any
 from pellucid.core.artifacts import replace_folder
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.files import disk_full_is_explained, fsync_tree, read_json
+from pellucid.core.released import RELEASE
 
-__all__ = ["RELEASE", "building_release", "copy_checked"]
+__all__ = ["building_release", "copy_checked", "refuse_place"]
 
-RELEASE = "release.json"
 _CHUNK_BYTES = 8 << 20
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from pellucid.core.excerpt import visible
 from pellucid.release.account import Account
 from pellucid.release.licences import standing
 
@@ -63,7 +64,7 @@ def front_matter(account: Account) -> str:
     if results:
         values["model-index"] = [{"name": recipe.name, "results": results}]
     dumped: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    return dumped
+    return visible(dumped)
 
 
 def _heldout(account: Account) -> list[dict[str, Any]]:
@@ -71,8 +72,9 @@ def _heldout(account: Account) -> list[dict[str, Any]]:
     if not total:
         return []
     name = f"{account.recipe.name}: held-out documents"
-    checkpoint = account.heldout["checkpoint"]
-    of = f"bits per byte ({checkpoint['stage']}, step {checkpoint['step']})"
+    of = f"bits per byte of the checkpoint {account.scored}"
+    if account.exports and account.shipped != account.scored:
+        of += f"; the exports are of {account.shipped}, which was not scored so"
     metrics = [{"type": "bits_per_byte", "value": total["model"], "name": of}]
     return [_result(f"{account.recipe.name}-heldout", name, "heldout", metrics)]
 

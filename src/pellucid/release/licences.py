@@ -98,6 +98,6 @@ def _of_tree(node: Any, permitted: frozenset[str]) -> Standing:
 
 def _flags(name: str) -> tuple[bool, bool, bool, bool]:
     held = {kind for kind, names in table().items() if name in names}
-    # The tool of the framework takes code licences for data and texts as well (content types of its components).
-    content = bool(held & {"osi", "open_content", "open_model"})
+    # The framework's tool takes what the OSI or the FSF calls open or free for data and texts as well (LicenseHandler.php).
+    content = bool(held & {"osi", "free", "open_content", "open_model"})
     return "osi" in held, content, content or "shareable" in held, bool(held)

@@ -1,8 +1,9 @@
 """The openness class of a release by the Model Openness Framework 1.0: from what is in it, and under which licences.
 
 White et al. 2024 (arXiv 2403.13784) and its reference tool, whose table `mof.yaml` is. A class is reached when every component that
-it and the classes below require is there under a licence that is open for its kind. The paper takes any licence for datasets; its
-tool does not, and neither is it done here: a source that is not open is named and keeps the release from class I.
+it and the classes below require is there under a licence that is open for its kind; an open research paper stands for a technical
+report. The paper takes any licence for datasets; its tool does not, and neither is it done here: a source that is not open is named
+and keeps the release from class I.
 """
 
 from collections.abc import Callable, Sequence
@@ -78,9 +79,11 @@ def openness(account: Account, closure: Closure, *, code: bool) -> dict[str, Any
 def classify(components: Sequence[Component]) -> dict[str, Any]:
     """Return the class that the components reach (None for none), and which required ones the next class lacks, with the reason."""
     table = framework()
+    counted = {one.id for one in components if one.counts}
+    counted |= {row["id"] for row in table["components"] if row.get("instead") in counted}
 
     def lacking(wanted: int) -> list[Component]:
-        return [one for one in components if one.required and one.class_ >= wanted and not one.counts]
+        return [one for one in components if one.required and one.class_ >= wanted and one.id not in counted]
 
     reached = min((wanted for wanted in (3, 2, 1) if not lacking(wanted)), default=None)
     following = 3 if reached is None else reached - 1 if reached > 1 else None
@@ -170,14 +173,14 @@ def _datasets(account: Account, closure: Closure, code: bool) -> _Finding:
 
 
 def _evaluation_data(account: Account, closure: Closure, code: bool) -> _Finding:
-    documents = [source for source in account.sources if not source.is_talk]
+    documents = [source for source in account.sources if source.is_text]
     return _texts(account, documents or account.sources, "heldout")
 
 
 def _texts(account: Account, sources: Sequence[ReleasedSource], split: str) -> _Finding:
     """Whether texts of all sources are there, each under open licences only; those that are not are named."""
     used = [source for source in sources if source.licences]
-    absent = [one for one in used if not account.selection.has(f"{one.folders[0]}/{split}") and _had(account, one, split)]
+    absent = [one for one in used if not account.holds(one, split) and _had(account, one, split)]
     closed = {one.name: one.licences_that("closed") for one in used if one.licences_that("closed")}
     told = [f"{one.name} is left out" for one in absent]
     for one in used:
@@ -187,7 +190,7 @@ def _texts(account: Account, sources: Sequence[ReleasedSource], split: str) -> _
             told.append(f"{one.name} is {kind} ({names})")
     every = sorted({licence for one in used for licence in one.licences if licence})
     together = " AND ".join(f"({one})" if " " in one else one for one in every) or None
-    where = f"{'documents' if any(not one.is_talk for one in used) else 'conversations'}/*/{split}"
+    where = f"{'documents' if any(one.is_text for one in used) else 'conversations'}/*/{split}"
     remark = "; ".join(told) or ("" if used else "the run has no sources of text")
     return _Finding(bool(used) and not absent, where, together, remark, open=bool(used) and not closed)
 

@@ -18,6 +18,8 @@ __all__ = ["OWN", "Closure", "Package", "closure_of", "extras_used", "lock_text"
 OWN = "pellucid"
 # Files of an installation that differ from machine to machine.
 _OF_THE_MACHINE = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+# Builds of torch and its companions, behind the + of a version.
+_TORCH_BUILD = re.compile(r"\+(cpu|xpu|cu\d+|rocm[\d.]+)$")
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,19 @@ def lock_text(closure: Closure, python: str) -> str:
     lines = [
         "# Every package that the run used, with what they need in turn. Install with: pip install --requirement packages.lock",
         f"# Python {python}. record: SHA-256 over what the package's wheel lists of its files, to compare with; pip",
-        "# does not read it. A version with + (as 2.13.0+cpu) comes from its project's own index.",
+        "# does not read it. Builds of torch (2.13.0+cpu) lie in PyTorch's own index; other versions with + are of unknown origin.",
+        *_indices(closure),
     ]
     for package in closure.others:
         known = f"record: {package.record}" if package.record else "not installed where the release was made"
         lines.append(f"{package.name}=={package.version}  # {known}")
     return "\n".join(lines) + "\n"
+
+
+def _indices(closure: Closure) -> list[str]:
+    """Options for the indices of PyTorch that hold the builds of the lock: the default index has none of them."""
+    builds = {build[1] for package in closure.others if (build := _TORCH_BUILD.search(package.version))}
+    return [f"--extra-index-url https://download.pytorch.org/whl/{build}" for build in sorted(builds)]
 
 
 def _normal(name: str) -> str:

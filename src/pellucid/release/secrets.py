@@ -31,7 +31,6 @@ _SECRET_ENDS = ("TOKEN", "SECRET", "PASSWORD", "APIKEY")
 # As the services write them: Hugging Face, GitHub, OpenAI and others, AWS, Slack, GitLab, JSON web tokens.
 _TOKEN = re.compile(r"^(hf_|gh[pousr]_|github_pat_|sk-|AKIA|ASIA|xox[abprs]-|glpat-|pypi-|eyJ)[A-Za-z0-9_\-./+=]{12,}$")
 _PASSWORD_IN_URL = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
-_SHORTEST_SECRET = 8
 _PARTS_OF_A_WORD = 3  # of a path, the root among them
 # Made of texts that others wrote, or of numbers: a machine's name may be a word in them.
 _TEXTS = (
@@ -89,7 +88,7 @@ def private_values(environ: Mapping[str, str], run: Path) -> list[Private]:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    if len(value) < _SHORTEST_SECRET:
+    if len(value) < SHORTEST:
         return False
     words = re.split(r"[^A-Z0-9]+", name.upper())
     return bool(_SECRET_WORDS & set(words)) or name.upper().endswith(_SECRET_ENDS) or bool(_TOKEN.match(value))

@@ -34,16 +34,18 @@ _WEIGHTS = (".safetensors", ".gguf", ".bin")
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that a manifest of the release names and that is not in it."""
+    """A file that a manifest of the release names and that is not in it; `stand_in` is the digest of a page in its place."""
 
     path: str
     bytes: int
     sha256: str
     why: str
+    stand_in: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the entry of `release.json`."""
-        return {"path": self.path, "bytes": self.bytes, "sha256": self.sha256, "why": self.why}
+        told = {"path": self.path, "bytes": self.bytes, "sha256": self.sha256, "why": self.why}
+        return told | ({"stand_in": self.stand_in} if self.stand_in else {})
 
 
 @dataclass
@@ -135,7 +137,7 @@ def _licences(sources: Sequence[ReleasedSource]) -> list[Rule]:
         for source in kept_back:
             if any(path.startswith(f"{folder}/") for folder in source.folders) and _holds_texts(path):
                 return source.why_kept_back
-        quoted = [source for source in kept_back if not source.is_talk]
+        quoted = [source for source in kept_back if source.is_text]
         if quoted and any(matches(path, pattern) for pattern in _QUOTES):
             return f"it quotes documents; {quoted[0].why_kept_back}"
         return ""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import orjson
 
@@ -13,23 +14,43 @@ from pellucid.core.parquet import count_values
 from pellucid.recipe.recipe import Recipe
 from pellucid.release.licences import Standing, standing
 
-__all__ = ["ReleasedSource", "sources_of"]
+__all__ = ["DATA_CARDS", "Kind", "ReleasedSource", "sources_of"]
 
+DATA_CARDS = "data-cards"
+Kind = Literal["documents", "conversations", "written"]
 SPLITS = ("train", "heldout")
+WRITTEN = "data/funnel.json"
 
 
 @dataclass(frozen=True)
 class ReleasedSource:
-    """One source of documents or of conversations: its licences with how many records carry each.
+    """One source of documents, of conversations, or the examples that a stage wrote itself: its licences with how many records
+    carry each.
 
-    `folders` are those of the run that hold its texts or the tokens of them.
+    `folders` are those of the run that hold its texts or the tokens of them. What a stage wrote is under the release's own licence,
+    and has none here. Names are told apart by `key`: documents and conversations may share one.
     """
 
     name: str
     folders: tuple[str, ...]
     licences: dict[str, int]
     permitted: tuple[str, ...]
-    is_talk: bool = False
+    kind: Kind = "documents"
+
+    @property
+    def key(self) -> tuple[Kind, str]:
+        """Kind and name: what tells it from every other source of the run."""
+        return self.kind, self.name
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it has documents."""
+        return self.kind == "documents"
+
+    @property
+    def card(self) -> str:
+        """Path of its data card in the release."""
+        return f"{DATA_CARDS}/{'' if self.is_text else f'{self.kind}-'}{self.name}.md"
 
     def licences_that(self, test: str) -> list[str]:
         """Return the licences of which `test` holds: "closed" for data, "non_commercial", or "unshareable"; most frequent first."""
@@ -57,7 +78,10 @@ class ReleasedSource:
 
 
 def sources_of(run: Path, recipe: Recipe) -> list[ReleasedSource]:
-    """Return the sources in the recipe's order; raise `ArtifactError` for documents or conversations that cannot be read."""
+    """Return the sources in the recipe's order, then what stages wrote themselves.
+
+    Raises `ArtifactError` for documents or conversations that cannot be read.
+    """
     permitted = recipe.release.redistribute
     found = []
     for source in recipe.sources:
@@ -69,8 +93,9 @@ def sources_of(run: Path, recipe: Recipe) -> list[ReleasedSource]:
         for split in SPLITS:
             about = run / "conversations" / talk.name / split / "about.jsonl"
             counted.update(_licences_in(about))
-        found.append(ReleasedSource(talk.name, (f"conversations/{talk.name}",), _ordered(counted), permitted, is_talk=True))
-    return found
+        found.append(ReleasedSource(talk.name, (f"conversations/{talk.name}",), _ordered(counted), permitted, "conversations"))
+    stages = [stage.name for stage in recipe.train if (run / stage.name / WRITTEN).is_file()]
+    return [*found, *(ReleasedSource(name, (f"{name}/{Path(WRITTEN).parent}",), {}, permitted, "written") for name in stages)]
 
 
 def _licences_in(about: Path) -> Counter[str]:
@@ -79,7 +104,7 @@ def _licences_in(about: Path) -> Counter[str]:
         try:
             counted[str(orjson.loads(line).get("licence") or "")] += 1
         except (orjson.JSONDecodeError, AttributeError) as error:
-            raise ArtifactError(f"{about}:{number} is no record of an example: {error}") from error
+            raise ArtifactError(f"{about}, line {number} is no record of an example: {error}") from error
     return counted
 
 

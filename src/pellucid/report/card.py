@@ -13,14 +13,14 @@ from pellucid.recipe.data import SourceConfig
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.charts import histogram, share_bar, size_range
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.html import Html, render
+from pellucid.report.html import HOW_TO_ASK, Html, as_html, render
 from pellucid.report.markup import table
-from pellucid.report.sections import LANGUAGES, percent, whole
+from pellucid.report.sections import FUNNEL, LANGUAGES, languages_of, percent, whole
 
 __all__ = ["CARD", "write_card"]
 
 CARD = "data.html"
-FUNNEL, CONTAMINATION = "documents/funnel.json", "documents/contamination.json"
+CONTAMINATION = "documents/contamination.json"
 SPLITS = ("train", "heldout")
 
 _KEPT, _HELDOUT = "#0072B2", "#56B4E9"
@@ -51,11 +51,11 @@ def write_card(run: Path, recipe: Recipe, out: Path) -> None:
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(recipe.name)}: data card</title><style>{style}</style></head><body><main>"
-        f'<h1>{escape(recipe.name)}: data card</h1><p class="lead">{escape(recipe.description)}</p>'
+        f"<title>{as_html(recipe.name)}: data card</title><style>{style}</style></head><body><main>"
+        f'<h1>{as_html(recipe.name)}: data card</h1><p class="lead">{as_html(recipe.description)}</p>'
         f'<div class="cards">{_headline(facts)}</div>'
-        '<p class="note">Every underlined number is a link to the artifact that it was read from. Shares are of the documents that '
-        'were read. See also the <a href="index.html">report</a> on the model; <a href="croissant.json">croissant.json</a> '
+        f'<p class="note">{HOW_TO_ASK} Shares are of the documents that were read. See also the <a href="index.html">report</a> on '
+        'the model; <a href="croissant.json">croissant.json</a> '
         f"describes the same documents for programs.</p><nav>{links}</nav>"
         f"{''.join(_source(facts, recipe, source) for source in recipe.sources)}</main></body></html>\n"
     )
@@ -66,15 +66,16 @@ def _headline(facts: _Card) -> str:
     sources = facts.document(FUNNEL)["sources"].values()
     total = {name: sum(source[name] for source in sources) for name in ("kept", "heldout", "kept_bytes", "heldout_bytes")}
     dropped = sum(reason["documents"] for source in sources for reason in source["dropped"].values())
+    languages = len(languages_of(facts.document(FUNNEL)))
     cards = [
         ("documents to train on", format_count(total["kept"])),
         ("held out", format_count(total["heldout"])),
         ("dropped", format_count(dropped)),
         ("of text", format_bytes(total["kept_bytes"] + total["heldout_bytes"])),
         ("sources", str(len(sources))),
-        ("languages", str(len({language for source in sources for language in source["languages"]}))),
+        *([("languages", str(languages))] if languages else []),
     ]
-    return "".join(f'<div class="card"><b>{escape(value)}</b><span>{escape(label)}</span></div>' for label, value in cards)
+    return "".join(f'<div class="card"><b>{as_html(value)}</b><span>{as_html(label)}</span></div>' for label, value in cards)
 
 
 def _source(facts: _Card, recipe: Recipe, source: SourceConfig) -> str:
@@ -89,7 +90,7 @@ def _source(facts: _Card, recipe: Recipe, source: SourceConfig) -> str:
         parts.append("<p>No document of this source is left.</p>")
     parts += [_edits(facts, source.name, account), _hits(facts, source.name), _samples(paths["train"], source.category == "Code")]
     name = escape(source.name)
-    title = f'<h2>{name}<span class="from">{escape(source.category)}</span></h2>'
+    title = f'<h2>{name}<span class="from">{as_html(source.category)}</span></h2>'
     return f'<section id="source-{name}">{title}{"".join(parts)}</section>'
 
 
@@ -98,7 +99,7 @@ def _what(facts: _Card, recipe: Recipe, source: SourceConfig, account: dict[str,
     steps = recipe.documents.clean if source.clean is None else source.clean
     at = ("sources", source.name, "dropped")
     duplicates = [
-        f"{facts.html.cell(facts.get(FUNNEL, *at, reason, 'documents', show=whole))} × {escape(reason)}"
+        f"{facts.html.cell(facts.get(FUNNEL, *at, reason, 'documents', show=whole))} × {as_html(reason)}"
         for reason in account["dropped"]
         if "duplicate" in reason
     ]
@@ -109,10 +110,10 @@ def _what(facts: _Card, recipe: Recipe, source: SourceConfig, account: dict[str,
     ]
     none_found = f"none ({' and '.join(looked_for)} ones were looked for)" if looked_for else "not looked for"
     entries = [
-        ("Licence", escape(source.licence or "that of each record")),
+        ("Licence", as_html(source.licence or "that of each record")),
         ("Language", escape(_language(source.language or ""))),
-        ("Read from", escape(source.path or source.hub or "nowhere")),
-        ("Cleaning", escape(", ".join(step.step for step in steps) or "none")),
+        ("Read from", as_html(source.path or source.hub or "nowhere")),
+        ("Cleaning", as_html(", ".join(step.step for step in steps) or "none")),
         ("Duplicates", ", ".join(duplicates) or none_found),
         ("Benchmark hits", _hits_told(facts, source.name)),
     ]
@@ -154,7 +155,7 @@ def _lengths(account: dict[str, Any]) -> str:
             break
     caption = f"Documents by size in UTF-8 bytes; the median lies within {size_range(middle)}."
     return (
-        f'<div class="lengths"><h3>Lengths</h3>{histogram(account["lengths"], caption)}<p class="note">{escape(caption)}</p></div>'
+        f'<div class="lengths"><h3>Lengths</h3>{histogram(account["lengths"], caption)}<p class="note">{as_html(caption)}</p></div>'
     )
 
 

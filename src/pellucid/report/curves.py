@@ -8,19 +8,12 @@ from pellucid.report.facts import Fact, Facts
 from pellucid.report.figures import curves
 from pellucid.report.markup import figure, heading, paragraph, section, table
 from pellucid.report.sections import decimals, percent, whole
+from pellucid.report.titles import METRICS
 
 __all__ = ["over_training"]
 
 Row = list[Fact | str | None]
 
-_TITLES = {
-    "acc": "accuracy",
-    "acc_norm": "accuracy, per character",
-    "acc_bytes": "accuracy, per byte",
-    "mass": "probability of the right answer among the choices",
-    "nats": "nats of the right answer",
-    "bits_per_byte": "bits per byte",
-}
 _DRAWN = ("acc", "bits_per_byte")
 
 
@@ -69,8 +62,8 @@ def _drawn(file: str, name: str, metric: str, of_metric: dict[str, Any]) -> Figu
     # With fewer than two items there is no band.
     band = [(point["low"], point["high"]) for point in points]
     bands = {name: band} if all(low is not None for low, _ in band) else {}
-    caption = f"{name}: {_TITLES.get(metric, metric)}, with 95 % bands."
-    return figure(curves({name: (x, y)}, "tokens, millions", _TITLES.get(metric, metric), bands=bands), caption, file)
+    caption = f"{name}: {METRICS.get(metric, metric)}, with 95 % bands."
+    return figure(curves({name: (x, y)}, "tokens, millions", METRICS.get(metric, metric), bands=bands), caption, file)
 
 
 def _ends(facts: Facts, file: str, name: str, task: dict[str, Any]) -> Table:
@@ -78,11 +71,11 @@ def _ends(facts: Facts, file: str, name: str, task: dict[str, Any]) -> Table:
     for metric, of_metric in task["metrics"].items():
         at, show = ("tasks", name, "metrics", metric, "points"), percent if metric.startswith("acc") else decimals(3)
         last = len(of_metric["points"]) - 1
-        row: Row = [_TITLES.get(metric, metric), facts.get(file, *at, 0, "value", show=show)]
+        row: Row = [METRICS.get(metric, metric), facts.get(file, *at, 0, "value", show=show)]
         row += [facts.get(file, *at, last, key, show=show) for key in ("value", "low", "high") if _known(of_metric, key)]
         rows.append(row)
     caption = f"{name}: {task['items']} items, before the first step and after the last."
-    return table(("Figure", "Before", "After", "from", "to"), rows, caption=caption)
+    return table(("Figure", "Before", "After", "95 % from", "to"), rows, caption=caption)
 
 
 def _known(of_metric: dict[str, Any], key: str) -> bool:
@@ -102,7 +95,7 @@ def _rankings(facts: Facts, file: str, found: dict[str, Any]) -> list[Block]:
     rows: list[Row] = []
     for name, metric, _ in _each(found):
         at = ("tasks", name, "metrics", metric, "tau")
-        row: Row = [f"{name}, {_TITLES.get(metric, metric)}"]
+        row: Row = [f"{name}, {METRICS.get(metric, metric)}"]
         row += [_tau(facts, file, *at, kind, key) for kind, key in (("with_steps", "tau"), ("with_steps", "low"))]
         row += [_tau(facts, file, *at, "split_half", key) for key in ("mean", "low", "high")]
         rows.append(row)
@@ -110,7 +103,7 @@ def _rankings(facts: Facts, file: str, found: dict[str, Any]) -> list[Block]:
         "Kendall's tau of how checkpoints rank. By step: 1 where each checkpoint is better than all before it. By halves: their "
         "ranking on a random half of the items against the other half."
     )
-    columns = ("Task and figure", "By step", "at least", "By halves", "from", "to")
+    columns = ("Task and figure", "By step", "at least (95 %)", "By halves", "95 % from", "to")
     return [paragraph(text), table(columns, rows, caption="How far rankings of checkpoints can be trusted.")]
 
 
@@ -119,7 +112,7 @@ def _stability(facts: Facts, file: str, found: dict[str, Any]) -> Table:
     rows: list[Row] = []
     for name, metric, one in _each(found):
         places = {row["items"]: at for at, row in enumerate(one["stability"])}
-        row: Row = [f"{name}, {_TITLES.get(metric, metric)}"]
+        row: Row = [f"{name}, {METRICS.get(metric, metric)}"]
         for size in sizes:
             at = ("tasks", name, "metrics", metric, "stability", places.get(size, 0), "mean")
             row.append(_tau(facts, file, *at) if size in places else None)
@@ -134,7 +127,7 @@ def _forecasts(facts: Facts, file: str, found: dict[str, Any]) -> list[Block]:
         if one["forecast"] is None:
             continue
         at, show = ("tasks", name, "metrics", metric, "forecast"), percent if metric.startswith("acc") else decimals(3)
-        row: Row = [f"{name}, {_TITLES.get(metric, metric)}"]
+        row: Row = [f"{name}, {METRICS.get(metric, metric)}"]
         row += [facts.get(file, *at, key, show=show) for key in ("now", "value", "low", "high", "came")]
         row.append(facts.get(file, *at, "inside", show=lambda inside: "yes" if inside else "no"))
         stopped = "stop_rule" in one["forecast"]
@@ -147,5 +140,5 @@ def _forecasts(facts: Facts, file: str, found: dict[str, Any]) -> list[Block]:
         "rate falls at the end, which gains more than the curve shows before. The stop rule speaks when a further gain of "
         "curves.min_gain is less likely than one in twenty."
     )
-    columns = ("Task and figure", "Half-way", "Forecast", "from", "to", "Came", "Inside", "Stop rule at step")
+    columns = ("Task and figure", "Half-way", "Forecast", "95 % from", "to", "Came", "Inside", "Stop rule at step")
     return [paragraph(text), table(columns, rows, caption="The last score, forecast from the first half of training.")]

@@ -5,10 +5,10 @@ from typing import Any
 
 from pellucid.core.units import format_bytes
 from pellucid.recipe.recipe import Recipe
-from pellucid.report.blocks import Block, Cell, Section
+from pellucid.report.blocks import Block, Cell, Inline, Section
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.markup import section, table
-from pellucid.report.sections import decimals, percent, whole
+from pellucid.report.markup import paragraph, section, table
+from pellucid.report.sections import SCORES, checkpoint_of, decimals, later_stages, percent, whole
 
 __all__ = ["exports"]
 
@@ -30,7 +30,7 @@ def exports(facts: Facts, recipe: Recipe) -> Section | None:
         else:
             opened.append([name, *_opened(facts, name, size)])
             answered.append([name, *_answered(facts, name, entry["certificate"])])
-    parts: list[Block] = []
+    parts: list[Block] = [_exported(facts, recipe)]
     if opened:
         heads = ("Export", "Opened in", "Size", "Loaded in, s", "Equal strings", "Equal conversations")
         caption = (
@@ -42,11 +42,33 @@ def exports(facts: Facts, recipe: Recipe) -> Section | None:
             "Compared with the checkpoint: Kullback-Leibler divergence of the next token's distributions in nats, perplexity, and "
             "choices on questions."
         )
-        parts.append(table(columns, answered, caption=caption))
+        parts += [table(columns, answered, caption=caption), paragraph(*_other_text(facts, recipe))]
     if others:
         adapters = ("Export", "Opened with", "Size", "Largest difference of a logit", "Positions")
         parts.append(table(adapters, others, caption="Adapters: put on the weights below them and compared with the merged model."))
     return section("exports", "Exports", *parts)
+
+
+def _exported(facts: Facts, recipe: Recipe) -> Block:
+    step = facts.known(EXPORT, "checkpoint_step", otherwise="its last", show=whole)
+    return paragraph(f"Exported was the checkpoint of {recipe.train[-1].name} after step ", step, ".")
+
+
+def _other_text(facts: Facts, recipe: Recipe) -> tuple[Inline, ...]:
+    """Say of what text the perplexity is, and why the held-out scores have another."""
+    entries = facts.document(EXPORT)["formats"]
+    name = next(name for name, entry in entries.items() if entry["certificate"] is not None)
+    tokens = facts.get(EXPORT, "formats", name, "certificate", "distributions", "perplexity", "tokens", show=whole)
+    read = "the beginnings of held-out documents, as many of each source" if recipe.sources else "texts that come with Pellucid"
+    told: tuple[Inline, ...] = (
+        "Perplexity is here of ",
+        tokens,
+        f" tokens: {read}, cut into short windows. It only serves to compare",
+    )
+    if not facts.has(SCORES):
+        return *told, " the two."
+    other = checkpoint_of(facts, ", and of another checkpoint, ") if later_stages(facts, recipe) else ()
+    return *told, " the two; that of the held-out scores is of all held-out text", *other, "."
 
 
 def brief(value: float) -> str:

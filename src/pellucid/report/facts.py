@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from pellucid.core.errors import ArtifactError
+from pellucid.core.excerpt import visible
 from pellucid.core.files import read_json
 from pellucid.core.ledger import LEDGER
 from pellucid.core.metrics import read_metrics
@@ -86,7 +87,7 @@ class Facts:
             value = resolve(self.document(file), pointer)
         except (KeyError, IndexError, TypeError) as error:
             raise ArtifactError(f"{self.run / file} has nothing at {pointer}") from error
-        return Fact(show(value), value, file, pointer, command_of(file, keys, self.document(file)))
+        return Fact(visible(show(value)), value, file, pointer, command_of(file, keys, self.document(file)))
 
     def known(self, file: str, *keys: str | int, otherwise: str, show: Callable[[Any], str] = str) -> Fact | str:
         """Return the value at these keys as a fact; what is told otherwise where the artifact does not have it."""
@@ -94,7 +95,7 @@ class Facts:
             fact = self.get(file, *keys)
         except ArtifactError:
             return otherwise
-        return otherwise if fact.value is None else replace(fact, text=show(fact.value))
+        return otherwise if fact.value is None else replace(fact, text=visible(show(fact.value)))
 
 
 def before_report(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from pellucid.core.errors import MissingExtraError
+from pellucid.core.excerpt import visible
 from pellucid.report.blocks import Drawing
 
 __all__ = ["HeatMap", "Spread", "bars", "curves", "dots", "heat_map", "stacked_share"]
@@ -17,7 +18,7 @@ Spread = tuple[float, float | None, float | None]
 """A value with the ends of its interval, None where there is no interval."""
 
 # Okabe and Ito's palette: told apart by readers with any colour vision.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A6D00", "#999999", "#000000")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A6D00", "#999999", "#33383d")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Of dots: the next one where the colours begin again."""
 _LINES = ("-", "--", "-.", ":")
@@ -37,6 +38,7 @@ _STYLE: dict[str, Any] = {
     "axes.labelcolor": "#33383d",
     "xtick.color": "#33383d",
     "ytick.color": "#33383d",
+    "text.color": "#33383d",  # of legends, which follow the page's colours as the axes do
     "axes.grid": True,
     "grid.color": "#e3e6e8",
     "grid.linewidth": 0.6,
@@ -59,7 +61,7 @@ def _canvas(width: float, height: float) -> tuple[Any, Any]:
 
 def _plain(name: str) -> str:
     """Return a name as matplotlib shows it unchanged: no formulas between dollars, and in legends though it begins with "_"."""
-    escaped = name.replace("$", r"\$")
+    escaped = visible(name).replace("$", r"\$")
     return f"\u200b{escaped}" if escaped.startswith("_") else escaped
 
 

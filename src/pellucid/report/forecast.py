@@ -1,9 +1,11 @@
 """Plan against what happened: what was forecast before anything was spent, between which bounds, and what was measured."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pellucid.core.spending import JOULES_PER_KWH
+from pellucid.core.attempts import attempts_of, made_before
+from pellucid.core.ledger import LEDGER
+from pellucid.core.spending import ACCOUNT, how_known
 from pellucid.core.units import format_bytes, format_duration, format_energy, format_rate
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
@@ -15,6 +17,12 @@ from pellucid.report.sections import PLAN, whole
 __all__ = ["forecast"]
 
 _COLUMNS = ("", "Low", "Likely", "High", "Measured", "Measured / likely")
+
+_LENGTHS = {"one_step": "length not known beforehand", "at_most": "planned as the most"}
+"""What stands in place of a ratio where the recipe did not tell how many examples there are."""
+
+_CLOSE = 0.1
+"""How near a forecast of memory, which has no bounds, is meant to be."""
 
 Show = Callable[[float], str]
 
@@ -29,15 +37,16 @@ def forecast(facts: Facts, recipe: Recipe) -> Section | None:
         return None
     parts: list[Block] = [
         paragraph(
-            "The forecast was made from the recipe before the run began. Its bounds are those of the table of devices: the shares "
-            "of peak and bandwidth that training reaches, power, price. Money is measured time at the likely price."
+            f"{_when(facts, recipe)} Its bounds are those of the table of devices: the shares of peak and bandwidth that training "
+            "reaches, power, price. Measured time, energy and money are those of the account: of all attempts that a stage's "
+            "weights took, those that were stopped or killed and gone on from among them, a killed one up to its last sign of life."
         )
     ]
     for number, stage in enumerate(recipe.train):
         file = f"{stage.name}/metrics.jsonl"
         if facts.has(file):
             rows = [*_counts(facts, number, stage), *_speed(facts, number, stage), _memory(facts, number, stage)]
-            rows += _spent(facts, number, stage, recipe)
+            rows += _spent(facts, number, stage)
             parts.append(table(_COLUMNS, rows, caption=f"The stage {stage.name}, on {_device(facts)}."))
     if facts.document(PLAN)["device"]["name"] != "here":
         parts.append(
@@ -47,6 +56,30 @@ def forecast(facts: Facts, recipe: Recipe) -> Section | None:
             )
         )
     return section("forecast", "Plan against what happened", *parts)
+
+
+def _when(facts: Facts, recipe: Recipe) -> str:
+    """Say whether the forecast was there before training, by the order of the ledger's lines."""
+    attempts = attempts_of(facts.document(LEDGER), checked=False) if facts.has(LEDGER) else []
+    names = [stage.name for stage in recipe.train if facts.has(f"{stage.name}/metrics.jsonl")]
+    known = {name: made_before(attempts, "plan", name) for name in names}
+    after, untold = ([name for name in names if known[name] is value] for value in (False, None))
+    anew = [name for name in names if known[name] and not made_before(attempts, "plan", name, ever=True)]
+    if not after and not untold:
+        told = "The forecast was made from the recipe before this training began, as the order of the ledger's lines tells."
+    else:
+        told = "The forecast was made from the recipe."
+    if after:
+        told += f" By the ledger's lines it was made after the training of {_and(after)} had begun: it is no forecast of that."
+    if untold:
+        told += f" The ledger does not tell whether it was made before the training of {_and(untold)}."
+    if anew:
+        told += f" An earlier build of {_and(anew)} had been begun in this run before the forecast."
+    return told
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _device(facts: Facts) -> str:
@@ -60,48 +93,63 @@ def _steps(facts: Facts, stage: TrainStageConfig) -> list[tuple[int, dict[str, A
     return [(place, record) for place, record in enumerate(records) if "loss" in record]
 
 
-def _row(name: str, bounds: Sequence[Fact | None], measured: Fact | None, ratio: float | None) -> list[Cell]:
-    """Return a row; the ratio says whether it lies between the bounds."""
+def _row(
+    name: str, bounds: Sequence[Fact | None], measured: Fact | None, ratio: float | None, untold: str = "not measured"
+) -> list[Cell]:
+    """Return a row; the ratio says whether it lies between the bounds. `untold` is what stands where there is none."""
     low, likely, high = bounds
-    text = "not measured" if ratio is None else f"{ratio:.2f}"
+    text = untold if ratio is None else f"{ratio:.2f}"
     if ratio is not None and low is not None and likely is not None and high is not None and likely.value:
         first, last = sorted((low.value, high.value))
         text += ", inside" if first <= ratio * likely.value <= last else ", outside"
     return [name, low, likely, high, measured, text]
 
 
+def _length(facts: Facts, number: int) -> str | None:
+    """Return what a stage's length was taken to be where the recipe did not tell it; None where it did."""
+    stage = facts.document(PLAN)["stages"][number]
+    return _LENGTHS.get(str(stage.get("length_basis", "given" if stage.get("length_is_known", True) else "one_step")))
+
+
 def _counts(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell]]:
+    """Return tokens and steps. Text fills its steps; of examples padding is no token, so their own are what is compared."""
     file, (last, record) = f"{stage.name}/metrics.jsonl", _steps(facts, stage)[-1]
-    rows = []
-    for name, key, done in (("tokens", "trained_tokens", "tokens"), ("steps", "steps", "step")):
+    tokens = "trained_tokens" if stage.learns_from_text else "tokens"
+    rows, untold = [], _length(facts, number)
+    for name, key, done in (("tokens", tokens, "tokens"), ("steps", "steps", "step")):
         planned = facts.get(PLAN, "stages", number, key, show=whole)
-        ratio = record[done] / planned.value if planned.value else None
-        rows.append(_row(name, (None, planned, None), facts.get(file, last, done, show=whole), ratio))
+        ratio = record[done] / planned.value if planned.value and untold is None else None
+        measured = facts.get(file, last, done, show=whole)
+        rows.append(_row(name, (None, planned, None), measured, ratio, untold or "nothing was planned"))
     return rows
 
 
 def _speed(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell]]:
-    """Return tokens per second and seconds per step of the median step, the first tenth left out."""
+    """Return seconds per step and tokens per second of the median step, the first tenth left out.
+
+    Of examples only the seconds: a planned step is full of tokens, and theirs are padded less than that.
+    """
     file, steps = f"{stage.name}/metrics.jsonl", _steps(facts, stage)
-    tail = sorted(steps[len(steps) // 10 :], key=lambda item: float(item[1]["tokens_per_s"]))
+    tail = sorted(steps[len(steps) // 10 :], key=lambda item: _seconds(item[1]))
     place, record = tail[len(tail) // 2]
-    tokens_per_s, step_tokens = record["tokens_per_s"], record["step_tokens"]
 
     def seconds(speed: float) -> str:
-        return f"{format_rate(step_tokens / speed)} s"
+        return f"{format_rate(record['step_tokens'] / speed)} s"
 
     of_step = _range(facts, number, ("step", "s"), lambda value: f"{format_rate(value)} s")
-    # Cases are named by time: the shortest step is the highest speed.
-    of_speed = _range(facts, number, ("step", "tokens_per_s"), whole)[::-1]
-    return [
-        _row(
-            "seconds per step",
-            of_step,
-            facts.get(file, place, "tokens_per_s", show=seconds),
-            _over(step_tokens / tokens_per_s, of_step),
-        ),
-        _row("tokens per second", of_speed, facts.get(file, place, "tokens_per_s", show=whole), _over(tokens_per_s, of_speed)),
-    ]
+    measured = facts.get(file, place, "tokens_per_s", show=seconds)
+    rows = [_row("seconds per step", of_step, measured, _over(_seconds(record), of_step))]
+    if stage.learns_from_text:
+        # Cases are named by time: the shortest step is the highest speed.
+        of_speed = _range(facts, number, ("step", "tokens_per_s"), whole)[::-1]
+        measured = facts.get(file, place, "tokens_per_s", show=whole)
+        rows.append(_row("tokens per second", of_speed, measured, _over(float(record["tokens_per_s"]), of_speed)))
+    return rows
+
+
+def _seconds(record: Mapping[str, Any]) -> float:
+    """What a step took, by its record."""
+    return float(record["step_tokens"]) / float(record["tokens_per_s"])
 
 
 def _range(facts: Facts, number: int, keys: tuple[str, ...], show: Show) -> tuple[Fact, Fact, Fact]:
@@ -116,40 +164,45 @@ def _over(measured: float, bounds: Sequence[Fact]) -> float | None:
 def _memory(facts: Facts, number: int, stage: TrainStageConfig) -> list[Cell]:
     """Return the most memory: of a GPU what torch allocated, of a CPU what the process came to hold in this stage.
 
-    Where the system could not tell the stage's share apart, all that the process has held since it began.
+    Each process that worked on the stage says at its start or resume what it held already. Where the system could not tell the
+    stage's share apart, all that the process has held since it began.
     """
-    file, steps = f"{stage.name}/metrics.jsonl", _steps(facts, stage)
-    start = facts.document(file)[0]
-    before = start.get("memory_before_bytes")
-    iswhole = before is None and str(start.get("device", "cpu")).startswith("cpu")
+    file = f"{stage.name}/metrics.jsonl"
+    began: dict[str, Any] = {}
+    held: list[tuple[int, int, dict[str, Any]]] = []
+    for place, record in enumerate(facts.document(file)):
+        if record.get("event") in {"start", "resume"}:
+            began = record
+        elif "loss" in record:
+            held.append((record["memory_bytes"] - (began.get("memory_before_bytes") or 0), place, began))
+    most, place, began = max(held, key=lambda item: item[0])
+    iswhole = began.get("memory_before_bytes") is None and str(began.get("device", "cpu")).startswith("cpu")
     planned = facts.get(PLAN, "stages", number, "fit", "with_runtime_bytes" if iswhole else "needs_bytes", show=format_bytes)
-    place, record = max(steps, key=lambda item: int(item[1]["memory_bytes"]))
-    held = before or 0
-    measured = facts.get(file, place, "memory_bytes", show=lambda value: format_bytes(value - held))
+    measured = facts.get(file, place, "memory_bytes", show=lambda _: format_bytes(most))
     name = "memory, the whole process with the stages before" if iswhole else "memory"
-    return _row(name, (None, planned, None), measured, (record["memory_bytes"] - held) / planned.value)
+    row = _row(name, (None, planned, None), measured, most / planned.value)
+    return [*row[:-1], f"{row[-1]}, {'within' if abs(most / planned.value - 1) <= _CLOSE else 'not within'} {100 * _CLOSE:.0f} %"]
 
 
-def _spent(facts: Facts, number: int, stage: TrainStageConfig, recipe: Recipe) -> list[list[Cell]]:
-    """Return wall time, energy and money; energy that was not measured is said to be an estimate."""
-    manifest = f"{stage.name}/manifest.json"
+def _spent(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell]]:
+    """Return wall time, energy and money of all attempts of the stage's build, and how energy is known."""
     wall = _range(facts, number, ("wall_s",), format_duration)
     kwh = _range(facts, number, ("kwh",), format_energy)
     usd = _range(facts, number, ("usd",), lambda value: f"${format_rate(value)}")
-    found = facts.document(manifest) if facts.has(manifest) else {}
-    spent = found.get("energy") or {}
-    seconds, joules = found.get("seconds"), spent.get("joules")
-    how = "" if spent.get("kind", "measured") == "measured" else ", estimated"
-    dollars = facts.document(PLAN)["cost"]["usd_per_device_hour"] * facts.document(PLAN)["device"]["count"] / 3600
-    took = facts.get(manifest, "seconds", show=format_duration) if seconds else None
-    cost = facts.get(manifest, "seconds", show=lambda value: f"${format_rate(value * dollars)}") if seconds else None
-
-    def with_pue(value: float) -> str:
-        return format_energy(value / JOULES_PER_KWH * recipe.plan.pue) + how
-
-    energy = facts.get(manifest, "energy", "joules", show=with_pue) if joules else None
+    time = "wall time, checkpoints and samples included"
+    at = ("builds", stage.name)
+    amount = facts.document(ACCOUNT).get("builds", {}).get(stage.name) if facts.has(ACCOUNT) else None
+    if amount is None:
+        return [_row(time, wall, None, None), _row("energy", kwh, None, None), _row("money", usd, None, None)]
+    untold = _length(facts, number)
+    told = untold or "not measured"
+    took = facts.get(ACCOUNT, *at, "hours", show=lambda hours: format_duration(hours * 3600))
+    cost = facts.get(ACCOUNT, *at, "usd", show=lambda value: f"${format_rate(value)}")
+    known = how_known(amount)
+    how = {"measured": "", "measured in part": ", measured in part"}.get(known or "", ", estimated")
+    spent = facts.get(ACCOUNT, *at, "kwh_with_pue", show=lambda value: format_energy(value) + how) if known else None
     return [
-        _row("wall time, checkpoints and samples included", wall, took, _over(seconds, wall) if seconds else None),
-        _row("energy", kwh, energy, _over(joules / JOULES_PER_KWH * recipe.plan.pue, kwh) if joules else None),
-        _row("money", usd, cost, _over(seconds * dollars, usd) if seconds else None),
+        _row(time, wall, took, _over(amount["hours"] * 3600, wall) if untold is None else None, told),
+        _row("energy", kwh, spent, _over(amount["kwh_with_pue"], kwh) if known and untold is None else None, told),
+        _row("money", usd, cost, _over(amount["usd"], usd) if untold is None else None, told),
     ]

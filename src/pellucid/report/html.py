@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 
+from pellucid.core.excerpt import visible
 from pellucid.report.blocks import (
     Block,
     Card,
@@ -26,10 +27,19 @@ from pellucid.report.drawings import FOLDER, in_page
 from pellucid.report.facts import Fact
 from pellucid.report.sources import where
 
-__all__ = ["Html", "render"]
+__all__ = ["HOW_TO_ASK", "Html", "as_html", "render"]
+
+HOW_TO_ASK = (
+    "An underlined number knows where it is from: point at it, tap it or move to it with the Tab key. The others are counted or "
+    "worked out from these."
+)
+"""What pages say of their numbers."""
 
 _FEW_ROWS = 48  # of a figure's numbers that are shown below it
 _FEW_COLUMNS = 4  # of a table that is no wider than its words
+# On a phone a short table that is wider than the window is shown as a list: each row below its name. Widths in letters.
+_STACKED_ROWS, _STACKED_COLUMNS, _PHONE_LETTERS, _HALF_LETTERS = 12, 7, 40, 18
+_SHORT_ROWS = 16  # of a table that is not parted on paper
 
 
 class Html:
@@ -51,15 +61,15 @@ class Html:
         """Return one block."""
         match block:
             case Section():
-                return f'<section id="{escape(block.name)}"><h2>{escape(block.title)}</h2>{self.blocks(block.blocks)}</section>'
+                return f'<section id="{escape(block.name)}"><h2>{as_html(block.title)}</h2>{self.blocks(block.blocks)}</section>'
             case Heading():
-                return f"<h3>{escape(block.text)}</h3>"
+                return f"<h3>{as_html(block.text)}</h3>"
             case Paragraph():
                 return f"<p>{self.cell(block.parts)}</p>"
             case Note():
                 return f'<p class="note {block.kind}">{self.cell(block.parts)}</p>'
             case Details():
-                return f"<details><summary>{escape(block.summary)}</summary>{self.blocks(block.blocks)}</details>"
+                return f"<details><summary>{as_html(block.summary)}</summary>{self.blocks(block.blocks)}</details>"
             case Table():
                 return self._table(block)
             case Figure():
@@ -75,39 +85,41 @@ class Html:
 
     def _inline(self, content: Inline) -> str:
         if isinstance(content, str):
-            return escape(content)
+            return as_html(content)
         self.numbers.append(content)
         number, file = len(self.numbers), escape(content.file)
         command = f"<code>{escape(content.command)}</code>" if content.command else ""
         return (
             f'<span class="n"><a class="fact" id="n{number}" tabindex="0" role="button" aria-describedby="s{number}">'
             f'{escape(content.text)}</a><span class="src" id="s{number}" role="tooltip"><a href="../{file}">{file}</a> '
-            f"<i>{escape(content.pointer)}</i>{command}</span></span>"
+            f"<i>{as_html(content.pointer)}</i>{command}</span></span>"
         )
 
     def _card(self, card: Card) -> str:
         answer = self.cell(card.answer)
         lines = "".join(f"<p>{self.cell(line)}</p>" for line in card.lines)
-        return f"<div{_class(f'card {card.kind}'.strip())}><h3>{escape(card.title)}</h3><b>{answer}</b>{lines}</div>"
+        return f"<div{_class(f'card {card.kind}'.strip())}><h3>{as_html(card.title)}</h3><b>{answer}</b>{lines}</div>"
 
     def _table(self, table: Table) -> str:
-        head = "".join(f'<th scope="col"{_number(place, table)}>{escape(name)}</th>' for place, name in enumerate(table.columns))
+        head = "".join(f'<th scope="col"{_number(place, table)}>{as_html(name)}</th>' for place, name in enumerate(table.columns))
         padded = paddings(table)
-        body = "".join(self._row(row, table, padded[number]) for number, row in enumerate(table.rows))
-        caption = f"<figcaption>{escape(table.caption)}</figcaption>" if table.caption else ""
-        label = escape(table.caption or ", ".join(filter(None, table.columns)) or "Table")
-        few = _class("few" if len(table.columns) < _FEW_COLUMNS else "")
+        heads = _heads(table)
+        body = "".join(self._row(row, heads, table, padded[number]) for number, row in enumerate(table.rows))
+        caption = f"<figcaption>{as_html(table.caption)}</figcaption>" if table.caption else ""
+        label = as_html(table.caption or ", ".join(filter(None, table.columns)) or "Table")
+        few = _class(" ".join(_kinds(table)))
+        short = " short" if len(table.rows) <= _SHORT_ROWS else ""
         return (
-            f'<figure class="table"><div class="scroll" tabindex="0" role="region" aria-label="{label}">'
+            f'<figure class="table{short}"><div class="scroll" tabindex="0" role="region" aria-label="{label}">'
             f"<table{few}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{caption}</figure>"
         )
 
-    def _row(self, row: Row, table: Table, padded: Sequence[str]) -> str:
+    def _row(self, row: Row, heads: Sequence[str], table: Table, padded: Sequence[str]) -> str:
         cells = []
         for place, content in enumerate(row.cells):
             pad = f' data-pad="{escape(padded[place])}"' if padded[place] else ""
             mark = f'<i class="mark" style="background:{escape(row.mark)}"></i>' if row.mark and place == 0 else ""
-            cells.append(f"<td{_number(place, table)}{pad}>{mark}{self.cell(content)}</td>")
+            cells.append(f"<td{_number(place, table)}{heads[place]}{pad}>{mark}{self.cell(content)}</td>")
         return f"<tr{_class(row.kind)}>{''.join(cells)}</tr>"
 
     def _figure(self, figure: Figure) -> str:
@@ -122,8 +134,8 @@ class Html:
             numbers = self._numbers_behind(figure)
         told = f'<span class="from">{" · ".join(links)}</span>' if links else ""
         return (
-            f'<figure class="drawing"><div class="scroll" tabindex="0" role="region" aria-label="{escape(figure.caption)}">{drawn}'
-            f"</div><figcaption>{escape(figure.caption)} {told}</figcaption>{numbers}</figure>"
+            f'<figure class="drawing"><div class="scroll" tabindex="0" role="region" aria-label="{as_html(figure.caption)}">{drawn}'
+            f"</div><figcaption>{as_html(figure.caption)} {told}</figcaption>{numbers}</figure>"
         )
 
     def _numbers_behind(self, figure: Figure) -> str:
@@ -136,12 +148,17 @@ class Html:
         return f"<details><summary>The numbers behind it</summary>{self._table(shown)}</details>"
 
     def _sample(self, sample: Sample) -> str:
-        own = f"<p>{escape(sample.text)}</p>" if sample.text else ""
+        own = f"<p>{as_html(sample.text)}</p>" if sample.text else ""
         texts = "".join(
-            f'<div><p class="which">{escape(title)}</p><pre dir="auto">{self.cell(text)}</pre></div>'
+            f'<div><p class="which">{as_html(title)}</p><pre dir="auto">{self.cell(text)}</pre></div>'
             for title, text in sample.texts
         )
-        return f'<article><p class="which">{escape(sample.title)}</p>{own}<div class="pair">{texts}</div></article>'
+        return f'<article><p class="which">{as_html(sample.title)}</p>{own}<div class="pair">{texts}</div></article>'
+
+
+def as_html(text: str) -> str:
+    """Return any text as HTML that shows it: nothing in it is markup, unseen or turns round what stands beside it."""
+    return escape(visible(text))
 
 
 def render(*blocks: Block) -> str:
@@ -151,6 +168,40 @@ def render(*blocks: Block) -> str:
 
 def _plain(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:.6g}"
+
+
+def _widths(table: Table) -> list[int]:
+    """Return the letters of each column's longest cell; of its head only the longest word counts."""
+    return [
+        max(
+            [len(word) for word in head.split()] + [_letters(row.cells[place]) for row in table.rows if place < len(row.cells)],
+            default=0,
+        )
+        for place, head in enumerate(table.columns)
+    ]
+
+
+def _letters(cell: Cell) -> int:
+    return sum(len(one if isinstance(one, str) else one.text) for one in inlines(cell))
+
+
+def _kinds(table: Table) -> list[str]:
+    """Return how a table is laid out: `few` columns, `pairs` of names and values, `stacked` into lists on a phone."""
+    kinds = ["few"] if len(table.columns) < _FEW_COLUMNS else []
+    if len(table.columns) == 2:
+        return [*kinds, "pairs"]
+    is_short = 2 < len(table.columns) <= _STACKED_COLUMNS and len(table.rows) <= _STACKED_ROWS
+    is_wide = sum(_widths(table)) + 2 * len(table.columns) > _PHONE_LETTERS
+    return [*kinds, "stacked"] if is_short and is_wide else kinds
+
+
+def _heads(table: Table) -> list[str]:
+    """Return for each column of a table that may become a list its head, and whether its cells need a line of their own."""
+    if "stacked" not in _kinds(table):
+        return [""] * len(table.columns)
+    heads = [f' data-head="{as_html(head)}"' if head and place else "" for place, head in enumerate(table.columns)]
+    wide = [len(head) + width > _HALF_LETTERS for head, width in zip(table.columns, _widths(table), strict=True)]
+    return [head + (" data-long" if place and wide[place] else "") for place, head in enumerate(heads)]
 
 
 def _number(place: int, table: Table) -> str:

@@ -14,7 +14,7 @@ from pellucid.report.card import CARD
 from pellucid.report.croissant import CROISSANT
 from pellucid.report.drawings import FOLDER, as_csv, name_figures, standalone
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.html import Html
+from pellucid.report.html import HOW_TO_ASK, Html, as_html
 from pellucid.report.summary import first_screen, lead
 
 __all__ = ["NUMBERS", "Report", "compose", "write_figures", "write_page"]
@@ -22,8 +22,6 @@ __all__ = ["NUMBERS", "Report", "compose", "write_figures", "write_page"]
 NUMBERS = "numbers.json"
 
 Build = Callable[[Facts, Recipe], Section | None]
-
-_NO_ACCOUNT = "This run has no account of its attempts yet; pellucid report RECIPE makes one from ledger.jsonl."
 
 _SECTIONS: tuple[tuple[str, str, Build, str], ...] = (
     ("data", "Data", sections.data, "This run read no text."),
@@ -69,8 +67,8 @@ _SECTIONS: tuple[tuple[str, str, Build, str], ...] = (
         forecast.forecast,
         "The plan of this run has no bounds to hold against what happened; it was made by an earlier version.",
     ),
-    ("cost", "What it cost", spending.spending, _NO_ACCOUNT),
-    ("ledger", "Ledger", spending.ledger, _NO_ACCOUNT),
+    ("cost", "What it cost", spending.spending, spending.NO_ACCOUNT),
+    ("ledger", "Ledger", spending.ledger, spending.NO_ACCOUNT),
     ("machine", "Machine and time", sections.machine, ""),
     ("omissions", "Left out", sections.omissions, ""),
 )
@@ -152,14 +150,14 @@ def _page(report: Report, html: Html) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f"<title>{escape(report.name)}: report</title><style>{style}</style></head><body>"
+        f"<title>{as_html(report.name)}: report</title><style>{style}</style></head><body>"
         '<a class="skip" href="#data">To the data</a>'
-        f'<header><p class="kind">Technical report · {escape(report.date)}</p><h1>{escape(report.name)}</h1>'
-        f'<p class="lead">{escape(report.description)}</p>{head}{cards}'
-        '<p class="note">Every number knows where it is from: point at it, tap it or move to it with the Tab key. '
+        f'<header><p class="kind">Technical report · {escape(report.date)}</p><h1>{as_html(report.name)}</h1>'
+        f'<p class="lead">{as_html(report.description)}</p>{head}{cards}'
+        f'<p class="note">{HOW_TO_ASK} '
         "<code>RUN</code> is the folder that this report lies in, <code>RECIPE</code> its recipe, resolved in "
-        '<a href="../recipe.resolved.yaml">recipe.resolved.yaml</a>. The same as <a href="report.pdf">PDF</a>; every number '
-        f'with its pointer in <a href="{NUMBERS}">{NUMBERS}</a>{card}.</p>'
+        '<a href="../recipe.resolved.yaml">recipe.resolved.yaml</a>. The same as <a href="report.pdf">PDF</a>; every underlined '
+        f'number with its pointer in <a href="{NUMBERS}">{NUMBERS}</a>{card}.</p>'
         "</header>"
         f'<nav aria-label="Contents"><ol>{links}</ol></nav><main>{body}</main></body></html>\n'
     )

@@ -1,12 +1,13 @@
 """The sections of the page, each made from artifacts alone. A section whose artifact is not there yet is left out and said so."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pellucid.core.excerpt import visible
 from pellucid.core.units import format_bytes, format_duration
 from pellucid.recipe.recipe import Recipe
 from pellucid.report import benchmarks
-from pellucid.report.blocks import Block, Section
+from pellucid.report.blocks import Block, Inline, Section
 from pellucid.report.facts import Fact, Facts
 from pellucid.report.figures import bars, stacked_share
 from pellucid.report.markup import figure, paragraph, sample, section, table
@@ -14,13 +15,18 @@ from pellucid.report.throughput import THROUGHPUT
 
 __all__ = [
     *(
+        "FUNNEL",
         "LANGUAGES",
+        "NO_LANGUAGE",
         "PLAN",
         "SCORES",
+        "checkpoint_of",
         "data",
         "decimals",
         "funnel",
         "heldout",
+        "languages_of",
+        "later_stages",
         "machine",
         "omissions",
         "percent",
@@ -31,6 +37,33 @@ __all__ = [
 
 PLAN, FUNNEL, SCORES = "plan/plan.json", "documents/funnel.json", "scores/heldout.json"
 LANGUAGES = {"de": "German", "en": "English", "es": "Spanish", "fr": "French", "it": "Italian", "nl": "Dutch", "pt": "Portuguese"}
+
+NO_LANGUAGE = frozenset({"", "mul", "und", "zxx"})
+"""Codes of no one language: none stated, several, unknown, and texts without words."""
+
+
+def languages_of(funnel: Mapping[str, Any]) -> list[str]:
+    """Return the codes of the languages of `documents/funnel.json`, those with most text to train on first."""
+    kept: dict[str, int] = {}
+    for source in funnel["sources"].values():
+        for code, counted in source["languages"].items():
+            kept[code] = kept.get(code, 0) + counted["kept_bytes"]
+    return sorted(kept.keys() - NO_LANGUAGE, key=lambda code: (-kept[code], code))
+
+
+def checkpoint_of(facts: Facts, before: str) -> tuple[Inline, ...]:
+    """Return which checkpoint the held-out scores are of, behind the words `before`; nothing where the scores do not say."""
+    if "checkpoint" not in facts.document(SCORES):
+        return ()
+    stage, step = facts.get(SCORES, "checkpoint", "stage"), facts.get(SCORES, "checkpoint", "step", show=whole)
+    return before, stage, " after step ", step
+
+
+def later_stages(facts: Facts, recipe: Recipe) -> list[str]:
+    """Return the stages after the one whose checkpoint was scored; none where the scores do not say."""
+    names = [stage.name for stage in recipe.train]
+    scored = facts.document(SCORES).get("checkpoint", {}).get("stage")
+    return names[names.index(scored) + 1 :] if scored in names else []
 
 
 def percent(value: float) -> str:
@@ -140,6 +173,7 @@ def heldout(facts: Facts, recipe: Recipe) -> Section | None:
         "bits per byte",
     )
     parts: list[Block] = [
+        *_scored(facts, recipe),
         paragraph(
             "Lower is better. Bits per byte do not depend on the tokenizer: they are the model's surprise at a text, in bits, over "
             "the text's UTF-8 bytes. The baselines saw the same held-out text; how each was set up is in the scores' file."
@@ -161,6 +195,18 @@ def heldout(facts: Facts, recipe: Recipe) -> Section | None:
             table(columns, rows, caption=f"Held-out bits per byte by {title.lower()}; perplexity is per token.", total=True)
         )
     return section("heldout", "Held-out scores", *parts)
+
+
+def _scored(facts: Facts, recipe: Recipe) -> list[Block]:
+    """Say which checkpoint was scored, and which were not."""
+    scored, later = checkpoint_of(facts, "Scored was the checkpoint of "), later_stages(facts, recipe)
+    if not scored:
+        return []
+    exported = f" The exports are of {later[-1]}, which came after it." if later else ""
+    rest = (
+        f". What {', '.join(later)} made of it was not scored on this text.{exported}" if later else ", the one that is exported."
+    )
+    return [paragraph(*scored, rest)]
 
 
 def samples(facts: Facts, recipe: Recipe) -> Section | None:
@@ -192,13 +238,13 @@ def machine(facts: Facts, recipe: Recipe) -> Section | None:
         [
             name,
             facts.get(f"{name}/manifest.json", "seconds", show=format_duration),
-            facts.get(f"{name}/manifest.json", "started_at"),
+            facts.get(f"{name}/manifest.json", "started_at", show=_moment),
         ]
         for name in stages
     ]
     newest = f"{stages[-1]}/manifest.json"
     environment: list[list[Fact | str | None]] = [
-        [key.replace("_", " "), facts.get(newest, "environment", key, show=show)]
+        [key.removesuffix("_bytes"), facts.get(newest, "environment", key, show=show)]
         for key, show in (("processor", str), ("cores", str), ("memory_bytes", format_bytes), ("system", str), ("python", str))
     ]
     environment += [
@@ -209,7 +255,7 @@ def machine(facts: Facts, recipe: Recipe) -> Section | None:
         "machine",
         "Machine and time",
         table(
-            ("Stage", "Wall time", "Started"),
+            ("Stage", "Wall time", "Started, UTC"),
             rows,
             caption="Wall time of each stage's last run; a stage that was continued counts its last part.",
         ),
@@ -217,13 +263,23 @@ def machine(facts: Facts, recipe: Recipe) -> Section | None:
     )
 
 
+def _moment(stamp: str) -> str:
+    """Return a time of ISO 8601 in UTC as people write it: 2026-11-23 03:02:27."""
+    return stamp.replace("T", " ").removesuffix("Z")
+
+
 def omissions(facts: Facts, recipe: Recipe) -> Section | None:
     """What this report leaves out, so that silence is not mistaken for success."""
     duplicates = "Exact duplicates were dropped" if recipe.documents.exact_dedup else "Exact duplicates were kept, as asked"
+    near = (
+        "near-duplicates were looked for in held-out and training text together, by signatures, which find most of them and not all"
+        if recipe.documents.near_dedup is not None
+        else "near-duplicates between held-out and training text were not looked for in this run"
+    )
     left_out = [
         *benchmarks.left_out(facts),
         *([] if facts.has(THROUGHPUT) else ["How fast the exports run was not measured (pellucid throughput)."]),
-        f"{duplicates}; near-duplicates between held-out and training text were not looked for in this run.",
+        f"{duplicates}; {near}.",
         "Held-out and training documents come from the same sources.",
     ]
     return section("omissions", "What this report leaves out", *(paragraph(text) for text in left_out))

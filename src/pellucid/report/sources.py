@@ -61,7 +61,7 @@ def _source(group: Sequence[tuple[int, str, Fact]]) -> Source:
     facts = [fact for _, _, fact in group]
     names = tuple(dict.fromkeys(name for _, name, _ in group if name))
     file, pointer = (_common([getattr(fact, key) for fact in facts], "/") for key in ("file", "pointer"))
-    return Source(names, file, pointer, _common([fact.command for fact in facts], " "), tuple(place for place, _, _ in group))
+    return Source(names, file, pointer, _commands([fact.command for fact in facts]), tuple(place for place, _, _ in group))
 
 
 def _common(texts: Sequence[str], separator: str) -> str:
@@ -70,6 +70,16 @@ def _common(texts: Sequence[str], separator: str) -> str:
     if len({len(one) for one in split}) > 1:
         return split[0][0] + separator + "*" if separator == "/" else "; ".join(dict.fromkeys(texts))
     return separator.join(same[0] if len(set(same)) == 1 else "*" for same in zip(*split, strict=True))
+
+
+def _commands(commands: Sequence[str]) -> str:
+    """Return what commands share, with `*` for words that differ, or for the parts of a path that do."""
+    split = [command.split(" ") for command in dict.fromkeys(commands)]
+    if len({len(words) for words in split}) > 1:
+        return _common(commands, " ")
+    return " ".join(
+        _common(words, "/") if len({word.count("/") for word in words}) == 1 else "*" for words in zip(*split, strict=True)
+    )
 
 
 def _flat(blocks: Sequence[Block]) -> Iterator[Block]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pellucid.core.spending import ACCOUNT, how_known
 from pellucid.core.units import format_carbon, format_duration, format_energy, format_few
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.blocks import Block, Cell, Drawing, Section, Table
@@ -9,9 +10,12 @@ from pellucid.report.facts import Facts
 from pellucid.report.figures import dots
 from pellucid.report.markup import figure, paragraph, section, table
 
-__all__ = ["ACCOUNT", "ledger", "spending"]
+__all__ = ["NO_ACCOUNT", "ledger", "spending"]
 
-ACCOUNT, _LEDGER = "account/account.json", "ledger.jsonl"
+NO_ACCOUNT = "This run has no account of its attempts yet; pellucid report RECIPE makes one from ledger.jsonl."
+"""What is said where there is none."""
+
+_LEDGER = "ledger.jsonl"
 
 _ENERGY = {
     "kwh_measured": ("Energy measured", format_energy),
@@ -104,7 +108,7 @@ def _amount(facts: Facts, *at: str) -> Row:
         amount = amount[key]
     row: Row = [facts.get(ACCOUNT, *at, "attempts"), facts.get(ACCOUNT, *at, "hours", show=_hours)]
     row.append(facts.get(ACCOUNT, *at, "device_hours", show=format_few))
-    unknown = amount["hours"] > 0 and amount["unknown_hours"] >= amount["hours"]
+    unknown = how_known(amount) is None
     for key in _kinds(facts.document(ACCOUNT)):
         row.append(None if unknown or not amount[key] else facts.get(ACCOUNT, *at, key, show=_ENERGY[key][1]))
     row.append(facts.get(ACCOUNT, *at, "usd", show=format_few))

@@ -1,21 +1,20 @@
 """The first screen: what the model is, what it was trained on, what it scores, what it cost, and whether the run verifies."""
 
-from collections.abc import Iterator
-from typing import Any
-
 from pellucid.core.excerpt import one_line
+from pellucid.core.scores import lower_is_better, unit_of
+from pellucid.core.spending import ACCOUNT, how_known
 from pellucid.core.units import format_bytes, format_carbon, format_count, format_duration, format_energy, format_few
 from pellucid.recipe.recipe import Recipe
 from pellucid.report.benchmarks import find_benchmarks
 from pellucid.report.blocks import Card, Cards, Inline, Paragraph
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.sections import LANGUAGES, PLAN, SCORES, decimals, whole
-from pellucid.report.spending import ACCOUNT
+from pellucid.report.sections import FUNNEL, LANGUAGES, PLAN, SCORES, checkpoint_of, decimals, languages_of, whole
+from pellucid.report.titles import chosen_metric, metric_title, suite_title, task_title
 from pellucid.report.verified import VERIFICATION
 
 __all__ = ["first_screen", "lead"]
 
-_MOST_LANGUAGES, _MOST_TASKS, _FAULT_CHARS = 7, 3, 110
+_MOST_LANGUAGES, _MOST_TASKS, _FAULT_CHARS, _LABEL_CHARS = 7, 3, 110, 60
 _KINDS = {True: "a language model of one decoder, tuned to answer", False: "a base language model of one decoder"}
 
 _TOTAL = ("total",)
@@ -25,13 +24,14 @@ Line = tuple[Inline, ...]
 
 def lead(facts: Facts, recipe: Recipe) -> Paragraph:
     """Return what the model is in one or two sentences made of the recipe's and the plan's facts."""
-    model, talks = recipe.model, any(not stage.learns_from_text for stage in recipe.train)
+    talks = any(not stage.learns_from_text for stage in recipe.train)
     languages = _languages(facts)
+    layers, hidden, context, vocabulary = _shape(facts, recipe, "layers", "hidden", "context_tokens", "vocab_tokens")
     told: list[Inline] = [
         f"{recipe.name} is {_KINDS[talks]}: ",
         facts.get(PLAN, "parameters", "total", show=format_count),
-        f" parameters in {model.layers} layers of width {whole(model.hidden)}, ",
-        f"a context of {whole(model.context_tokens)} tokens and a vocabulary of {whole(model.vocab_tokens)}.",
+        *(" parameters in ", layers, " layers of width ", hidden, ", a context of ", context, " tokens and a vocabulary of "),
+        *(vocabulary, "."),
     ]
     if recipe.text_stages:
         told.append(f" It learnt from {_counted(len(recipe.sources), 'source')}")
@@ -43,21 +43,26 @@ def lead(facts: Facts, recipe: Recipe) -> Paragraph:
 
 def first_screen(facts: Facts, recipe: Recipe) -> Cards:
     """Return the answers that a reader in a hurry wants."""
-    return Cards((_model(facts, recipe), _trained(facts, recipe), _scores(facts), _cost(facts, recipe), _verified(facts)))
+    answers = [_model(facts, recipe), _trained(facts, recipe), *_scores(facts, recipe), *_benchmarks(facts)]
+    return Cards((*answers, _cost(facts, recipe), _verified(facts)))
 
 
 def _model(facts: Facts, recipe: Recipe) -> Card:
-    shape = f"{recipe.train[0].name}/manifest.json", "config", "model"
-    layers, hidden, heads, kv_heads, context, vocabulary = (
-        facts.known(*shape, name, show=whole, otherwise=whole(getattr(recipe.model, name)))
-        for name in ("layers", "hidden", "heads", "kv_heads", "context_tokens", "vocab_tokens")
-    )
+    names = ("layers", "hidden", "heads", "kv_heads", "context_tokens", "vocab_tokens")
+    layers, hidden, heads, kv_heads, context, vocabulary = _shape(facts, recipe, *names)
     grouped: Line = (" query and ", kv_heads, " key-value") if recipe.model.heads != recipe.model.kv_heads else ()
     lines: list[Line] = [
         (layers, " layers, width ", hidden, ", ", heads, *grouped, " heads"),
         (context, " tokens of context, ", vocabulary, " in the vocabulary"),
     ]
     return Card("The model", (facts.get(PLAN, "parameters", "total", show=format_count), " parameters"), tuple(lines))
+
+
+def _shape(facts: Facts, recipe: Recipe, *names: str) -> list[Inline]:
+    manifest = f"{recipe.train[0].name}/manifest.json"
+    return [
+        facts.known(manifest, "config", "model", name, show=whole, otherwise=whole(getattr(recipe.model, name))) for name in names
+    ]
 
 
 def _trained(facts: Facts, recipe: Recipe) -> Card:
@@ -78,39 +83,64 @@ def _tokens(facts: Facts, stage: str) -> Fact:
     return facts.get(file, last, "tokens", show=format_count)
 
 
-def _scores(facts: Facts) -> Card:
-    benchmarks = tuple(_benchmarks(facts))
+def _scores(facts: Facts, recipe: Recipe) -> list[Card]:
+    """Held-out text: which checkpoint was scored, and whether it is better than its baselines."""
     if not facts.has(SCORES):
-        first, *others = benchmarks or (("not scored",),)
-        return Card("Scores", first, tuple(others))
+        return [] if find_benchmarks(facts.run) else [Card("Scores", ("not scored",))]
     total = ("bits_per_byte", "total")
-    titles = {"xz": "xz -9", "ngram": "5-gram of the same tokens"}
-    known = [name for name in titles if name in facts.document(SCORES)["bits_per_byte"]["total"]]
-    lines: list[Line] = [(facts.get(SCORES, *total, name, show=decimals(3)), f" {titles[name]}") for name in known]
+    found = facts.document(SCORES)["bits_per_byte"]["total"]
+    lines: list[Line] = [("lower is better", *checkpoint_of(facts, "; of "))]
+    for name, title in {"xz": "xz -9", "ngram": "a 5-gram of the same tokens"}.items():
+        if name in found:
+            told = (
+                "better than " if found["model"] < found[name] else "worse than " if found["model"] > found[name] else "as good as "
+            )
+            lines.append((f"{told}{title}: ", facts.get(SCORES, *total, name, show=decimals(3))))
     answer = (facts.get(SCORES, *total, "model", show=decimals(3)), " bits per byte")
-    return Card("Scores on held-out text", answer, (*lines, *benchmarks))
+    return [Card("Score on held-out text", answer, tuple(lines))]
 
 
-def _benchmarks(facts: Facts) -> Iterator[Line]:
-    """Yield the first tasks of the first suite, each with the metric that comes first."""
-    for file in find_benchmarks(facts.run)[:1]:
-        tasks = facts.document(file)["tasks"]
-        for task in list(tasks)[:_MOST_TASKS]:
-            metric = next(iter(tasks[task]["metrics"]), None)
-            if metric is not None and tasks[task]["metrics"][metric]["value"] is not None:
-                share = facts.get(file, "tasks", task, "metrics", metric, "value", show=decimals(3))
-                yield f"{task}: ", share, f" {metric}"
+def _benchmarks(facts: Facts) -> list[Card]:
+    """The first tasks of the first suite, each with the metric that tells most; how many suites there are beside it."""
+    files = find_benchmarks(facts.run)
+    for file in files[:1]:
+        result = facts.document(file)
+        lines = [line for task in result["tasks"] if (line := _benchmark(facts, file, task))]
+        more = [(f"and {whole(len(lines) - _MOST_TASKS)} more",)] if len(lines) > _MOST_TASKS else []
+        others = [(f"and {_counted(len(files) - 1, 'other suite')}",)] if len(files) > 1 else []
+        subject = facts.get(file, "subject", "label", show=lambda label: one_line(str(label), _LABEL_CHARS))
+        return [Card("Benchmark", (suite_title(result["suite"]),), (("of ", subject), *lines[:_MOST_TASKS], *more, *others))]
+    return []
+
+
+def _benchmark(facts: Facts, file: str, task: str) -> Line:
+    """A task's line; nothing where it has no number."""
+    metrics = facts.document(file)["tasks"][task]["metrics"]
+    metric = chosen_metric(name for name in metrics if metrics[name]["value"] is not None)
+    if metric is None:
+        return ()
+    is_share = unit_of(metric, [metrics[metric]["value"]]) == "percent"
+    shown = facts.get(file, "tasks", task, "metrics", metric, "value", show=_percent if is_share else decimals(3))
+    lower = ", lower is better" if lower_is_better(metric) else ""
+    return f"{task_title(task)}: ", shown, f", {metric_title(metric)}{lower}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
 
 
 def _cost(facts: Facts, recipe: Recipe) -> Card:
     if facts.has(ACCOUNT):
-        total = facts.document(ACCOUNT)["total"]
+        how = how_known(facts.document(ACCOUNT)["total"])
         hours = facts.get(ACCOUNT, *_TOTAL, "hours", show=lambda value: format_duration(3600 * value))
         lines: list[Line] = [("US$ ", facts.get(ACCOUNT, *_TOTAL, "usd", show=format_few), " at the plan's price of a device-hour")]
-        if total["unknown_hours"] < total["hours"]:
+        if how is not None:
             energy = facts.get(ACCOUNT, *_TOTAL, "kwh_with_pue", show=format_energy)
             carbon = facts.get(ACCOUNT, *_TOTAL, "kg_co2e", show=format_carbon)
-            lines.append((energy, ", ", carbon, f" CO2e ({_measured(total)})"))
+            lines.append((energy, ", ", carbon, f" CO2e ({how})"))
+            if facts.document(ACCOUNT)["total"]["unknown_hours"]:
+                unknown = facts.get(ACCOUNT, *_TOTAL, "unknown_hours", show=lambda value: format_duration(3600 * value))
+                lines.append(("without ", unknown, " whose energy was not written down"))
         else:
             lines.append(("energy not written down; forecast: ", *_forecast(facts)))
         lines.append((facts.get(ACCOUNT, *_TOTAL, "attempts", show=whole), " attempts, failed ones counted"))
@@ -124,12 +154,6 @@ def _cost(facts: Facts, recipe: Recipe) -> Card:
 def _forecast(facts: Facts) -> Line:
     energy = facts.get(PLAN, "energy", "kwh", show=format_energy)
     return energy, ", ", facts.get(PLAN, "energy", "kg_co2e", show=format_carbon), " CO2e"
-
-
-def _measured(amount: dict[str, Any]) -> str:
-    if not amount["kwh_measured"]:
-        return "estimated"
-    return "measured" if not amount["kwh_estimated"] else "measured in part"
 
 
 def _verified(facts: Facts) -> Card:
@@ -154,14 +178,9 @@ def _verified(facts: Facts) -> Card:
 
 def _languages(facts: Facts) -> list[str]:
     """The languages of the documents by how much text is in them."""
-    if not facts.has("documents/funnel.json"):
+    if not facts.has(FUNNEL):
         return []
-    kept: dict[str, int] = {}
-    for source in facts.document("documents/funnel.json")["sources"].values():
-        for code, counted in source["languages"].items():
-            kept[code] = kept.get(code, 0) + counted["kept_bytes"]
-    ordered = sorted(kept, key=lambda code: (-kept[code], code))
-    return [LANGUAGES.get(code, code) for code in ordered if code not in ("", "und", "mul", "zxx")]
+    return [LANGUAGES.get(code, code) for code in languages_of(facts.document(FUNNEL))]
 
 
 def _and(names: list[str]) -> str:

@@ -1,6 +1,7 @@
 """The sections about the model's shape and how it was trained: layout, schedule as run, losses, losses by source."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from pellucid.core.units import format_bytes
@@ -148,8 +149,11 @@ def _by_source(steps: Sequence[tuple[int, Mapping[str, Any]]], unit: str) -> Dra
     chosen = sorted(sources, key=lambda name: (-sources[name], name))[:_MOST_SOURCES]
     if len(chosen) < 2:
         return None
-    width = -(-len(steps) // _POINTS)
-    windows = [steps[start : start + width] for start in range(0, len(steps), width)]
+    # Windows as wide as each other, or one step wider: a short one at the end would be mostly noise.
+    count = min(len(steps), _POINTS)
+    ends = [len(steps) * number // count for number in range(count + 1)]
+    windows = [steps[first:end] for first, end in pairwise(ends)]
+    widths = "–".join(map(str, sorted({len(window) for window in windows})))
     lines: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in chosen}
     for window in windows:
         for name, (x, y) in lines.items():
@@ -157,7 +161,7 @@ def _by_source(steps: Sequence[tuple[int, Mapping[str, Any]]], unit: str) -> Dra
             if losses:
                 x.append(window[-1][1]["tokens"] / 1e6)
                 y.append(sum(losses) / len(losses))
-    return curves(lines, _X, f"loss, {unit}, mean of {width} steps" if width > 1 else f"loss, {unit}")
+    return curves(lines, _X, f"loss, {unit}, mean of {widths} steps" if widths != "1" else f"loss, {unit}")
 
 
 def _smooth(values: Sequence[float], width: int) -> Iterator[float]:

@@ -34,7 +34,7 @@ def _account(context: Context) -> dict[str, Any]:
     # A damaged ledger is for `pellucid verify` to find, and keeps nobody from a report.
     ledger = context.run / LEDGER
     events = read_ledger(ledger, checked=False) if ledger.is_file() else ()
-    return account_of(events, spending_rates(context.recipe.plan, context.run))
+    return account_of(events, spending_rates(context.recipe.plan, context.run), checked=False)
 
 
 def _key(context: Context) -> Key:

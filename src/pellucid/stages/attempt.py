@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.core.artifacts import MANIFEST
-from pellucid.core.attempts import Attempt, next_number
+from pellucid.core.attempts import Attempt, attempts_of, next_number
 from pellucid.core.beats import beating
 from pellucid.core.environment import code_version, environment
 from pellucid.core.errors import PellucidError
 from pellucid.core.files import sha256_file
 from pellucid.core.joules import JouleMeter, Power
-from pellucid.core.ledger import Ledger
+from pellucid.core.ledger import Ledger, read_ledger
+from pellucid.core.released import RELEASE
 from pellucid.core.settle import settle, this_process
 from pellucid.recipe.after import PlanConfig
 from pellucid.stages.machine import device_of
 from pellucid.stages.run_folder import RECIPE_FILE, open_recipe
 
 __all__ = ["Processes", "Work", "attempt"]
-
-# What a released folder holds (see `pellucid release`): its bytes are counted and signed for, nothing is written there any more.
-_RELEASED = "release.json"
 
 
 @dataclass(frozen=True)
@@ -68,30 +66,26 @@ def attempt(
     """Write the start of an attempt, a beat each minute, and its end, stop or failure; `told` are more fields of the start.
 
     `plan` says which device the work is done on; the run's own recipe, when it is not given. What was killed before is settled
-    first. Nothing is written into a released folder or one that cannot be written to. Raises as `Ledger.append` does.
+    first. Nothing is written into a folder that cannot be written to, or a released one, whose every byte is listed. Raises as
+    `Ledger.append` does.
     """
-    if (run / _RELEASED).is_file() or not os.access(run, os.W_OK):
+    if (run / RELEASE).is_file() or not os.access(run, os.W_OK):
         yield Work()
         return
     ledger, attempts = Ledger(run), settle(run, holds_run=holds_run)
     config = plan if plan is not None else open_recipe(run).plan
     device = _device(config, run, processes)
-    number = next_number(attempts, stage)
-    name: dict[str, Any] = {"stage": stage, "attempt": number}
+    recipe_file = sha256_file(run / RECIPE_FILE) if (run / RECIPE_FILE).is_file() else None
+    around = {"recipe_file": recipe_file, "environment": environment(), "code_version": code_version(), "device": device}
     # Of processes that were started together, theirs is the parent with all its children; of one alone, its own.
     root = os.getppid() if processes.size > 1 else None
     power = Power(device["watts"], device["count"], device["cores"], device["nodes"])
     with JouleMeter(power, root) as meter:
-        ledger.append(
-            "start",
-            **name,
-            **told,
-            recipe_file=sha256_file(run / RECIPE_FILE) if (run / RECIPE_FILE).is_file() else None,
-            environment=environment(),
-            code_version=code_version(),
-            device=device,
-            process=this_process(holds_run=holds_run),
-        )
+        # Nobody else writes between the look at what is there and the line that takes the next number.
+        with ledger.alone() as append:
+            number = next_number(attempts_of(read_ledger(ledger.path, checked=False), checked=False), stage)
+            name: dict[str, Any] = {"stage": stage, "attempt": number}
+            append("start", **name, **told, **around, process=this_process(holds_run=holds_run))
 
         def so_far() -> dict[str, Any]:
             return {**name, "seconds": round(meter.seconds(), 3), "energy": meter.so_far()}

@@ -18,9 +18,9 @@ from pellucid.core.files import write_bytes, write_json
 from pellucid.core.units import utf8_bytes
 from pellucid.documents.store import iter_split
 from pellucid.evals.compression import Compressed, compress_groups
-from pellucid.evals.heldout import LanguageModel, Window, score_heldout, summarise
+from pellucid.evals.heldout import LanguageModel, Window, score_heldout
 from pellucid.evals.ngram import train_ngram
-from pellucid.evals.records import DocumentScore, HeldoutDocument
+from pellucid.evals.records import DocumentScore, HeldoutDocument, summarise_heldout
 from pellucid.plan.mixing import mix_of
 from pellucid.recipe.recipe import Recipe
 from pellucid.shards.stream import TokenStream
@@ -69,7 +69,9 @@ def _build(context: Context, build: Build) -> str:
             "by_language": compress_groups(documents, lambda document: document.language),
         }
         baselines["xz"] = {"preset": 9, "compresses": "the held-out text of the group as one file, with no other text before it"}
-    table = summarise(predictors, {name: {k: c.bits_per_byte for k, c in group.items()} for name, group in compressed.items()})
+    table = summarise_heldout(
+        predictors, {name: {k: c.bits_per_byte for k, c in group.items()} for name, group in compressed.items()}
+    )
     if compressed:
         parts = compressed["by_language"].values()
         table["total"]["xz"] = 8 * sum(part.compressed_bytes for part in parts) / sum(part.text_bytes for part in parts)

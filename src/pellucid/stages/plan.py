@@ -33,12 +33,16 @@ def plan_json(recipe: Recipe, run: Path | None = None, *, machine: Path | None =
 
 def plan_text(recipe: Recipe, run: Path | None = None, *, machine: Path | None = None) -> RenderableType:
     """Return the plan for the terminal, each stage's learning rate drawn; see `plan_json`."""
+    plan = make_plan(recipe, _counted(recipe, run), machine_here(recipe, machine))
     schedules = {}
-    for stage in recipe.train:
-        last = stage.total_steps
+    for stage, row in zip(recipe.train, plan["stages"], strict=True):
+        if row["length_basis"] == "one_step":
+            continue
+        last = row["steps"]
+        schedule = stage.schedule if stage.learns_from_text else stage.lasting(last).schedule
         steps = [max(1, round(n * last / _DRAWN_POINTS)) for n in range(_DRAWN_POINTS + 1)]
-        schedules[stage.name] = [learning_rate(stage.schedule, step, last) for step in steps]
-    return render_plan(make_plan(recipe, _counted(recipe, run), machine_here(recipe, machine)), schedules)
+        schedules[stage.name] = [learning_rate(schedule, step, last) for step in steps]
+    return render_plan(plan, schedules)
 
 
 def _counted(recipe: Recipe, run: Path | None) -> dict[str, int] | None:
@@ -50,7 +54,7 @@ def _counted(recipe: Recipe, run: Path | None) -> dict[str, int] | None:
 
 
 def _key(context: Context) -> Key:
-    return Key("plan", 2, context.recipe.seed, {**context.recipe.model_dump(mode="json"), **_sizes_left_open(context)})
+    return Key("plan", 3, context.recipe.seed, {**context.recipe.model_dump(mode="json"), **_sizes_left_open(context)})
 
 
 def _sizes_left_open(context: Context) -> dict[str, dict[str, int]]:

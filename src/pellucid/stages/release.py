@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.files import sha256_file, write_bytes, write_json
 from pellucid.core.progress import progress
+from pellucid.core.released import RELEASE, SUMS, write_sums
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.release import ReleaseConfig
 from pellucid.release.account import Account
@@ -18,7 +19,7 @@ from pellucid.release.bom import BOM, bill_of_materials, check_bom
 from pellucid.release.code import code_remark, write_code
 from pellucid.release.data_cards import write_data_cards
 from pellucid.release.dataset import write_dataset
-from pellucid.release.folder import RELEASE, building_release, copy_checked, refuse_place
+from pellucid.release.folder import building_release, copy_checked, refuse_place
 from pellucid.release.model_card import MODEL_CARD, model_card
 from pellucid.release.openness import OPENNESS, openness
 from pellucid.release.packages import Closure, closure_of, extras_used, lock_text
@@ -26,7 +27,7 @@ from pellucid.release.secrets import private_values, refuse_private, scan
 from pellucid.release.selection import select
 from pellucid.release.sources import sources_of
 from pellucid.release.spent import spent_on
-from pellucid.release.sums import SUMS, write_sums
+from pellucid.release.stand_ins import write_stand_ins
 from pellucid.stages.run_folder import open_recipe
 from pellucid.stages.verify import verify_run
 
@@ -127,12 +128,13 @@ def _write_account(
     told = openness(account, closure, code=code)
     remark = code_remark(account.code_versions) if code else ""
     written = [*write_data_cards(account, out), *write_dataset(account, out), *(write_code(out) if code else [])]
+    written += write_stand_ins(account.selection, out)
     write_bytes(out / LOCK, lock_text(closure, account.last.environment.get("python", "")).encode())
     write_json(out / OPENNESS, told)
     bom = bill_of_materials(account, closure, spent)
     check_bom(bom)
     write_json(out / BOM, bom)
-    card = model_card(account, told, spent.lines, faults=faults, code=code, code_remark=remark)
+    card = model_card(account, told, spent, faults=faults, code=code, code_remark=remark)
     write_bytes(out / MODEL_CARD, card.encode())
     write_json(out / RELEASE, _about(account, closure, told, faults, remark))
     return told, [*written, LOCK, OPENNESS, BOM, MODEL_CARD, RELEASE]
@@ -147,9 +149,18 @@ def _about(account: Account, closure: Closure, told: dict[str, Any], faults: lis
         "release": account.recipe.release.model_dump(mode="json"),
         "openness": told["class_name"],
         "left_out": [one.as_json() for one in account.selection.left_out],
-        "kept_back": {one.name: one.why_kept_back for one in account.sources if one.why_kept_back},
+        "kept_back": _kept_back(account),
         "faults": faults,
         "code_versions": account.code_versions,
         "code_remark": remark,
         "package_differences": closure.differences,
     }
+
+
+def _kept_back(account: Account) -> dict[str, str]:
+    """Return why texts stay behind, by source; documents and conversations of one name stand together."""
+    found: dict[str, str] = {}
+    for one in account.sources:
+        if one.why_kept_back:
+            found[one.name] = "; ".join(filter(None, (found.get(one.name), one.why_kept_back)))
+    return found

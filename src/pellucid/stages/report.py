@@ -48,7 +48,7 @@ def _key(context: Context) -> Key:
         inputs["throughput"] = sha256_file(context.run / THROUGHPUT)
     drawn_with = {name: _version(name) for name in _DRAWN_WITH}
     ledger = sha256(orjson.dumps(_events(context.run))).hexdigest()
-    return Key("report", 3, 0, {"name": context.recipe.name, "drawn_with": drawn_with, "ledger": ledger}, inputs)
+    return Key("report", 4, 0, {"name": context.recipe.name, "drawn_with": drawn_with, "ledger": ledger}, inputs)
 
 
 def _version(package: str) -> str | None:

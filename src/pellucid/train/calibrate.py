@@ -1,14 +1,15 @@
 """This machine as a row of the table of devices: what its matrix products and its memory reach, measured in about a second."""
 
-import os
 import time
 from functools import cache
 
 import torch
 
 from pellucid.core.environment import environment
+from pellucid.core.processes import available_cores
 from pellucid.plan.devices import Device as Planned
-from pellucid.plan.devices import device_named, row_for_gpu
+from pellucid.plan.devices import device_named
+from pellucid.plan.gpus import gpu_named, unlisted_gpu
 from pellucid.train.device import Device
 
 __all__ = ["measure_machine"]
@@ -16,16 +17,18 @@ __all__ = ["measure_machine"]
 # Far more than a processor's caches hold.
 _COPIED_BYTES = 2**28
 _COPIES = 4
-# A core that shares its memory and its power with others: what such a machine has when nothing tells.
-_WATTS_PER_CORE = {"low": 2.5, "likely": 6.0, "high": 10.0}
-_PRICE_PER_CORE = {"low": 0.015, "likely": 0.05, "high": 0.1}
+# A core that shares its memory and its power with others: what such a machine has when nothing tells. Half of the row cpu-2-core,
+# whose sources the table has.
+_WATTS_PER_CORE = {"low": 2.0, "likely": 4.0, "high": 8.0}
+_PRICE_PER_CORE = {"low": 0.025, "likely": 0.05, "high": 0.1}
 
 
 @cache
 def measure_machine(device: Device) -> Planned:
     """Return what `device` is to be planned with: its peak and bandwidth as measured now, by as many threads as torch has.
 
-    Of a GPU the table says what cannot be measured on one of it: links, power, price. Of a CPU these are estimates by the core, and
+    Of a GPU the table says what cannot be measured on one of it: links, power, price; of one that it does not know, the bounds of
+    all that it does. Of a CPU these are estimates by the core, and
     the table says which shares of peak and bandwidth training reaches. Measured once in a process.
     """
     peak, peak_source = device.peak_flops()
@@ -33,24 +36,31 @@ def measure_machine(device: Device) -> Planned:
     measured = {"peak_flops": peak_source, "bandwidth_bytes_per_s": bandwidth_source}
     if device.device.type == "cuda":
         name = torch.cuda.get_device_name(device.device)
-        row = device_named(row_for_gpu(name) or "H100")
+        known = gpu_named(name)
+        listed = known.row if known is not None else None
+        row = unlisted_gpu(name) if listed is None else device_named(listed)
         memory = torch.cuda.get_device_properties(device.device).total_memory
-        changes = {"title": f"{name} (this machine)", "devices_per_node": torch.cuda.device_count()}
+        changes = {
+            "title": f"{name} (this machine{'' if listed else '; the table has no row for it'})",
+            "devices_per_node": torch.cuda.device_count(),
+        }
     else:
         row = device_named("cpu-2-core")
-        facts, cores = environment(), os.cpu_count() or 1
+        facts, usable = environment(), available_cores()
+        # Peak and bandwidth are those of torch's threads, so power and price are those of as many cores.
+        cores = min(torch.get_num_threads(), usable)
         memory = int(facts["memory_bytes"])
         changes = {
-            "title": f"{facts['processor']}, {torch.get_num_threads()} of {cores} cores (this machine)",
+            "title": f"{facts['processor']}, {cores} of {usable} cores (this machine)",
             "cores": cores,
             "power_w": {name: watts * cores for name, watts in _WATTS_PER_CORE.items()},
             "price_per_hour": {name: price * cores for name, price in _PRICE_PER_CORE.items()},
             "runtime_bytes": row.runtime_bytes,
         }
         measured |= {
-            "cores": "measured: what the machine has",
-            "power_w": "estimate: by the core",
-            "price_per_hour": "estimate: a virtual machine, by the core",
+            "cores": "measured: those that torch computes with, of what this process may use",
+            "power_w": "estimate: by the core, as cpu-2-core has it",
+            "price_per_hour": "estimate: a virtual machine, by the core, as cpu-2-core has it",
         }
     return Planned.model_validate(
         {

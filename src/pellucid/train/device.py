@@ -19,21 +19,6 @@ __all__ = ["Device", "DeviceKind", "deterministic", "pick_device", "pick_kind"]
 
 DeviceKind = Literal["auto", "cpu", "cuda"]
 
-# Dense bf16 FLOP/s without sparsity, from the makers' data sheets; the longer name is looked up first.
-_PEAKS = {
-    "B200": 2.25e15,
-    "H100 PCIe": 756e12,
-    "H100": 989.4e12,
-    "H200": 989.4e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "L4": 121e12,
-    "A10": 125e12,
-    "RTX 4090": 165.2e12,
-    "RTX 3090": 71e12,
-}
-
-
 # Time for finding the peak: long enough to meet a moment in which a shared machine is quiet.
 _PEAK_S = 0.6
 
@@ -75,10 +60,15 @@ class Device:
     def peak_flops(self) -> tuple[float, str]:
         """Return the peak FLOP/s of this precision and where the figure comes from: a table, or a product of matrices timed now."""
         if self.device.type == "cuda" and self.precision == "bf16":
-            name = torch.cuda.get_device_name(self.device)
-            for known in sorted(_PEAKS, key=len, reverse=True):
-                if known in name:
-                    return _PEAKS[known], f"data sheet of {known}, dense bf16"
+            from pellucid.plan.gpus import gpu_named  # here: nothing else of training needs a reader of YAML
+
+            known = gpu_named(torch.cuda.get_device_name(self.device))
+            if known is not None:
+                return known.peak()
+        return self.measured_flops()
+
+    def measured_flops(self) -> tuple[float, str]:
+        """Return the FLOP/s of the fastest of many products of matrices, timed now, and what was timed."""
         # Small products are over before another process takes the core, large ones amortise what surrounds them.
         sizes = (8192,) if self.device.type == "cuda" else (512, 1024)
         flops = max(self._measure_matmul(size, _PEAK_S / len(sizes)) for size in sizes)

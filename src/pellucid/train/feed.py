@@ -19,6 +19,10 @@ __all__ = ["MicroBatch", "Objective", "ObjectiveLoss", "micro_batches", "units_b
 _FEW_TARGETS = 0.9
 """Of conversations, 30 to 90 % of positions have no target. Text has one nearly everywhere: nothing is picked out of it."""
 
+_ROWS = 128
+"""Positions are picked out in multiples of this: of each number of rows that a product has met, libraries keep what they have
+prepared for it, so that numbers which never come again would make a process grow at every step."""
+
 
 class MicroBatch(NamedTuple):
     """One forward pass; tensors are int64. Targets of `IGNORE` carry no loss."""
@@ -32,7 +36,7 @@ class MicroBatch(NamedTuple):
     values: Mapping[str, Tensor] = MappingProxyType({})
     """Further figures of each sequence, (B, ...); see `Batch.values`. Of pairs, tokens have two rows for each."""
     rows_N: Tensor | None = None
-    """Which of all B·T positions have a target, where so many have none that the loss is to pass over them; else None."""
+    """Which of all B·T positions the loss is to look at, where so many have no target: those that have one, and few others."""
 
 
 class ObjectiveLoss(NamedTuple):
@@ -85,8 +89,12 @@ def micro_batches(batch: Batch, micro_seqs: int, device: torch.device) -> Iterat
 
 def _target_rows(targets_BT: Tensor) -> Tensor | None:
     """Found here, on the host, because a GPU would have to be waited for to know how many there are."""
-    rows_N = (targets_BT.flatten() != IGNORE).nonzero().flatten()
-    return rows_N if len(rows_N) < _FEW_TARGETS * targets_BT.numel() else None
+    without_M = targets_BT.flatten() == IGNORE
+    rows = -(-int((~without_M).sum()) // _ROWS) * _ROWS
+    if rows >= _FEW_TARGETS * len(without_M):
+        return None
+    # The first ones without a target fill up the last rows.
+    return without_M.int().argsort(stable=True)[:rows].sort().values
 
 
 def units_by_sequence(batch: Batch) -> NDArray[np.float64]:

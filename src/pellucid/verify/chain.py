@@ -7,12 +7,11 @@ from typing import Any
 from pellucid.core.artifacts import MANIFEST, Manifest
 from pellucid.core.attempts import attempts_of
 from pellucid.core.ledger import LEDGER
-from pellucid.verify.evidence import FOLDERS, Evidence
+from pellucid.verify.evidence import ENDS, Evidence, folder_of
 from pellucid.verify.findings import Findings, guarded
 
 __all__ = ["check_chain"]
 
-_MADE = ("end", "unchanged")
 _OF_THE_FLOW = frozenset(
     {"plan", "documents", "tokenizer", "shards", "conversations", "scores", "exports", "benchmarks", "account", "report"}
 )
@@ -41,8 +40,8 @@ def _check_artifacts(evidence: Evidence, findings: Findings) -> None:
     """Each artifact was made by the event that made its folder last, and each such event's artifact is there."""
     made, begun = dict[str, Mapping[str, Any]](), dict[str, Mapping[str, Any]]()
     for event in evidence.events:
-        folder = _folder(event)
-        if folder is not None and event.get("event") in _MADE:
+        folder = folder_of(event)
+        if folder is not None and event.get("event") in ENDS:
             made[folder] = event
         elif folder is not None and event.get("event") == "start":
             begun[folder] = event
@@ -82,17 +81,6 @@ def _compare(
         findings.fault(file, "has another summary than the ledger's end of that stage", _AGAIN)
     if start and event["event"] == "end" and start.get("inputs", manifest.inputs) != manifest.inputs:
         findings.fault(file, "has other inputs than the ledger's start of that stage", _AGAIN)
-
-
-def _folder(event: Mapping[str, Any]) -> str | None:
-    """Return the folder of the run that an event is about; None for what is about none."""
-    folder, stage = event.get("folder"), event.get("stage")
-    if isinstance(folder, str):
-        return folder.rstrip("/")
-    if "folder" in event or not isinstance(stage, str):
-        return None
-    # Ends that number their attempt name the folder that they made: without one, none was made.
-    return None if "attempt" in event and event.get("event") != "start" else FOLDERS.get(stage, stage)
 
 
 def _is_stage(evidence: Evidence, folder: str) -> bool:

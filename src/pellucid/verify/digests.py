@@ -1,9 +1,12 @@
 """Check: every file of every artifact is the one that its manifest tells of, and nothing lies there that nothing accounts for."""
 
+from functools import cache
+
 from pellucid.core.artifacts import KEY, MANIFEST, Manifest
 from pellucid.core.ledger import LEDGER
+from pellucid.core.released import RELEASE, SUMS
 from pellucid.recipe.resolved import RECIPE_FILE
-from pellucid.verify.evidence import FOLDERS, RELEASE, SUMS, Evidence
+from pellucid.verify.evidence import FOLDERS, Evidence
 from pellucid.verify.findings import Findings
 from pellucid.verify.tree import is_hidden
 
@@ -12,7 +15,7 @@ __all__ = ["check_digests"]
 # Files of a run that lie in no artifact. Others look at what is in them.
 _KNOWN = {LEDGER, RECIPE_FILE, "chat_template.jinja"}
 # Job files, which `pellucid launch` writes for a scheduler and nothing of the run is made from.
-_KNOWN_FOLDERS = ("launch/",)
+_JOBS, _MOST_NAMED = "launch/", 8
 _AGAIN = "restore it from a copy, or delete {folder} and give `pellucid run RECIPE` again"
 
 
@@ -61,21 +64,28 @@ def _check_artifact(evidence: Evidence, folder: str, manifest: Manifest, finding
 def _check_loose(evidence: Evidence, findings: Findings) -> None:
     """Name every file that lies in no artifact, unless it is known or the release's list has it."""
     folders = tuple(f"{folder}/" for folder in (*evidence.artifacts, *evidence.damaged))
-    hidden, building, lost = set(), set(), set()
+    hidden, building, lost, jobs = set(), set(), set(), list[str]()
     named = _stage_folders(evidence)
+    # Names of a hostile folder may be many: each place is asked about once.
+    is_building = cache(evidence.is_building)
     for name in evidence.tree.files:
         top, _, below = name.partition("/")
         parent = "/".join(name.split("/")[:3])
-        if name.startswith((*folders, *_KNOWN_FOLDERS)) or name in _KNOWN or name.rpartition("/")[2] == ".lock":
+        if name.startswith(folders) or name in _KNOWN or name.rpartition("/")[2] == ".lock":
             continue
-        if is_hidden(name):
+        if name.startswith(_JOBS) and not evidence.is_release:
+            jobs.append(name)
+        elif is_hidden(name):
             hidden.add(top)
-        elif below and (evidence.is_building(top) or evidence.is_building(parent)):
-            building.add(top if evidence.is_building(top) else parent)
+        elif below and (is_building(top) or is_building(parent)):
+            building.add(top if is_building(top) else parent)
         elif below and top in named:
             lost.add(top)
         elif not evidence.is_release:  # there the list of digests accounts for it, and its check says otherwise
             findings.fault(evidence.tree.path(name), "is not in any manifest", "nothing accounts for it: take it away")
+    if jobs:
+        named_jobs = ", ".join(jobs[:_MOST_NAMED]) + (f" and {len(jobs) - _MOST_NAMED} more" if len(jobs) > _MOST_NAMED else "")
+        findings.note(f"job files, of which nothing here has a digest; read them before you submit one: {named_jobs}")
     for folder in sorted(lost):
         findings.fault(evidence.run / folder / MANIFEST, "is missing", _AGAIN.format(folder=evidence.run / folder))
     findings.notes += [f"{folder} is still being made; its files were not looked at" for folder in sorted(building)]

@@ -1,5 +1,6 @@
 """What all checks read: a run's files, manifests, recipe and ledger, each opened once and never trusted further than it reads."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -11,17 +12,19 @@ from pellucid.core.artifacts import KEY, MANIFEST, Manifest, read_manifest
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import is_inside
 from pellucid.core.ledger import LEDGER, read_ledger
+from pellucid.core.released import RELEASE, SUMS
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.resolved import RECIPE_FILE, parse_resolved
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.verify.tree import MAX_READ_BYTES, Tree, is_hidden
 
-__all__ = ["FOLDERS", "RELEASE", "SUMS", "Evidence"]
-
-RELEASE, SUMS = "release.json", "SHA256SUMS"
+__all__ = ["ENDS", "FOLDERS", "Evidence", "folder_of"]
 
 FOLDERS = {"evaluate": "scores", "export": "exports"}
 """The stages whose folders have another name than they."""
+
+ENDS = ("end", "unchanged")
+"""The events that name the artifact which then lay there."""
 
 # Folders that hold artifacts two levels below: averages of checkpoints, suites that were run by hand.
 _DEEPER = ("averages", "evals")
@@ -81,8 +84,16 @@ class Evidence:
         return f"{stage}/{named}" if is_inside(named) else None
 
     def is_building(self, folder: str) -> bool:
-        """Tell whether a folder's artifact is still being made."""
-        return f"{folder}/{KEY}" in self.tree.files
+        """Tell whether a folder's artifact is still being made: by its own file, and a start in the ledger after its last end."""
+        if f"{folder}/{KEY}" not in self.tree.files:
+            return False
+        begun = ended = 0
+        for line, event in enumerate(self.events, start=1):
+            if event.get("event") == "start" and folder_of(event) in (folder, _maker_of(folder)):
+                begun = line
+            elif event.get("event") in ENDS and folder_of(event) == folder:
+                ended = line
+        return begun > ended
 
     @property
     def is_release(self) -> bool:
@@ -99,8 +110,9 @@ class Evidence:
             return {}
 
     def is_left_out(self, name: str) -> bool:
-        """Tell whether a file is missing because the release says so, and never was another."""
-        return name in self.left_out and name not in self.tree.files
+        """Tell whether a file is missing because the release says so: not there, or a page in its place that says why."""
+        told = self.left_out.get(name)
+        return told is not None and (name not in self.tree.files or told.get("stand_in") == self.tree.digest(name))
 
     def has(self, name: str) -> bool:
         """Tell whether a file is there to be read."""
@@ -159,6 +171,22 @@ class Evidence:
     def ledger_fault(self) -> str | None:
         """What is wrong with the ledger; None when its chain holds."""
         return self._ledger[1]
+
+
+def folder_of(event: Mapping[str, Any]) -> str | None:
+    """Return the folder of the run that an event is about; None for what is about none."""
+    folder, stage = event.get("folder"), event.get("stage")
+    if isinstance(folder, str):
+        return folder.rstrip("/")
+    if "folder" in event or not isinstance(stage, str):
+        return None
+    # Ends that number their attempt name the folder that they made: without one, none was made.
+    return None if "attempt" in event and event.get("event") != "start" else FOLDERS.get(stage, stage)
+
+
+def _maker_of(folder: str) -> str:
+    """Return the name of the attempts at a suite by the folder of its result, which their starts do not name."""
+    return f"evaluate --suite {folder.rpartition('/')[2]}" if folder.startswith("evals/") else folder
 
 
 def _is_place(folder: str) -> bool:

@@ -1,11 +1,13 @@
-"""Check: the plan is what this recipe's forecast gives, worked out again (`--deep`)."""
+"""Check: the plan is what this recipe's forecast gives, worked out again (`--deep`), and was there before the training."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from pellucid.core.environment import code_version
+from pellucid.core.attempts import attempts_of, made_before
+from pellucid.core.environment import code_version, source_of
+from pellucid.core.ledger import LEDGER
 from pellucid.plan.devices import read_devices
 from pellucid.plan.plan import make_plan
 from pellucid.verify.evidence import Evidence
@@ -19,14 +21,29 @@ _AGAIN = "give `pellucid plan RECIPE` or `pellucid run RECIPE` again"
 
 
 def check_plan(evidence: Evidence) -> Findings:
-    """Make the plan again and compare all of it."""
+    """Make the plan again and compare all of it; say of which stages it came too late to be a forecast."""
     findings = Findings("plan", "the plan is what the recipe's forecast gives when it is made again", "figures")
+    if "plan" in evidence.artifacts and evidence.ledger_fault is None:
+        guarded(findings, evidence.run / LEDGER, lambda: _note_order(evidence, findings))
     if not evidence.deep:
         findings.note("the plan is made again with --deep")
     elif evidence.recipe is not None and "plan" in evidence.artifacts and evidence.has(_PLAN):
         findings.checked.append(_PLAN)
         guarded(findings, evidence.run / _PLAN, lambda: _check(evidence, findings))
     return findings
+
+
+def _note_order(evidence: Evidence, findings: Findings) -> None:
+    """Tell by the ledger's order of lines. No fault: a changed recipe makes a new plan beside training as it was."""
+    attempts, names = attempts_of(evidence.events), [stage.name for stage in evidence.training]
+    late = [name for name in names if made_before(attempts, "plan", name) is False]
+    again = [name for name in names if name not in late and made_before(attempts, "plan", name, ever=True) is False]
+    if late:
+        told = f"the plan was made after training had begun: {', '.join(late)}. What it says of that is no forecast"
+        findings.note(f"{told}; a change of the recipe makes a new plan, and so would somebody who knew what came out")
+    if again:
+        told = f"the plan was made before the training that lies here, but after an earlier one: {', '.join(again)}"
+        findings.note(f"{told}. That one's figures may have been known")
 
 
 def _check(evidence: Evidence, findings: Findings) -> None:
@@ -38,7 +55,7 @@ def _check(evidence: Evidence, findings: Findings) -> None:
     wanted, found = orjson.loads(orjson.dumps(make_plan(evidence.recipe, sizes, here))), evidence.tree.json(_PLAN)
     places = list(_unequal(wanted, found))
     findings.looked = _count(wanted)
-    made, ours = (version.partition(".git.")[0] for version in (evidence.artifacts["plan"].code_version, code_version()))
+    made, ours = (source_of(version) for version in (evidence.artifacts["plan"].code_version, code_version()))
     if made == ours:
         for place, expected, got in places[:_MANY_FAULTS]:
             findings.fault(evidence.run / _PLAN, f"{place}: the recipe gives {expected!r:.60}; got {got!r:.60}", _AGAIN)

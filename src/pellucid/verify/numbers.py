@@ -12,6 +12,7 @@ from pellucid.core.files import is_inside
 from pellucid.report.facts import resolve
 from pellucid.verify.evidence import Evidence
 from pellucid.verify.findings import Findings, guarded
+from pellucid.verify.remade import check_remade
 
 __all__ = ["check_numbers"]
 
@@ -33,7 +34,7 @@ class _Number(NamedTuple):
 
 
 def check_numbers(evidence: Evidence) -> Findings:
-    """Resolve every pointer of the report again, and compare the page's words with the list's."""
+    """Resolve every pointer of the report again, compare the page's words with the list's; if deep, make all of it again."""
     findings = Findings(
         "report", "every number of the report stands in the artifact that it names, and on the page as listed", "numbers"
     )
@@ -47,6 +48,10 @@ def check_numbers(evidence: Evidence) -> Findings:
         guarded(findings, evidence.run / _PAGE, lambda: _check_all(evidence, _PAGE, list(_of_page(evidence)), findings))
     else:
         findings.note(f"neither {_LIST} nor {_PAGE} is there")
+    if evidence.deep:
+        guarded(findings, evidence.run / "report", lambda: check_remade(evidence, findings))
+    else:
+        findings.note("the report is made again, and its texts compared, with --deep")
     return findings
 
 

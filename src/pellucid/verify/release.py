@@ -1,16 +1,12 @@
 """Check: a released folder holds exactly what its `SHA256SUMS` lists, byte by byte, and lacks only what `release.json` says."""
 
-import re
-
 from pellucid.core.files import is_inside
-from pellucid.verify.evidence import RELEASE, SUMS, Evidence
+from pellucid.core.released import RELEASE, SUMS, read_line
+from pellucid.verify.evidence import Evidence
 from pellucid.verify.findings import Findings, guarded
 
 __all__ = ["check_release"]
 
-# As sha256sum writes them: a name with a backslash or a line break has these escaped, and the line begins with a backslash.
-_LINE = re.compile(r"(\\?)([0-9a-f]{64})  (.+)")
-_ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 _FETCH = "fetch the release again"
 
 
@@ -33,14 +29,13 @@ def _check_sums(evidence: Evidence, findings: Findings) -> None:
     sums, listed, before = tree.path(SUMS), dict[str, str](), ""
     *lines, rest = tree.read(SUMS).decode("utf-8", "surrogateescape").split("\n")
     for number, line in enumerate([*lines, *([f"{rest} (cut short)"] if rest else [])], start=1):
-        match = _LINE.fullmatch(line)
-        name = None if match is None else _unescaped(match[3]) if match[1] else match[3]
-        if match is None or name is None or name <= before:
-            what = "is no digest and name" if name is None else "is not in the order of names"
+        read = read_line(line)
+        if read is None or read[0] <= before:
+            what = "is no digest and name" if read is None else "is not in the order of names"
             findings.fault(sums, f"was altered: line {number} {what}", _FETCH)
             continue
-        listed[name] = match[2]
-        before = name
+        name, digest = read
+        listed[name], before = digest, name
     for name, digest in listed.items():
         findings.looked += 1
         found = tree.digest(name) if name in tree.files else ""
@@ -62,10 +57,6 @@ def _told_by_manifest(evidence: Evidence, name: str) -> str | None:
         if name.startswith(f"{folder}/") and (output := manifest.outputs.get(name.removeprefix(f"{folder}/"))) is not None:
             return str(output["sha256"])
     return None
-
-
-def _unescaped(name: str) -> str:
-    return re.sub(r"\\.", lambda match: _ESCAPES.get(match[0], match[0]), name)
 
 
 def _check_left_out(evidence: Evidence, findings: Findings) -> None:

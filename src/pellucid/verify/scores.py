@@ -1,13 +1,12 @@
 """Check: every score that is printed is what the records of its single items give: documents, items of suites, items of curves."""
 
 import math
-from collections.abc import Iterable, Mapping
-from itertools import groupby
+from collections.abc import Mapping
 from typing import Any
 
 from pellucid.core.scores import ITEMS, RESULT
 from pellucid.evals.curves import summarise_curves
-from pellucid.evals.records import DocumentScore, total
+from pellucid.evals.records import DocumentScore, summarise_heldout
 from pellucid.evals.results import read_records, summarise
 from pellucid.verify.evidence import Evidence
 from pellucid.verify.findings import Findings, guarded
@@ -24,7 +23,7 @@ _PASSED_OVER = {"clean", "forecast", "seconds", "seconds_around", "share_of_trai
 
 
 def check_scores(evidence: Evidence) -> Findings:
-    """Work out bits per byte, the tables of suites and the curves again."""
+    """Work out bits per byte, the tables of suites and the curves again, from the records and by what made them the first time."""
     findings = Findings("scores", "every score is what the records of its single items give", "figures")
     if "scores" in evidence.artifacts:
         guarded(findings, evidence.run / "scores/heldout.json", lambda: _check_heldout(evidence, findings))
@@ -46,22 +45,8 @@ def _check_heldout(evidence: Evidence, findings: Findings) -> None:
     findings.checked.append("scores/heldout.json")
     scores = [DocumentScore(**record) for record in evidence.tree.records(_DOCUMENTS)]
     table = evidence.tree.json("scores/heldout.json")["bits_per_byte"]
-    rows = {"total": _row(scores)}
-    wanted: dict[str, Any] = {"all": rows["total"]["model"], "total": rows["total"]}
-    for group, of in (("by_source", lambda one: one.source), ("by_language", lambda one: one.language)):
-        wanted[group] = {name: _row(list(members)) for name, members in groupby(sorted(scores, key=of), of)}
+    wanted = summarise_heldout({"model": scores}, {})
     _compare(evidence, "scores/heldout.json", "bits_per_byte", wanted, table, findings, more=frozenset({"ngram", "xz"}))
-
-
-def _row(scores: Iterable[DocumentScore]) -> dict[str, float | int]:
-    sums = total(scores)
-    return {
-        "model": sums.bits_per_byte,
-        "documents": sums.documents,
-        "bytes": sums.bytes,
-        "tokens": sums.tokens,
-        "perplexity": sums.perplexity,
-    }
 
 
 def _check_suite(evidence: Evidence, folder: str, findings: Findings) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from pellucid.core.errors import ArtifactError
+from pellucid.core.files import json_object
 from pellucid.core.processes import available_cores
 from pellucid.core.progress import progress
 
@@ -129,14 +130,9 @@ class Tree:
 
     def records(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects of a `.jsonl` file; raise `ArtifactError` naming a line that is none."""
+        path = self.path(name)
         for number, line in self.lines(name):
-            try:
-                record = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise ArtifactError(f"{self.path(name)}, line {number} is not JSON: {error}") from error
-            if not isinstance(record, dict):
-                raise ArtifactError(f"{self.path(name)}, line {number} is no JSON object")
-            yield record
+            yield json_object(line, path, number)
 
     def _digest(self, name: str) -> str:
         try:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +20,8 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _AXIS = "grey50"
+# Sums and differences of so large values are numbers still; a loss that has left this range is drawn at its edge.
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def draw(
 
     x begins where the curves begin and ends at `last_x`, or where they end. `log` draws logarithms where all values are above 0.
     """
-    drawn = [one for one in drawn if len(one.curve)]
+    drawn = [replace(one, curve=_bounded(one.curve)) for one in drawn if len(one.curve)]
     rows, label = height - 2, 7
     columns = width - label - 1
     if not drawn or rows < 1 or columns < 4:
@@ -73,14 +75,14 @@ def draw(
 
 def sparkline(values_K: Array, width: int) -> str:
     """Return K values as blocks, at most one a column: each the mean of its share. Blanks where there are none yet."""
-    known_K = values_K[~np.isnan(values_K)]
+    known_K = np.clip(values_K[~np.isnan(values_K)], -_LARGEST, _LARGEST)
     if not len(known_K) or width < 1:
         return " " * width
     edges = np.linspace(0, len(known_K), min(width, len(known_K)) + 1).astype(int)
     means = np.add.reduceat(known_K, edges[:-1]) / np.diff(edges)
     low, high = float(means.min()), float(means.max())
-    scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(_BLOCKS[place] for place in np.rint((means - low) * scale).astype(int).tolist()).rjust(width)
+    shares = (means - low) / (high - low) if high > low else np.zeros(len(means))
+    return "".join(_BLOCKS[place] for place in np.rint(shares * (len(_BLOCKS) - 1)).astype(int).tolist()).rjust(width)
 
 
 def bar(share: float, width: int) -> str:
@@ -91,10 +93,12 @@ def bar(share: float, width: int) -> str:
 
 
 def short(value: float, digits: int = 3) -> str:
-    """Return a number in about six columns: 4.321, 0.0123, 7.1e-06, 10.8k, 1.2M; nothing known: –."""
+    """Return a number in about six columns: 4.321, 0.0123, 7.1e-06, 10.8k, 1.2M, 1e+15; nothing known: –."""
     if math.isnan(value):
         return "–"
     size = abs(value)
+    if size >= 1e15:
+        return f"{value:.0e}"
     for scale, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
         if size >= scale:
             return f"{value / (1e3 if suffix == 'k' else scale):.{digits}g}{suffix}"
@@ -150,6 +154,10 @@ class _Frame:
         for column, top, bottom in zip(where.tolist(), tops.tolist(), bottoms.tolist(), strict=True):
             dots[top : bottom + 1, column] = True
         return dots
+
+
+def _bounded(curve: Curve) -> Curve:
+    return Curve(curve.x_K, *(np.clip(values_K, -_LARGEST, _LARGEST) for values_K in (curve.mean_K, curve.low_K, curve.high_K)))
 
 
 def _range(drawn: Sequence[Drawn]) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 
 from pellucid.core.errors import UsageError
+from pellucid.core.excerpt import visible
 from pellucid.serve.errors import ApiError
 from pellucid.serve.guard import SECURITY_HEADERS, Guard
 from pellucid.serve.settings import ServerSettings
@@ -20,6 +21,7 @@ __all__ = ["PageServer"]
 
 _HOST = "127.0.0.1"
 _IDLE_S = 30.0
+_REASON_CHARS = 300
 
 
 class PageServer(ThreadingHTTPServer):
@@ -71,6 +73,11 @@ class _Answer(BaseHTTPRequestHandler):
             self._send(HTTPStatus(error.status), orjson.dumps(error.body))
         except (UsageError, ValueError) as error:
             self._send(HTTPStatus.BAD_REQUEST, orjson.dumps({"error": {"message": str(error)}}))
+        except (ConnectionError, TimeoutError):
+            raise  # the page went away: nobody is there to be answered
+        except Exception as error:  # a page that gets no answer would only say that it is not connected
+            told = f"this run's files cannot be shown: {type(error).__name__}: {visible(str(error))[:_REASON_CHARS]}"
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, orjson.dumps({"error": {"message": told}}))
 
     def _send(self, status: HTTPStatus, content: bytes, kind: str = "application/json", policy: str = "default-src 'none'") -> None:
         self.send_response(status)

@@ -119,7 +119,8 @@ class StageWatch:
                 changed = True
             while lines:
                 changed = True
-                kept.extend(_slim(record) if "tasks" in record else record for record in parse_objects(lines)[0])
+                records = parse_objects(lines)[0]
+                kept.extend(filter(None, map(_slim, records)) if kept is self.evaluations else records)
                 lines = tail.read(_SLICE_BYTES)
         return changed
 
@@ -137,10 +138,12 @@ def _first_picture(tail: Tail) -> Account:
     return picture
 
 
-def _slim(record: Record) -> Record:
-    """Keep of an evaluation what is shown: each task's metrics, not its items' nats."""
-    tasks, kept = record["tasks"], {}
-    for name, task in tasks.items() if isinstance(tasks, dict) else ():
+def _slim(record: Record) -> Record | None:
+    """Keep of an evaluation what is shown: each task's metrics, not its items' nats. None for a line that is none."""
+    tasks, kept = record.get("tasks"), {}
+    if not isinstance(tasks, dict):
+        return None
+    for name, task in tasks.items():
         metrics = task.get("metrics") if isinstance(task, dict) else None
         if isinstance(metrics, dict):
             kept[str(name)] = {key: number(value) for key, value in metrics.items()}

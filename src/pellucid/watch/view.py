@@ -58,7 +58,9 @@ class View:
         if key == "z":
             return replace(self, window=_WINDOWS[(_WINDOWS.index(self.window) + 1) % len(_WINDOWS)])
         if key in ("left", "right") and stages:
-            at = stages.index(self.stage or current or stages[0]) + (1 if key == "right" else -1)
+            # The chosen stage may have gone from the recipe meanwhile: then one goes on from the stage at work.
+            seen = next((name for name in (self.stage, current) if name in stages), stages[0])
+            at = stages.index(seen) + (1 if key == "right" else -1)
             chosen = stages[at % len(stages)]
             return replace(self, stage=None if chosen == current else chosen)
         return self

@@ -1,5 +1,16 @@
 // What the server has told so far, by run and stage: buckets of curves, of which only new ones are asked for.
 
+/** The server was reached, and told why it has no answer. */
+class Refusal extends Error {}
+
+async function reasonOf(answer) {
+  try {
+    return (await answer.json()).error.message;
+  } catch {
+    return null;
+  }
+}
+
 class Store {
   constructor() {
     this.runs = [];
@@ -8,7 +19,7 @@ class Store {
 
   async ask(path) {
     const answer = await fetch(path, { headers: { Accept: "application/json" } });
-    if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
+    if (!answer.ok) throw new Refusal((await reasonOf(answer)) ?? `the server answers ${answer.status}`);
     return answer.json();
   }
 

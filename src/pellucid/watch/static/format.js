@@ -14,7 +14,7 @@ function bytes(value) {
   if (value === null || Number.isNaN(value)) return "–";
   for (const [scale, suffix] of [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]])
     if (value >= scale) return `${+(value / scale).toPrecision(3)} ${suffix}`;
-  return `${value} B`;
+  return `${+value.toPrecision(3)} B`;
 }
 
 function percent(value) {

@@ -85,37 +85,46 @@ function marksOf(one) {
   return [...resumes.map(mark("resume")), ...spikes.map(mark("spike")), ...skipped.map(([step]) => mark("skipped")(step))];
 }
 
+/** With several runs, figures that can be of one only are of the first that is drawn, and say so. */
+function own(one, text) {
+  if (store.runs.length === 1) return text;
+  return text ? `${one.name}: ${text}` : `of ${one.name}`;
+}
+
 function setCharts() {
   const all = drawn();
   if (!all.length) return;
   const first = all[0];
   const heldout = all.filter((one) => one.stage.marks.heldout.length).map((one) => pointsOf(one, "held-out loss", one.stage.marks.heldout, runColour(one.index)));
   charts[0].set([...all.map((one) => lineOf(one, "loss")).filter(Boolean), ...heldout], marksOf(first));
-  charts[0].summary = first.stage.now.loss === null ? "" : `last step ${first.stage.now.loss.toFixed(3)}, smoothed ${first.stage.now.smoothed_loss.toFixed(3)}`;
+  charts[0].summary = first.stage.now.loss === null ? "" : own(first, `last step ${first.stage.now.loss.toFixed(3)}, smoothed ${first.stage.now.smoothed_loss.toFixed(3)}`);
   const names = sourceNames(first.stage);
   charts[1].set(names.map((name, index) => ({ ...lineOf(first, `source/${name}`), name, colour: hue(index, isDark()), band: null, thin: true,
     low: null, high: null, raw: null, faded: chosen.sources.size > 0 && !chosen.sources.has(name) })));
+  charts[1].summary = own(first, "");
   for (const [number, channel] of SIMPLE) {
     charts[number].set(all.map((one) => lineOf(one, channel)).filter(Boolean), number === 2 ? marksOf(first) : []);
     const rows = first.stage.channels.get(channel);
-    charts[number].summary = rows ? charts[number].show(rows[0].findLast((value) => value !== null) ?? null) : "";
+    charts[number].summary = rows ? own(first, charts[number].show(rows[0].findLast((value) => value !== null) ?? null)) : "";
   }
-  setTimes(first.stage);
+  setTimes(first);
   setOthers(first);
   legend(charts[0], all.length > 1 ? all.map((one) => [one.name, runColour(one.index)]) : []);
 }
 
-function setTimes(stage) {
+function setTimes(first) {
+  const { stage } = first;
   const lines = PHASES.map(([phase, name, tone]) => ({ name, x: xs(stage), y: smooth(stage.channels.get(`seconds/${phase}`)?.[0] ?? [], chosen.smoothing), colour: tone }));
   const whole = lines[0].x.map((_, index) => lines.reduce((sum, line) => sum + (line.y[index] ?? 0), 0) || 1);
   charts[7].set(lines.map((line) => ({ ...line, y: line.y.map((value, index) => (value === null ? null : value / whole[index])) })));
   const now = stage.now.seconds;
   const sum = Object.values(now).reduce((total, value) => total + value, 0);
-  charts[7].summary = sum ? `${duration(sum)} a step now` : "";
+  charts[7].summary = own(first, sum ? `${duration(sum)} a step now` : "");
   legend(charts[7], PHASES.map(([phase, name, tone]) => [sum ? `${name} ${percent((now[phase] ?? 0) / sum)}` : name, tone]));
 }
 
 function setOthers(first) {
+  charts[8].summary = charts[9].summary = own(first, "");
   const figures = [...first.stage.channels.keys()].filter((name) => name.startsWith("figure/"));
   charts[8].set(figures.map((name, index) => ({ ...lineOf(first, name), name: name.slice(7), colour: hue(index, isDark()), band: null, low: null, high: null, raw: null, thin: true })));
   legend(charts[8], figures.map((name, index) => [name.slice(7), hue(index, isDark())]));
@@ -210,10 +219,13 @@ function showStage() {
   const first = drawn()[0] ?? null;
   at("tiles").hidden = at("controls").hidden = !first;
   if (!first) {
+    at("whose").textContent = "";
     at("state").textContent = store.runs.every((run) => run.at_work === null || run.stages.every((stage) => stage.state === "waiting")) ? "● waiting for the run to begin" : "● nothing is chosen";
     return;
   }
   const { now } = first.stage;
+  at("whose").textContent = store.runs.length > 1 ? `${first.name}, ${first.stage.name}:` : "";
+  for (const place of document.querySelectorAll(".of")) place.textContent = store.runs.length > 1 ? ` of ${first.name}` : "";
   showState(at("state"), now);
   showTiles(at("tiles"), now);
   showNotes(at("notes"), now);
@@ -248,7 +260,7 @@ async function look() {
     if (chosen.part !== 1 && document.querySelector('[data-part][aria-pressed="true"]')) applyPart();
     drawAll();
   } catch (error) {
-    at("state").textContent = `● not connected: ${error.message}`;
+    at("state").textContent = error instanceof Refusal ? `● ${error.message}` : `● not connected: ${error.message}`;
     at("state").dataset.state = "lost";
   } finally {
     isLooking = false;
