@@ -2,6 +2,7 @@
 
 import fcntl
 import gc
+import getpass
 import json
 import os
 import shutil
@@ -27,30 +28,42 @@ LONGEST = ("e2e/test_smoke_run.py", "train/", "e2e/", "stages/", "export/", "cor
 """Where the tests lie that several processes begin with, so that none has minutes of work left when the others are done."""
 
 
-def in_memory() -> str | None:
-    """Where temporary files lie in RAM, if programs may be run from there and there is plenty of it."""
-    place = Path("/dev/shm")
+def has_room(place: Path) -> bool:
+    """Whether temporary files may lie there: programs can be run from it, and there is plenty of room."""
     if not os.access(place, os.W_OK):
-        return None
+        return False
     found = os.statvfs(place)
-    return str(place) if found.f_bavail * found.f_frsize >= 4 << 30 and not found.f_flag & os.ST_NOEXEC else None
+    return found.f_bavail * found.f_frsize >= 4 << 30 and not found.f_flag & os.ST_NOEXEC
 
 
-def pytest_configure() -> None:
-    # Everything is synced to the disk before it counts as written: on a disk more than half of all time would be spent on that.
-    if "TMPDIR" not in os.environ and (place := in_memory()):
-        os.environ["TMPDIR"], tempfile.tempdir = place, None
+def pytest_configure(config: pytest.Config) -> None:
+    """Let temporary files lie in RAM: all is synced before it counts as written, which on a disk takes more time than the rest."""
+    memory = Path("/dev/shm")
+    if "TMPDIR" in os.environ or not has_room(memory):
+        return
+    disk = os.environ["PELLUCID_TESTS_DISK"] = tempfile.gettempdir()  # for tests that are about where files lie
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{disk}/torchinductor_{getpass.getuser()}")  # kept, as it would be
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))  # of tests that failed, pytest keeps the folders
+    folder = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="pellucid-tests-", dir=memory)
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+RANKS = ("gradients", "ranks", "recompute", "saver", "sharding", "tensor_parallel")
+TOGETHER = dict.fromkeys([f"tests/train/test_{name}.py" for name in RANKS], "ranks")
+TOGETHER |= dict.fromkeys(["tests/core/test_ray_tasks.py", "tests/documents/test_prepare.py"], "ray")
+"""Files whose tests share what takes long to start, so that one process gets them all. xdist's own marks for that (up to 3.8) are
+lost with pytest 9.2, which keeps a test's name elsewhere."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With `--dist loadgroup`, give the tests of a file to one process: what they share is made once, not once in each."""
-    from xdist.scheduler import LoadGroupScheduling
+    from xdist.scheduler import LoadScopeScheduling
 
-    class ByFile(LoadGroupScheduling):
+    class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            group = super()._split_scope(nodeid)
-            return nodeid.partition("::")[0] if group == nodeid else group
+            file = nodeid.partition("::")[0]
+            return TOGETHER.get(file, file)
 
     if config.getvalue("dist") != "loadgroup":
         return None

@@ -7,7 +7,7 @@ import pytest
 from pellucid.core.errors import DataError, PellucidError
 from pellucid.core.processes import run_tasks
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
+pytestmark = pytest.mark.usefixtures("local_ray")
 
 
 def square(task: int) -> tuple[int, int]:

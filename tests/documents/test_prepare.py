@@ -193,7 +193,6 @@ def test_workers_change_neither_a_byte_nor_the_funnel(
     assert prepare_whole(corpus, tmp_path, workers=2) == whole
 
 
-@pytest.mark.xdist_group("ray")
 @pytest.mark.usefixtures("local_ray")
 def test_ray_changes_neither_a_byte_nor_the_funnel(corpus: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
     assert prepare_whole(corpus, tmp_path, engine="ray", workers=2) == whole

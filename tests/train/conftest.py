@@ -175,7 +175,7 @@ class Ranks:
 
 @pytest.fixture(scope="session")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
-    """Tests that ask for it are in the xdist group `ranks`, so that its processes are started once."""
+    """Files whose tests ask for it are run by one process (see TOGETHER in tests/conftest.py), so that ranks are started once."""
     ranks = Ranks(tmp_path_factory)
     yield ranks
     ranks.end()

@@ -66,7 +66,6 @@ def test_one_process_leaves_gradients_to_autograd() -> None:
     assert parameter.grad is not None and parameter.grad.tolist() == [2, 2]
 
 
-@pytest.mark.xdist_group("ranks")
 def test_exact_steps_have_the_same_bits_on_one_two_and_four_ranks(tmp_path: Path, ranks: Any) -> None:
     kinds = ("adamw", "muon")
     for size in (1, 2, 4):

@@ -13,8 +13,6 @@ from pellucid.train.device import Device
 from pellucid.train.ranks import watch_ranks
 from pellucid.train.world import World
 
-pytestmark = pytest.mark.xdist_group("ranks")
-
 
 def events(out: Path) -> list[dict[str, Any]]:
     return [line for line in read_metrics(out / "metrics.jsonl") if line.get("event") in ("ranks", "straggler")]

@@ -145,7 +145,6 @@ def test_names_copies_and_decoding_with_a_cache_stay_as_they_are(mode: Any) -> N
     torch.testing.assert_close(torch.cat(parts, dim=1), plain(ids_BT), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.xdist_group("ranks")
 def test_sharded_blocks_have_the_same_bits_with_and_without(ranks: Any) -> None:
     assert ranks(2, {"call": [__file__, "shard_and_compare"]}) == [2 * 2]
 

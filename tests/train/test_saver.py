@@ -20,7 +20,6 @@ def lines(out: Path) -> list[dict[str, Any]]:
     return [line for line in read_metrics(out / "metrics.jsonl") if "loss" in line]
 
 
-@pytest.mark.xdist_group("ranks")
 @pytest.mark.slow
 def test_a_stage_goes_on_from_one_to_two_to_four_ranks_and_back_with_the_same_data_and_losses(tmp_path: Path, ranks: Any) -> None:
     ranks(1, ranks.job(tmp_path / "alone", 12))
@@ -43,7 +42,6 @@ def test_a_stage_goes_on_from_one_to_two_to_four_ranks_and_back_with_the_same_da
         torch.testing.assert_close(b[name], tensor, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.xdist_group("ranks")
 def test_a_loss_that_is_no_number_on_one_rank_skips_that_step_on_all_and_names_the_batch(tmp_path: Path, ranks: Any) -> None:
     jobs = [
         ranks.job(tmp_path / name, 6, spoil_at=[1, 3], **changes)
@@ -135,7 +133,6 @@ def test_a_run_that_diverged_gives_memory_back(tiny: Any, tmp_path: Path, pulled
     assert not ram_folder(tmp_path / "out").exists()
 
 
-@pytest.mark.xdist_group("ranks")
 def test_adapters_are_trained_by_two_ranks_as_by_one_and_kept_in_memory_as_well(tmp_path: Path, ranks: Any) -> None:
     adapter = {"rank": 4, "quantize": "int8", "targets": ["query", "up", "down"]}
     checkpoint = {"every_steps": 3, "memory_every_steps": 2}

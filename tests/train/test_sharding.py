@@ -9,8 +9,6 @@ import torch
 from pellucid.checkpoint.files import load_checkpoint
 from pellucid.core.metrics import read_metrics
 
-pytestmark = pytest.mark.xdist_group("ranks")
-
 
 def figures(out: Path) -> list[tuple[float, float]]:
     return [(line["loss"], line["grad_norm"]) for line in read_metrics(out / "metrics.jsonl") if "loss" in line]

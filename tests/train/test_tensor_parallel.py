@@ -10,8 +10,6 @@ from pellucid.core.metrics import read_metrics
 
 MODEL = {"kv_heads": 2}
 
-pytestmark = pytest.mark.xdist_group("ranks")
-
 
 def figures(out: Path) -> list[tuple[float, float]]:
     return [(line["loss"], line["grad_norm"]) for line in read_metrics(out / "metrics.jsonl") if "loss" in line]

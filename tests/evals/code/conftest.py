@@ -4,8 +4,10 @@ import gzip
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +41,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "control" in metafunc.fixturenames:
         controls = [hostile for hostile in HOSTILE if hostile.flag in ("control", "forges")]
         metafunc.parametrize("control", controls, ids=lambda hostile: hostile.name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_disk() -> Iterator[None]:
+    """Files lie where those of a user do: all below /dev, and so what tests write to RAM, is withheld from programs anyhow."""
+    disk = os.environ.get("PELLUCID_TESTS_DISK", tempfile.gettempdir())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", disk)
+        patch.setattr(tempfile, "tempdir", disk)
+        yield
+
+
+@pytest.fixture
+def tmp_path(on_disk: None) -> Iterator[Path]:
+    """In place of pytest's own, which may be in RAM."""
+    folder = Path(tempfile.mkdtemp(prefix="pellucid-tests-")).resolve()
+    (folder / "own").mkdir(mode=0o700)
+    yield folder / "own"
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
