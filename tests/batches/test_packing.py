@@ -97,5 +97,6 @@ def test_packing_takes_the_memory_that_it_says() -> None:
     finally:
         tracemalloc.stop()
     pieces = len(packs.start_N)
-    assert 13 * pieces + 8 * packs.packs <= kept < 13.1 * pieces + 8 * packs.packs + 10_000
+    # Other threads of the process may allocate something meanwhile, and are counted with it.
+    assert 13 * pieces + 8 * packs.packs <= kept < 13.1 * pieces + 8 * packs.packs + 100_000
     assert peak < 43 * pieces
