@@ -35,10 +35,6 @@ platform.node = lambda: {HOST!r}
 """
 
 
-# One run and one release for all of them, made by the process that gets them.
-pytestmark = pytest.mark.xdist_group("release")
-
-
 def environment(folder: Path) -> dict[str, str]:
     (folder / "site").mkdir(exist_ok=True)
     (folder / "site" / "sitecustomize.py").write_text(SITE)

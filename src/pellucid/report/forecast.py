@@ -108,7 +108,7 @@ def _row(
 def _length(facts: Facts, number: int) -> str | None:
     """Return what a stage's length was taken to be where the recipe did not tell it; None where it did."""
     stage = facts.document(PLAN)["stages"][number]
-    return _LENGTHS.get(str(stage.get("length_basis", "given" if stage.get("length_is_known", True) else "one_step")))
+    return _LENGTHS.get(stage.get("length_basis", "given"))
 
 
 def _counts(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell]]:
