@@ -8,8 +8,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from pellucid.core.artifacts import read_manifest
+from pellucid.core.attempts import read_attempts
 from pellucid.core.files import read_json, write_json
-from pellucid.core.ledger import read_ledger
 from pellucid.core.metrics import read_metrics
 from pellucid.report.figures import bars
 from pellucid.report.sections import LANGUAGES
@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def stage_seconds(run: Path) -> dict[str, float]:
-    """Return the seconds that each stage of a run took, all its calls together."""
+    """Return the seconds that each stage of a run took, all attempts at it together."""
     seconds: dict[str, float] = defaultdict(float)
-    for event in read_ledger(run / "ledger.jsonl"):
-        seconds[event["stage"]] += event.get("seconds", 0.0)
+    for attempt in read_attempts(run):
+        seconds[attempt.stage] += attempt.seconds
     return {name: round(value, 1) for name, value in seconds.items()}
 
 

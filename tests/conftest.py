@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{disk}/torchinductor_{getpass.getuser()}")  # kept, as it would be
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))  # of tests that failed, pytest keeps the folders
     folder = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="pellucid-tests-", dir=memory)
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    # After the folder in it that multiprocessing clears away, at -100, when the process ends.
+    Finalize(None, shutil.rmtree, args=(folder,), kwargs={"ignore_errors": True}, exitpriority=-200)
 
 
 RANKS = ("gradients", "ranks", "recompute", "saver", "sharding", "tensor_parallel")

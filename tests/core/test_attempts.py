@@ -108,8 +108,6 @@ def test_one_that_was_taken_for_killed_and_writes_on_was_not() -> None:
     assert (running.outcome, running.seconds, running.message, running.ended_at) == ("running", 900.0, "", None)
     assert (ended.outcome, ended.seconds, ended.joules, ended.revived, ended.last_line) == ("end", 950.0, 90.0, 4, 5)
     assert [one.outcome for one in attempts_of([*silent, end])] == ["end"]
-    # What was told when the ledger ended with the kill stays told.
-    assert attempts_of([*silent, back, end], until=3) == attempts_of(silent)
 
 
 def test_two_that_were_begun_under_one_number_are_two_and_the_first_is_over() -> None:

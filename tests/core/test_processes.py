@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pellucid.core.errors import DataError, PellucidError
-from pellucid.core.processes import available_cores, end_workers, run_tasks
+from pellucid.core.processes import available_cores, end_workers, run_apart, run_tasks
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +58,15 @@ def test_workers_stay_for_the_next_tasks_until_they_are_ended() -> None:
     assert first & again
     end_workers()
     assert not any(_alive(pid) for pid in first | again)
+
+
+def test_a_task_apart_has_a_process_of_its_own_that_is_gone_when_it_is_done() -> None:
+    square, pid = run_apart(describe, 7, "seven")
+    assert square == 49 and pid != os.getpid() and not _alive(pid)
+    with pytest.raises(DataError, match="the first task cannot be done"):
+        run_apart(fail_or_wait, 0, "nought")
+    with pytest.raises(PellucidError, match=r"a worker process was killed over each of these[\s\S]*number two\n"):
+        run_apart(kill_self_over_two, 2, "number two")
 
 
 def test_there_is_at_least_one_core() -> None:

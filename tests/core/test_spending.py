@@ -122,8 +122,7 @@ def test_an_account_can_be_made_again_from_a_ledger_that_has_grown(told: list[tu
     events = [line(*one, second) for second, one in enumerate(told)]
     for length in range(len(events) + 1):
         account = account_of(events[:length], RATES)
-        lines = account["ledger"]["lines"]
-        assert account_of(events, RATES, lines) == account_of(events[:lines], RATES) == account
+        assert account_of(events[: account["ledger"]["lines"]], RATES) == account
 
 
 def test_a_build_is_what_the_artifact_took_and_by_stage_all_that_was_tried() -> None:

@@ -121,10 +121,11 @@ def test_an_earlier_build_that_could_be_looked_at_is_told(run_copy: Path) -> Non
 
 def test_memory_is_the_stages_own_where_the_system_told_it_apart(run_copy: Path) -> None:
     name = open_recipe(run_copy).train[0].name
-    lines = (run_copy / name / "metrics.jsonl").read_text().splitlines()
+    metrics = run_copy / name / "metrics.jsonl"
+    lines = [json.dumps({**json.loads(line), "mapped_bytes": 0}) for line in metrics.read_text().splitlines()]
     most = max(json.loads(line).get("memory_bytes", 0) for line in lines)
     for before, key, text in ((None, "with_runtime_bytes", format_bytes(most)), (2**20, "needs_bytes", format_bytes(most - 2**20))):
-        start = json.dumps({**json.loads(lines[0]), "memory_before_bytes": before})
+        start = json.dumps({**json.loads(lines[0]), "memory_before_bytes": before, "mapped_before_bytes": 0})
         (run_copy / name / "metrics.jsonl").write_text("\n".join([start, *lines[1:]]) + "\n")
         _, facts = shown(run_copy)
         assert ("plan/plan.json", f"/stages/0/fit/{key}") in {(fact.file, fact.pointer) for fact in facts}
@@ -136,15 +137,15 @@ def test_memory_after_a_resume_is_that_of_the_process_that_resumed(run_copy: Pat
     records = [json.loads(line) for line in (run_copy / name / "metrics.jsonl").read_text().splitlines()]
     steps = [place for place, record in enumerate(records) if "loss" in record]
     middle = steps[len(steps) // 2]
-    start = {**records[0], "memory_before_bytes": 100 * 2**20}
+    start = {**records[0], "memory_before_bytes": 100 * 2**20, "mapped_before_bytes": 10 * 2**20}
     resume = {**start, "event": "resume", "step": records[middle]["step"] - 1, "memory_before_bytes": 700 * 2**20}
     for place in steps:
-        records[place]["memory_bytes"] = (500 if place < middle else 800) * 2**20
+        records[place] |= {"memory_bytes": (540 if place < middle else 840) * 2**20, "mapped_bytes": 50 * 2**20}
     told = [start, *records[1:middle], resume, *records[middle:]]
     (run_copy / name / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in told))
     _, facts = shown(run_copy)
     found = [fact for fact in facts if fact.file == f"{name}/metrics.jsonl" and fact.pointer.endswith("/memory_bytes")]
-    assert [(fact.text, fact.value) for fact in found] == [(format_bytes(400 * 2**20), 500 * 2**20)]
+    assert [(fact.text, fact.value) for fact in found] == [(format_bytes(400 * 2**20), 540 * 2**20)]
 
 
 def test_energy_is_shown_with_the_plans_pue_and_how_it_is_known(run_copy: Path) -> None:
@@ -216,8 +217,8 @@ def test_of_a_length_that_was_not_known_there_is_no_ratio(run_copy: Path) -> Non
 def test_memory_is_said_to_be_near_its_forecast_or_not(run_copy: Path) -> None:
     plan = read_json(run_copy / "plan/plan.json")
     records = [json.loads(line) for line in (run_copy / "pretrain/metrics.jsonl").read_text().splitlines()]
-    before = records[0]["memory_before_bytes"]
-    most = max(record["memory_bytes"] for record in records if "loss" in record) - before
+    before, mapped = records[0]["memory_before_bytes"], records[0]["mapped_before_bytes"]
+    most = max(record["memory_bytes"] - record["mapped_bytes"] for record in records if "loss" in record) - before + mapped
     for share, told in ((1.05, "0.95, within 10 %"), (0.5, "2.00, not within 10 %")):
         plan["stages"][0]["fit"]["needs_bytes"] = round(most * share)
         write_json(run_copy / "plan/plan.json", plan)

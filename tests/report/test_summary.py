@@ -8,7 +8,7 @@ from pellucid.core.spending import ACCOUNT
 from pellucid.report.benchmarks import find_benchmarks
 from pellucid.report.blocks import Card, facts_of, inlines
 from pellucid.report.facts import Fact, Facts
-from pellucid.report.sections import SCORES
+from pellucid.report.sections import PLAN, SCORES
 from pellucid.report.summary import first_screen, lead
 from pellucid.report.verified import VERIFICATION
 from pellucid.stages.run_folder import open_recipe
@@ -95,3 +95,18 @@ def test_the_cost_is_the_accounts_and_says_what_was_measured(finished_run: Path)
     assert "without" not in found
     unknown = total | {"unknown_hours": 1.5}
     assert "energy not written down; forecast: " in cards(finished_run, {ACCOUNT: {"total": unknown}})["Cost"]
+
+
+def test_a_forecast_says_which_lengths_were_not_known(finished_run: Path) -> None:
+    total = {"attempts": 1, "hours": 1.0, "usd": 0.1, "kwh_measured": 0.0, "kwh_estimated": 0.0, "unknown_hours": 1.0}
+    plan = read_json(finished_run / PLAN)
+    known = [stage | {"length_basis": "counted"} for stage in plan["stages"]]
+
+    def told(stages: list[dict[str, Any]], one_step_only: list[str]) -> str:
+        changed = plan | {"stages": stages, "one_step_only": one_step_only}
+        return cards(finished_run, {ACCOUNT: {"total": total}, PLAN: changed})["Cost"]
+
+    first, *others = known
+    assert " CO2e | 1 attempt" in told(known, [])
+    assert " CO2e, pretrain taken at the most |" in told([first | {"length_basis": "at_most"}, *others], [])
+    assert " CO2e, with no more than one step of pretrain |" in told([first | {"length_basis": "one_step"}, *others], ["pretrain"])

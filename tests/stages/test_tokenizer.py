@@ -7,9 +7,8 @@ from pellucid.core.errors import UsageError
 from pellucid.documents.document import Document
 from pellucid.documents.store import DocumentWriter
 from pellucid.recipe.load import load_recipe
-from pellucid.stages.run_folder import open_recipe
 from pellucid.stages.stage import Context, run_stage
-from pellucid.stages.tokenizer import TOKENIZER, _training_texts
+from pellucid.stages.tokenizer import TOKENIZER, _Lesson, _training_texts
 from pellucid.tokenizer.bpe import BytePairTokenizer
 from pellucid.tokenizer.huggingface import tokenizer_json
 from pellucid.tokenizer.tokenizer import load_tokenizer
@@ -23,18 +22,15 @@ def test_the_vocabulary_has_the_size_of_the_recipe_and_names_its_documents(finis
     assert 0 < manifest.summary["train_bytes"] <= 2_000_000
 
 
-def test_a_source_of_one_long_document_gives_the_beginning_of_it_to_the_vocabulary(finished_run: Path, tmp_path: Path) -> None:
+def test_a_source_of_one_long_document_gives_the_beginning_of_it_to_the_vocabulary(tmp_path: Path) -> None:
     texts = {"long": ["é" * 900], "mixed": ["a" * 100, "ß" * 400, "b" * 10]}
     for source, parts in texts.items():
         with DocumentWriter(tmp_path / source / "train" / "00000.parquet") as writer:
             for number, text in enumerate(parts):
                 writer.write(Document(str(number), text, source, "en", "MIT", "here", ""))
-    recipe = open_recipe(finished_run)
-    sources = tuple(recipe.sources[0].model_copy(update={"name": name}) for name in texts)
 
     def taken(limit: int) -> list[str]:
-        config = recipe.tokenizer.model_copy(update={"train_bytes": limit})
-        return list(_training_texts(recipe.model_copy(update={"sources": sources, "tokenizer": config}), tmp_path))
+        return list(_training_texts(_Lesson(tmp_path, tuple(texts), limit, 1024)))
 
     # 300 bytes for one and 301 for the other, whose last byte would be half a character.
     assert sorted(taken(601)) == sorted(["é" * 150, "a" * 100, "ß" * 100])

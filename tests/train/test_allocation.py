@@ -2,10 +2,13 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from pellucid.train.allocation import forget_peak, keep_freed_memory
+from pellucid.train.allocation import forget_peak, keep_freed_memory, mapped_bytes
 
 _PROGRAM = """
 import resource, sys, torch
@@ -46,3 +49,14 @@ def test_the_greatest_size_is_forgotten() -> None:
     now = forget_peak()
     assert now is not None and now < most - 2**27
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < most - 2**27
+
+
+@pytest.mark.skipif(not mapped_bytes(), reason="the system does not tell pages of files apart")
+def test_pages_of_files_are_told_apart_from_others(tmp_path: Path) -> None:
+    (tmp_path / "shard").write_bytes(bytes(2**26))
+    before = mapped_bytes()
+    tensor = torch.ones(2**25)  # 128 MiB
+    assert abs(mapped_bytes() - before) < 2**24 and float(tensor[-1]) == 1
+    shard = np.memmap(tmp_path / "shard", np.uint8, "r")
+    assert not shard[:: resource.getpagesize()].any()
+    assert mapped_bytes() - before > 2**26 - 2**24

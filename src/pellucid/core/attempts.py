@@ -53,11 +53,10 @@ class Attempt:
     revived: int = 0
 
 
-def attempts_of(events: Iterable[Mapping[str, Any]], *, checked: bool = True, until: int | None = None) -> list[Attempt]:
+def attempts_of(events: Iterable[Mapping[str, Any]], *, checked: bool = True) -> list[Attempt]:
     """Return the attempts of a ledger's events, in the order in which they began.
 
     Who is taken for killed may only have been silent for long: what it writes later counts, and it runs or has ended as that says.
-    `until`: signs of life of killed attempts after this line are passed over, so that what was told of them up to there stays told.
     Older ledgers number no attempts: there a start closes the one of the same stage before it, which must have been killed.
 
     Raises `ArtifactError` at a line whose fields are not what they must be; not `checked`, that line is passed over.
@@ -72,7 +71,7 @@ def attempts_of(events: Iterable[Mapping[str, Any]], *, checked: bool = True, un
         if event["event"] == "start":
             story.begin(line, event)
         else:
-            story.go_on(line, event, may_revive=until is None or line <= until)
+            story.go_on(line, event)
     return story.attempts
 
 
@@ -99,11 +98,11 @@ class _Story:
         self._open[stage, number] = len(self.attempts)
         self.attempts.append(_began(stage, number, line, event))
 
-    def go_on(self, line: int, event: Mapping[str, Any], *, may_revive: bool) -> None:
+    def go_on(self, line: int, event: Mapping[str, Any]) -> None:
         """Add to an attempt what an event tells of it; an event of no attempt that is open is passed over."""
         stage, number, name = event["stage"], event.get("attempt"), event["event"]
         place = self._open.get((stage, number)) if number is not None else max(self._open_places(stage), default=None)
-        if place is None and number is not None and may_revive and name in _SIGNS_OF_LIFE:
+        if place is None and number is not None and name in _SIGNS_OF_LIFE:
             place = self._killed.pop((stage, number), None)
             if place is not None:
                 self.attempts[place] = replace(self.attempts[place], outcome="running", ended_at=None, message="", revived=line)

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 from pellucid.core.errors import PellucidError
 
-__all__ = ["Engine", "available_cores", "end_workers", "run_tasks", "worker_died"]
+__all__ = ["Engine", "available_cores", "end_workers", "run_apart", "run_tasks", "worker_died"]
 
 Engine = Literal["local", "ray"]
 
@@ -63,6 +63,19 @@ def run_tasks(
             suspects += yield from _pool(function, tasks, waiting, workers)
     if fatal:
         raise worker_died([name(tasks[index]) for index in fatal], len(tasks) - len(fatal))
+
+
+def run_apart(function: Callable[[Task], Result], task: Task, name: str) -> Result:
+    """Return the result of one task that ran in a process of its own, whose memory goes back to the system when it is done.
+
+    What a task with many small objects leaves behind here would lie in holes, in which later tensors find no room. `function`, task
+    and errors are as for `run_tasks`; `name` is what the task is called where its process was killed.
+    """
+    found = [result for _, result in _pool(function, [task], deque([0]), 1)]
+    end_workers()
+    if not found:
+        raise worker_died([name], 0)
+    return found[0]
 
 
 def worker_died(names: Sequence[str], finished: int) -> PellucidError:

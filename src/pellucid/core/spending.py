@@ -112,22 +112,20 @@ def _sum(attempts: Sequence[Attempt], rates: Rates) -> Amount:
     )
 
 
-def account_of(
-    events: Iterable[Mapping[str, Any]], rates: Rates, lines: int | None = None, *, checked: bool = True
-) -> dict[str, Any]:
+def account_of(events: Iterable[Mapping[str, Any]], rates: Rates, *, checked: bool = True) -> dict[str, Any]:
     """Return the account of a run from its ledger's events: what `ACCOUNT` holds, as JSON values.
 
     In it are all attempts that are over, but those at the account and the report themselves, which would change what they tell of;
-    `ledger.lines` is the last line that any of them has, or by which one that was taken for killed turned out to be under way. With
-    `lines`, what the account was when the ledger had so many: a ledger only grows, so an account can be made again at any time.
+    `ledger.lines` is the last line that any of them has, or by which one that was taken for killed turned out to be under way. The
+    lines up to it give the same account: a ledger only grows, so an account can be made again at any time.
 
     `builds` are the sums of what each stage's artifact took: of the attempts from its `first` on that `build_of` gives. Accounts of
     schema 1 have none.
 
     Raises `ArtifactError` as `attempts_of` does, where that is `checked`.
     """
-    told = [one for one in attempts_of(events, checked=checked, until=lines) if one.stage not in OF_THE_REPORT]
-    over = [one for one in told if one.outcome != "running" and (lines is None or one.last_line <= lines)]
+    told = [one for one in attempts_of(events, checked=checked) if one.stage not in OF_THE_REPORT]
+    over = [one for one in told if one.outcome != "running"]
     last = max([0, *(one.last_line for one in over), *(one.revived for one in told)])
     ends = Counter(one.outcome for one in over)
     builds = {name: build_of(over, name) for name in dict.fromkeys(one.stage for one in over)}

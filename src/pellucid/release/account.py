@@ -11,6 +11,7 @@ from typing import Any
 from pellucid.core.artifacts import Manifest, read_manifest
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import read_json
+from pellucid.core.ledger import LEDGER
 from pellucid.core.scores import RESULT
 from pellucid.recipe.conversations import ConversationConfig
 from pellucid.recipe.data import SourceConfig
@@ -52,7 +53,7 @@ class Account:
     @cached_property
     def identity(self) -> str:
         """What tells this run from any other: the digest of the first line of its ledger."""
-        path = self.run / "ledger.jsonl"
+        path = self.run / LEDGER
         first = path.read_bytes().splitlines(keepends=True)[:1] if path.is_file() else []
         if not first:
             raise ArtifactError(f"{path} is missing or empty; a release is made of a run with its ledger")

@@ -36,9 +36,8 @@ def spent_on(account: Account) -> Spent:
     total, lost, how = told["total"], told["without_end"], how_known(told["total"])
     price, pue, grid = (format_few(told["rates"][name]) for name in ("usd_per_device_hour", "pue", "grid_kg_co2e_per_kwh"))
     devices, usd = format_few(total["device_hours"]), format_few(total["usd"])
-    lines = [
-        f"{total['attempts']} attempts took {_time(total['hours'])}: {devices} device-hours at US$ {price} each, US$ {usd} in all."
-    ]
+    tries = f"{total['attempts']} attempt{'s' * (total['attempts'] != 1)}"
+    lines = [f"{tries} took {_time(total['hours'])}: {devices} device-hours at US$ {price} each, US$ {usd} in all."]
     if lost["attempts"]:
         lines.append(f"{lost['attempts']} of them came to no end (stopped, failed or killed): {_time(lost['hours'])}.")
     if how is None:

@@ -39,7 +39,9 @@ def forecast(facts: Facts, recipe: Recipe) -> Section | None:
         paragraph(
             f"{_when(facts, recipe)} Its bounds are those of the table of devices: the shares of peak and bandwidth that training "
             "reaches, power, price. Measured time, energy and money are those of the account: of all attempts that a stage's "
-            "weights took, those that were stopped or killed and gone on from among them, a killed one up to its last sign of life."
+            "weights took, those that were stopped or killed and gone on from among them, a killed one up to its last sign of "
+            "life. Memory is what a stage came to hold beyond what was held before; of a CPU's process without pages of files, as "
+            "those of libraries and shards, which the system takes back where it needs room."
         )
     ]
     for number, stage in enumerate(recipe.train):
@@ -164,8 +166,8 @@ def _over(measured: float, bounds: Sequence[Fact]) -> float | None:
 def _memory(facts: Facts, number: int, stage: TrainStageConfig) -> list[Cell]:
     """Return the most memory: of a GPU what torch allocated, of a CPU what the process came to hold in this stage.
 
-    Each process that worked on the stage says at its start or resume what it held already. Where the system could not tell the
-    stage's share apart, all that the process has held since it began.
+    Each process that worked on the stage says at its start or resume what it held already, and how much of that were pages of
+    files; these are left out. Where the system could not tell the stage's share apart, all that the process has held.
     """
     file = f"{stage.name}/metrics.jsonl"
     began: dict[str, Any] = {}
@@ -174,7 +176,7 @@ def _memory(facts: Facts, number: int, stage: TrainStageConfig) -> list[Cell]:
         if record.get("event") in {"start", "resume"}:
             began = record
         elif "loss" in record:
-            held.append((record["memory_bytes"] - (began.get("memory_before_bytes") or 0), place, began))
+            held.append((_own_bytes(record, began), place, began))
     most, place, began = max(held, key=lambda item: item[0])
     iswhole = began.get("memory_before_bytes") is None and str(began.get("device", "cpu")).startswith("cpu")
     planned = facts.get(PLAN, "stages", number, "fit", "with_runtime_bytes" if iswhole else "needs_bytes", show=format_bytes)
@@ -182,6 +184,14 @@ def _memory(facts: Facts, number: int, stage: TrainStageConfig) -> list[Cell]:
     name = "memory, the whole process with the stages before" if iswhole else "memory"
     row = _row(name, (None, planned, None), measured, most / planned.value)
     return [*row[:-1], f"{row[-1]}, {'within' if abs(most / planned.value - 1) <= _CLOSE else 'not within'} {100 * _CLOSE:.0f} %"]
+
+
+def _own_bytes(record: Mapping[str, Any], began: Mapping[str, Any]) -> int:
+    """Return the most that was held until a step, without what was held before the stage and pages of files that came since."""
+    before = began.get("memory_before_bytes")
+    if before is None:
+        return int(record["memory_bytes"])
+    return int(record["memory_bytes"] - before - record.get("mapped_bytes", 0) + began.get("mapped_before_bytes", 0))
 
 
 def _spent(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell]]:

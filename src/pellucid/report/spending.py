@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pellucid.core.ledger import LEDGER
 from pellucid.core.spending import ACCOUNT, how_known
 from pellucid.core.units import format_carbon, format_duration, format_energy, format_few
 from pellucid.recipe.recipe import Recipe
@@ -14,8 +15,6 @@ __all__ = ["NO_ACCOUNT", "ledger", "spending"]
 
 NO_ACCOUNT = "This run has no account of its attempts yet; pellucid report RECIPE makes one from ledger.jsonl."
 """What is said where there is none."""
-
-_LEDGER = "ledger.jsonl"
 
 _ENERGY = {
     "kwh_measured": ("Energy measured", format_energy),
@@ -71,8 +70,8 @@ def ledger(facts: Facts, recipe: Recipe) -> Section | None:
     }
     rows: list[Row] = [[text, facts.get(ACCOUNT, "counts", name)] for name, text in shown.items()]
     rows.append(["lines of the ledger", facts.get(ACCOUNT, "ledger", "lines")])
-    if lines and "sha256" in facts.document(_LEDGER)[lines - 1]:
-        rows.append(["digest of the last of them", facts.get(_LEDGER, lines - 1, "sha256", show=lambda digest: f"{digest[:16]}…")])
+    if lines and "sha256" in facts.document(LEDGER)[lines - 1]:
+        rows.append(["digest of the last of them", facts.get(LEDGER, lines - 1, "sha256", show=lambda digest: f"{digest[:16]}…")])
     return section(
         "ledger",
         "Ledger",
@@ -117,15 +116,15 @@ def _amount(facts: Facts, *at: str) -> Row:
 
 def _lost(facts: Facts, number: int, one: dict[str, Any]) -> Row:
     """A row of an attempt without an end; its numbers are those of its last line in the ledger, where that has them."""
-    line = facts.document(_LEDGER)[one["last_line"] - 1]
+    line = facts.document(LEDGER)[one["last_line"] - 1]
     has_time = isinstance(line.get("seconds"), int | float)
     has_energy = (line.get("energy") or {}).get("joules") is not None
     return [
         f"{_stage(one['stage'])}, {one['number']}",
-        facts.get(_LEDGER, one["line"] - 1, "at"),
+        facts.get(LEDGER, one["line"] - 1, "at"),
         _ENDINGS[one["outcome"]],
         one["message"],
-        facts.get(_LEDGER, one["last_line"] - 1, "seconds", show=format_duration) if has_time else None,
+        facts.get(LEDGER, one["last_line"] - 1, "seconds", show=format_duration) if has_time else None,
         facts.get(ACCOUNT, "attempts", number, "kwh", show=format_energy) if has_energy else None,
     ]
 
@@ -148,7 +147,7 @@ def _how(account: dict[str, Any], facts: Facts) -> str:
     counters: set[str] = set()
     missing: dict[str, str] = {}
     for one in account["attempts"]:
-        energy = facts.document(_LEDGER)[one["last_line"] - 1].get("energy") or {}
+        energy = facts.document(LEDGER)[one["last_line"] - 1].get("energy") or {}
         counters |= set(energy.get("counters", ()))
         missing |= energy.get("missing", {})
     if counters:

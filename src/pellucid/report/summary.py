@@ -144,17 +144,25 @@ def _cost(facts: Facts, recipe: Recipe) -> Card:
                 lines.append(("without ", unknown, " whose energy was not written down"))
         else:
             lines.append(("energy not written down; forecast: ", *_forecast(facts)))
-        lines.append((facts.get(ACCOUNT, *_TOTAL, "attempts", show=whole), " attempts, failed ones counted"))
+        attempts = facts.get(ACCOUNT, *_TOTAL, "attempts", show=whole)
+        lines.append((attempts, " attempt" if attempts.value == 1 else " attempts, failed ones counted"))
         return Card("Cost", (hours,), tuple(lines))
     stage = recipe.train[0].name
     time = facts.get(f"{stage}/manifest.json", "seconds", show=format_duration)
     money = facts.get(PLAN, "cost", "usd", show=format_few)
-    return Card("Cost", (time, f" of {stage}"), (("forecast for all: ", *_forecast(facts), ", US$ ", money),))
+    return Card("Cost", (time, f" of {stage}"), (("forecast for all: US$ ", money, ", ", *_forecast(facts)),))
 
 
 def _forecast(facts: Facts) -> Line:
+    """Energy and carbon of the plan, and which stages' lengths were not known when it was made."""
+    plan = facts.document(PLAN)
     energy = facts.get(PLAN, "energy", "kwh", show=format_energy)
-    return energy, ", ", facts.get(PLAN, "energy", "kg_co2e", show=format_carbon), " CO2e"
+    carbon = facts.get(PLAN, "energy", "kg_co2e", show=format_carbon)
+    one_step = plan.get("one_step_only", [])
+    most = [stage["name"] for stage in plan["stages"] if stage.get("length_basis") == "at_most"]
+    told = [f", with no more than one step of {_and(one_step)}"] if one_step else []
+    told += [f", {_and(most)} taken at the most"] if most else []
+    return energy, ", ", carbon, " CO2e", *told
 
 
 def _verified(facts: Facts) -> Card:

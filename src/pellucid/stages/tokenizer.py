@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pellucid.core.artifacts import Build, Key, fingerprint
 from pellucid.core.errors import UsageError
+from pellucid.core.processes import run_apart
 from pellucid.core.progress import progress
 from pellucid.core.units import format_bytes, utf8_bytes
 from pellucid.documents.store import iter_split, split_files
-from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.vocabulary import IMPORTED_FILES
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.arcade import arcade100k
+from pellucid.tokenizer.bpe import BytePairTokenizer
 from pellucid.tokenizer.from_gguf import import_gguf, read_gguf_vocabulary
 from pellucid.tokenizer.from_huggingface import import_huggingface
 from pellucid.tokenizer.from_sentencepiece import import_sentencepiece
@@ -64,15 +66,30 @@ def _build(context: Context, build: Build) -> str:
         tokenizer = arcade100k()
         remark = "Arcade100k"
     else:
-        taken = list(_training_texts(context.recipe, context.folder("documents")))
+        names = tuple(source.name for source in context.recipe.sources)
+        lesson = _Lesson(context.folder("documents"), names, config.train_bytes, config.vocab_tokens)
         with progress("tokenizer: learning merges", None, "merges"):
-            tokenizer = train_bpe(taken, config.vocab_tokens)
-        used_bytes = sum(utf8_bytes(text) for text in taken)
+            tokenizer, used_bytes = run_apart(_learn, lesson, "learning the vocabulary")
         build.summary["train_bytes"] = used_bytes
         remark = f"learnt from {format_bytes(used_bytes)}"
     tokenizer.save(build.path)
     build.summary.update(vocab_tokens=tokenizer.vocab_tokens, special_tokens=len(tokenizer.special))
     return f"{tokenizer.vocab_tokens} tokens, {remark}"
+
+
+class _Lesson(NamedTuple):
+    """What a vocabulary is learnt from: sources in a folder of documents, up to so many bytes of their text; and its size."""
+
+    documents: Path
+    sources: tuple[str, ...]
+    train_bytes: int
+    vocab_tokens: int
+
+
+def _learn(lesson: _Lesson) -> tuple[BytePairTokenizer, int]:
+    """Return the vocabulary, and how many bytes it was learnt from."""
+    texts = list(_training_texts(lesson))
+    return train_bpe(texts, lesson.vocab_tokens), sum(map(utf8_bytes, texts))
 
 
 def _check_size(tokenizer: Tokenizer, expected: int) -> None:
@@ -86,10 +103,10 @@ def _name_of(tokenizer: Tokenizer) -> str:
     return next(name for name, id_ in tokenizer.special.items() if id_ == tokenizer.eos_id)
 
 
-def _training_texts(recipe: Recipe, documents: Path) -> Iterator[str]:
+def _training_texts(lesson: _Lesson) -> Iterator[str]:
     """Yield training documents up to `train_bytes`, shared out evenly, so that no large source crowds out a small one."""
-    sizes = {s.name: sum(file.stat().st_size for file in split_files(documents, s.name, "train")) for s in recipe.sources}
-    left, sources_left = recipe.tokenizer.train_bytes, len(sizes)
+    documents, left, sources_left = lesson.documents, lesson.train_bytes, len(lesson.sources)
+    sizes = {name: sum(file.stat().st_size for file in split_files(documents, name, "train")) for name in lesson.sources}
     # Small sources first: what they leave unused of their share goes to the larger ones.
     for name in sorted(sizes, key=sizes.__getitem__):
         share = left // sources_left

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["forget_peak", "keep_freed_memory"]
+__all__ = ["forget_peak", "keep_freed_memory", "mapped_bytes"]
 
 _PROC = Path("/proc/self")
 
@@ -39,6 +39,22 @@ def forget_peak() -> int | None:
         trim(0)
     try:
         (_PROC / "clear_refs").write_text("5")
-        return int((_PROC / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return _statm_bytes(1)
     except OSError:
         return None
+
+
+def mapped_bytes() -> int:
+    """Return how much of the process's size now are pages of files: libraries' code, shards. The system takes them back at need.
+
+    0 where the system does not tell them apart.
+    """
+    try:
+        return _statm_bytes(2)
+    except OSError:
+        return 0
+
+
+def _statm_bytes(field: int) -> int:
+    """Return a field of proc_pid_statm(5): 1 is all that is resident, 2 what of it is shared with others or a file's."""
+    return int((_PROC / "statm").read_text().split()[field]) * os.sysconf("SC_PAGE_SIZE")

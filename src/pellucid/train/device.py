@@ -13,7 +13,7 @@ import torch
 
 from pellucid.core.errors import UsageError
 from pellucid.kernels.linear import product
-from pellucid.train.allocation import forget_peak
+from pellucid.train.allocation import forget_peak, mapped_bytes
 
 __all__ = ["Device", "DeviceKind", "deterministic", "pick_device", "pick_kind"]
 
@@ -56,6 +56,10 @@ class Device:
             return torch.cuda.max_memory_allocated(self.device)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+    def mapped_bytes(self) -> int:
+        """Return how much of a process's memory now are pages of files, which it can do without; 0 on a GPU, which has none."""
+        return 0 if self.device.type == "cuda" else mapped_bytes()
 
     def peak_flops(self) -> tuple[float, str]:
         """Return the peak FLOP/s of this precision and where the figure comes from: a table, or a product of matrices timed now."""

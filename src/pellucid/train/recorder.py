@@ -31,7 +31,7 @@ class Recorder:
 
     The first line of `metrics.jsonl` has `event: start` with the formulas and the machine's peak; each resume that has steps
     to do adds a line with `event: resume` and the `checkpoint`, or with `memory_step` for a snapshot; every other line is one step.
-    `held_bytes` is the memory that was in use before the stage (see `Device.begin_counting_memory`).
+    `held` is the memory that was in use before the stage, and what of it were pages of files (see `Device`), None where not known.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Recorder:
         *,
         resumed_from: Path | Snapshot | None = None,
         sample: Sampler | None = None,
-        held_bytes: int | None = None,
+        held: tuple[int | None, int] = (None, 0),
     ) -> None:
         self._stage, self._device, self._sample = task.stage, task.device, sample
         self._bar: ProgressBar | None = None
@@ -69,7 +69,8 @@ class Recorder:
             "compiled": task.compiled,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
-            "memory_before_bytes": held_bytes,
+            "memory_before_bytes": held[0],
+            "mapped_before_bytes": held[1],
         }
         if self._metrics is None:
             return
@@ -102,6 +103,7 @@ class Recorder:
                 **{figure: speed * flops / peak for figure, flops in self._flops.items()},
                 "peak_flops": peak,
                 "memory_bytes": self._device.memory_bytes(),
+                "mapped_bytes": self._device.mapped_bytes(),
             }
         )
         if self._bar is not None:

@@ -76,7 +76,7 @@ def run_stage(
     device = pick_device(stage.precision)
     saver = Saver(out / "checkpoints", stage, model_config, {"seed": seed, "data": order.identity()}, world)
     keep_freed_memory()
-    held_bytes = device.begin_counting_memory()
+    held = device.begin_counting_memory(), device.mapped_bytes()
     with deterministic(), stop_on_signals() as stop, saver:
         checkpoint = saver.newest()
         start = Start(init_from, adapter_from) if checkpoint is None else Start()
@@ -98,7 +98,7 @@ def run_stage(
         with _bar(stage, order, world) as bar, watch_ranks(world, model, device) as ranks:
             while True:
                 task = replace(task, skips=skips.steps, ranks=ranks)
-                recorder = Recorder(out, task, state, resumed_from=checkpoint, sample=sample, held_bytes=held_bytes)
+                recorder = Recorder(out, task, state, resumed_from=checkpoint, sample=sample, held=held)
                 scores = HeldoutLog(out, heldout, objective, stage, device, world)
                 try:
                     if bar is not None:
