@@ -101,8 +101,8 @@ def worker(case: dict[str, Any], steps: int) -> dict[str, Any]:
         times = bench.measure(case["micro_seqs"], case["micro_steps"], warm_up=1, timed=steps)
     peak = most_resident_bytes()
     forecast = rank_memory(config, stage, 1, bf16=False)["none"]
-    # Nothing is saved here, and libraries were loaded before: what counts is the model and its training.
-    total = forecast["total"] - forecast["checkpoint"] - forecast["libraries"]
+    # Nothing is saved or scored here, and libraries were loaded before: what counts is the model and its training.
+    total = forecast["total"] - forecast["checkpoint"] - forecast["overhead"]
     seconds = {name: parts.total_s for name, parts in step_parts(config, stage, machine, Layout(1, bf16=False)).items()}
     parts = step_parts(config, stage, machine, Layout(1, bf16=False))["likely"]
     return {

@@ -223,3 +223,14 @@ def test_memory_is_said_to_be_near_its_forecast_or_not(run_copy: Path) -> None:
         plan["stages"][0]["fit"]["needs_bytes"] = round(most * share)
         write_json(run_copy / "plan/plan.json", plan)
         assert rows_of(run_copy, "pretrain")["memory"][-1] == told
+
+
+def test_of_examples_that_took_less_than_planned_it_is_said_why(run_copy: Path) -> None:
+    plan = read_json(run_copy / "plan/plan.json")
+    for stage in plan["stages"]:
+        stage["fit"]["needs_bytes"] *= 10
+        stage["step"]["s"] = {"low": 100.0, "likely": 200.0, "high": 300.0}
+    write_json(run_copy / "plan/plan.json", plan)
+    text, pairs = rows_of(run_copy, "pretrain"), rows_of(run_copy, "dpo")
+    assert text["memory"][-1].endswith(", not within 10 %") and text["seconds per step"][-1].endswith(", outside")
+    assert pairs["memory"][-1].endswith(", planned as full") and pairs["seconds per step"][-1].endswith(", planned as full")

@@ -32,8 +32,8 @@ LOGITS_CHUNK_ROWS = {"cpu": 512, "cuda": 2048}
 # Bytes of a process over those of its tensors: what the C library's heap loses where short-lived and long-lived tensors alternate.
 HEAP: dict[str, float] = {"none": 1.15, "selective": 1.24, "block": 1.29}
 
-# What a CPU's process takes once, whatever the model: libraries' code at its first use, the vocabulary, what oneDNN compiles.
-LIBRARIES_BYTES = 48 * 2**20
+# What a CPU's process takes around its steps, whatever the model: the vocabulary, what oneDNN compiles, buffers of libraries.
+OVERHEAD_BYTES = 48 * 2**20
 
 # Block attention on a CPU: positions of a block, and the longest sequence that it is used for (`kernels/attention.py`).
 ATTENTION_BLOCK_TOKENS = 64
@@ -116,7 +116,8 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
 
     `reused` is what of the gradients takes the place of activations: the total is the sum of the kinds less that. Only a CPU has
     `heap`, what its allocator loses, `checkpoint`, the copy from which checkpoints are written while training goes on (that of a
-    GPU lies in its host's memory), and `libraries`.
+    GPU lies in its host's memory), and `overhead`: what a run takes around its steps. Scoring, samples and checkpoints leave small
+    things in what steps had freed, until the largest buffers that come and go, those of the loss, find no room there and get new.
 
     Activations are as the stage's `activation_checkpointing` says; `total_none`, `total_selective` and `total_checkpointed` are
     what the total would be with `none`, `selective` and `block`. Weights, gradients and moments are float32 (mixed precision keeps
@@ -136,7 +137,8 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
     table = config.vocab_tokens * config.hidden
     # The loss makes its gradients on the way forward: the head's in float32, the hidden states' in the compute type.
     chunk = min(tokens, LOGITS_CHUNK_ROWS["cuda" if bf16 else "cpu"])
-    loss = 2 * chunk * config.vocab_tokens * FP32 + tokens * config.hidden * compute + (table * FP32 if adapter is None else 0)
+    logits = 2 * chunk * config.vocab_tokens * FP32
+    loss = logits + tokens * config.hidden * compute + (table * FP32 if adapter is None else 0)
     by_mode = {
         mode: activation_bytes(config, tokens, seq_tokens=stage.seq_tokens, bf16=bf16, checkpointing=mode, adapter=adapter)
         for mode in get_args(Checkpointing)
@@ -166,7 +168,7 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
         }
         once = {
             "checkpoint": copied * (learnt * FP32 // (1 if alone or sharding == "none" else devices) + held_moments),
-            "libraries": 0 if bf16 else LIBRARIES_BYTES,
+            "overhead": 0 if bf16 else OVERHEAD_BYTES + logits,
         }
         rows = {
             mode: _total(kinds, once, by_mode[mode], held_gradients if alone and not accumulates else 0, 1 if bf16 else HEAP[mode])

@@ -14,7 +14,7 @@ from pellucid.plan.notes import spaced
 
 __all__ = ["format_seconds", "headed", "plain_table", "render_stage", "unbroken"]
 
-_KINDS = ("weights", "gradients", "moments", "activations", "loss", "heap", "checkpoint", "libraries")
+_KINDS = ("weights", "gradients", "moments", "activations", "loss", "heap", "checkpoint", "overhead")
 _MODES = (("none", "kept"), ("selective", "some"), ("block", "block"))
 
 

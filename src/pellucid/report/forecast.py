@@ -21,6 +21,9 @@ _COLUMNS = ("", "Low", "Likely", "High", "Measured", "Measured / likely")
 _LENGTHS = {"one_step": "length not known beforehand", "at_most": "planned as the most"}
 """What stands in place of a ratio where the recipe did not tell how many examples there are."""
 
+_FULL = "planned as full"
+"""What is said of a stage of examples that took less than planned: its steps are taken to be full sequences, all learnt from."""
+
 _CLOSE = 0.1
 """How near a forecast of memory, which has no bounds, is meant to be."""
 
@@ -50,6 +53,13 @@ def forecast(facts: Facts, recipe: Recipe) -> Section | None:
             rows = [*_counts(facts, number, stage), *_speed(facts, number, stage), _memory(facts, number, stage)]
             rows += _spent(facts, number, stage)
             parts.append(table(_COLUMNS, rows, caption=f"The stage {stage.name}, on {_device(facts)}."))
+    if any(not stage.learns_from_text for stage in recipe.train):
+        parts.append(
+            paragraph(
+                "Steps of conversations and pairs are planned as full sequences that are learnt from in every position. Real ones "
+                "are padded, and learnt from in their answers alone: where it says planned as full, they took less than that."
+            )
+        )
     if facts.document(PLAN)["device"]["name"] != "here":
         parts.append(
             paragraph(
@@ -96,21 +106,33 @@ def _steps(facts: Facts, stage: TrainStageConfig) -> list[tuple[int, dict[str, A
 
 
 def _row(
-    name: str, bounds: Sequence[Fact | None], measured: Fact | None, ratio: float | None, untold: str = "not measured"
+    name: str,
+    bounds: Sequence[Fact | None],
+    measured: Fact | None,
+    ratio: float | None,
+    untold: str = "not measured",
+    below: str = "outside",
 ) -> list[Cell]:
-    """Return a row; the ratio says whether it lies between the bounds. `untold` is what stands where there is none."""
+    """Return a row; the ratio says whether it lies between the bounds. `untold` is what stands where there is none.
+
+    `below` is what is said of what lies below the bounds.
+    """
     low, likely, high = bounds
     text = untold if ratio is None else f"{ratio:.2f}"
     if ratio is not None and low is not None and likely is not None and high is not None and likely.value:
         first, last = sorted((low.value, high.value))
-        text += ", inside" if first <= ratio * likely.value <= last else ", outside"
+        value = ratio * likely.value
+        text += ", inside" if first <= value <= last else f", {below}" if value < first else ", outside"
     return [name, low, likely, high, measured, text]
 
 
 def _length(facts: Facts, number: int) -> str | None:
     """Return what a stage's length was taken to be where the recipe did not tell it; None where it did."""
-    stage = facts.document(PLAN)["stages"][number]
-    return _LENGTHS.get(stage.get("length_basis", "given"))
+    return _LENGTHS.get(facts.document(PLAN)["stages"][number].get("length_basis", "given"))
+
+
+def _below(stage: TrainStageConfig) -> str:
+    return "outside" if stage.learns_from_text else _FULL
 
 
 def _counts(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell]]:
@@ -140,7 +162,7 @@ def _speed(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell
 
     of_step = _range(facts, number, ("step", "s"), lambda value: f"{format_rate(value)} s")
     measured = facts.get(file, place, "tokens_per_s", show=seconds)
-    rows = [_row("seconds per step", of_step, measured, _over(_seconds(record), of_step))]
+    rows = [_row("seconds per step", of_step, measured, _over(_seconds(record), of_step), below=_below(stage))]
     if stage.learns_from_text:
         # Cases are named by time: the shortest step is the highest speed.
         of_speed = _range(facts, number, ("step", "tokens_per_s"), whole)[::-1]
@@ -182,8 +204,11 @@ def _memory(facts: Facts, number: int, stage: TrainStageConfig) -> list[Cell]:
     planned = facts.get(PLAN, "stages", number, "fit", "with_runtime_bytes" if iswhole else "needs_bytes", show=format_bytes)
     measured = facts.get(file, place, "memory_bytes", show=lambda _: format_bytes(most))
     name = "memory, the whole process with the stages before" if iswhole else "memory"
-    row = _row(name, (None, planned, None), measured, most / planned.value)
-    return [*row[:-1], f"{row[-1]}, {'within' if abs(most / planned.value - 1) <= _CLOSE else 'not within'} {100 * _CLOSE:.0f} %"]
+    ratio = most / planned.value
+    row = _row(name, (None, planned, None), measured, ratio)
+    if ratio < 1 - _CLOSE and not stage.learns_from_text:
+        return [*row[:-1], f"{row[-1]}, {_FULL}"]
+    return [*row[:-1], f"{row[-1]}, {'within' if abs(ratio - 1) <= _CLOSE else 'not within'} {100 * _CLOSE:.0f} %"]
 
 
 def _own_bytes(record: Mapping[str, Any], began: Mapping[str, Any]) -> int:
@@ -211,8 +236,9 @@ def _spent(facts: Facts, number: int, stage: TrainStageConfig) -> list[list[Cell
     known = how_known(amount)
     how = {"measured": "", "measured in part": ", measured in part"}.get(known or "", ", estimated")
     spent = facts.get(ACCOUNT, *at, "kwh_with_pue", show=lambda value: format_energy(value) + how) if known else None
+    below = _below(stage)
     return [
-        _row(time, wall, took, _over(amount["hours"] * 3600, wall) if untold is None else None, told),
-        _row("energy", kwh, spent, _over(amount["kwh_with_pue"], kwh) if known and untold is None else None, told),
-        _row("money", usd, cost, _over(amount["usd"], usd) if untold is None else None, told),
+        _row(time, wall, took, _over(amount["hours"] * 3600, wall) if untold is None else None, told, below),
+        _row("energy", kwh, spent, _over(amount["kwh_with_pue"], kwh) if known and untold is None else None, told, below),
+        _row("money", usd, cost, _over(amount["usd"], usd) if untold is None else None, told, below),
     ]
