@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -5,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pellucid.train import loss as loss_module
-from pellucid.train.loss import IGNORE, token_loss
+from pellucid.train.loss import CHUNK_ROWS, IGNORE, token_loss
 
 
 def inputs(
@@ -211,3 +213,19 @@ def test_nothing_of_the_size_of_all_logits_is_ever_allocated() -> None:
     assert peaks[512] > 2**20  # the counting works: at least one chunk was seen
     assert peaks[2048] < logits_bytes[2048] / 4
     assert peaks[2048] - peaks[512] < (logits_bytes[2048] - logits_bytes[512]) / 50
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("learns_head", [True, False])
+def test_the_logits_of_one_chunk_are_gone_before_those_of_the_next(storage_watch: Any, bf16: bool, learns_head: bool) -> None:
+    positions, vocab, hidden = 2048, 4096, 64
+    x_BTD = torch.randn(1, positions, hidden, requires_grad=True)
+    head_VD = torch.randn(vocab, hidden, requires_grad=learns_head)
+    targets_BT = torch.randint(vocab, (1, positions))
+    with storage_watch([x_BTD, head_VD, targets_BT]) as watch, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        token_loss(x_BTD, head_VD, targets_BT)
+    compute, table = 2 if bf16 else 4, vocab * hidden
+    chunk_bytes = CHUNK_ROWS["cpu"] * vocab * (4 + (2 if bf16 else 0))
+    gradients = positions * hidden * compute + (4 * table if learns_head else 0)
+    copies = (positions * hidden + table + (table if learns_head else 0)) * 2 if bf16 else 0
+    assert watch.peak_bytes == pytest.approx(chunk_bytes + gradients + copies, rel=0.03)

@@ -26,7 +26,7 @@ Checkpointing = Literal["none", "block", "selective"]
 SHARDINGS = ("none", "zero1", "full")
 FP32 = 4
 BF16 = 2
-# Logits are made in chunks of so many positions, in float32, twice at once (`train/loss.py`).
+# Logits are made in chunks of so many positions, one at a time, in float32 beside their form in bf16 (`train/loss.py`).
 LOGITS_CHUNK_ROWS = {"cpu": 512, "cuda": 2048}
 
 # Bytes of a process over those of its tensors: what the C library's heap loses where short-lived and long-lived tensors alternate.
@@ -137,7 +137,9 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
     table = config.vocab_tokens * config.hidden
     # The loss makes its gradients on the way forward: the head's in float32, the hidden states' in the compute type.
     chunk = min(tokens, LOGITS_CHUNK_ROWS["cuda" if bf16 else "cpu"])
-    logits = 2 * chunk * config.vocab_tokens * FP32
+    logits = chunk * config.vocab_tokens * (FP32 + BF16 if bf16 else FP32)
+    # In bf16 a chunk's part of the head's gradient is made before it is added.
+    logits += table * BF16 if bf16 and adapter is None else 0
     loss = logits + tokens * config.hidden * compute + (table * FP32 if adapter is None else 0)
     by_mode = {
         mode: activation_bytes(config, tokens, seq_tokens=stage.seq_tokens, bf16=bf16, checkpointing=mode, adapter=adapter)

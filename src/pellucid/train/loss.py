@@ -98,16 +98,18 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             p_NV = torch.softmax(logits_NV, dim=1, out=logits_NV)
             log_z_N[part] = largest_N - p_NV.amax(1).log()
             nats_N[part] = log_z_N[part] - target_logit_N
-            if not (need_x or need_head):
-                continue
-            if z_loss:
-                p_NV *= 1 + 2 * z_loss * log_z_N[part, None]
-            dlogits_NV = p_NV.scatter_(1, target_N1, p_NV.gather(1, target_N1) - 1).to(x_ND.dtype)
-            counts_N1 = counts_N[part, None]
-            if dx_ND is not None:
-                torch.mul(product(dlogits_NV, head_used_VD.T), counts_N1, out=dx_ND[part])
-            if dhead_VD is not None:
-                _add_product(dhead_VD, dlogits_NV.T, (x_ND[part] * counts_N1).to(x_ND.dtype))
+            if need_x or need_head:
+                if z_loss:
+                    p_NV *= 1 + 2 * z_loss * log_z_N[part, None]
+                dlogits_NV = p_NV.scatter_(1, target_N1, p_NV.gather(1, target_N1) - 1).to(x_ND.dtype)
+                counts_N1 = counts_N[part, None]
+                if dx_ND is not None:
+                    torch.mul(product(dlogits_NV, head_used_VD.T), counts_N1, out=dx_ND[part])
+                if dhead_VD is not None:
+                    _add_product(dhead_VD, dlogits_NV.T, (x_ND[part] * counts_N1).to(x_ND.dtype))
+                del dlogits_NV
+            # The next chunk's logits are to take the place of these, not one beside them.
+            del logits_NV, p_NV
         nats_N.masked_fill_(~valid_N, 0)
         log_z_N.masked_fill_(~valid_N, 0)
         loss_sum = _weighted(nats_N, weights_N).sum() + (z_loss * _weighted(log_z_N.square(), weights_N).sum() if z_loss else 0)
