@@ -84,11 +84,13 @@ def test_curves_grow_while_the_file_does(visit, training) -> None:
     assert not shown.complaints
 
 
-def test_sizes_have_few_digits(browser) -> None:
+def test_sizes_and_times_have_few_digits(browser) -> None:
     blank = browser.new_page()
     script = (_FOLDER / "format.js").read_text()
     told = blank.evaluate(f"(() => {{ {script}; return [0, 0.6000000000000001, 512, 2 ** 30].map(bytes) }})()")
     assert told == ["0 B", "0.6 B", "512 B", "1 GiB"]
+    left = blank.evaluate(f"(() => {{ {script}; return [59.4, 634, 5969, 5970, 43500, 400000].map(roughly) }})()")
+    assert left == ["59 s", "11 min", "99 min", "1.7 h", "12 h", "4.6 d"]
     blank.close()
 
 

@@ -32,6 +32,13 @@ function duration(seconds) {
   return `${Math.floor(whole / 86400)} d ${String(Math.floor((whole % 86400) / 3600)).padStart(2, "0")} h`;
 }
 
+// What is left, in as few letters as a tile has room for.
+function roughly(seconds) {
+  if (seconds === null || seconds === undefined || seconds < 60) return duration(seconds);
+  if (seconds < 5970) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172800 ? `${+(seconds / 3600).toPrecision(2)} h` : `${+(seconds / 86400).toPrecision(2)} d`;
+}
+
 function grouped(value) {
   return String(value).replace(/\B(?=(\d{3})+$)/g, " ");
 }

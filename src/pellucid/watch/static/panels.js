@@ -8,7 +8,7 @@ function showTiles(place, now) {
   const whole = Object.values(now.seconds).reduce((sum, value) => sum + value, 0);
   const tiles = [
     ["Step", grouped(now.step), now.steps ? `of ${grouped(now.steps)}` : ""],
-    ["Time left", now.state === "training" ? duration(now.left_s) : "–", now.state === "training" && now.left_s !== null ? `ends ${clock(now.left_s)}` : ""],
+    ["Time left", now.state === "training" ? roughly(now.left_s) : "–", now.state === "training" && now.left_s !== null ? `ends ${clock(now.left_s)}` : ""],
     ["Loss", now.smoothed_loss === null ? "–" : now.smoothed_loss.toFixed(3), lowest ? `lowest ${lowest.loss.toFixed(3)}` : ""],
     ["Tokens/s", short(now.tokens_per_s), `${short(now.tokens)} in all`],
     ["MFU", percent(now.mfu), ""],
