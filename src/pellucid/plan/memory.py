@@ -32,8 +32,9 @@ LOGITS_CHUNK_ROWS = {"cpu": 512, "cuda": 2048}
 # Bytes of a process over those of its tensors: what the C library's heap loses where short-lived and long-lived tensors alternate.
 HEAP: dict[str, float] = {"none": 1.15, "selective": 1.24, "block": 1.29}
 
-# What a CPU's process takes around its steps, whatever the model: the vocabulary, what oneDNN compiles, buffers of libraries.
-OVERHEAD_BYTES = 48 * 2**20
+# What a CPU's process takes around its steps: what oneDNN compiles and the like, and so often a chunk's logits, the largest buffer
+# that comes and goes. Measured in whole runs, in which the same steps took 0.9 to 1.13 of what is forecast.
+OVERHEAD_BYTES, OVERHEAD_CHUNKS = 24 * 2**20, 5
 
 # Block attention on a CPU: positions of a block, and the longest sequence that it is used for (`kernels/attention.py`).
 ATTENTION_BLOCK_TOKENS = 64
@@ -117,7 +118,7 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
     `reused` is what of the gradients takes the place of activations: the total is the sum of the kinds less that. Only a CPU has
     `heap`, what its allocator loses, `checkpoint`, the copy from which checkpoints are written while training goes on (that of a
     GPU lies in its host's memory), and `overhead`: what a run takes around its steps. Scoring, samples and checkpoints leave small
-    things in what steps had freed, until the largest buffers that come and go, those of the loss, find no room there and get new.
+    things in what steps had freed, until the largest buffer that comes and goes, a chunk's logits, finds no room there.
 
     Activations are as the stage's `activation_checkpointing` says; `total_none`, `total_selective` and `total_checkpointed` are
     what the total would be with `none`, `selective` and `block`. Weights, gradients and moments are float32 (mixed precision keeps
@@ -170,7 +171,7 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
         }
         once = {
             "checkpoint": copied * (learnt * FP32 // (1 if alone or sharding == "none" else devices) + held_moments),
-            "overhead": 0 if bf16 else OVERHEAD_BYTES + logits,
+            "overhead": 0 if bf16 else OVERHEAD_BYTES + OVERHEAD_CHUNKS * logits,
         }
         rows = {
             mode: _total(kinds, once, by_mode[mode], held_gradients if alone and not accumulates else 0, 1 if bf16 else HEAP[mode])
