@@ -174,7 +174,9 @@ def test_what_is_copied_for_a_checkpoint_counts_where_training_is_in_the_host_s_
     assert on_cpu["checkpoint"] == on_cpu["weights"] + on_cpu["moments"]
     assert on_gpu["checkpoint"] == on_gpu["overhead"] == on_gpu["heap"] == 0
     chunk_logits = 512 * pocket.model.vocab_tokens * 4
-    assert on_cpu["overhead"] == 24 * 2**20 + 5 * chunk_logits
+    assert on_cpu["overhead"] == 24 * 2**20 + 8 * chunk_logits
+    bare = stage.model_copy(update={"curves": None, "samples": stage.samples.model_copy(update={"every_steps": 0})})
+    assert rank_memory(pocket.model, bare, 1, bf16=False)["none"]["overhead"] == 24 * 2**20 + 2 * chunk_logits
     twice = stage.model_copy(update={"checkpoint": stage.checkpoint.model_copy(update={"memory_every_steps": 5})})
     assert rank_memory(pocket.model, twice, 1, bf16=False)["none"]["checkpoint"] == 2 * on_cpu["checkpoint"]
     adapted = stage.model_copy(update={"adapter": AdapterConfig(rank=8)})

@@ -29,7 +29,7 @@ def test_the_account_is_what_the_ledger_adds_up_to_also_when_it_has_grown(run_co
 
 def test_an_account_that_was_cut_to_fewer_lines_leaves_attempts_out(run_copy: Path) -> None:
     rates = Rates(**read_manifest(run_copy / "account").config["rates"])
-    shorter = account_of(read_ledger(run_copy / "ledger.jsonl"), rates, lines=10)
+    shorter = account_of(list(read_ledger(run_copy / "ledger.jsonl"))[:10], rates)
     write_json(run_copy / "account" / "account.json", shorter)
     (fault,) = check_costs(Evidence(run_copy)).faults
     assert fault.startswith(f"{run_copy / 'account' / 'account.json'} ends at line 10 of the ledger, and leaves out ")

@@ -15,7 +15,8 @@ pyte = pytest.importorskip("pyte")
 
 
 def console(width: int = 80, height: int = 24) -> Console:
-    return Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system="256")
+    environment = {"TERM": "xterm-256color"}  # whatever the tests run in
+    return Console(file=io.StringIO(), force_terminal=True, width=width, height=height, color_system="256", _environ=environment)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def _watch(runs: list[RunWatch], arguments: argparse.Namespace) -> None:
         _serve(runs, arguments)
     elif arguments.to:
         _hand_over(runs, arguments)
-    elif arguments.once or not sys.stdout.isatty():
+    elif arguments.once or not sys.stdout.isatty() or console.is_dumb_terminal:  # a dumb one has no places to write at
         show_once(runs, console, min(console.width, 100) if not sys.stdout.isatty() else console.width, _LINES)
     else:
         show(runs, console, arguments.every_s)

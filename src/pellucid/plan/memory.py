@@ -33,8 +33,8 @@ LOGITS_CHUNK_ROWS = {"cpu": 512, "cuda": 2048}
 HEAP: dict[str, float] = {"none": 1.15, "selective": 1.24, "block": 1.29}
 
 # What a CPU's process takes around its steps: what oneDNN compiles and the like, and so often a chunk's logits, the largest buffer
-# that comes and goes. Measured in whole runs, in which the same steps took 0.9 to 1.13 of what is forecast.
-OVERHEAD_BYTES, OVERHEAD_CHUNKS = 24 * 2**20, 5
+# that comes and goes: for what every stage does, for samples, and for tasks that are asked on the way. Measured in whole runs.
+OVERHEAD_BYTES, OVERHEAD_CHUNKS, SAMPLES_CHUNKS, CURVES_CHUNKS = 24 * 2**20, 2, 3, 3
 
 # Block attention on a CPU: positions of a block, and the longest sequence that it is used for (`kernels/attention.py`).
 ATTENTION_BLOCK_TOKENS = 64
@@ -117,7 +117,7 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
 
     `reused` is what of the gradients takes the place of activations: the total is the sum of the kinds less that. Only a CPU has
     `heap`, what its allocator loses, `checkpoint`, the copy from which checkpoints are written while training goes on (that of a
-    GPU lies in its host's memory), and `overhead`: what a run takes around its steps. Scoring, samples and checkpoints leave small
+    GPU lies in its host's memory), and `overhead`: what a run takes around its steps. Checkpoints, samples and scores leave small
     things in what steps had freed, until the largest buffer that comes and goes, a chunk's logits, finds no room there.
 
     Activations are as the stage's `activation_checkpointing` says; `total_none`, `total_selective` and `total_checkpointed` are
@@ -158,6 +158,7 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
         "full": (weights // devices + outside + 2 * block, gradients if accumulates else gradients // devices + outside + block),
     }
     sums = 2 * gradients if stage.exact else 0
+    chunks = OVERHEAD_CHUNKS + (SAMPLES_CHUNKS if stage.samples.every_steps else 0) + (CURVES_CHUNKS if stage.curves else 0)
     copied = 0 if bf16 else 2 if stage.checkpoint.memory_every_steps else 1
     for sharding in SHARDINGS:
         alone = devices == 1 or stage.exact
@@ -171,7 +172,7 @@ def rank_memory(config: ModelConfig, stage: TrainStageConfig, devices: int, *, b
         }
         once = {
             "checkpoint": copied * (learnt * FP32 // (1 if alone or sharding == "none" else devices) + held_moments),
-            "overhead": 0 if bf16 else OVERHEAD_BYTES + OVERHEAD_CHUNKS * logits,
+            "overhead": 0 if bf16 else OVERHEAD_BYTES + chunks * logits,
         }
         rows = {
             mode: _total(kinds, once, by_mode[mode], held_gradients if alone and not accumulates else 0, 1 if bf16 else HEAP[mode])
