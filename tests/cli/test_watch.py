@@ -68,6 +68,14 @@ def test_on_a_terminal_it_is_left_with_q_or_ctrl_c(finished_run: Path, screen) -
             terminal.wait("\x1b[?1049l")
 
 
+def test_a_dumb_terminal_gets_one_picture(finished_run: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+    assert main(["watch", str(finished_run)]) == 0
+    text = capsys.readouterr().out
+    assert "pretrain ✓" in text and "\x1b" not in text
+
+
 def test_watching_needs_no_torch(finished_run: Path) -> None:
     code = (
         "import sys\nfrom pellucid.cli.main import main\n"
