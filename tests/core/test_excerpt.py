@@ -4,7 +4,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.core.excerpt import excerpt, one_line, visible
+from pellucid.core.excerpt import excerpt, in_words, one_line, visible
 
 
 def test_what_steers_a_terminal_or_turns_text_round_is_shown_as_a_sign() -> None:
@@ -61,3 +61,7 @@ def test_one_line_shows_ends_of_lines_as_signs() -> None:
     assert one_line("ab\ncd", 3) == "ab …"
     assert "\n" not in one_line("x\n" * 500, 40)
     assert one_line(" " * 1000 + "x", 40).endswith("…"), "what is not looked at is not passed over in silence"
+
+
+def test_names_are_listed_as_a_sentence_has_them() -> None:
+    assert [in_words(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]

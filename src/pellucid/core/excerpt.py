@@ -2,8 +2,9 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
-__all__ = ["excerpt", "one_line", "visible"]
+__all__ = ["excerpt", "in_words", "one_line", "visible"]
 
 # First and last of what is not seen: control characters; format characters (category Cf: direction, word joiners, annotations,
 # tags) but for the Arabic, Syriac and Kaithi signs among them that have a shape; line and paragraph separators; fillers for
@@ -68,3 +69,8 @@ def _joiner(found: re.Match[str]) -> str:
 def _is_joined(char: str) -> bool:
     # Arrows among emoji are mathematical signs (Sm), shades of skin are modifiers (Sk).
     return ord(char) not in _SHOWN and (unicodedata.category(char)[0] in "LM" or unicodedata.category(char) in ("So", "Sk", "Sm"))
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: a, b and c. There must be one."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

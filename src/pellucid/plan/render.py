@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pellucid.core.excerpt import in_words
 from pellucid.core.units import format_count, format_duration
 from pellucid.plan.draw import bar
 from pellucid.plan.lengths import length_word
@@ -45,9 +46,9 @@ def _unfit(plan: Mapping[str, Any]) -> Iterator[str]:
     small = [stage["name"] for stage in plan["stages"] if stage["fit"]["needs_bytes"] > stage["fit"]["usable_bytes"]]
     if refused:
         count = plan["device"]["count"]
-        yield f"{_listed(refused)} cannot be dealt out to {count} {'device' if count == 1 else 'devices'}"
+        yield f"{in_words(refused)} cannot be dealt out to {count} {'device' if count == 1 else 'devices'}"
     if small:
-        yield f"{_listed(small)} {'does' if len(small) == 1 else 'do'} not fit"
+        yield f"{in_words(small)} {'does' if len(small) == 1 else 'do'} not fit"
 
 
 def _length(plan: Mapping[str, Any]) -> tuple[str, str]:
@@ -60,7 +61,7 @@ def _length(plan: Mapping[str, Any]) -> tuple[str, str]:
         ]
         return (
             "tokens not known",
-            f"time and cost are not known: the recipe does not say how many examples {_listed(plan['one_step_only'])} will read\n"
+            f"time and cost are not known: the recipe does not say how many examples {in_words(plan['one_step_only'])} will read\n"
             + "; ".join(steps),
         )
     wall, usd, kwh, kg = (
@@ -72,10 +73,6 @@ def _length(plan: Mapping[str, Any]) -> tuple[str, str]:
         f"{word}{format_count(plan['tokens']['total'] + plan['tokens']['examples'])} tokens",
         f"{word}{_between_durations(wall)}, {cost}",
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _between_durations(found: Mapping[str, float]) -> str:
@@ -136,7 +133,7 @@ def _spending(plan: Mapping[str, Any]) -> Group:
     )
     title, word = f"on {device['count']} × {device['title']}", length_word({stage["length_basis"] for stage in plan["stages"]})
     if plan["one_step_only"]:
-        title += f", with no more than one step of {_listed(plan['one_step_only'])}"
+        title += f", with no more than one step of {in_words(plan['one_step_only'])}"
     elif word:
         title += f", {word.strip()}"
     return headed(title, table, below=below)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pellucid.core.attempts import attempts_of, made_before
+from pellucid.core.excerpt import in_words
 from pellucid.core.ledger import LEDGER
 from pellucid.core.spending import ACCOUNT, how_known
 from pellucid.core.units import format_bytes, format_duration, format_energy, format_rate
@@ -82,16 +83,12 @@ def _when(facts: Facts, recipe: Recipe) -> str:
     else:
         told = "The forecast was made from the recipe."
     if after:
-        told += f" By the ledger's lines it was made after the training of {_and(after)} had begun: it is no forecast of that."
+        told += f" By the ledger's lines it was made after the training of {in_words(after)} had begun: it is no forecast of that."
     if untold:
-        told += f" The ledger does not tell whether it was made before the training of {_and(untold)}."
+        told += f" The ledger does not tell whether it was made before the training of {in_words(untold)}."
     if anew:
-        told += f" An earlier build of {_and(anew)} had been begun in this run before the forecast."
+        told += f" An earlier build of {in_words(anew)} had been begun in this run before the forecast."
     return told
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _device(facts: Facts) -> str:

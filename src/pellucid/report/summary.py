@@ -1,6 +1,6 @@
 """The first screen: what the model is, what it was trained on, what it scores, what it cost, and whether the run verifies."""
 
-from pellucid.core.excerpt import one_line
+from pellucid.core.excerpt import in_words, one_line
 from pellucid.core.scores import lower_is_better, unit_of
 from pellucid.core.spending import ACCOUNT, how_known
 from pellucid.core.units import format_bytes, format_carbon, format_count, format_duration, format_energy, format_few
@@ -35,7 +35,8 @@ def lead(facts: Facts, recipe: Recipe) -> Paragraph:
     ]
     if recipe.text_stages:
         told.append(f" It learnt from {_counted(len(recipe.sources), 'source')}")
-        told.append(f" in {_and(languages)}" if languages else "")
+        if languages:
+            told.append(f" in {in_words(languages) if len(languages) <= _MOST_LANGUAGES else f'{len(languages)} languages'}")
         tuned = [stage.name for stage in recipe.train if not stage.learns_from_text]
         told.append(f", then in {_counted(len(tuned), 'stage')} to answer ({', '.join(tuned)})." if tuned else ".")
     return Paragraph(tuple(told))
@@ -160,8 +161,8 @@ def _forecast(facts: Facts) -> Line:
     carbon = facts.get(PLAN, "energy", "kg_co2e", show=format_carbon)
     one_step = plan.get("one_step_only", [])
     most = [stage["name"] for stage in plan["stages"] if stage.get("length_basis") == "at_most"]
-    told = [f", with no more than one step of {_and(one_step)}"] if one_step else []
-    told += [f", {_and(most)} taken at the most"] if most else []
+    told = [f", with no more than one step of {in_words(one_step)}"] if one_step else []
+    told += [f", {in_words(most)} taken at the most"] if most else []
     return energy, ", ", carbon, " CO2e", *told
 
 
@@ -190,12 +191,6 @@ def _languages(facts: Facts) -> list[str]:
     if not facts.has(FUNNEL):
         return []
     return [LANGUAGES.get(code, code) for code in languages_of(facts.document(FUNNEL))]
-
-
-def _and(names: list[str]) -> str:
-    if len(names) > _MOST_LANGUAGES:
-        return f"{len(names)} languages"
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _counted(number: int, what: str) -> str:
