@@ -54,8 +54,10 @@ def test_every_task_gives_its_result_wherever_it_ran(workers: int) -> None:
 
 def test_workers_stay_for_the_next_tasks_until_they_are_ended() -> None:
     first = {pid for _, (_, pid) in run_tasks(describe, [1, 2, 3, 4], 2)}
+    workers = {child.pid for child in multiprocessing.active_children()}
     again = {pid for _, (_, pid) in run_tasks(describe, [5, 6, 7, 8], 2)}
-    assert first & again
+    # Which of the two takes a task is chance, and one of them may take all.
+    assert first <= workers and again <= workers
     end_workers()
     assert not any(_alive(pid) for pid in first | again)
 
