@@ -4,11 +4,15 @@ import pytest
 import torch
 
 from pellucid.core.processes import available_cores
-from pellucid.plan.devices import device_named
+from pellucid.plan.devices import Range, device_named
 from pellucid.plan.gpus import unlisted_gpu
 from pellucid.plan.notes import unlisted_notes
-from pellucid.train.calibrate import measure_machine
+from pellucid.plan.roofline import Layout, step_parts
+from pellucid.recipe.model import ModelConfig
+from pellucid.recipe.training import TrainStageConfig
+from pellucid.train.calibrate import measure_machine, share_of_peak
 from pellucid.train.device import Device
+from pellucid.train.measure import StepTimes, Workbench
 
 CPU = Device(torch.device("cpu"), "fp32")
 
@@ -20,6 +24,37 @@ def test_this_machine_is_a_row_of_measured_figures_with_their_origin() -> None:
     for figure in ("peak_flops", "bandwidth_bytes_per_s", "memory_bytes"):
         assert "measured" in found.sources[figure]
     assert found.sources.keys() == device_named("cpu-2-core").sources.keys()
+    assert 0 < found.compute_frac.likely <= 1 and "measured" in found.sources["compute_frac"]
+
+
+@pytest.mark.parametrize("reached", [0.2, 0.57, 0.9])
+def test_the_share_of_the_peak_makes_the_roofline_say_what_the_steps_took(monkeypatch: pytest.MonkeyPatch, reached: float) -> None:
+    row = device_named("cpu-2-core")
+    machine = row.model_copy(update={"compute_frac": Range(low=0.1, likely=reached, high=1.0)})
+    steps = []
+
+    def measure(bench: Workbench, *_: object, **__: object) -> StepTimes:
+        steps.append(step_parts(bench.config, bench.stage, machine, Layout(1, bf16=False))["likely"].total_s)
+        return StepTimes(
+            1, ({"forward": 2 * steps[0], "backward": 0.0}, {"forward": steps[0] / 4, "backward": 3 * steps[0] / 4}), 0
+        )
+
+    def begin(bench: Workbench, stage: TrainStageConfig, config: ModelConfig, device: Device) -> None:
+        bench.__dict__.update(stage=stage, config=config)
+
+    monkeypatch.setattr(Workbench, "__init__", begin)
+    monkeypatch.setattr(Workbench, "measure", measure)
+    found, _ = share_of_peak(CPU, row, row.peak_flops, row.bandwidth_bytes_per_s)
+    assert found["likely"] == pytest.approx(reached) and steps
+    assert found["low"] == pytest.approx(reached * 0.55 / 0.88)
+    assert found["high"] == pytest.approx(min(1.0, reached * 0.88 / 0.55))
+
+
+@pytest.mark.parametrize("seconds", [1e-9, 1e-3])
+def test_steps_faster_than_the_peak_reach_all_of_it(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    row = device_named("cpu-2-core")
+    monkeypatch.setattr(Workbench, "measure", lambda *_, **__: StepTimes(1, ({"forward": seconds},), 0))
+    assert share_of_peak(CPU, row, row.peak_flops, row.bandwidth_bytes_per_s)[0]["likely"] == 1.0
 
 
 def test_a_core_here_is_taken_for_a_core_of_the_table() -> None:
