@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["forget_peak", "keep_freed_memory", "mapped_bytes"]
+__all__ = ["forget_peak", "give_back", "keep_freed_memory", "mapped_bytes"]
 
 _PROC = Path("/proc/self")
 
@@ -27,6 +27,13 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(_M_MMAP_THRESHOLD, _MOST_BYTES)) and bool(mallopt(_M_TRIM_THRESHOLD, _MOST_BYTES))
 
 
+def give_back() -> None:
+    """Hand memory that nothing uses back to the system. Does nothing where the C library has no way to."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def forget_peak() -> int | None:
     """Hand unused memory back, let the process's greatest size be counted from now on, and return its size now, in bytes.
 
@@ -34,9 +41,7 @@ def forget_peak() -> int | None:
     """
     if sys.platform != "linux":
         return None
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    give_back()
     try:
         (_PROC / "clear_refs").write_text("5")
         return _statm_bytes(1)

@@ -16,6 +16,7 @@ from pellucid.recipe.model import ModelConfig
 from pellucid.recipe.read import read_preset
 from pellucid.recipe.training import OptimizerConfig, ScheduleConfig, TrainStageConfig
 from pellucid.recipe.tree import plain
+from pellucid.train.allocation import give_back
 from pellucid.train.device import Device, deterministic
 from pellucid.train.measure import Workbench
 
@@ -110,6 +111,7 @@ def share_of_peak(device: Device, row: Planned, peak: float, bandwidth: float) -
     )
     with deterministic():
         times = Workbench(stage, config, device).measure(_SEQUENCES, 1, warm_up=_WARM_UP, timed=_TIMED)
+    give_back()
     fastest = min(sum(phases.values()) for phases in times.phases_s)
     layout = Layout(1, bf16=device.precision == "bf16")
     computing = fastest - step_bytes(config, stage, layout) / (bandwidth * row.memory_frac.likely)
