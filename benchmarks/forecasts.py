@@ -1,6 +1,6 @@
 """What `pellucid plan` forecasts against what steps really take: memory and seconds, by shape, micro-batch and checkpointing.
 
-Each case is a process of its own, with this machine's peak and bandwidth measured before it. Memory is the most that the process
+Each case is a process of its own, with this machine measured just before it in another. Memory is the most that the process
 ever held less what it held before the model was made, against the plan's total for one device; and all of it, against the total
 with what the plan takes the interpreter and its libraries to need. Seconds are the median step of the training loop itself,
 against the plan's likely time and its range. Tokens are random: neither depends on them. On a machine with other work the seconds
@@ -57,9 +57,18 @@ CASES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+def machine_here() -> dict[str, Any]:
+    """Return this machine as a row of the table of devices, as `pellucid plan --on here` takes it."""
+    from pellucid.train.calibrate import measure_machine
+    from pellucid.train.device import pick_device
+
+    return measure_machine(pick_device("fp32", "cpu")).model_dump()
+
+
 def worker(case: dict[str, Any], steps: int) -> dict[str, Any]:
-    """Make steps of one case in this process and return what was forecast and what was measured."""
-    from pellucid.plan.memory import rank_memory
+    """Make steps of one case in this process; return what was forecast, for the machine `case["machine"]`, and measured."""
+    from pellucid.plan.devices import Device
+    from pellucid.plan.memory import OVERHEAD_BYTES, rank_memory
     from pellucid.plan.parameters import count_parameters
     from pellucid.plan.roofline import Layout, step_parts
     from pellucid.recipe.model import ModelConfig
@@ -67,7 +76,6 @@ def worker(case: dict[str, Any], steps: int) -> dict[str, Any]:
     from pellucid.recipe.training import OptimizerConfig, ScheduleConfig, TrainStageConfig
     from pellucid.recipe.tree import plain
     from pellucid.recipe.tuning import AdapterConfig
-    from pellucid.train.calibrate import measure_machine
     from pellucid.train.device import deterministic, pick_device
     from pellucid.train.measure import Workbench
 
@@ -87,7 +95,7 @@ def worker(case: dict[str, Any], steps: int) -> dict[str, Any]:
         schedule=ScheduleConfig(peak_lr=1e-4),
     )
     device = pick_device("fp32", "cpu")
-    machine = measure_machine(device)
+    machine = Device.model_validate(case.pop("machine"))
     with deterministic():
         # Loads what training needs of the libraries, so that it is not counted as the model's.
         tiny = config.model_copy(
@@ -101,14 +109,18 @@ def worker(case: dict[str, Any], steps: int) -> dict[str, Any]:
         times = bench.measure(case["micro_seqs"], case["micro_steps"], warm_up=1, timed=steps)
     peak = most_resident_bytes()
     forecast = rank_memory(config, stage, 1, bf16=False)["none"]
-    # Nothing is saved or scored here, and libraries were loaded before: what counts is the model and its training.
-    total = forecast["total"] - forecast["checkpoint"] - forecast["overhead"]
+    # Nothing is saved or scored here: of what a run takes around its steps only what libraries make for them counts.
+    total = forecast["total"] - forecast["checkpoint"] - forecast["overhead"] + OVERHEAD_BYTES
     seconds = {name: parts.total_s for name, parts in step_parts(config, stage, machine, Layout(1, bf16=False)).items()}
     parts = step_parts(config, stage, machine, Layout(1, bf16=False))["likely"]
     return {
         **case,
         "parameters": count_parameters(config).total,
-        "machine": {"peak_flops": machine.peak_flops, "bandwidth_bytes_per_s": machine.bandwidth_bytes_per_s},
+        "machine": {
+            "peak_flops": machine.peak_flops,
+            "bandwidth_bytes_per_s": machine.bandwidth_bytes_per_s,
+            "compute_frac": machine.compute_frac.model_dump(),
+        },
         "memory": {
             "forecast": {kind: value for kind, value in forecast.items() if not kind.startswith("total_")},
             "training_bytes": total,
@@ -169,23 +181,29 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.worker:
-        sys.stdout.write(json.dumps(worker(json.loads(arguments.worker), arguments.steps)) + "\n")
+    if arguments.worker is not None:
+        case = json.loads(arguments.worker)
+        sys.stdout.write(json.dumps(worker(case, arguments.steps) if case else machine_here()) + "\n")
         return
     rows = []
     for case in CASES:
         if arguments.only and arguments.only not in case["shape"]:
             continue
-        call = [sys.executable, __file__, "--worker", json.dumps(case), "--steps", str(arguments.steps)]
-        done = subprocess.run(
-            call, env=os.environ | {"OMP_NUM_THREADS": str(arguments.threads)}, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            sys.exit(done.stderr)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        rows.append(apart({**case, "machine": apart({}, arguments)}, arguments))
         print(told(rows[-1]), flush=True)
     if not arguments.only:
         write(rows, arguments)
+
+
+def apart(case: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure a case in a process of its own, or of an empty one the machine."""
+    call = [sys.executable, __file__, "--worker", json.dumps(case), "--steps", str(arguments.steps)]
+    environ = os.environ | {"OMP_NUM_THREADS": str(arguments.threads)}
+    done = subprocess.run(call, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def write(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
