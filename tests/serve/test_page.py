@@ -229,6 +229,28 @@ def test_the_keyboard_reads_tokens_and_their_probabilities(visit, taught_url):
     assert page.locator("#tip").is_hidden()
 
 
+def test_an_answer_is_shown_once_a_frame_and_whole_at_its_end(visit, endless_url):
+    page = visit(endless_url)
+    settle(page, Temperature=0, Most_new_tokens=60)
+    page.evaluate(
+        """() => {
+          const native = requestAnimationFrame.bind(window);  // the test's own looks need it
+          requestAnimationFrame = (call) => {
+            if (call.name !== "show") return native(call);
+            Object.assign(window, { show: call, asked: 1 + (window.asked ?? 0) });
+            return 1;
+          };
+        }"""
+    )
+    say(page, "Go on")
+    text = answered(page)
+    count = page.locator(".assistant .token").count()
+    assert text and count and page.evaluate("window.asked") == 1  # for all pieces together, since none came
+    page.evaluate("show()")
+    assert page.locator(".assistant .token").count() == count and page.locator(".assistant .text").text_content() == text
+    assert kept(page)[0]["messages"][1]["content"] == text
+
+
 @pytest.mark.parametrize("way", ["Escape", "button"])
 def test_an_answer_can_be_stopped_and_gives_its_slot_back(visit, endless, endless_url, way):
     page = visit(endless_url)

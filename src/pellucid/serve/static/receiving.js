@@ -4,7 +4,7 @@ import { answer } from "./api.js";
 import { isDown, scrollDown } from "./pane.js";
 import { currentKey } from "./settings.js";
 import { Segments } from "./tokens.js";
-import { grow } from "./view.js";
+import { catchUp } from "./view.js";
 
 const SAVE_EVERY_MS = 1000;
 
@@ -14,13 +14,19 @@ export async function receive(own, asked, served, isShown, keep) {
   const segments = new Segments();
   const began = performance.now();
   let saved = -Infinity;
+  let frame = 0;
   message.model = served.name;
-  const take = (found) => {
-    message.segments.push(...found);
+  const show = () => {
+    frame = 0;
     if (!isShown()) return;
     const wasDown = isDown();
-    grow(own.article, found);
+    catchUp(own.article, message.segments);
     if (wasDown) scrollDown();
+  };
+  // Once a frame: to lay a long answer out anew for each token would leave the page no time for its reader.
+  const take = (found) => {
+    message.segments.push(...found);
+    frame ||= requestAnimationFrame(show);
   };
   try {
     for await (const piece of answer(served, asked, conversation.settings, currentKey(), controller.signal)) {
@@ -36,5 +42,7 @@ export async function receive(own, asked, served, isShown, keep) {
     }
   } finally {
     take(segments.end());
+    cancelAnimationFrame(frame);
+    show();
   }
 }

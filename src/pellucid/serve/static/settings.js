@@ -18,7 +18,7 @@ export function defaults(served) {
   }
 }
 
-/** Open the settings; `changed(settings)` is called when they are closed and whole. */
+/** Open the settings; `changed(settings)` is called when they are done or closed, and whole. */
 export function openSettings(settings, isChat, changed) {
   const dialog = at("settings");
   at("system").value = settings.system;
@@ -27,7 +27,7 @@ export function openSettings(settings, isChat, changed) {
   const others = Object.entries(settings).filter(([name]) => name !== "system" && !NUMBERS.includes(name));
   at("others").hidden = !others.length;
   at("others").textContent = `Also, from the terminal: ${others.map(([name, value]) => `${name} ${JSON.stringify(value)}`).join(", ")}.`;
-  dialog.onclose = () => {
+  const take = () => {
     const found = { system: at("system").value };
     for (const name of NUMBERS) found[name] = at(name).validity.valid && at(name).value !== "" ? Number(at(name).value) : null;
     for (const name of ["temperature", "top_p", "max_tokens"]) found[name] ??= settings[name];
@@ -35,6 +35,9 @@ export function openSettings(settings, isChat, changed) {
     write("pellucid.settings", JSON.stringify(found));
     changed({ ...settings, ...found });
   };
+  // Done counts at once: its close comes as a task of its own, perhaps after the next key.
+  dialog.querySelector("form").onsubmit = take;
+  dialog.onclose = take;
   dialog.showModal();
 }
 

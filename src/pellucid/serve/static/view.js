@@ -40,12 +40,13 @@ export function finish(article, message) {
   article.querySelector(".facts").textContent = factsOf(message);
 }
 
-/** Append segments to a message's element. */
-export function grow(article, segments) {
+/** Append what a message's element does not show yet of its segments. */
+export function catchUp(article, segments) {
   const text = article.querySelector(".text");
   const from = text.childNodes.length;
-  appendSegments(text, segments);
-  segments.forEach(([, logprob], at) => text.childNodes[from + at].classList.add(`shade-${shade(logprob)}`));
+  const found = segments.slice(from);
+  appendSegments(text, found);
+  found.forEach(([, logprob], at) => text.childNodes[from + at].classList.add(`shade-${shade(logprob)}`));
 }
 
 /** A message. `actions` are {edit, retry}, and {lookUp} where answers can be found in the training data. */
@@ -58,7 +59,7 @@ export function messageView(message, isChat, actions) {
     text.tabIndex = 0;
     text.setAttribute("role", "group");
     text.setAttribute("aria-label", `${name}; arrow keys read the tokens' probabilities`);
-    grow(article, message.segments);
+    catchUp(article, message.segments);
   } else {
     text.textContent = message.content;
   }
