@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,17 +17,21 @@ ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "pocket-smoke.yaml"
 
 
+OPTIONS = ("--set", "train.0.parallel.shard=zero1", "--set", "train.0.checkpoint.every_steps=4")
+
+
 @pytest.fixture
-def untrained(finished_run: Path, tmp_path: Path) -> Path:
+def untrained(tmp_path: Path) -> Path:
     """A run whose shards are ready and whose training has not begun."""
-    run = tmp_path / "runs" / finished_run.name
-    shutil.copytree(finished_run, run, ignore=shutil.ignore_patterns("pretrain", "scores", "exports", "report"))
-    return run
+    runs = tmp_path / "runs"
+    for stage in ("plan", "documents", "tokenizer", "shards", "conversations"):
+        assert main([stage, str(RECIPE), "--runs", str(runs), *OPTIONS]) == 0
+    return runs / RECIPE.stem
 
 
-def torchrun(run: Path, *options: str, restarts: int = 0) -> "subprocess.Popen[str]":
+def torchrun(run: Path, restarts: int = 0) -> "subprocess.Popen[str]":
     call = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--max-restarts={restarts}"]
-    command = ["-m", "pellucid", "train", str(RECIPE), "--runs", str(run.parent), *options]
+    command = ["-m", "pellucid", "train", str(RECIPE), "--runs", str(run.parent), *OPTIONS]
     environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
     return subprocess.Popen(
         [*call, *command], env=environment | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -52,8 +55,7 @@ def steps_of(run: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains_through_a_signal_and_a_kill(finished_run: Path, untrained: Path) -> None:
-    options = ("--set", "train.0.parallel.shard=zero1", "--set", "train.0.checkpoint.every_steps=4")
-    process = torchrun(untrained, *options)
+    process = torchrun(untrained)
     wait_for_steps(untrained, 2, process)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=120)
@@ -62,7 +64,7 @@ def test_two_processes_train_what_one_trains_through_a_signal_and_a_kill(finishe
     assert 2 <= stopped < 30
     assert (untrained / "pretrain" / "checkpoints" / f"step-{stopped:08d}" / "manifest.json").is_file()
 
-    process = torchrun(untrained, *options, restarts=2)
+    process = torchrun(untrained, restarts=2)
     wait_for_steps(untrained, stopped + 6, process)
     os.kill(ranks_of(process)[1], signal.SIGKILL)
     _, errors = process.communicate(timeout=240)
@@ -70,6 +72,8 @@ def test_two_processes_train_what_one_trains_through_a_signal_and_a_kill(finishe
     lines = steps_of(untrained)
     assert [line["step"] for line in lines] == list(range(1, 31)), "every step is logged exactly once"
     assert [line["loss"] for line in lines] == pytest.approx([line["loss"] for line in steps_of(finished_run)], abs=1e-5)
+    assert main(["run", str(RECIPE), "--runs", str(untrained.parent), *OPTIONS]) == 0
+    assert steps_of(untrained) == lines, "what several trained is not trained again by one"
     assert main(["verify", str(untrained)]) == 0
 
 
