@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from pellucid.core.files import read_json
+from pellucid.core.progress import progress
 from pellucid.plan.devices import HERE, Device, device_named, read_devices
 from pellucid.recipe.after import PlanConfig
 from pellucid.recipe.recipe import Recipe
@@ -29,7 +30,8 @@ def device_of(plan: PlanConfig, run: Path | None = None, precision: Literal["aut
         return device_named(plan.device)
     if run is not None and (run / "plan" / MACHINE).is_file():
         return read_devices(read_json(run / "plan" / MACHINE))
-    from pellucid.train.calibrate import measure_machine
-    from pellucid.train.device import pick_device
+    with progress("Measuring this machine"):
+        from pellucid.train.calibrate import measure_machine
+        from pellucid.train.device import pick_device
 
-    return measure_machine(pick_device(precision))
+        return measure_machine(pick_device(precision))
