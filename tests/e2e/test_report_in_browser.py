@@ -94,6 +94,7 @@ def test_a_number_tells_its_source_by_keyboard_mouse_and_touch(browser: Any, fin
         (fact.hover, lambda: page.mouse.move(0, 0)),
         (fact.tap, lambda: page.locator("h1").tap()),
     ):
+        fact.scroll_into_view_if_needed()  # a window far away is moved there over some frames
         show()
         assert where.is_visible() and all(part in where.inner_text() for part in told)
         box = where.bounding_box()
