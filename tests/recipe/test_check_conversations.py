@@ -1,5 +1,6 @@
 """Stages that learn from conversations: what cannot work is told with the nearest fix, and what is left open is worked out."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,12 @@ BASE = Path(__file__).with_name("conftest.py").read_text().split('SMALL = """\\\
             ["", "train.0.schedule={peak_lr: 1e-3, warmup_steps: 3, warmup_frac: 0.5}"],
             "train[0].schedule.warmup_steps",
             "the schedule has warmup_frac as well",
+            "keep one",
+        ),
+        (
+            ["", "train.0.schedule={peak_lr: 1e-3, cooldown_steps: 3, cooldown_frac: 0.5}"],
+            "train[0].schedule.cooldown_steps",
+            "the schedule has cooldown_frac as well",
             "keep one",
         ),
         ([SFT + TALKS, "train.sft.length_epochs=.inf"], "train[1].length_epochs", "got inf; must be a finite number", ""),
@@ -124,6 +131,13 @@ def test_batch_length_packing_and_attention_follow_from_objective_and_sources(wr
 def test_a_warm_up_as_a_share_is_worked_out_where_the_length_is_known(write: Write) -> None:
     stage = load_recipe(write(), ["train.0.schedule={warmup_steps: 0, warmup_frac: 0.1}"]).recipe.train[0]
     assert (stage.total_steps, stage.schedule.warmup_steps) == (245, 25)
+
+
+def test_a_cool_down_as_a_share_is_worked_out_too_and_follows_the_length(write: Write) -> None:
+    share = "train.0.schedule={cooldown_frac: 0.1}"
+    stage = load_recipe(write(), [share, "train.0.length_tokens=1e5"]).recipe.train[0]
+    assert stage.schedule.cooldown_steps == math.ceil(0.1 * stage.total_steps)
+    assert stage.lasting(73).schedule.cooldown_steps == 8
 
 
 def test_a_resolved_recipe_loads_again_with_the_same_values_and_takes_overrides(write: Write) -> None:

@@ -83,7 +83,7 @@ def _count_vocabulary(tokenizer: dict[str, Node], kind: str, base: Path) -> list
 def _fill_stages(tree: dict[str, Node]) -> list[Finding]:
     """Stages that read examples: how these become sequences, and how long that takes as far as it is known beforehand.
 
-    `batch_seqs` is another way to write `batch_tokens`, and `warmup_frac` is worked out wherever a stage's length is known.
+    `batch_seqs` is another way to write `batch_tokens`, and `warmup_frac` and `cooldown_frac` are worked out wherever a stage's length is known.
     """
     stages, findings = tree.get("train"), []
     for index, stage in enumerate(stages if isinstance(stages, list) else []):
@@ -92,7 +92,7 @@ def _fill_stages(tree: dict[str, Node]) -> list[Finding]:
         findings += _fill_batch(stage, ("train", index))
         objective = _value(stage, "objective") or "next_token"
         if objective == "next_token":
-            findings += _fill_warmup(stage, ("train", index))
+            findings += _fill_shares(stage, ("train", index))
             continue
         stage.setdefault("packing", _derived("best_fit" if objective == "sft" else "none", "objective"))
         stage.setdefault("attention", _derived("document", "objective"))
@@ -132,19 +132,22 @@ def _fill_batch(stage: dict[str, Node], loc: Loc) -> list[Finding]:
     return []
 
 
-def _fill_warmup(stage: dict[str, Node], loc: Loc) -> list[Finding]:
-    """Work out the warm-up of a stage of text that is given as a share of its steps."""
+def _fill_shares(stage: dict[str, Node], loc: Loc) -> list[Finding]:
+    """Work out warm-up and cool-down of a stage of text that are given as shares of its steps."""
     schedule, length, batch = stage.get("schedule"), _value(stage, "length_tokens"), _value(stage, "batch_tokens")
-    share = _value(schedule, "warmup_frac") if isinstance(schedule, dict) else None
-    if not isinstance(schedule, dict) or not isinstance(share, int | float) or not 0 <= share < 1:
+    if not (isinstance(schedule, dict) and isinstance(length, int) and isinstance(batch, int) and length > 0 and batch > 0):
         return []
-    if not (isinstance(length, int) and isinstance(batch, int) and length > 0 and batch > 0):
-        return []
-    steps = math.ceil(share * -(-length // batch))
-    if _value(schedule, "warmup_steps") not in (None, 0, steps):
-        return [Finding((*loc, "schedule", "warmup_steps"), "the schedule has warmup_frac as well", "keep one of the two")]
-    schedule["warmup_steps"] = _derived(steps, "schedule.warmup_frac")
-    return []
+    findings = []
+    for part in ("warmup", "cooldown"):
+        share, name = _value(schedule, f"{part}_frac"), f"{part}_steps"
+        if not isinstance(share, int | float) or not 0 <= share < 1:
+            continue
+        steps = math.ceil(share * -(-length // batch))
+        if _value(schedule, name) in (None, 0, steps):
+            schedule[name] = _derived(steps, f"schedule.{part}_frac")
+        else:
+            findings.append(Finding((*loc, "schedule", name), f"the schedule has {part}_frac as well", "keep one of the two"))
+    return findings
 
 
 def _example_tokens(tree: dict[str, Node], stage: dict[str, Node], objective: str) -> int | None:

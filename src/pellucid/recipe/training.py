@@ -58,6 +58,7 @@ class ScheduleConfig(Section):
     warmup_steps: int = Field(0, ge=0, description="First steps, linearly up to peak_lr.")
     warmup_frac: float | None = Field(None, ge=0, lt=1, description="The same as a share of the stage's steps, rounded up.")
     cooldown_steps: int = Field(0, ge=0, description="Last steps, linearly to zero.")
+    cooldown_frac: float | None = Field(None, ge=0, lt=1, description="The same as a share of the stage's steps, rounded up.")
     period_steps: int | None = Field(None, ge=1, description="N of Eq. 1; the stage's own length when not given.")
     rsqrt_flat_steps: int = Field(1000, ge=1, description="k of 1/sqrt(max(i, k)).")
 
@@ -190,12 +191,12 @@ class TrainStageConfig(Section):
         return 2 if self.learns_from_pairs else 1
 
     def lasting(self, steps: int) -> "TrainStageConfig":
-        """Return the stage with this many steps, its warm-up worked out."""
-        length = {"length_tokens": steps * self.batch_tokens}
-        if self.schedule.warmup_frac is None:
-            return self.model_copy(update=length)
-        schedule = self.schedule.model_copy(update={"warmup_steps": math.ceil(self.schedule.warmup_frac * steps)})
-        return self.model_copy(update={**length, "schedule": schedule})
+        """Return the stage with this many steps, its warm-up and cool-down worked out."""
+        shares = {"warmup_steps": self.schedule.warmup_frac, "cooldown_steps": self.schedule.cooldown_frac}
+        parts = {name: math.ceil(share * steps) for name, share in shares.items() if share is not None}
+        return self.model_copy(
+            update={"length_tokens": steps * self.batch_tokens, "schedule": self.schedule.model_copy(update=parts)}
+        )
 
     @property
     def total_steps(self) -> int:
