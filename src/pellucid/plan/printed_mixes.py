@@ -76,7 +76,9 @@ class PrintedMixes(Section):
     def _whole(self) -> Self:
         for row in self.rows:
             if len(row.weights) != len(self.mixes) or any(not 0 <= weight <= 1 for weight in row.weights):
-                raise ValueError(f"{self.weights_table}, {row.name}: needs a weight from 0 to 1 for each of {len(self.mixes)} mixes")
+                raise ValueError(
+                    f"{self.weights_table}, {row.name}: needs a weight from 0 to 1 for each of {len(self.mixes)} mixes"
+                )
         for scores in self.scores.rows:
             if len(scores.values) != len(self.scores.columns) or any(not 0 <= value <= 100 for value in scores.values):
                 raise ValueError(f"{self.scores_table}, {scores.mix}: needs a value from 0 to 100 for each column")

@@ -1,4 +1,4 @@
-"""Levels of an axis of data mixes: the mixes of the Stable LM 2 report on a recipe's own sources, and mixes with a part left out."""
+"""Levels of an axis of data mixes: those of the Stable LM 2 report on a recipe's own sources, and mixes with a part left out."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ def report_mixes(sources: Sequence[SourceConfig]) -> dict[str, dict[str, float]]
     """Return for the report's control and its mixes 1 to 5 the weight of each source; those of a mix add up to 1.
 
     Table 9 (arXiv 2402.17834, Appendix A) has nine rows. A source belongs to a row by its category and language, as
-    `plan/printed_mixes.yaml` says. Web and Instruction (which the table does not have) in English or in one of six other languages are
-    Cultura-x; Code in English, in several or in no language is Starcoder; Academic, Books, Social, Law, Math and Wiki in English are
-    the others. All else has weight 0 in every mix: text of other languages in all categories but these two, because the report has
-    nothing but web text of them, and the control is to have none (so Code that is of one other language goes too).
+    `plan/printed_mixes.yaml` says. Web and Instruction (which the table does not have) in English or in one of six other languages
+    are Cultura-x; Code in English, in several or in no language is Starcoder; Academic, Books, Social, Law, Math and Wiki in
+    English are the others. All else has weight 0 in every mix: text of other languages in all categories but these two, because the
+    report has nothing but web text of them, and the control is to have none (so Code that is of one other language goes too).
 
     Printed columns add up to 0.9888 to 1.0488: weights are shares of the sum. Within a row, sources share by `available_tokens`
     where all of them have it, else by their weights. In mix 4 the others but Academic and Books keep the printed weight that they
@@ -131,7 +131,7 @@ def _shares(row: PrintedRowOfMix, sources: Sequence[SourceConfig], problems: lis
             problems.append(
                 Problem(
                     f"sources[{number}].available_tokens",
-                    f"{source.name!r} has neither size nor weight; row {row.name!r} is shared by the sizes or the weights of its sources",
+                    f"{source.name!r} has neither size nor weight; row {row.name!r} is shared by sizes or weights",
                     "give all sources of the row available_tokens, or give each of them a weight",
                 )
             )
