@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pellucid.core.scores import MINUS
 from pellucid.report.blocks import Block, Cell
 from pellucid.report.figures import Spread, dots
 from pellucid.report.markup import details, figure, heading, note, paragraph, table
@@ -97,7 +98,7 @@ def _parameters(law: Found) -> list[Block]:
     lines: list[list[Cell]] = []
     for group in law["groups"]:
         if group["note"] is None:
-            slopes = ", ".join(f"{domain} {t:+.2f}" for domain, t in group["t"].items())
+            slopes = ", ".join(f"{domain} {t:+.2f}" for domain, t in group["t"].items()).replace(" -", f" {MINUS}")
             counts = f"{group['parameters']} of {group['mixes']} mixes, {group['runs']} runs"
             cells: list[Cell] = [_name(group), _BY[group["by"]], counts, f"{group['c']:.3f}", f"{group['k']:.3f}"]
             lines.append([*cells, f"{group['residual']:.4f}", slopes])

@@ -136,11 +136,13 @@ def _upsampling(runs: Sequence[RunResult], axis: str) -> dict[str, Any]:
 
 
 def _rows(runs: Sequence[RunResult], axis: str, mix: str, groups: Sequence[tuple[str, Group]]) -> list[dict[str, Any]]:
-    """Return what one mix does to each group."""
-    found = []
+    """Return what one mix does to each group: to the first, and to the others that there is text of."""
+    found: list[dict[str, Any]] = []
     for what, group in groups:
         effects = effects_of(runs, axis, group.bits, "control")
-        found.append(_told(what, next(row for row in effects["rows"] if row["level"] == mix)))
+        told = _told(what, next(row for row in effects["rows"] if row["level"] == mix))
+        if not found or told["difference"] is not None:
+            found.append(told)
     _correct(found)
     return found
 

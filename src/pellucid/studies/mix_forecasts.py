@@ -11,7 +11,17 @@ from pellucid.evals.statistics import Floats
 from pellucid.plan.printed_mixes import printed_mixes
 from pellucid.studies.mix_shares import knows_sources, label_by, level_shares
 from pellucid.studies.mix_tables import Group
-from pellucid.studies.mixing_law import Law, fit_law, forecast_law, forecast_linear, independent_shares, lies_in, without_seeds
+from pellucid.studies.mixing_law import (
+    Law,
+    LawFit,
+    fit_law,
+    forecast_law,
+    forecast_linear,
+    independent_shares,
+    lies_in,
+    refit_laws,
+    without_seeds,
+)
 from pellucid.studies.results import RunResult
 
 __all__ = ["forecast_mixes"]
@@ -22,8 +32,6 @@ fewer parameters than mixes is taken."""
 
 Shares = Mapping[str, Mapping[str, float]]
 """Shares of domains by level."""
-_Predict = Callable[[Floats, Floats, Floats], float]
-"""Shares [N, M] and losses [N] to fit to, and shares [M] to forecast: the loss."""
 
 
 @dataclass(frozen=True)
@@ -151,26 +159,21 @@ def _fitted(
     }
 
 
-def _left_out(data: _Data, near: Law, parts: Sequence[np.ndarray[Any, Any]]) -> dict[str, Any]:
+def _left_out(data: _Data, law: Law, parts: Sequence[np.ndarray[Any, Any]]) -> dict[str, Any]:
     """Return the errors when each part of the runs is forecast from the others, as far as they allow."""
     errors: dict[str, list[float]] = {"law": [], "linear": [], "mean": []}
-    predict: dict[str, _Predict] = {
-        "law": lambda shares_NM, losses_N, shares_M: float(
-            fit_law(shares_NM, losses_N, near=near).law.predict(shares_M[None, :])[0]
-        ),
-        "linear": forecast_linear,
-        "mean": lambda shares_NM, losses_N, shares_M: float(losses_N.mean()),
-    }
-    count = 0
     for out_N in parts:
         rest_NM, rest_N, out_M = data.shares_NM[~out_N], data.losses_N[~out_N], data.shares_NM[out_N][0]
         base_MP = independent_shares(rest_NM)
         if not lies_in(base_MP, out_M) or len(np.unique(rest_NM.round(6), axis=0)) < base_MP.shape[1] + 1:
             continue
-        count += 1
-        for name, one in predict.items():
-            errors[name].append(one(rest_NM, rest_N, out_M) - float(data.losses_N[out_N].mean()))
-    return {name: float(np.sqrt(np.mean(np.square(of)))) if of else None for name, of in errors.items()} | {"count": count}
+        came = float(data.losses_N[out_N].mean())
+        constants_R, slopes_RM = refit_laws(LawFit(law, rest_NM, rest_N, base_MP, 0), rest_N[None, :])
+        errors["law"].append(float(Law(float(constants_R[0]), slopes_RM[0]).predict(out_M[None, :])[0]) - came)
+        errors["linear"].append(forecast_linear(rest_NM, rest_N, out_M) - came)
+        errors["mean"].append(float(rest_N.mean()) - came)
+    told: dict[str, Any] = {name: float(np.sqrt(np.mean(np.square(of)))) if of else None for name, of in errors.items()}
+    return told | {"count": len(errors["law"])}
 
 
 def _summary(groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -30,8 +30,11 @@ def source_shares(run: RunResult) -> dict[str, float]:
 
 
 def knows_sources(runs: Sequence[RunResult]) -> bool:
-    """Tell whether category and language of every source that a run has read are known."""
-    return bool(runs) and all(name in run.sources for run in runs for name, share in source_shares(run).items() if share > 0)
+    """Tell whether it is known of every run what it has read, and of these sources category and language."""
+    shares = [(run.sources, source_shares(run)) for run in runs]
+    return bool(runs) and all(
+        any(of.values()) and all(name in known for name, share in of.items() if share > 0) for known, of in shares
+    )
 
 
 def label_by(sources: Mapping[str, Mapping[str, str | None]], by: str) -> Label:

@@ -30,6 +30,11 @@ __all__ = [
 
 _STARTS = (0.0, 0.5, 0.8, 0.95, 0.99)
 """Parts of the least loss that c begins at: the others follow from a straight line through log(L - c)."""
+_BELOW = 1 - 1e-6
+"""Of the least loss: c stays below it."""
+_HIGHEST = 50.0
+"""An exponent above this counts as this, so that a search that strays does not overflow."""
+_STEPS, _EVALUATIONS = 30, 60
 _RANK = 1e-3
 """Directions in which shares vary by less than this part of what they vary by most are taken not to vary."""
 _OUTSIDE = 1e-2
@@ -113,39 +118,78 @@ def without_seeds(losses_N: Floats, seeds_N: np.ndarray[Any, Any]) -> Floats:
     return np.asarray(losses_N - shift_N + float(losses_N.mean()), dtype=np.float64)
 
 
-def fit_law(shares_NM: Floats, losses_N: Floats, seeds: int = 1, near: Law | None = None) -> LawFit:
-    """Fit the law by least squares, from several starts or from a law that is `near`; 0 ≤ c < the least loss.
+def fit_law(shares_NM: Floats, losses_N: Floats, seeds: int = 1) -> LawFit:
+    """Fit the law by least squares, from several starts; 0 ≤ c < the least loss.
 
     `seeds` are those that `without_seeds` took out: one degree of freedom for each but the first. Raises `MissingExtraError`
     without scipy.
     """
     directions_MP = independent_shares(shares_NM)
     x_NP = shares_NM @ directions_MP
-    most = float(losses_N.min()) * (1 - 1e-6)
+    most = float(losses_N.min()) * _BELOW
     optimize = scipy_part("optimize")
 
-    def residual(parameters: Floats) -> Floats:
-        return np.asarray(parameters[0] + np.exp(np.minimum(x_NP @ parameters[1:], 50.0)) - losses_N)
+    def residual(theta_Q: Floats) -> Floats:
+        return np.asarray(_residuals(theta_Q[None, :], x_NP, losses_N[None, :])[0][0], dtype=np.float64)
 
-    def jacobian(parameters: Floats) -> Floats:
-        slopes_NP = np.exp(np.minimum(x_NP @ parameters[1:], 50.0))[:, None] * x_NP
-        return np.asarray(np.hstack([np.ones((len(x_NP), 1)), slopes_NP]), dtype=np.float64)
+    def jacobian(theta_Q: Floats) -> Floats:
+        return np.asarray(_jacobians(_residuals(theta_Q[None, :], x_NP, losses_N[None, :])[1], x_NP)[0], dtype=np.float64)
 
     bounds = ([0.0] + [-np.inf] * x_NP.shape[1], [most] + [np.inf] * x_NP.shape[1])
-    constants = [part * most for part in _STARTS] if near is None else [min(max(near.constant, 0.0), 0.999 * most)]
-    # Resamples need no more digits than their interval shows.
-    tolerance = 1e-10 if near is None else 1e-5
     best: Any = None
-    for constant in constants:
-        slopes_P = near.slopes_M @ directions_MP if near is not None else fit(x_NP, np.log(losses_N - constant)).coefficients_P
-        start_P = np.array([constant, *slopes_P])
-        found = optimize.least_squares(residual, start_P, jacobian, bounds=bounds, x_scale="jac", ftol=tolerance, xtol=tolerance)
+    for constant in (part * most for part in _STARTS):
+        start_Q = np.array([constant, *fit(x_NP, np.log(losses_N - constant)).coefficients_P])
+        found = optimize.least_squares(residual, start_Q, jacobian, bounds=bounds, x_scale="jac", max_nfev=_EVALUATIONS)
         best = found if best is None or found.cost < best.cost else best
     law = Law(float(best.x[0]), np.asarray(directions_MP @ best.x[1:], dtype=np.float64))
     return LawFit(law, shares_NM, losses_N, directions_MP, len(losses_N) - x_NP.shape[1] - 1 - (seeds - 1))
 
 
-def forecast_law(found: LawFit, shares_M: Floats, runs: int, seed: int, resamples: int = 200) -> Forecast:
+def refit_laws(found: LawFit, losses_RN: Floats) -> tuple[Floats, Floats]:
+    """Fit the law anew to R other losses of the same mixes, all at once: constants [R] and slopes [R, M].
+
+    It is `fit_law` with one start, the law that is known, and some hundred times as fast, which a bootstrap needs: steps of
+    Levenberg and Marquardt, c kept inside its bounds.
+    """
+    x_NP = found.shares_NM @ found.directions_MP
+    most_R = losses_RN.min(axis=1) * _BELOW
+    theta_RQ = np.tile([found.law.constant, *(found.law.slopes_M @ found.directions_MP)], (len(losses_RN), 1))
+    theta_RQ[:, 0] = np.clip(theta_RQ[:, 0], 0.0, most_R)
+    damping_R = np.full(len(losses_RN), 1e-3)
+    residual_RN, curve_RN = _residuals(theta_RQ, x_NP, losses_RN)
+    for _ in range(_STEPS):
+        jacobian_RNQ = _jacobians(curve_RN, x_NP)
+        gradient_RQ = np.einsum("rnq,rn->rq", jacobian_RNQ, residual_RN)
+        # Where c stands at a bound and would leave it, only the slopes move.
+        stuck_R = ((theta_RQ[:, 0] <= 0) & (gradient_RQ[:, 0] > 0)) | ((theta_RQ[:, 0] >= most_R) & (gradient_RQ[:, 0] < 0))
+        jacobian_RNQ[stuck_R, :, 0] = 0.0
+        gradient_RQ[stuck_R, 0] = 0.0
+        normal_RQQ = np.einsum("rnq,rns->rqs", jacobian_RNQ, jacobian_RNQ)
+        scale_RQ = np.maximum(np.einsum("rqq->rq", normal_RQQ), 1e-12)
+        normal_RQQ += (damping_R[:, None] * scale_RQ)[:, :, None] * np.eye(scale_RQ.shape[1])
+        trial_RQ = theta_RQ - np.linalg.solve(normal_RQQ, gradient_RQ[:, :, None])[:, :, 0]
+        trial_RQ[:, 0] = np.clip(trial_RQ[:, 0], 0.0, most_R)
+        tried_RN, _ = _residuals(trial_RQ, x_NP, losses_RN)
+        better_R = (tried_RN**2).sum(axis=1) <= (residual_RN**2).sum(axis=1)
+        theta_RQ[better_R] = trial_RQ[better_R]
+        residual_RN, curve_RN = _residuals(theta_RQ, x_NP, losses_RN)
+        damping_R = np.clip(np.where(better_R, damping_R / 4, damping_R * 4), 1e-9, 1e9)
+    return theta_RQ[:, 0], np.asarray(theta_RQ[:, 1:] @ found.directions_MP.T, dtype=np.float64)
+
+
+def _residuals(theta_RQ: Floats, x_NP: Floats, losses_RN: Floats) -> tuple[Floats, Floats]:
+    """Return what R laws leave over, and their curves without c, each [R, N]."""
+    curve_RN = np.asarray(np.exp(np.minimum(theta_RQ[:, 1:] @ x_NP.T, _HIGHEST)), dtype=np.float64)
+    return np.asarray(theta_RQ[:, :1] + curve_RN - losses_RN, dtype=np.float64), curve_RN
+
+
+def _jacobians(curve_RN: Floats, x_NP: Floats) -> Floats:
+    """Return how losses change with c and slopes, [R, N, Q]."""
+    of_slopes_RNP = curve_RN[:, :, None] * x_NP
+    return np.asarray(np.concatenate([np.ones((*curve_RN.shape, 1)), of_slopes_RNP], axis=2), dtype=np.float64)
+
+
+def forecast_law(found: LawFit, shares_M: Floats, runs: int, seed: int, resamples: int = 1000) -> Forecast:
     """Return what the law says of the mean of so many runs of a mix, with a 95 % interval by bootstrap of residuals.
 
     Each resample adds residuals drawn with replacement to the fitted losses, fits anew, and adds the mean of `runs` drawn
@@ -157,13 +201,12 @@ def forecast_law(found: LawFit, shares_M: Floats, runs: int, seed: int, resample
         return Forecast(value, None, None)
     residual_N = found.residual - found.residual.mean()
     residual_N = residual_N * np.sqrt(len(residual_N) / found.freedom)
-    generator, fitted_N, drawn = np.random.default_rng(seed), found.law.predict(found.shares_NM), []
-    for _ in range(resamples):
-        losses_N = fitted_N + generator.choice(residual_N, len(residual_N))
-        if losses_N.min() > 0:
-            again = fit_law(found.shares_NM, losses_N, near=found.law).law
-            drawn.append(float(again.predict(shares_M[None, :])[0]) + float(generator.choice(residual_N, runs).mean()))
-    return _interval(value, np.array(drawn), found.freedom)
+    generator, fitted_N = np.random.default_rng(seed), found.law.predict(found.shares_NM)
+    losses_RN = fitted_N + generator.choice(residual_N, (resamples, len(residual_N)))
+    constants_R, slopes_RM = refit_laws(found, losses_RN)
+    noise_R = generator.choice(residual_N, (resamples, runs)).mean(axis=1)
+    drawn_R = constants_R + np.exp(np.minimum(slopes_RM @ shares_M, _HIGHEST)) + noise_R
+    return _interval(value, np.asarray(drawn_R, dtype=np.float64), found.freedom)
 
 
 def _interval(value: float, drawn_R: Floats, freedom: int) -> Forecast:
