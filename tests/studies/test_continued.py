@@ -7,6 +7,7 @@ import orjson
 import pytest
 import yaml
 
+from pellucid.plan.mixing import mix_stages
 from pellucid.recipe.load import load_recipe
 from pellucid.recipe.study import CompareConfig, ContinuedAnalysis, StudyConfig
 from pellucid.studies.continued import analyse_continued
@@ -46,7 +47,7 @@ def test_curves_gaps_and_ends_are_those_of_the_runs(make_continued: Make) -> Non
 
 def test_a_known_effect_on_forgetting_is_recovered_within_its_interval_as_often_as_it_says(make_continued: Make) -> None:
     generator, inside = np.random.default_rng(11), 0
-    for _ in range(100):
+    for _ in range(50):
         runs = []
         for seed in (1, 2, 3):
             start = 2 + generator.normal(0, 0.1)
@@ -55,8 +56,8 @@ def test_a_known_effect_on_forgetting_is_recovered_within_its_interval_as_often_
                 runs.append(make_continued({"way": way}, seed, old, [4, 3, 2.5]))
         (row,) = [row for row in analyse_continued(runs, CONFIG, COMPARE)["effects"]["forgotten"]["rows"] if "low" in row]
         inside += row["low"] <= -0.5 <= row["high"]
-    # 95 of 100 expected; 86 or fewer with p < 0.001.
-    assert inside > 86
+    # 47.5 of 50 expected; 41 or fewer with p < 0.001.
+    assert inside > 41
 
 
 def test_axes_without_the_factor_are_joined_into_ways_and_still_told_apart_by_cause(make_continued: Make) -> None:
@@ -116,6 +117,7 @@ def test_the_study_in_the_repository_is_valid_and_its_ways_differ_as_their_names
         pretrain, stage = recipe.train
         assert (pretrain.name, stage.name) == ("pretrain", asked.stage)
         assert stage.curves is not None and "perplexity" in stage.curves.tasks and stage.curves.at_steps
+        assert mix_stages(recipe)[1].stage == asked.stage  # sizes that shares follow from are known before there are shards
         weights = recipe.weights_of(stage)
         read = sum(weights.values())
         shares[level] = sum(weights[name] for name in asked.old) / read if read else 0.0
