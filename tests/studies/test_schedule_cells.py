@@ -25,6 +25,7 @@ def test_a_length_of_which_nothing_was_trained_comes_last(schedule_run: Make) ->
     cells = cells_of(runs, CONFIG)
     assert cells.lengths == ("long", "short") and cells.tokens_at("short") is None
     assert cells.ended("short", "cosine") == [] and len(cells.at("short", "cosine")) == 1
+    assert cells.kind_of("cosine") == "cosine" and cells_of(runs[:1], CONFIG).kind_of("cosine") is None
     assert planned_tokens(runs[0]) == 0 and last_stage(runs[0]) is None and whole_stage(runs[0], runs) is None
 
 

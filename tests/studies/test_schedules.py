@@ -56,6 +56,7 @@ def test_every_schedule_and_length_has_its_rates_means_losses_and_ends(runs: lis
     for at in found["finals"]:
         assert [row["mean"] for row in at["rows"]] == pytest.approx([value(name, at["length"], 2) for name in NAMES])
     assert found["claim"]["verdict"] == "beyond 1 %" and found["claim"]["worst"] == "hyb2" and found["claim"]["length"] == "long"
+    assert found["kinds"] == {name: name for name in NAMES} and found["claim_of_report"]["worst"] == "hyb2"
     assert [one["length"] for one in found["by_mean"]] == list(LENGTHS) and found["notes"] == []
 
 

@@ -32,6 +32,11 @@ class Cells:
         """Return the run's level of the axis of lengths."""
         return None if self.length_axis is None else run.levels[self.length_axis]
 
+    def kind_of(self, schedule: str) -> str | None:
+        """Return a schedule's curve: cosine, rsqrt, hyb and so on; None where no run of it has begun."""
+        stages = (last_stage(run) for run in self.runs if run.levels[self.axis] == schedule)
+        return next((str(stage.schedule["kind"]) for stage in stages if stage is not None), None)
+
     def tokens_at(self, length: str | None) -> int | None:
         """Return the tokens that runs of a length are planned to train on; None where none says."""
         return max((planned_tokens(run) for run in self.at(length)), default=0) or None

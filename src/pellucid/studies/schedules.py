@@ -21,13 +21,15 @@ Row = dict[str, Any]
 def analyse_schedules(runs: Sequence[RunResult], config: SchedulesAnalysis, compare: CompareConfig) -> dict[str, Any]:
     """Return what the study says of schedules. Only runs that came to their length count; `notes` name the others.
 
-    - `metric`, `loss_steps`: what ends are compared by. `schedules` in order of appearance; `baseline` is the first. `lengths`
-      from the shortest (`length`, None without such an axis; `tokens`); `longest`. `seeds`.
+    - `metric`, `loss_steps`: what ends are compared by. `schedules` in order of appearance, their `kinds` (cosine, hyb, …; None
+      where nothing was trained); `baseline` is the first. `lengths` from the shortest (`length`, None without such an axis;
+      `tokens`); `longest`. `seeds`.
     - `rates`: rows of `schedule_curves.rate_row` (rates by step, planned and used) at the longest length, and for trunk and
       baseline at every length. `means`: rows of `schedule_curves.mean_row` for every schedule and length.
     - `losses`: rows of `schedule_curves.loss_row` (smoothed training loss over tokens with the spread of seeds), as `rates`.
     - `finals`: for each length what `schedule_finals.finals_at` says: values by seed, means, differences to the baseline with
-      intervals and verdicts, absolute and relative. `claim`: whether all are within 1 %, see `schedule_finals.claim_of`.
+      intervals and verdicts, absolute and relative. `claim`: whether all are within 1 %; `claim_of_report`: whether cosine, hyb
+      and hyb2 are, as the report says; see `schedule_finals.claim_of`.
     - `by_mean`: for each length what `schedule_by_mean.by_mean_at` says of the metric and the mean rate.
     - `trunk`: what the runs of `config.trunk` share and save, see `_trunk`; None when none is named or it has no run.
     - `printed`: the report's average rates, see `printed_means.printed_means`.
@@ -52,6 +54,7 @@ def analyse_schedules(runs: Sequence[RunResult], config: SchedulesAnalysis, comp
         "metric": compare.metric,
         "loss_steps": compare.loss_steps,
         "schedules": list(cells.schedules),
+        "kinds": {name: cells.kind_of(name) for name in cells.schedules},
         "baseline": baseline,
         "lengths": [{"length": length, "tokens": cells.tokens_at(length)} for length in cells.lengths],
         "longest": longest,
@@ -60,7 +63,8 @@ def analyse_schedules(runs: Sequence[RunResult], config: SchedulesAnalysis, comp
         "means": means,
         "losses": _rows(loss_row(cells, length, schedule, compare.loss_steps) for length, schedule in drawn),
         "finals": finals,
-        "claim": claim_of(finals),
+        "claim": claim_of(finals, "widest"),
+        "claim_of_report": claim_of(finals, "widest_of_report"),
         "by_mean": by_mean,
         "trunk": None if trunk is None else _trunk(cells, trunk, finals),
         "printed": printed_means(),
