@@ -186,6 +186,50 @@ def browser(chromium: str) -> Iterator[Any]:
         opened.close()
 
 
+STUDY = """\
+kind: study
+description: Two rates and two lengths of one trunk, to see that all of it works
+base: base.yaml
+axes:
+  peak: {key: train.pretrain.schedule.peak_lr, values: [3e-3, 1e-2]}
+  length: {key: train.pretrain.length_tokens, values: [12_288, 6_144]}
+seeds: [1, 2]
+work: {threads: 1}
+"""
+STUDY_BASE = """extends: ROOT/recipes/pocket-smoke.yaml
+conversations: []
+tokenizer: {vocab_tokens: 512, train_bytes: 2e5}
+model: {layers: 1, hidden: 32, heads: 2, kv_heads: 2, mlp_hidden: 64}
+train:
+  pretrain:
+    schedule: {kind: constant, warmup_steps: 2, cooldown_steps: 0, cooldown_frac: 0.25}
+    checkpoint: {every_steps: 2, keep_last: 1, keep_every_steps: 2}
+    samples: {every_steps: 0}
+    curves: {every_steps: 4, tasks: [perplexity], items: 12, text_words: 16}
+  sft: null
+  dpo: null
+  self_knowledge: null
+evaluate: {baselines: [], max_bytes: 4000, benchmarks: null}
+plan: {device: cpu-2-core}
+"""
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of a finished study of eight tiny runs, `study.yaml` beside it; made once. It is only read."""
+    shared = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+    folder = shared / "study"
+    folder.mkdir(exist_ok=True)
+    with (shared / "study.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            (folder / "base.yaml").write_text(STUDY_BASE.replace("ROOT", str(ROOT)))
+            (folder / "study.yaml").write_text(STUDY)
+            assert main(["run", str(folder / "study.yaml"), "--runs", str(folder)]) == 0
+            (folder / "done").touch()
+    return folder / "study"
+
+
 @pytest.fixture
 def run_copy(finished_run: Path, tmp_path: Path) -> Path:
     """A copy of the finished run, as it was when it was finished, that a test may damage. Its parent is the `--runs` folder."""

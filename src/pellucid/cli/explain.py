@@ -4,14 +4,18 @@ import argparse
 from pathlib import Path
 
 from pellucid.cli.output import print_json, print_table, print_text
+from pellucid.cli.study import explain_study
 from pellucid.recipe.explain import explain, explain_json
 from pellucid.recipe.load import load_recipe
+from pellucid.recipe.read import is_study
 
 __all__ = ["command"]
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Print the recipe value by value; sources, one per line, come last since there may be many."""
+    if is_study(Path(arguments.recipe)):
+        return explain_study(arguments)
     loaded = load_recipe(Path(arguments.recipe), arguments.overrides)
     if arguments.json:
         print_json(explain_json(loaded))

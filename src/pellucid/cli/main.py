@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     run = _command(commands, "run", "run", "run every stage of a recipe; what has not changed is skipped", "recipes/pocket.yaml")
     _recipe_arguments(run)
+    run.add_argument("--only", metavar="RUN", action="append", default=[], help="of a study: make this run; may be given again")
     for name, text in _STAGES.items():
         stage = _command(commands, name, "run", text, "recipes/pocket.yaml")
         _recipe_arguments(stage)

@@ -8,10 +8,12 @@ from types import FrameType
 
 from pellucid.cli.output import print_rich
 from pellucid.cli.show_dropped import show_dropped
-from pellucid.core.errors import StoppedError
+from pellucid.cli.study import study_command
+from pellucid.core.errors import StoppedError, UsageError
 from pellucid.core.signals import signals_handled
 from pellucid.plan.devices import planned_on
 from pellucid.recipe.load import load_recipe
+from pellucid.recipe.read import is_study
 from pellucid.stages.flow import run_all, run_one
 from pellucid.stages.plan import plan_json, plan_text
 
@@ -25,6 +27,10 @@ def command(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if is_study(Path(arguments.recipe)):
+        return study_command(arguments)
+    if getattr(arguments, "only", None):
+        raise UsageError(f"--only is for a study; {arguments.recipe} is a recipe")
     loaded = load_recipe(Path(arguments.recipe), arguments.overrides)
     runs = Path(arguments.runs)
     run = runs / loaded.recipe.name

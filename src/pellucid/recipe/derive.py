@@ -83,7 +83,8 @@ def _count_vocabulary(tokenizer: dict[str, Node], kind: str, base: Path) -> list
 def _fill_stages(tree: dict[str, Node]) -> list[Finding]:
     """Stages that read examples: how these become sequences, and how long that takes as far as it is known beforehand.
 
-    `batch_seqs` is another way to write `batch_tokens`, and `warmup_frac` and `cooldown_frac` are worked out wherever a stage's length is known.
+    `batch_seqs` is another way to write `batch_tokens`; `warmup_frac` and `cooldown_frac` are worked out wherever a stage's length
+    is known.
     """
     stages, findings = tree.get("train"), []
     for index, stage in enumerate(stages if isinstance(stages, list) else []):

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pellucid.core.errors import Problem, RecipeError
+from pellucid.core.errors import Problem, RecipeError, UsageError
 from pellucid.recipe.check import check
 from pellucid.recipe.derive import fill_in
 from pellucid.recipe.merge import NAMED_LISTS, apply_override, item_name, merge
@@ -56,6 +56,9 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
         except TreeError as error:
             problems += error.problems
     assert isinstance(tree, dict)
+    kind = tree.get("kind")
+    if isinstance(kind, Leaf) and kind.value == "study":
+        raise UsageError(f"{path} is a study, not a recipe; pellucid run, plan, explain and report take it")
     findings = fill_in(tree, path)
     recipe, more = _validate(plain(tree), {finding.loc for finding in findings})
     findings = sorted([*findings, *more], key=lambda finding: _position(finding.loc))

@@ -9,7 +9,7 @@ from pellucid.recipe.conversations import TEMPLATES
 from pellucid.recipe.merge import suggest
 from pellucid.recipe.tree import Leaf, Node, Stamp, TreeError, parse_yaml
 
-__all__ = ["preset_names", "read_chain", "read_preset"]
+__all__ = ["is_study", "preset_names", "read_chain", "read_preset"]
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -60,6 +60,16 @@ def read_chain(path: Path) -> list[dict[str, Node]]:
         if parent is None:
             return chain
         file, named_in = Path(os.path.normpath(file.parent / parent.value)), parent.place
+
+
+def is_study(path: Path) -> bool:
+    """Tell whether a file says that it is a study. What cannot be read is none: whoever reads it says why."""
+    try:
+        tree = _read_file(path, Stamp("given", path.name))
+    except TreeError:
+        return False
+    kind = tree.get("kind")
+    return isinstance(kind, Leaf) and kind.value == "study"
 
 
 def _shown(file: Path, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The JSON schema of a recipe file as one writes it, so that editors complete and check it.
+"""The JSON schemas of recipe and study files as one writes them, so that editors complete and check them.
 
 A file may leave out whatever it extends or what a preset fills in, so only items of lists keep their required keys.
 """
@@ -10,21 +10,21 @@ from pellucid.core.files import write_json
 from pellucid.recipe.merge import NAMED_LISTS
 from pellucid.recipe.read import preset_names
 from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.study import StudyConfig
 
-__all__ = ["SCHEMA_FILE", "json_schema", "write_schema"]
+__all__ = ["SCHEMA_FILE", "STUDY_SCHEMA_FILE", "json_schema", "study_schema", "write_schemas"]
 
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMA_FILE = Path(__file__).parent / "recipe.schema.json"
+STUDY_SCHEMA_FILE = SCHEMA_FILE.with_name("study.schema.json")
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of a recipe file."""
-    schema = Recipe.model_json_schema()
+    schema = _bare(Recipe.model_json_schema())
     sections = schema["$defs"]
     for section in (schema, *sections.values()):
         section.pop("required", None)
-        section.pop("title", None)
-        for field in section.get("properties", {}).values():
-            field.pop("title", None)
     sections["ModelConfig"]["properties"]["preset"] = {
         "description": "A shipped shape that fills in every field not given here.",
         "enum": preset_names(),
@@ -56,13 +56,30 @@ def json_schema() -> dict[str, Any]:
         "description": "Another recipe, relative to this one, that this one changes.",
         "type": "string",
     }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Pellucid recipe", **schema}
+    return {"$schema": _DRAFT, "title": "Pellucid recipe", **schema}
 
 
-def write_schema(path: Path = SCHEMA_FILE) -> None:
-    """Write the schema file that is shipped; run as `python -m pellucid.recipe.schema` after changing a section."""
-    write_json(path, json_schema())
+def study_schema() -> dict[str, Any]:
+    """Return the JSON schema of a study's file, which needs to say no more than that it is one, and its base."""
+    schema = _bare(StudyConfig.model_json_schema())
+    schema["required"] = ["kind", "base"]  # the name may be the file's
+    return {"$schema": _DRAFT, "title": "Pellucid study", **schema}
+
+
+def _bare(schema: dict[str, Any]) -> dict[str, Any]:
+    """Take out the titles that pydantic makes of names."""
+    for section in (schema, *schema["$defs"].values()):
+        section.pop("title", None)
+        for field in section.get("properties", {}).values():
+            field.pop("title", None)
+    return schema
+
+
+def write_schemas(folder: Path = SCHEMA_FILE.parent) -> None:
+    """Write the schema files that are shipped; run as `python -m pellucid.recipe.schema` after changing a section."""
+    write_json(folder / SCHEMA_FILE.name, json_schema())
+    write_json(folder / STUDY_SCHEMA_FILE.name, study_schema())
 
 
 if __name__ == "__main__":
-    write_schema()
+    write_schemas()

@@ -13,7 +13,9 @@ from pellucid.core.progress import console
 from pellucid.core.units import format_duration
 from pellucid.recipe.load import LoadedRecipe
 from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.training import TrainStageConfig
 from pellucid.stages.attempt import Processes, attempt
+from pellucid.train.stage import Probe
 from pellucid.train.world import World
 
 __all__ = ["Context", "Stage", "run_stage"]
@@ -21,11 +23,12 @@ __all__ = ["Context", "Stage", "run_stage"]
 
 @dataclass(frozen=True)
 class Context:
-    """One run: its recipe, its folder, and the processes that work on it."""
+    """One run: its recipe, its folder, and the processes that work on it. `probe` makes one more of a training stage's folder."""
 
     loaded: LoadedRecipe
     run: Path
     world: World = field(default_factory=World)
+    probe: Callable[[TrainStageConfig, Path], Probe | None] | None = None
 
     @property
     def recipe(self) -> Recipe:

@@ -17,6 +17,7 @@ from pellucid.core.units import format_count
 from pellucid.generate.decoding import generate
 from pellucid.model.decoder import Decoder
 from pellucid.plan.mixing import mix_of
+from pellucid.recipe.computed import what_is_computed
 from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.stages.chat_format import chat_format_of, chat_sample
@@ -29,7 +30,6 @@ from pellucid.stages.other_tokens import warn_of_other_tokens
 from pellucid.stages.run_folder import final_checkpoint, weights_at
 from pellucid.stages.stage import Context, Stage
 from pellucid.tokenizer.tokenizer import Tokenizer, load_tokenizer
-from pellucid.train.saver import what_is_computed
 from pellucid.train.stage import run_stage, world_for
 
 __all__ = ["train_stages"]
@@ -87,11 +87,12 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
         build.summary["init_from"] = config.init_from
         warn_of_other_tokens(start, context.folder("tokenizer"))
     where = (recipe.seed, build.path)
+    further = context.probe(config, build.path) if context.probe is not None else None
     start_from = partial(run_stage, init_from=start, adapter_from=_first_adapter(config, context), world=context.world)
     if config.learns_from_text:
         order, earlier = data_order(recipe, config, context.run), partial(orders_before, recipe, config, context.run)
         measured = curves_of(config, context, tokenizer, config.total_steps, build.path)
-        sample, probe = partial(_sample, tokenizer), watching(measured)
+        sample, probe = partial(_sample, tokenizer), watching(measured, further)
         summary = start_from(config, recipe.model, order, *where, sample=sample, earlier=earlier, probe=probe)
     else:
         speech = Speech(chat_format_of(recipe, context.run), tokenizer)
@@ -103,7 +104,7 @@ def _build(config: TrainStageConfig, before: TrainStageConfig | None, context: C
         _check_length(config.lasting(steps))
         measured = curves_of(config, context, tokenizer, steps, build.path)
         knowing = knowledge_probe(config, context, speech, steps, build.path) if config.self_knowledge is not None else None
-        sample, probe = partial(chat_sample, speech.chat, tokenizer), watching(measured, knowing)
+        sample, probe = partial(chat_sample, speech.chat, tokenizer), watching(measured, knowing, further)
         summary = start_from(config.lasting(steps), recipe.model, examples, *where, sample=sample, heldout=heldout, probe=probe)
     build.summary.update(summary)
     if measured is not None and context.world.is_first:

@@ -23,7 +23,7 @@ __all__ = ["ENDS", "FOLDERS", "Evidence", "folder_of"]
 FOLDERS = {"evaluate": "scores", "export": "exports"}
 """The stages whose folders have another name than they."""
 
-ENDS = ("end", "unchanged")
+ENDS = ("end", "unchanged", "shared")
 """The events that name the artifact which then lay there."""
 
 # Folders that hold artifacts two levels below: averages of checkpoints, suites that were run by hand.

@@ -1,0 +1,228 @@
+"""A study's flow: every run that its axes ask for, what they share made once; then what they say, and a page."""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import torch
+
+from pellucid.core.artifacts import Key, building, is_current
+from pellucid.core.errors import ArtifactError, UsageError
+from pellucid.core.files import json_bytes, read_json, write_bytes
+from pellucid.core.lock import run_lock
+from pellucid.core.processes import end_workers, run_apart, run_tasks
+from pellucid.core.progress import ProgressBar, console, progress
+from pellucid.recipe.resolved import resolved_text
+from pellucid.report.study import write_study_page
+from pellucid.stages.study_run import OUTCOMES, RUNS, RunTask, known_outcome, make_run, prepare_run
+from pellucid.studies.analyse import analyse
+from pellucid.studies.collect import collect_run
+from pellucid.studies.design import LoadedStudy, PlannedRun
+from pellucid.studies.plan import RunPlan, StudyPlan, plan_study
+from pellucid.studies.results import Outcome, RunResult
+
+__all__ = ["RESULTS", "STUDY_FILE", "run_study", "tell_study"]
+
+STUDY_FILE = "study.resolved.yaml"
+RESULTS = "results"
+_LOOK_S = 2.0
+_TAIL_BYTES = 8192
+
+
+class _Made(NamedTuple):
+    """How one run ended."""
+
+    name: str
+    outcome: Outcome
+    message: str
+
+
+def run_study(study: LoadedStudy, runs: Path, only: Sequence[str] = ()) -> None:
+    """Make every run that is not made, then analyse them and write the page; with `only` make those runs, and no more.
+
+    Called again after a stop or a kill it repeats nothing that was finished. Runs that failed stay as they are: they are results.
+    Raises `UsageError` for a run that the study has not.
+    """
+    folder, plan = runs / study.config.name, plan_study(study)
+    known = [run.name for run in study.runs]
+    if wrong := [name for name in only if name not in known]:
+        raise UsageError(f"the study has no run {wrong[0]!r}; it has {', '.join(known[:12])}{', …' if len(known) > 12 else ''}")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / STUDY_FILE, resolved_text(study.config.model_dump(mode="json")).encode())
+    wanted = [[one for one in wave if not only or one.run.name in only] for wave in plan.waves]
+    made = {one.name: one for one in _make(study, plan, [wave for wave in wanted if wave], folder)}
+    if not only:
+        tell_study(study, runs, made)
+
+
+def tell_study(study: LoadedStudy, runs: Path, made: dict[str, _Made] | None = None) -> None:
+    """Analyse the runs that there are, and write `results/` and the page."""
+    folder = runs / study.config.name
+    made = _found(study, folder) if made is None else made
+    with run_lock(folder):
+        found = [_collected(run, folder, made.get(run.name)) for run in study.runs]
+        raw = json_bytes([run.to_json() for run in found])
+        key = Key("study", 1, study.config.compare.seed, study.config.model_dump(mode="json"), {"runs": sha256(raw).hexdigest()})
+        path = folder / RESULTS
+        if is_current(path, key):
+            console.print("[dim]results       unchanged[/dim]")
+        else:
+            with progress("study: analysing"), building(path, key) as build:
+                told = analyse(study.config, found)
+                write_bytes(build.path / "runs.json", raw)
+                write_bytes(build.path / "study.json", json_bytes(told))
+                build.summary.update(told["cost"]["outcomes"])
+        write_study_page(read_json(path / "study.json"), folder / "report" / "index.html")
+    console.print(f"\n  look at    {folder / 'report' / 'index.html'}", soft_wrap=True)
+
+
+def _make(study: LoadedStudy, plan: StudyPlan, waves: Sequence[Sequence[RunPlan]], folder: Path) -> Iterator[_Made]:
+    """Make the runs wave by wave, and yield how each ended."""
+    work = study.config.work
+    threads = work.threads or max(1, torch.get_num_threads() // work.workers)
+    for one in plan.left_out:
+        console.print(f"{one.run.name:<28}not begun   {one.left_out}", soft_wrap=True)
+        yield _Made(one.run.name, "not begun", one.left_out)
+    begun = [one.run for wave in waves for one in wave]
+    with progress(f"study {study.config.name}", _length(begun), "tokens") as bar, _watched(bar, begun, folder):
+        if work.workers > 1 or work.engine != "local":
+            _prepare([_task(one, study, folder, threads) for wave in waves for one in wave])
+        for wave in waves:
+            tasks = [_task(one, study, folder, threads) for one in wave]
+            for number, ended in _spread(tasks, work.workers, work.engine):
+                name = tasks[number].run.name
+                console.print(f"{name:<28}{ended['outcome']:<12}{_remark(tasks[number], ended)}", soft_wrap=True)
+                yield _Made(name, ended["outcome"], ended["message"])
+    end_workers()
+
+
+def _prepare(tasks: Sequence[RunTask]) -> None:
+    """Make the data that runs share before they begin side by side: each of them would make its own."""
+    for task in {_data_of(task): task for task in reversed(tasks)}.values():
+        if known_outcome(task) is None:
+            run_apart(prepare_run, task, task.run.name)
+
+
+def _data_of(task: RunTask) -> bytes:
+    """Return what the stages before training are a function of, and perhaps more: the text that is read, and how."""
+    recipe = task.run.loaded.recipe
+    named = {"sources", "conversations", "chat", "documents", "tokenizer", "shards"}
+    return json_bytes(recipe.model_dump(mode="json", include=dict.fromkeys(named, True)))
+
+
+def _spread(tasks: Sequence[RunTask], workers: int, engine: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield how runs ended, side by side or one after the other, each in a process that leaves its memory behind when it ends."""
+    if workers > 1 or engine != "local":
+        yield from run_tasks(make_run, tasks, workers, engine=engine, name=lambda task: task.run.name)
+        return
+    for number, task in enumerate(tasks):
+        yield number, run_apart(make_run, task, task.run.name)
+
+
+def _task(plan: RunPlan, study: LoadedStudy, folder: Path, threads: int) -> RunTask:
+    config = study.config
+    is_target = plan.target is None
+    return RunTask(
+        run=plan.run,
+        study=folder,
+        threads=threads,
+        stop=config.stop.model_copy(update={"target_loss": None, "target_level": None}) if is_target else config.stop,
+        target_loss=_target(plan, study, folder),
+        begins_with=plan.begins_with,
+        budget_cpu_hours=config.budget.cpu_hours,
+        noise_seqs=config.analyse.batch_size.noise_seqs if config.analyse.batch_size and config.analyse.batch_size.noise else None,
+    )
+
+
+def _target(plan: RunPlan, study: LoadedStudy, folder: Path) -> float | None:
+    """Return the loss at which a run ends: the study's, or that with which another ended."""
+    if plan.target is None:
+        return study.config.stop.target_loss
+    other = next(run for run in study.runs if run.name == plan.target)
+    loss = collect_run(other, folder / RUNS / other.name, "done").final_loss(study.config.compare.loss_steps)
+    if loss != loss:  # nothing was trained
+        raise ArtifactError(
+            f"{folder / RUNS / other.name} has no training loss yet, by which {plan.run.name} is to end; run it first"
+        )
+    return loss
+
+
+def _remark(task: RunTask, ended: dict[str, Any]) -> str:
+    file = task.folder / "scores" / "heldout.json"
+    if ended["outcome"] != "done" or not file.is_file():
+        return str(ended["message"])
+    return f"{read_json(file)['bits_per_byte']['all']:.4f} bits per byte"
+
+
+def _found(study: LoadedStudy, folder: Path) -> dict[str, _Made]:
+    """Return how the runs ended that have ended, from their folders."""
+    found = {}
+    for run in study.runs:
+        file = folder / OUTCOMES / f"{run.name}.json"
+        if file.is_file():
+            ended = read_json(file)
+            found[run.name] = _Made(run.name, ended["outcome"], ended["message"])
+    return found
+
+
+def _collected(run: PlannedRun, folder: Path, made: _Made | None) -> RunResult:
+    if made is None:
+        made = _Made(run.name, "not begun", "")
+    return collect_run(run, folder / RUNS / run.name, made.outcome, made.message)
+
+
+def _length(runs: Sequence[PlannedRun]) -> int:
+    return sum(stage.total_steps * stage.batch_tokens for run in runs for stage in run.loaded.recipe.train)
+
+
+@contextmanager
+def _watched(bar: ProgressBar, runs: Sequence[PlannedRun], folder: Path) -> Iterator[None]:
+    """Move the bar by what runs write down, whichever process they are in."""
+    ended = threading.Event()
+    done = _trained(runs, folder)
+    bar.resume_at(done)
+
+    def look() -> None:
+        nonlocal done
+        while not ended.wait(_LOOK_S):
+            now = _trained(runs, folder)
+            bar.advance(max(0, now - done))
+            done = max(done, now)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _trained(runs: Sequence[PlannedRun], folder: Path) -> int:
+    """Return the tokens that runs have behind them."""
+    return sum(
+        _last_tokens(folder / RUNS / run.name / stage.name / "metrics.jsonl") for run in runs for stage in run.loaded.recipe.train
+    )
+
+
+def _last_tokens(path: Path) -> int:
+    """Return `tokens` of the last whole line that has them; 0 without."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+            lines = file.read().split(b"\n")[:-1]
+    except OSError:
+        return 0
+    for line in reversed(lines):
+        try:
+            record = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        if "tokens" in record:
+            return int(record["tokens"])
+    return 0

@@ -1,0 +1,182 @@
+"""One run of a study, in whatever process: its stages in order, what it shares taken from others, its outcome written down."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pellucid.core.attempts import attempts_of
+from pellucid.core.errors import ArtifactError, DataError, TrainingError
+from pellucid.core.files import read_json, write_bytes, write_json
+from pellucid.core.ledger import LEDGER, read_ledger
+from pellucid.core.lock import run_lock
+from pellucid.core.processes import end_workers
+from pellucid.core.progress import console
+from pellucid.core.settle import settle
+from pellucid.recipe.study import StopConfig
+from pellucid.recipe.training import TrainStageConfig
+from pellucid.stages.account import ACCOUNT
+from pellucid.stages.chat_format import keep_template
+from pellucid.stages.evaluate import EVALUATE
+from pellucid.stages.flow import stages_of
+from pellucid.stages.knowing import check_facts
+from pellucid.stages.plan import PLAN
+from pellucid.stages.run_folder import RECIPE_FILE, dump_recipe
+from pellucid.stages.shared import begin_with, keep_shared, take_shared
+from pellucid.stages.stage import Context, Stage, run_stage
+from pellucid.studies.design import PlannedRun
+from pellucid.studies.sharing import Beginning
+from pellucid.train.stop_rule import RuleStopError, StopRule
+
+__all__ = ["BEFORE_TRAINING", "OUTCOMES", "RUNS", "SHARED", "RunTask", "known_outcome", "make_run", "prepare_run"]
+
+OUTCOMES, SHARED, RUNS = "outcomes", "shared", "runs"
+
+BEFORE_TRAINING = ("documents", "tokenizer", "shards", "conversations")
+# They say something of the run, and would come again if it were tried again.
+_FINDINGS = (TrainingError, DataError)
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """A run to be made in a study's folder. `begins_with` is a finished run's name and what of it is this one's beginning too."""
+
+    run: PlannedRun
+    study: Path
+    threads: int
+    stop: StopConfig
+    target_loss: float | None = None
+    begins_with: tuple[str, Beginning] | None = None
+    budget_cpu_hours: float | None = None
+    noise_seqs: int | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lies."""
+        return self.study / RUNS / self.run.name
+
+    @property
+    def outcome(self) -> Path:
+        """Where it is written how the run ended: beside the runs, whose folders hold what any run's holds and nothing else."""
+        return self.study / OUTCOMES / f"{self.run.name}.json"
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What decides how a run ends, beside its recipe."""
+        return {"recipe": self.run.loaded.digest, "stop": self.stop.model_dump(mode="json"), "target_loss": self.target_loss}
+
+
+def known_outcome(task: RunTask) -> dict[str, Any] | None:
+    """Return how a run ended that ended for good under these rules; None for one that is to be made, or gone on with."""
+    if not task.outcome.is_file():
+        return None
+    try:
+        found: dict[str, Any] = read_json(task.outcome)
+    except ArtifactError:
+        return None
+    return found if found.get("rules") == task.rules else None
+
+
+def _open(task: RunTask) -> Context:
+    """Write the run's recipe into its folder, which must be held, and return what its stages are run with."""
+    loaded, folder = task.run.loaded, task.folder
+    write_bytes(folder / RECIPE_FILE, dump_recipe(loaded).encode())
+    keep_template(loaded, folder)
+    check_facts(loaded)
+    settle(folder, holds_run=True)
+
+    def probe(stage: TrainStageConfig, out: Path) -> StopRule | None:
+        return _rule(task, out) if stage.name == loaded.recipe.train[-1].name else None
+
+    return Context(loaded, folder, probe=probe)
+
+
+def _rule(task: RunTask, out: Path) -> StopRule:
+    """Return what ends the run's last training stage, which lies in `out`, before its length."""
+    return StopRule(task.stop, out / "metrics.jsonl", task.target_loss)
+
+
+def make_run(task: RunTask) -> dict[str, Any]:
+    """Make one run, go on with it, or find it made; return how it ended: `outcome`, `message`, `rules`.
+
+    A run that diverges, or whose data cannot be used, ends as failed and is kept; so does one that a rule stops. Every other error
+    is raised: a full disk is no finding. The number of threads is the task's, whoever runs it, so that the bits are the same.
+    """
+    torch.set_num_threads(task.threads)
+    with run_lock(task.folder), _quiet():
+        found = known_outcome(task)
+        if found is not None and found["outcome"] != "done":
+            return found
+        if found is None and (told := _over_budget(task)):
+            return {"outcome": "not begun", "message": told}
+        context = _open(task)
+        try:
+            _stages(task, context)
+            ended = {"outcome": "done", "message": ""}
+        except RuleStopError as stop:
+            ended = {"outcome": "stopped", "message": str(stop)}
+        except _FINDINGS as error:
+            ended = {"outcome": "failed", "message": f"{type(error).__name__}: {error}"}
+        run_stage(ACCOUNT, context)
+        task.outcome.parent.mkdir(parents=True, exist_ok=True)
+        write_json(task.outcome, {**ended, "rules": task.rules})
+        return {**ended, "rules": task.rules}
+
+
+def prepare_run(task: RunTask) -> None:
+    """Make what comes before a run's training, for it and for all that have the same."""
+    with run_lock(task.folder), _quiet():
+        _before_training(task, _open(task))
+
+
+def _over_budget(task: RunTask) -> str:
+    """Say that the study's runs have taken the core hours that they may; nothing while there are some left."""
+    if task.budget_cpu_hours is None:
+        return ""
+    spent = 0.0
+    for ledger in sorted((task.study / RUNS).glob(f"*/{LEDGER}")):
+        spent += sum(one.cpu_s or 0.0 for one in attempts_of(read_ledger(ledger, checked=False), checked=False)) / 3600
+    return f"budget.cpu_hours = {task.budget_cpu_hours:g} is spent: {spent:.3f}" if spent >= task.budget_cpu_hours else ""
+
+
+def _stages(task: RunTask, context: Context) -> None:
+    """Run the stages; of what other runs may have too, take what is there and leave what is made."""
+    stages = {stage.name: stage for stage in stages_of(task.run.loaded)}
+    _before_training(task, context)
+    for number, config in enumerate(context.recipe.train):
+        if task.begins_with is not None and number == task.begins_with[1].stages and task.begins_with[1].steps:
+            other, beginning = task.begins_with
+            begin_with(stages[config.name], config, context, task.study / RUNS / other, beginning.steps)
+        _make_shared(stages[config.name], context, task.study / SHARED)
+    # Of a stage that was finished before there was this rule.
+    _rule(task, task.folder / context.recipe.train[-1].name).check_finished()
+    if EVALUATE.name in stages:
+        run_stage(EVALUATE, context)
+
+
+def _before_training(task: RunTask, context: Context) -> None:
+    run_stage(PLAN, context)
+    for stage in stages_of(task.run.loaded):
+        if stage.name in BEFORE_TRAINING:
+            _make_shared(stage, context, task.study / SHARED)
+    end_workers()
+
+
+def _make_shared(stage: Stage, context: Context, store: Path) -> None:
+    """Make an artifact that any run may have, or take it from one that has made it."""
+    if not take_shared(stage, context, store):
+        run_stage(stage, context)
+        keep_shared(stage, context, store)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the lines of single stages from the terminal: the study shows one line for each run."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before

@@ -1,0 +1,94 @@
+"""All that a study says: the effect of every axis with how sure it is, what each run took, and the analyses that it asks for."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from pellucid.recipe.study import StudyConfig
+from pellucid.studies.effects import Metric, effects_of, seed_spread
+from pellucid.studies.results import RunResult
+
+__all__ = ["analyse", "metric_of"]
+
+_KINDS = ("language", "category")
+
+
+def metric_of(config: StudyConfig) -> Metric:
+    """Return the figure that a study's runs are compared by; less is better."""
+    if config.compare.metric == "loss":
+        return lambda run: run.final_loss(config.compare.loss_steps)
+    return lambda run: run.bits_per_byte()
+
+
+def analyse(config: StudyConfig, runs: Sequence[RunResult]) -> dict[str, Any]:
+    """Return what `results/study.json` holds.
+
+    `study`: name, description, metric; `runs`: one row each with levels, seed, outcome, metric, cost; `effects`: `axes` (one
+    `effects_of` for each axis), `by_group` (kind → group → axis → `effects_of`), `spread` over seeds; `cost`: sums, and what was
+    shared; then one entry for each analysis that the study asks for.
+    """
+    metric = metric_of(config)
+    found: dict[str, Any] = {
+        "study": {"name": config.name, "description": config.description, "metric": config.compare.metric, "seeds": config.seeds},
+        "runs": [_row(run, metric) for run in runs],
+        "effects": _effects(config, runs, metric),
+        "cost": _cost(runs),
+    }
+    return found
+
+
+def _row(run: RunResult, metric: Metric) -> dict[str, Any]:
+    value = metric(run)
+    return {
+        "name": run.name,
+        "levels": dict(run.levels),
+        "seed": run.seed,
+        "outcome": run.outcome,
+        "message": run.message,
+        "metric": value if math.isfinite(value) else None,
+        "parameters": run.parameters,
+        "steps": {stage.name: len(stage.steps) for stage in run.stages},
+        "begins_with": run.begins_with,
+        "tokens": run.cost.tokens,
+        "shared_tokens": run.cost.shared_tokens,
+        "flops": run.cost.flops,
+        "seconds": run.cost.seconds,
+        "cpu_s": run.cost.cpu_s,
+        "joules": run.cost.joules,
+        "data_s": run.cost.data_s,
+    }
+
+
+def _effects(config: StudyConfig, runs: Sequence[RunResult], metric: Metric) -> dict[str, Any]:
+    axes = {name: axis.baseline for name, axis in config.axes.items()}
+    by_group: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for kind in _KINDS if config.compare.metric == "bits_per_byte" else ():
+        groups = sorted({group for run in runs for group in (run.table or {}).get(kind, {})})
+        by_group[kind] = {
+            group: [effects_of(runs, name, _of_group(kind, group), baseline) for name, baseline in axes.items()] for group in groups
+        }
+    return {
+        "metric": config.compare.metric,
+        "axes": [effects_of(runs, name, metric, baseline) for name, baseline in axes.items()],
+        "by_group": by_group,
+        "spread": seed_spread(runs, metric),
+        "runs": sum(run.is_comparable for run in runs),
+    }
+
+
+def _of_group(kind: str, group: str) -> Metric:
+    return lambda run: run.bits_per_byte(kind, group)
+
+
+def _cost(runs: Sequence[RunResult]) -> dict[str, Any]:
+    return {
+        "runs": len(runs),
+        "outcomes": {name: sum(run.outcome == name for run in runs) for name in ("done", "stopped", "failed", "not begun")},
+        "tokens": sum(run.cost.tokens for run in runs),
+        "shared_tokens": sum(run.cost.shared_tokens for run in runs),
+        "flops": math.fsum(run.cost.flops for run in runs),
+        "seconds": math.fsum(run.cost.seconds for run in runs),
+        "cpu_hours": math.fsum(run.cost.cpu_s for run in runs) / 3600,
+        "joules": math.fsum(run.cost.joules for run in runs),
+        "data_s": [run.cost.data_s for run in runs],
+    }

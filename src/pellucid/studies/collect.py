@@ -1,0 +1,167 @@
+"""A run's folder → what a study knows of it (`RunResult`): read from artifacts, metrics and ledger alone."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pellucid.core.attempts import attempts_of
+from pellucid.core.files import read_json
+from pellucid.core.ledger import LEDGER, read_ledger
+from pellucid.core.metrics import read_metrics
+from pellucid.core.spending import OF_THE_REPORT
+from pellucid.evals.choices.item import Item
+from pellucid.plan.flops import flops_per_token
+from pellucid.plan.parameters import count_parameters
+from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.training import TrainStageConfig
+from pellucid.studies.design import PlannedRun
+from pellucid.studies.results import Cost, Outcome, Point, RunResult, Scores, Stage, Table
+
+__all__ = ["collect_run"]
+
+_BEFORE_TRAINING = ("documents", "tokenizer", "shards", "conversations")
+_TASK = "perplexity"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Nats and bytes of one text, and the source and language that it is of."""
+
+    source: str
+    language: str
+    nats: float
+    bytes: int
+
+
+def collect_run(run: PlannedRun, folder: Path, outcome: Outcome, message: str = "") -> RunResult:
+    """Return what a run's folder tells; of a run that was never begun, its levels and outcome.
+
+    Raises `ArtifactError` for files that are damaged.
+    """
+    recipe = run.loaded.recipe
+    stages = tuple(_stage(folder, config) for config in recipe.train)
+    shared = _shared_tokens(folder, recipe)
+    return RunResult(
+        name=run.name,
+        levels=run.levels,
+        seed=run.seed,
+        outcome=outcome,
+        message=message,
+        parameters=count_parameters(recipe.model).total,
+        stages=stages,
+        table=_heldout(folder, recipe),
+        points=tuple(point for config in recipe.train for point in _points(folder, config, recipe)),
+        weights=_weights(folder, recipe),
+        cost=_cost(folder, recipe, stages, shared),
+        begins_with=_begins_with(folder),
+        noise=_noise(folder),
+    )
+
+
+def _stage(folder: Path, config: TrainStageConfig) -> Stage:
+    lines = [line for line in read_metrics(folder / config.name / "metrics.jsonl") if "loss" in line]
+    return Stage(
+        name=config.name,
+        steps_planned=config.total_steps,
+        batch_tokens=config.batch_tokens,
+        seq_tokens=config.seq_tokens,
+        schedule=config.schedule.model_dump(mode="json"),
+        steps=tuple(line["step"] for line in lines),
+        rates=tuple(line["lr"] for line in lines),
+        losses=tuple(line["loss"] for line in lines),
+        norms=tuple(line["grad_norm"] for line in lines),
+    )
+
+
+def _heldout(folder: Path, recipe: Recipe) -> Table | None:
+    file = folder / "scores" / "heldout.documents.jsonl"
+    if not (folder / "scores" / "manifest.json").is_file():
+        return None
+    return _table((_Row(one["source"], one["language"], one["nats"], one["bytes"]) for one in read_metrics(file)), recipe)
+
+
+def _points(folder: Path, config: TrainStageConfig, recipe: Recipe) -> Iterable[Point]:
+    """Yield the beginnings of held-out documents as they were scored on the way; nothing where the stage has no curves of them."""
+    items = folder / config.name / "curves.items.json"
+    task = read_json(items).get(_TASK) if items.is_file() else None
+    if task is None:
+        return
+    asked = [Item.from_json(raw) for raw in task["items"]]
+    for line in read_metrics(folder / config.name / "curves.jsonl"):
+        found = line["tasks"].get(_TASK, {})
+        if "nats" in found and found["digest"] == task["digest"]:
+            rows = [
+                _Row(item.id.partition(":")[0], item.group or "", nats[0], item.answer_bytes)
+                for item, nats in zip(asked, found["nats"], strict=True)
+            ]
+            yield Point(config.name, line["step"], line["tokens"], _table(rows, recipe))
+
+
+def _table(rows: Iterable[_Row], recipe: Recipe) -> Table:
+    category = {source.name: source.category for source in recipe.sources}
+    sums: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        groups = {"all": "all", "language": row.language, "source": row.source, "category": category.get(row.source, "")}
+        for kind, group in groups.items():
+            of_group = sums.setdefault(kind, {}).setdefault(group, [0.0, 0, 0])
+            for at, value in enumerate((row.nats, row.bytes, 1)):
+                of_group[at] += value
+    return {
+        kind: {group: Scores(nats, int(size), int(count)) for group, (nats, size, count) in sorted(groups.items())}
+        for kind, groups in sums.items()
+    }
+
+
+def _weights(folder: Path, recipe: Recipe) -> dict[str, Mapping[str, float]]:
+    """Return the shares of sources in each stage that came to its end."""
+    receipts = {stage.name: folder / stage.name / "receipt.json" for stage in recipe.text_stages}
+    return {name: read_json(file)["order"]["weights"] for name, file in receipts.items() if file.is_file()}
+
+
+def _shared(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return by training stage the last event that took it (`shared`), or its beginning (`begun_with`), from another run."""
+    if not (folder / LEDGER).is_file():
+        return {}
+    events = read_ledger(folder / LEDGER)
+    return {event["stage"]: event for event in events if event.get("event") in ("shared", "begun_with")}
+
+
+def _shared_tokens(folder: Path, recipe: Recipe) -> int:
+    found = _shared(folder)
+    return sum(
+        stage.batch_tokens * found[stage.name].get("step", stage.total_steps) for stage in recipe.train if stage.name in found
+    )
+
+
+def _begins_with(folder: Path) -> str | None:
+    return next((str(event["run"]) for event in _shared(folder).values() if "run" in event), None)
+
+
+def _cost(folder: Path, recipe: Recipe, stages: Iterable[Stage], shared_tokens: int) -> Cost:
+    """Return what the run's own attempts took, all of them however they ended."""
+    if not (folder / LEDGER).is_file():
+        return Cost()
+    attempts = [one for one in attempts_of(read_ledger(folder / LEDGER)) if one.stage not in OF_THE_REPORT]
+    tokens = flops = 0.0
+    taken = _shared(folder)
+    for config, stage in zip(recipe.train, stages, strict=True):
+        event = taken.get(stage.name, {})
+        begun = event.get("step", 0) if "step" in event or not event else len(stage.steps)
+        own = max(0, (stage.steps[-1] if stage.steps else 0) - begun) * stage.batch_tokens
+        tokens += own
+        flops += own * flops_per_token(recipe.model, config.seq_tokens, config.adapter)["with_attention"]
+    return Cost(
+        seconds=sum(one.seconds for one in attempts),
+        cpu_s=sum(one.cpu_s or 0.0 for one in attempts),
+        joules=sum(one.joules or 0.0 for one in attempts),
+        data_s=sum(one.seconds for one in attempts if one.stage in _BEFORE_TRAINING),
+        tokens=int(tokens),
+        shared_tokens=shared_tokens,
+        flops=flops,
+    )
+
+
+def _noise(folder: Path) -> tuple[Mapping[str, Any], ...]:
+    file = folder / "noise" / "noise.json"
+    return tuple(read_json(file)["checkpoints"]) if file.is_file() else ()

@@ -1,0 +1,231 @@
+"""From a study's file to its runs: axes and seeds multiplied out, each run's recipe loaded, every problem shown at once."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from pydantic import ValidationError
+
+from pellucid.core.errors import Problem, RecipeError
+from pellucid.core.seeds import derive_seed
+from pellucid.recipe.load import LoadedRecipe, load_recipe
+from pellucid.recipe.merge import apply_override, suggest
+from pellucid.recipe.problems import field_text, translate
+from pellucid.recipe.read import read_chain
+from pellucid.recipe.study import AxisConfig, StudyConfig
+from pellucid.recipe.tree import Node, TreeError, plain
+from pellucid.studies.check import check_study
+from pellucid.studies.mix_levels import leave_out_levels, report_mixes
+
+__all__ = ["LoadedStudy", "PlannedRun", "load_study"]
+
+Levels = dict[str, dict[str, Any]]
+"""Of one axis: what each level sets, by its name."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study: its level of each axis, its seed, and its recipe."""
+
+    name: str
+    levels: dict[str, str]
+    seed: int
+    loaded: LoadedRecipe
+
+
+@dataclass(frozen=True)
+class LoadedStudy:
+    """A study and its runs, in the order of axes and seeds."""
+
+    config: StudyConfig
+    path: Path
+    runs: tuple[PlannedRun, ...]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the study's values: what results are a function of, beside the runs."""
+        return sha256(json.dumps(self.config.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> LoadedStudy:
+    """Read a study, apply `--set` overrides (of the study's keys; `set.KEY` is one of the recipe's), and load every run's recipe.
+
+    Raises `RecipeError` listing every problem: of the study, and of the recipes by the level that brings it.
+    """
+    path = Path(path)
+    config = _read(path, overrides)
+    if problems := check_study(config):
+        raise RecipeError(str(path), problems)
+    base = path.parent / config.base
+    common = [_setting(key, value) for key, value in config.set.items()]
+    try:
+        start = load_recipe(base, common)
+    except RecipeError as error:
+        found = [Problem(f"base: {one.field}", one.message, one.fix) for one in error.problems]
+        raise RecipeError(str(path), found) from error
+    axes: dict[str, Levels] = {}
+    for name, axis in config.axes.items():
+        try:
+            axes[name] = _levels(name, axis, start)
+        except RecipeError as error:
+            problems += [Problem(f"axes.{name}: {one.field}", one.message, one.fix) for one in error.problems]
+    problems += _wrong_levels(config, axes)
+    if problems:
+        raise RecipeError(str(path), problems)
+    runs: list[PlannedRun] = []
+    for levels, settings in _combined(config, axes):
+        for seed in config.seeds:
+            name = "-".join([*map(_slug, levels.values()), f"s{seed}"])
+            own = [_setting(key, value) for key, value in {**settings, "name": f"{config.name}-{name}", "seed": seed}.items()]
+            try:
+                runs.append(PlannedRun(name, levels, seed, load_recipe(base, [*common, *own])))
+            except RecipeError as error:
+                problems += [Problem(f"{name}: {one.field}", one.message, one.fix) for one in error.problems]
+                break  # the other seeds have the same
+    problems += [
+        Problem("axes", f"two runs would be called {name!r}", "name the levels apart: letters, digits, '.' and '_' count")
+        for name in _twice([run.name for run in runs])
+    ]
+    if problems:
+        raise RecipeError(str(path), problems)
+    return LoadedStudy(config, path, tuple(runs))
+
+
+def _read(path: Path, overrides: Sequence[str]) -> StudyConfig:
+    """Return the study's own values; raise `RecipeError` listing what is wrong with them."""
+    chain = read_chain(path)
+    if len(chain) > 1:
+        raise RecipeError(str(path), [Problem("extends", "a study extends nothing", "its runs begin from `base`")])
+    tree: Node = chain[0]
+    problems: list[Problem] = []
+    for text in overrides:
+        try:
+            tree = _overridden(tree, text)
+        except TreeError as error:
+            problems += error.problems
+    raw = plain(tree)
+    raw.setdefault("name", path.stem)
+    try:
+        config = StudyConfig.model_validate_json(json.dumps(raw), strict=True)
+    except ValidationError as error:
+        findings = translate(error.errors(include_url=False), StudyConfig)
+        problems += [Problem(field_text(one.loc), one.message, one.fix) for one in findings]
+        raise RecipeError(str(path), problems) from error
+    if problems:
+        raise RecipeError(str(path), problems)
+    return config
+
+
+def _overridden(tree: Node, text: str) -> Node:
+    """Apply one `--set`. Keys of the recipe keep their dots: `set` is a mapping of them."""
+    key, _, value = text.partition("=")
+    if not key.strip().startswith("set."):
+        return apply_override(tree, text)
+    found = apply_override({}, f"value={value}")
+    assert isinstance(tree, dict) and isinstance(found, dict)
+    own = tree.get("set")
+    return {**tree, "set": {**(own if isinstance(own, dict) else {}), key.strip().removeprefix("set."): found["value"]}}
+
+
+def _setting(key: str, value: Any) -> str:
+    """Return a key and its value as `--set` takes them: JSON is YAML."""
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
+
+
+def _levels(name: str, axis: AxisConfig, start: LoadedRecipe) -> Levels:
+    """Return what each level of an axis sets; none for a range, which is drawn from."""
+    recipe = start.recipe
+    if axis.levels is not None:
+        return {level: dict(settings) for level, settings in axis.levels.items()}
+    weights: Mapping[str, Mapping[str, float]] = {}
+    if axis.mixes is not None:
+        weights = report_mixes(recipe.sources)
+    elif axis.leave_out is not None:
+        weights = leave_out_levels(recipe.sources, axis.leave_out, recipe.weights_of(recipe.text_stages[0]))
+    stages = [stage.name for stage in recipe.text_stages if stage.weights is None]
+    if weights:
+        return {level: {f"train.{stage}.weights": dict(mix) for stage in stages} for level, mix in weights.items()}
+    return {_shown(value): {axis.key or name: value} for value in axis.values}
+
+
+def _combined(config: StudyConfig, axes: Mapping[str, Levels]) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """Yield the level of each axis and all that these set, by the study's design; later axes win where two set one key."""
+    if config.design.kind == "random":
+        yield from _drawn(config, axes)
+        return
+    grid = [dict(zip(axes, levels, strict=True)) for levels in product(*axes.values())]
+    chosen = grid if config.design.kind == "grid" else [{axis: run[axis] for axis in axes} for run in config.design.runs]
+    for levels in chosen:
+        settings: dict[str, Any] = {}
+        for axis, level in levels.items():
+            settings |= axes[axis][level]
+        yield levels, settings
+
+
+def _drawn(config: StudyConfig, axes: Mapping[str, Levels]) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """Draw levels, and values of ranges to three digits; never the same twice, so there are fewer where no more can be had."""
+    random, seen = Random(derive_seed(config.design.seed, "design")), set[str]()
+    for _ in range(100 * (config.design.samples or 0)):
+        levels, settings = dict[str, str](), dict[str, Any]()
+        for name, axis in config.axes.items():
+            if axis.low is not None and axis.high is not None:
+                at = random.random()
+                whole = axis.low * (axis.high / axis.low) ** at if axis.scale == "log" else axis.low + (axis.high - axis.low) * at
+                value = float(f"{whole:.3g}")
+                levels[name], settings[axis.key or name] = _shown(value), value
+            else:
+                levels[name] = random.choice(list(axes[name]))
+                settings |= axes[name][levels[name]]
+        if json.dumps(levels) not in seen:
+            seen.add(json.dumps(levels))
+            yield levels, settings
+        if len(seen) == config.design.samples:
+            return
+
+
+def _wrong_levels(config: StudyConfig, axes: Mapping[str, Levels]) -> list[Problem]:
+    """Find baselines, and levels of listed runs, targets and forecasts, that are no level of their axis."""
+    named = [(f"axes.{name}.baseline", name, axis.baseline) for name, axis in config.axes.items()]
+    named += [
+        (f"design.runs[{number}].{axis}", axis, level)
+        for number, run in enumerate(config.design.runs)
+        for axis, level in run.items()
+    ]
+    named += [(f"stop.target_level.{axis}", axis, level) for axis, level in (config.stop.target_level or {}).items()]
+    if (mixes := config.analyse.mixes) is not None:
+        named += [(f"analyse.mixes.forecast[{n}]", mixes.mix, level) for n, level in enumerate(mixes.forecast)]
+    if (scaling := config.analyse.scaling) is not None:
+        named += [(f"analyse.scaling.forecast[{n}]", scaling.rung, level) for n, level in enumerate(scaling.forecast)]
+    if (schedules := config.analyse.schedules) is not None:
+        named.append(("analyse.schedules.trunk", schedules.schedule, schedules.trunk))
+    problems = []
+    for field, axis, level in named:
+        if level is not None and axis in axes and axes[axis] and level not in axes[axis]:
+            near = suggest(level, list(axes[axis]))
+            fix = f"did you mean {near}?" if near else f"there are: {', '.join(axes[axis])}"
+            problems.append(Problem(field, f"got {level!r}; the axis has no such level", fix))
+    return problems
+
+
+def _shown(value: Any) -> str:
+    """Return a value as the name of its level."""
+    if isinstance(value, bool) or value is None:
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float):
+        return f"{value:g}".replace("e+", "e")
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _slug(level: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._]+", "_", level).strip("_") or "_"
+
+
+def _twice(names: Sequence[str]) -> list[str]:
+    folded = [name.casefold() for name in names]
+    return sorted({name for name in names if folded.count(name.casefold()) > 1})

@@ -1,0 +1,72 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from pellucid.core.errors import ArtifactError, DiskFullError
+from pellucid.core.ledger import read_ledger
+from pellucid.recipe.study import StopConfig
+from pellucid.stages import study_run
+from pellucid.stages.study_run import RunTask, known_outcome, make_run, prepare_run
+from pellucid.studies.design import load_study
+
+
+@pytest.fixture
+def task(finished_study: Path, tmp_path: Path) -> RunTask:
+    """A run of the finished study in a study folder that has nothing but the shared data."""
+    planned = load_study(finished_study.parent / "study.yaml").runs[4]
+    folder = tmp_path / "study"
+    (folder / "shared").mkdir(parents=True)
+    for kept in (finished_study / "shared").iterdir():
+        if not kept.name.startswith("pretrain"):
+            shutil.copytree(kept, folder / "shared" / kept.name)
+    return RunTask(planned, folder, threads=1, stop=StopConfig())
+
+
+def test_a_run_is_made_once_and_its_outcome_known(task: RunTask, finished_study: Path) -> None:
+    assert known_outcome(task) is None
+    ended = make_run(task)
+    assert (ended["outcome"], ended["message"]) == ("done", "")
+    assert known_outcome(task) == ended
+    assert torch.get_num_threads() == 1
+    attempts = [event["stage"] for event in read_ledger(task.folder / "ledger.jsonl") if event["event"] == "start"]
+    assert attempts == ["plan", "pretrain", "evaluate", "account"]  # the data were there
+    assert make_run(task) == ended
+    assert [event["stage"] for event in read_ledger(task.folder / "ledger.jsonl") if event["event"] == "start"] == attempts
+
+
+def test_another_rule_or_recipe_makes_what_was_known_unknown(task: RunTask) -> None:
+    make_run(task)
+    assert known_outcome(RunTask(task.run, task.study, 1, StopConfig(above_loss=1.0))) is None
+    assert known_outcome(RunTask(task.run, task.study, 1, StopConfig(), target_loss=2.0)) is None
+    task.outcome.write_bytes(b"{")
+    assert known_outcome(task) is None
+
+
+def test_data_can_be_prepared_before_runs_begin_side_by_side(task: RunTask) -> None:
+    prepare_run(task)
+    assert (task.folder / "shards/manifest.json").is_file()
+    assert not (task.folder / "pretrain").exists()
+
+
+def test_a_full_disk_is_no_outcome(task: RunTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise DiskFullError("no room left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study_run, "_stages", full)
+        with pytest.raises(DiskFullError):
+            make_run(task)
+    assert known_outcome(task) is None
+    assert make_run(task)["outcome"] == "done"
+
+
+def test_an_artifact_that_cannot_be_read_is_no_outcome_either(task: RunTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(*_: object) -> None:
+        raise ArtifactError("is damaged")
+
+    monkeypatch.setattr(study_run, "_stages", damaged)
+    with pytest.raises(ArtifactError):
+        make_run(task)
+    assert not task.outcome.exists()

@@ -1,0 +1,66 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from pellucid.studies.collect import collect_run
+from pellucid.studies.design import LoadedStudy, load_study
+from pellucid.studies.results import Scores, pooled
+
+
+@pytest.fixture(scope="module")
+def study(finished_study: Path) -> LoadedStudy:
+    return load_study(finished_study.parent / "study.yaml")
+
+
+def test_a_run_tells_of_its_steps_scores_and_weights(finished_study: Path, study: LoadedStudy) -> None:
+    planned = study.runs[0]
+    run = collect_run(planned, finished_study / "runs" / planned.name, "done")
+    [stage] = run.stages
+    assert (stage.name, stage.steps, stage.steps_planned, stage.batch_tokens) == ("pretrain", tuple(range(1, 13)), 12, 1024)
+    assert stage.rates[0] == pytest.approx(3e-3 / 2)
+    assert stage.rates[-1] == 0.0
+    assert all(math.isfinite(loss) for loss in stage.losses)
+    heldout = json.loads((finished_study / "runs" / planned.name / "scores/heldout.json").read_text())["bits_per_byte"]
+    assert run.bits_per_byte() == pytest.approx(heldout["all"])
+    for language, row in heldout["by_language"].items():
+        assert run.bits_per_byte("language", language) == pytest.approx(row["model"])
+    assert run.table is not None
+    for kind in ("language", "category", "source"):
+        assert pooled(run.table[kind].values()).bits_per_byte == pytest.approx(heldout["all"])
+    assert set(run.table["category"]) <= {"Instruction", "Law", "Code", "Wiki"}
+    assert sum(run.weights["pretrain"].values()) == pytest.approx(1.0)
+
+
+def test_points_on_the_way_have_their_groups(finished_study: Path, study: LoadedStudy) -> None:
+    planned = study.runs[0]
+    points = collect_run(planned, finished_study / "runs" / planned.name, "done").points
+    assert [point.step for point in points] == [0, 4, 8, 12]
+    assert [point.tokens for point in points] == [0, 4096, 8192, 12_288]
+    for point in points:
+        whole = point.table["all"]["all"]
+        assert whole.documents == 12
+        assert pooled(point.table["source"].values()).bytes == whole.bytes
+    # Eight bits are one of 256 bytes at random; a vocabulary of 512 over several bytes each costs less from the start.
+    assert points[-1].table["all"]["all"].bits_per_byte < points[0].table["all"]["all"].bits_per_byte < 9
+
+
+def test_what_was_anothers_is_no_cost_of_its_own(finished_study: Path, study: LoadedStudy) -> None:
+    runs = {one.name: collect_run(one, finished_study / "runs" / one.name, "done") for one in study.runs}
+    long, short = runs["0.003-12288-s1"], runs["0.003-6144-s1"]
+    assert (long.cost.tokens, long.cost.shared_tokens, long.begins_with) == (12_288, 0, None)
+    assert (short.cost.tokens, short.cost.shared_tokens, short.begins_with) == (2048, 4096, "0.003-12288-s1")
+    assert short.cost.flops == pytest.approx(long.cost.flops / 6)
+    assert sum(run.cost.data_s > 0 for run in runs.values()) == 1
+    assert long.cost.seconds > 0 and long.cost.cpu_s > 0
+    assert list(short.stages[0].steps) == list(range(1, 7))
+
+
+def test_a_run_that_was_never_begun_has_nothing(tmp_path: Path, study: LoadedStudy) -> None:
+    run = collect_run(study.runs[0], tmp_path / "nowhere", "not begun", "no room")
+    assert (run.outcome, run.message, run.table, run.points) == ("not begun", "no room", None, ())
+    assert run.cost.seconds == 0.0
+    assert run.stages[0].steps == ()
+    assert not run.is_comparable
+    assert isinstance(pooled([]), Scores)
