@@ -1,6 +1,7 @@
 """The analysis of schedules as a whole, and that the study in recipes/studies asks what can be answered."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,20 @@ def test_little_or_nothing_gives_notes_not_errors(schedule_run: Make, make_run: 
 def test_results_that_were_written_and_read_give_the_same(runs: list[RunResult]) -> None:
     again = runs_from_json(json.loads(json.dumps([run.to_json() for run in runs])))
     assert analyse_schedules(again, CONFIG, CompareConfig()) == analysed(runs)
+
+
+def test_runs_that_were_really_made_used_the_planned_rates_and_shared_their_trunk(finished_study: Path) -> None:
+    """Two rates at two lengths, the shorter cooled down from a checkpoint of the longer."""
+    runs = runs_from_json(json.loads((finished_study / "results" / "runs.json").read_text()))
+    found = analysed(runs, SchedulesAnalysis(schedule="peak", length="length", trunk="0.003"))
+    assert found["notes"] == [] and [one["length"] for one in found["lengths"]] == ["6144", "12288"]
+    assert all(row["departure"] == pytest.approx(0.0, abs=1e-12) for row in found["rates"])
+    assert all(row["used"] is not None for row in found["means"])
+    short, long = found["trunk"]["rows"]
+    assert short["common_steps"] == short["steps"] - math.ceil(short["steps"] / 4) and long["common_steps"] == long["steps"]
+    shared = sum(run.cost.shared_tokens for run in runs if run.levels["peak"] == "0.003")
+    assert 0 < shared == found["trunk"]["separate_tokens"] - found["trunk"]["trained_tokens"]
+    assert all(row["mean"] is not None for at in found["finals"] for row in at["rows"])
 
 
 def planned(schedule: str, length: str) -> TrainStageConfig:
