@@ -31,6 +31,8 @@ def test_a_run_tells_of_its_steps_scores_and_weights(finished_study: Path, study
         assert pooled(run.table[kind].values()).bits_per_byte == pytest.approx(heldout["all"])
     assert set(run.table["category"]) <= {"Instruction", "Law", "Code", "Wiki"}
     assert sum(run.weights["pretrain"].values()) == pytest.approx(1.0)
+    assert set(run.weights["pretrain"]) == set(run.sources)
+    assert run.sources["human-rights.fr"] == {"category": "Law", "language": "fr"}
 
 
 def test_points_on_the_way_have_their_groups(finished_study: Path, study: LoadedStudy) -> None:

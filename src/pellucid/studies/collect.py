@@ -56,6 +56,7 @@ def collect_run(run: PlannedRun, folder: Path, outcome: Outcome, message: str = 
         cost=_cost(folder, recipe, stages, shared),
         begins_with=_begins_with(folder),
         noise=_noise(folder),
+        sources={source.name: {"category": source.category, "language": source.language} for source in recipe.sources},
     )
 
 

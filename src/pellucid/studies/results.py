@@ -85,7 +85,8 @@ class Cost:
 @dataclass(frozen=True)
 class RunResult:
     """One run of a study. `levels` are by axis; `weights` the shares of sources by training stage; `begins_with` the run whose
-    beginning it shares; `noise` one gradient noise scale for each checkpoint that was looked at."""
+    beginning it shares; `noise` one gradient noise scale for each checkpoint that was looked at; `sources` the recipe's sources,
+    each with its `category` and `language`, both as the recipe has them."""
 
     name: str
     levels: Mapping[str, str]
@@ -100,6 +101,7 @@ class RunResult:
     cost: Cost = Cost()
     begins_with: str | None = None
     noise: Sequence[Mapping[str, Any]] = ()
+    sources: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
 
     @property
     def is_comparable(self) -> bool:
