@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pellucid.cli.main import main
+from pellucid.core.ledger import read_ledger
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "pocket-smoke.yaml"
@@ -85,3 +86,28 @@ def test_what_is_work_for_one_is_refused_to_several(
     assert main([command, str(RECIPE), "--runs", str(tmp_path)]) == 2
     assert "torchrun … -m pellucid train RECIPE" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_run_of_a_study_is_trained_by_several_processes_and_ends_together_by_a_rule(finished_study: Path, tmp_path: Path) -> None:
+    def together(*more: str) -> "subprocess.CompletedProcess[str]":
+        call = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "pellucid", "run"]
+        environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
+        environment |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        study = str(finished_study.parent / "study.yaml")
+        return subprocess.run([*call, study, "--runs", str(tmp_path), *more], env=environment, capture_output=True, text=True)
+
+    for name in ("0.003-12288-s1", "0.003-6144-s1"):
+        done = together("--only", name)
+        assert done.returncode == 0, done.stderr
+        assert main(["verify", str(tmp_path / "study/runs" / name)]) == 0
+        ours, theirs = (steps_of(folder / "runs" / name) for folder in (tmp_path / "study", finished_study))
+        assert [line["loss"] for line in ours] == pytest.approx([line["loss"] for line in theirs], abs=1e-4)
+    begun = [event for event in read_ledger(tmp_path / "study/runs/0.003-6144-s1/ledger.jsonl") if event["event"] == "begun_with"]
+    assert [event["step"] for event in begun] == [4]
+    stopped = together("--only", "0.01-6144-s1", "--set", "stop={window_steps: 3, above_loss: 1.0}")
+    assert stopped.returncode == 0, stopped.stderr
+    assert json.loads((tmp_path / "study/outcomes/0.01-6144-s1.json").read_text())["outcome"] == "stopped"
+    assert len(steps_of(tmp_path / "study/runs/0.01-6144-s1")) == 3
+    refused = together()
+    assert "which train one run: give --only RUN" in refused.stderr

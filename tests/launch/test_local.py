@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.launch.local import local_script
-from pellucid.launch.script import train_arguments
+from pellucid.launch.script import arguments_of
 from pellucid.recipe.launch import LaunchConfig
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "pocket-smoke.yaml"
@@ -30,7 +30,7 @@ def test_torchrun_itself_runs_the_stage(run_copy: Path, tmp_path: Path) -> None:
     """On a finished run, where there is nothing left to train."""
     launch = LaunchConfig(device="cpu", setup=(f'PATH="{Path(sys.executable).parent}:$PATH"',))
     script = tmp_path / "job.sh"
-    script.write_text(local_script(launch, train_arguments(str(RECIPE), str(run_copy.parent), ())))
+    script.write_text(local_script(launch, arguments_of("train", str(RECIPE), str(run_copy.parent), ())))
     done = subprocess.run(["bash", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "pretrain" in done.stderr

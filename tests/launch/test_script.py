@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pellucid.launch.script import preamble, quoted, torchrun, train_arguments
+from pellucid.launch.script import arguments_of, preamble, quoted, torchrun
 from pellucid.recipe.launch import LaunchConfig
 
 
 def test_the_arguments_give_every_override_again_in_order() -> None:
-    assert train_arguments("r.yaml", "runs", ["seed=1", "name=x"]) == (
+    assert arguments_of("train", "r.yaml", "runs", ["seed=1", "name=x"]) == (
         *("train", "r.yaml", "--runs", "runs"),
         *("--set", "seed=1", "--set", "name=x"),
     )

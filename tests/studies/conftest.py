@@ -1,12 +1,14 @@
 """Runs of studies made by hand: what analyses are given."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from pellucid.studies.results import RunResult, Scores
+from pellucid.optim.schedules import learning_rate
+from pellucid.recipe.training import ScheduleConfig
+from pellucid.studies.results import Cost, RunResult, Scores, Stage
 
 
 @pytest.fixture
@@ -24,5 +26,41 @@ def make_run() -> Callable[..., RunResult]:
             table[kind] = {group: scores(bits) for group, bits in of_kind.items()}
         name = "-".join([*levels.values(), f"s{seed}"])
         return RunResult(**{"name": name, "levels": dict(levels), "seed": seed, "outcome": "done", "table": table, **more})
+
+    return make
+
+
+CURVES: dict[str, dict[str, Any]] = {
+    "cosine": {"kind": "cosine"},
+    "rsqrt": {"kind": "rsqrt", "rsqrt_flat_steps": 4},
+    "hyb": {"kind": "hyb", "period_steps": 76},
+    "hyb2": {"kind": "hyb2", "period_steps": 76},
+}
+STEPS = {"short": 20, "middle": 40, "long": 80}
+
+
+@pytest.fixture
+def schedule_run(make_run: Callable[..., RunResult]) -> Callable[..., RunResult]:
+    """Return a maker of runs of a study of schedules: `schedule_run("hyb", "short", seed, value)` trained with hyb for 20 steps of
+    100 tokens, all but cosine cooled down over the last tenth; with `first`, from that step of the run at "long" on."""
+
+    def make(schedule: str, length: str, seed: int, value: float, first: int = 1, **more: Any) -> RunResult:
+        total = STEPS[length]
+        given = {
+            "peak_lr": 1e-3,
+            "warmup_steps": 4,
+            "cooldown_steps": 0 if schedule == "cosine" else total // 10,
+            **CURVES[schedule],
+        }
+        config = ScheduleConfig(**given)
+        steps = range(first, total + 1)
+        rates = [learning_rate(config, step, total) for step in steps]
+        losses = [value + 1 / step + 0.01 * math.sin(step * seed) for step in steps]
+        stage = Stage("pretrain", total, 100, 10, config.model_dump(mode="json"), list(steps), rates, losses, [1.0 for _ in steps])
+        shared = 100 * (first - 1)
+        source = f"{schedule}-long-s{seed}" if shared else None
+        cost = Cost(tokens=100 * total - shared, shared_tokens=shared)
+        given = {"stages": (stage,), "cost": cost, "begins_with": source, **more}
+        return make_run({"schedule": schedule, "length": length}, seed, value, **given)
 
     return make

@@ -5,16 +5,23 @@ import shlex
 from pathlib import Path
 
 from pellucid.cli.output import print_text
+from pellucid.cli.study import launch_study
 from pellucid.launch.write import write_job
 from pellucid.recipe.load import load_recipe
+from pellucid.recipe.read import is_study
 
 __all__ = ["command"]
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Write the job file and print where it is and how it is submitted."""
-    loaded = load_recipe(Path(arguments.recipe), arguments.overrides)
     runs = Path(arguments.runs)
+    if is_study(Path(arguments.recipe)):
+        job = launch_study(arguments)
+        print_text(f"wrote          {job.path}")
+        print_text(f"submit it with {job.submit}")
+        return 0
+    loaded = load_recipe(Path(arguments.recipe), arguments.overrides)
     job = write_job(loaded, arguments.overrides, runs)
     print_text(f"wrote          {job.path}")
     print_text(f"submit it with {job.submit}")

@@ -6,11 +6,13 @@ from pathlib import Path
 from pellucid.cli.output import print_json, print_table, print_text
 from pellucid.core.errors import UsageError
 from pellucid.core.units import format_count
+from pellucid.launch.study import write_study_jobs
+from pellucid.launch.write import JobFile
 from pellucid.recipe.load import fields_of
 from pellucid.studies.design import LoadedStudy, load_study
 from pellucid.studies.plan import plan_study
 
-__all__ = ["explain_study", "study_command"]
+__all__ = ["explain_study", "launch_study", "study_command"]
 
 
 def study_command(arguments: argparse.Namespace) -> int:
@@ -19,14 +21,16 @@ def study_command(arguments: argparse.Namespace) -> int:
     if arguments.command == "plan":
         _print_plan(study, arguments)
         return 0
-    from pellucid.stages.study import run_study, tell_study
+    from pellucid.stages.study import prepare_study, run_study, tell_study
 
     if arguments.command == "run":
         run_study(study, Path(arguments.runs), arguments.only)
     elif arguments.command == "report":
         tell_study(study, Path(arguments.runs))
+    elif arguments.command == "shards":
+        prepare_study(study, Path(arguments.runs))
     else:
-        raise UsageError(f"{arguments.recipe} is a study; pellucid run, plan, explain and report take it")
+        raise UsageError(f"{arguments.recipe} is a study; pellucid run, shards, plan, explain, launch and report take it")
     return 0
 
 
@@ -48,6 +52,14 @@ def _print_plan(study: LoadedStudy, arguments: argparse.Namespace) -> None:
         f"\n{len(plan.runs)} runs, {format_count(sums['tokens'])} tokens, {sums['flops']:.3g} FLOPs; "
         f"{format_count(sums['shared_tokens'])} tokens are trained once for several runs"
     )
+
+
+def launch_study(arguments: argparse.Namespace) -> JobFile:
+    """Write the job files of a study."""
+    study, path = load_study(Path(arguments.recipe), arguments.overrides), Path(arguments.recipe)
+    launch = study.runs[0].loaded.recipe.launch
+    waves = [[one.run.name for one in wave] for wave in plan_study(study).waves]
+    return write_study_jobs(launch, path, arguments.overrides, Path(arguments.runs) / study.config.name, waves)
 
 
 def explain_study(arguments: argparse.Namespace) -> int:

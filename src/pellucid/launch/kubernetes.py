@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from pellucid.launch.script import preamble, torchrun, train_arguments
+from pellucid.launch.script import arguments_of, preamble, torchrun
 from pellucid.recipe.launch import LaunchConfig
 from pellucid.recipe.recipe import Recipe
 
@@ -78,7 +78,7 @@ def _script(launch: LaunchConfig, name: str) -> str:
         '--rdzv-conf="is_host=$is_host"',
     ]
     host = ["is_host=false", "if [[ $JOB_COMPLETION_INDEX == 0 ]]; then is_host=true; fi", ""]
-    arguments = train_arguments(RECIPE_IN_POD, RUNS_IN_POD, ())
+    arguments = arguments_of("train", RECIPE_IN_POD, RUNS_IN_POD, ())
     return "\n".join([*preamble(launch), *host, *torchrun(launch, rendezvous, arguments, "exec"), ""])
 
 

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 from pellucid.recipe.launch import LaunchConfig
 
-__all__ = ["WINDING_UP_S", "preamble", "quoted", "torchrun", "train_arguments"]
+__all__ = ["WINDING_UP_S", "arguments_of", "preamble", "quoted", "torchrun"]
 
 # Of the grace: what torchrun and the scheduler need once the processes that train have ended.
 WINDING_UP_S = 10
 
 
-def train_arguments(recipe: str, runs: str, overrides: Sequence[str]) -> tuple[str, ...]:
-    """Return the arguments of `pellucid` that train a recipe with `--set` overrides into a runs folder, not quoted."""
-    return ("train", recipe, "--runs", runs, *(word for override in overrides for word in ("--set", override)))
+def arguments_of(command: str, recipe: str, runs: str, overrides: Sequence[str]) -> tuple[str, ...]:
+    """Return the arguments of `pellucid` that give a recipe with `--set` overrides and a runs folder to a command, not quoted."""
+    return (command, recipe, "--runs", runs, *(word for override in overrides for word in ("--set", override)))
 
 
 def quoted(words: Sequence[str]) -> str:

@@ -44,10 +44,11 @@ exit "$status"
 """
 
 
-def slurm_script(launch: LaunchConfig, arguments: Sequence[str], name: str, log_folder: str) -> str:
+def slurm_script(launch: LaunchConfig, arguments: Sequence[str], name: str, log_folder: str, runs: Sequence[str] = ()) -> str:
     """Return an sbatch script that runs `pellucid` with these arguments on every device of all nodes.
 
-    `name` is the job's; its output goes to JOBID.log in `log_folder`. Raises `UsageError` when Slurm could not write there.
+    `name` is the job's; its output goes to JOBID.log in `log_folder`. With `runs` it is an array of jobs, each with `--only RUN`
+    behind the arguments. Raises `UsageError` when Slurm could not write there.
     """
     if "\n" in log_folder or "\\" in log_folder:
         raise UsageError(f"--runs: the path {log_folder!r} has a line break or a backslash, which Slurm cannot write its log to")
@@ -67,6 +68,8 @@ def slurm_script(launch: LaunchConfig, arguments: Sequence[str], name: str, log_
         options.append(f"--gpus-per-node={launch.devices_per_node}")
     if launch.time_limit_h is not None:
         options.append(f"--time={_time(launch.time_limit_h)}")
+    if runs:
+        options.append(f"--array=0-{len(runs) - 1}")
     options += [f"--{key}={value}" for key in ("partition", "account") if (value := getattr(launch.slurm, key)) is not None]
     rendezvous = [
         f"--nnodes={launch.nodes}",
@@ -76,12 +79,15 @@ def slurm_script(launch: LaunchConfig, arguments: Sequence[str], name: str, log_
     ]
     # One node that ends first, while the others still save, must not end them; and torchrun's processes may use every core.
     step = torchrun(launch, rendezvous, arguments, "srun --kill-on-bad-exit=0 --cpu-bind=none")
+    if runs:
+        step[-1] += ' --only "${runs[$SLURM_ARRAY_TASK_ID]}"'
     return "\n".join(
         [
             "#!/usr/bin/env bash",
             *(f"#SBATCH {quoted([option])}" for option in (*options, *launch.slurm.options)),
             "",
             *preamble(launch),
+            *([f"runs=({quoted(runs)})"] if runs else []),
             _RENDEZVOUS,
             _TIME_LIMIT,
             *step[:-1],

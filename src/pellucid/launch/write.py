@@ -9,7 +9,7 @@ from pellucid.core.errors import Problem, RecipeError
 from pellucid.core.files import write_bytes
 from pellucid.launch.kubernetes import kubernetes_manifest
 from pellucid.launch.local import local_script
-from pellucid.launch.script import quoted, train_arguments
+from pellucid.launch.script import arguments_of, quoted
 from pellucid.launch.slurm import slurm_script
 from pellucid.recipe.launch import LaunchConfig
 from pellucid.recipe.load import LoadedRecipe
@@ -47,7 +47,7 @@ def write_job(loaded: LoadedRecipe, overrides: Sequence[str], runs: Path) -> Job
 def _text(launch: LaunchConfig, loaded: LoadedRecipe, overrides: Sequence[str], runs: Path, folder: Path) -> str:
     if launch.kind == "kubernetes":
         return kubernetes_manifest(loaded.recipe, launch)
-    arguments = train_arguments(str(loaded.path.absolute()), str(runs.absolute()), overrides)
+    arguments = arguments_of("train", str(loaded.path.absolute()), str(runs.absolute()), overrides)
     if launch.kind == "slurm":
         return slurm_script(launch, arguments, loaded.recipe.name, str(folder.absolute()))
     return local_script(launch, arguments)

@@ -58,7 +58,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> LoadedRecipe:
     assert isinstance(tree, dict)
     kind = tree.get("kind")
     if isinstance(kind, Leaf) and kind.value == "study":
-        raise UsageError(f"{path} is a study, not a recipe; pellucid run, plan, explain and report take it")
+        raise UsageError(f"{path} is a study, not a recipe; pellucid run, shards, plan, explain, launch and report take it")
     findings = fill_in(tree, path)
     recipe, more = _validate(plain(tree), {finding.loc for finding in findings})
     findings = sorted([*findings, *more], key=lambda finding: _position(finding.loc))

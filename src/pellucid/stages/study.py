@@ -25,8 +25,9 @@ from pellucid.studies.collect import collect_run
 from pellucid.studies.design import LoadedStudy, PlannedRun
 from pellucid.studies.plan import RunPlan, StudyPlan, plan_study
 from pellucid.studies.results import Outcome, RunResult
+from pellucid.train.world import open_world, started_together
 
-__all__ = ["RESULTS", "STUDY_FILE", "run_study", "tell_study"]
+__all__ = ["RESULTS", "STUDY_FILE", "prepare_study", "run_study", "tell_study"]
 
 STUDY_FILE = "study.resolved.yaml"
 RESULTS = "results"
@@ -52,12 +53,34 @@ def run_study(study: LoadedStudy, runs: Path, only: Sequence[str] = ()) -> None:
     known = [run.name for run in study.runs]
     if wrong := [name for name in only if name not in known]:
         raise UsageError(f"the study has no run {wrong[0]!r}; it has {', '.join(known[:12])}{', …' if len(known) > 12 else ''}")
+    if started_together() > 1:
+        _train_together(study, plan, folder, only)
+        return
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / STUDY_FILE, resolved_text(study.config.model_dump(mode="json")).encode())
     wanted = [[one for one in wave if not only or one.run.name in only] for wave in plan.waves]
     made = {one.name: one for one in _make(study, plan, [wave for wave in wanted if wave], folder)}
     if not only:
         tell_study(study, runs, made)
+
+
+def prepare_study(study: LoadedStudy, runs: Path) -> None:
+    """Make what comes before training for all runs: text, vocabularies, shards, each once for those that have the same."""
+    plan, folder = plan_study(study), runs / study.config.name
+    _prepare([_task(one, study, folder, 1, with_target=False) for one in plan.runs])
+
+
+def _train_together(study: LoadedStudy, plan: StudyPlan, folder: Path, only: Sequence[str]) -> None:
+    """Make one run with the processes that torchrun started."""
+    if len(only) != 1:
+        raise UsageError(f"{started_together()} processes were started together, which train one run: give --only RUN")
+    found = [one for one in plan.runs if one.run.name == only[0]]
+    if not found:
+        raise UsageError(f"the budget leaves {only[0]} out")
+    with open_world() as world:
+        ended = make_run(_task(found[0], study, folder, study.config.work.threads or torch.get_num_threads()), world)
+        if world.is_first:
+            console.print(f"{only[0]:<28}{ended['outcome']:<12}{ended['message']}", soft_wrap=True)
 
 
 def tell_study(study: LoadedStudy, runs: Path, made: dict[str, _Made] | None = None) -> None:
@@ -91,7 +114,7 @@ def _make(study: LoadedStudy, plan: StudyPlan, waves: Sequence[Sequence[RunPlan]
     begun = [one.run for wave in waves for one in wave]
     with progress(f"study {study.config.name}", _length(begun), "tokens") as bar, _watched(bar, begun, folder):
         if work.workers > 1 or work.engine != "local":
-            _prepare([_task(one, study, folder, threads) for wave in waves for one in wave])
+            _prepare([_task(one, study, folder, threads, with_target=False) for wave in waves for one in wave])
         for wave in waves:
             tasks = [_task(one, study, folder, threads) for one in wave]
             for number, ended in _spread(tasks, work.workers, work.engine):
@@ -124,7 +147,7 @@ def _spread(tasks: Sequence[RunTask], workers: int, engine: Any) -> Iterator[tup
         yield number, run_apart(make_run, task, task.run.name)
 
 
-def _task(plan: RunPlan, study: LoadedStudy, folder: Path, threads: int) -> RunTask:
+def _task(plan: RunPlan, study: LoadedStudy, folder: Path, threads: int, *, with_target: bool = True) -> RunTask:
     config = study.config
     is_target = plan.target is None
     return RunTask(
@@ -132,7 +155,7 @@ def _task(plan: RunPlan, study: LoadedStudy, folder: Path, threads: int) -> RunT
         study=folder,
         threads=threads,
         stop=config.stop.model_copy(update={"target_loss": None, "target_level": None}) if is_target else config.stop,
-        target_loss=_target(plan, study, folder),
+        target_loss=_target(plan, study, folder) if with_target else None,
         begins_with=plan.begins_with,
         budget_cpu_hours=config.budget.cpu_hours,
         noise_seqs=config.analyse.batch_size.noise_seqs if config.analyse.batch_size and config.analyse.batch_size.noise else None,

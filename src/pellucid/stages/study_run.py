@@ -1,8 +1,9 @@
 """One run of a study, in whatever process: its stages in order, what it shares taken from others, its outcome written down."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,13 @@ from pellucid.stages.knowing import check_facts
 from pellucid.stages.plan import PLAN
 from pellucid.stages.run_folder import RECIPE_FILE, dump_recipe
 from pellucid.stages.shared import begin_with, keep_shared, take_shared
-from pellucid.stages.stage import Context, Stage, run_stage
+from pellucid.stages.stage import Context, run_stage
 from pellucid.studies.design import PlannedRun
 from pellucid.studies.sharing import Beginning
+from pellucid.train.stage import Probe
+from pellucid.train.state import TrainState
 from pellucid.train.stop_rule import RuleStopError, StopRule
+from pellucid.train.world import World
 
 __all__ = ["BEFORE_TRAINING", "OUTCOMES", "RUNS", "SHARED", "RunTask", "known_outcome", "make_run", "prepare_run"]
 
@@ -80,18 +84,37 @@ def known_outcome(task: RunTask) -> dict[str, Any] | None:
     return found if found.get("rules") == task.rules else None
 
 
-def _open(task: RunTask) -> Context:
+def _open(task: RunTask, world: World) -> Context:
     """Write the run's recipe into its folder, which must be held, and return what its stages are run with."""
     loaded, folder = task.run.loaded, task.folder
-    write_bytes(folder / RECIPE_FILE, dump_recipe(loaded).encode())
-    keep_template(loaded, folder)
-    check_facts(loaded)
-    settle(folder, holds_run=True)
+    if world.is_first:
+        write_bytes(folder / RECIPE_FILE, dump_recipe(loaded).encode())
+        keep_template(loaded, folder)
+        check_facts(loaded)
+        settle(folder, holds_run=True)
 
-    def probe(stage: TrainStageConfig, out: Path) -> StopRule | None:
-        return _rule(task, out) if stage.name == loaded.recipe.train[-1].name else None
+    def probe(stage: TrainStageConfig, out: Path) -> Probe | None:
+        if stage.name != loaded.recipe.train[-1].name:
+            return None
+        rule = _rule(task, out)
+        return rule if world.size == 1 else partial(_decide_together, rule, world)
 
-    return Context(loaded, folder, probe=probe)
+    return Context(loaded, folder, world, probe)
+
+
+def _decide_together(rule: StopRule, world: World, state: TrainState) -> None:
+    """Let the first rank, which writes the file that the rule reads, decide for all."""
+    if not rule.is_due(state.progress.step):
+        return
+    told: RuleStopError | None = None
+    try:
+        if world.is_first:
+            rule(state)
+    except RuleStopError as error:
+        told = error
+    told = world.tell(told)
+    if told is not None:
+        raise told
 
 
 def _rule(task: RunTask, out: Path) -> StopRule:
@@ -99,20 +122,19 @@ def _rule(task: RunTask, out: Path) -> StopRule:
     return StopRule(task.stop, out / "metrics.jsonl", task.target_loss)
 
 
-def make_run(task: RunTask) -> dict[str, Any]:
+def make_run(task: RunTask, world: World = World()) -> dict[str, Any]:  # noqa: B008 (frozen)
     """Make one run, go on with it, or find it made; return how it ended: `outcome`, `message`, `rules`.
 
     A run that diverges, or whose data cannot be used, ends as failed and is kept; so does one that a rule stops. Every other error
     is raised: a full disk is no finding. The number of threads is the task's, whoever runs it, so that the bits are the same.
+    Several processes may train it: every rank of `world` calls this.
     """
     torch.set_num_threads(task.threads)
-    with run_lock(task.folder), _quiet():
-        found = known_outcome(task)
-        if found is not None and found["outcome"] != "done":
+    with run_lock(task.folder) if world.is_first else nullcontext(), _quiet():
+        found: dict[str, Any] | None = world.tell(_ended_before(task) if world.is_first else None)
+        if found is not None:
             return found
-        if found is None and (told := _over_budget(task)):
-            return {"outcome": "not begun", "message": told}
-        context = _open(task)
+        context = _open(task, world)
         try:
             _stages(task, context)
             ended = {"outcome": "done", "message": ""}
@@ -120,16 +142,28 @@ def make_run(task: RunTask) -> dict[str, Any]:
             ended = {"outcome": "stopped", "message": str(stop)}
         except _FINDINGS as error:
             ended = {"outcome": "failed", "message": f"{type(error).__name__}: {error}"}
-        run_stage(ACCOUNT, context)
-        task.outcome.parent.mkdir(parents=True, exist_ok=True)
-        write_json(task.outcome, {**ended, "rules": task.rules})
-        return {**ended, "rules": task.rules}
+        told = {**ended, "rules": task.rules}
+        if world.is_first:
+            run_stage(ACCOUNT, replace(context, world=World()))
+            task.outcome.parent.mkdir(parents=True, exist_ok=True)
+            write_json(task.outcome, told)
+        world.wait_for_first(f"{task.run.name} is written down")
+        return told
+
+
+def _ended_before(task: RunTask) -> dict[str, Any] | None:
+    """Return how a run ended that is not to be touched any more, or that there is no budget for."""
+    found = known_outcome(task)
+    if found is not None:
+        return found if found["outcome"] != "done" else None
+    over = _over_budget(task)
+    return {"outcome": "not begun", "message": over} if over else None
 
 
 def prepare_run(task: RunTask) -> None:
     """Make what comes before a run's training, for it and for all that have the same."""
     with run_lock(task.folder), _quiet():
-        _before_training(task, _open(task))
+        _before_training(task, _open(task, World()))
 
 
 def _over_budget(task: RunTask) -> str:
@@ -143,33 +177,36 @@ def _over_budget(task: RunTask) -> str:
 
 
 def _stages(task: RunTask, context: Context) -> None:
-    """Run the stages; of what other runs may have too, take what is there and leave what is made."""
+    """Run the stages; of what other runs may have too, take what is there and leave what is made. Training is for all ranks."""
+    world, alone = context.world, replace(context, world=World())
     stages = {stage.name: stage for stage in stages_of(task.run.loaded)}
-    _before_training(task, context)
+    if world.is_first:
+        _before_training(task, alone)
+    world.wait_for_first(f"{task.run.name} has its data")
     for number, config in enumerate(context.recipe.train):
-        if task.begins_with is not None and number == task.begins_with[1].stages and task.begins_with[1].steps:
+        stage, store = stages[config.name], task.study / SHARED
+        if world.is_first and task.begins_with is not None and number == task.begins_with[1].stages and task.begins_with[1].steps:
             other, beginning = task.begins_with
-            begin_with(stages[config.name], config, context, task.study / RUNS / other, beginning.steps)
-        _make_shared(stages[config.name], context, task.study / SHARED)
+            begin_with(stage, config, context, task.study / RUNS / other, beginning.steps)
+        taken = world.is_first and take_shared(stage, context, store)
+        run_stage(stage, context)
+        if world.is_first and not taken:
+            keep_shared(stage, context, store)
+    if not world.is_first:
+        return
     # Of a stage that was finished before there was this rule.
     _rule(task, task.folder / context.recipe.train[-1].name).check_finished()
     if EVALUATE.name in stages:
-        run_stage(EVALUATE, context)
+        run_stage(EVALUATE, alone)
 
 
 def _before_training(task: RunTask, context: Context) -> None:
     run_stage(PLAN, context)
     for stage in stages_of(task.run.loaded):
-        if stage.name in BEFORE_TRAINING:
-            _make_shared(stage, context, task.study / SHARED)
+        if stage.name in BEFORE_TRAINING and not take_shared(stage, context, task.study / SHARED):
+            run_stage(stage, context)
+            keep_shared(stage, context, task.study / SHARED)
     end_workers()
-
-
-def _make_shared(stage: Stage, context: Context, store: Path) -> None:
-    """Make an artifact that any run may have, or take it from one that has made it."""
-    if not take_shared(stage, context, store):
-        run_stage(stage, context)
-        keep_shared(stage, context, store)
 
 
 @contextmanager

@@ -34,9 +34,12 @@ class StopRule:
 
     def __call__(self, state: TrainState) -> None:
         """Look when a window is full."""
-        step = state.progress.step
-        if step and step % self._config.window_steps == 0 and self._has_rules:
-            self._decide(step, self._losses())
+        if self.is_due(state.progress.step):
+            self._decide(state.progress.step, self._losses())
+
+    def is_due(self, step: int) -> bool:
+        """Tell whether there is something to decide after this step."""
+        return self._has_rules and step > 0 and step % self._config.window_steps == 0
 
     def check_finished(self) -> None:
         """Look at every window of a stage that was trained before there were these rules; raise where one would have ended it."""
