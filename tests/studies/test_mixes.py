@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from pellucid.recipe.study import CompareConfig, MixesAnalysis, StudyConfig
-from pellucid.studies.design import load_study
+from pellucid.studies.design import LoadedStudy, load_study
 from pellucid.studies.mix_levels import leave_out_levels
 from pellucid.studies.mixes import analyse_mixes
 from pellucid.studies.plan import plan_study
@@ -23,6 +24,11 @@ SOURCES = {
     "code": {"category": "Code", "language": "en"},
     "web": {"category": "Web", "language": "en"},
 }
+
+
+@cache
+def loaded(name: str) -> LoadedStudy:
+    return load_study(STUDIES / f"{name}.yaml")
 
 
 def analyse(runs: list[RunResult], **config: Any) -> dict[str, Any]:
@@ -117,7 +123,7 @@ def test_an_axis_of_upsampling_beside_the_mixes_has_scores_of_its_own(make_run: 
 @pytest.mark.parametrize(("name", "runs", "most"), [("mixes", 18, 15e6), ("leave-one-out", 20, 13e6), ("upsampling", 15, 8e6)])
 def test_the_studies_of_mixes_are_whole_and_keep_to_their_tokens(name: str, runs: int, most: float) -> None:
     StudyConfig.model_validate(yaml.safe_load((STUDIES / f"{name}.yaml").read_text()))
-    study = load_study(STUDIES / f"{name}.yaml")
+    study = loaded(name)
     plan = plan_study(study)
     assert len(study.runs) == runs and not plan.left_out
     assert sum(one.tokens for one in plan.runs) <= most
@@ -138,7 +144,7 @@ def test_every_source_of_the_base_is_a_file_of_its_own_language_and_the_mix_is_t
 
 
 def test_each_level_of_upsampling_gives_half_of_the_end_to_its_domain() -> None:
-    study = load_study(STUDIES / "upsampling.yaml")
+    study = loaded("upsampling")
     for run in study.runs:
         recipe, level = run.loaded.recipe, run.levels["upsample"]
         weights = recipe.weights_of(recipe.train[1])
@@ -149,7 +155,7 @@ def test_each_level_of_upsampling_gives_half_of_the_end_to_its_domain() -> None:
 
 
 def test_levels_without_a_part_are_those_of_the_study() -> None:
-    study = load_study(STUDIES / "leave-one-out.yaml")
+    study = loaded("leave-one-out")
     recipe = study.runs[0].loaded.recipe
     weights = {one.name: one.weight or 0.0 for one in recipe.sources}
     assert [*dict.fromkeys(run.levels["mix"] for run in study.runs)] == list(leave_out_levels(recipe.sources, "category", weights))
