@@ -121,7 +121,9 @@ def test_steps_that_do_not_fall_contradict_the_report_and_those_that_overlap_can
 
 def test_rates_that_differ_are_told() -> None:
     runs = [run(4096, 1, 100, held_out=False), run(8192, 1, 100, rate=2.0, held_out=False)]
-    assert "Their learning rates differ, other than in Figure 6" in page(found(runs))
+    text = page(found(runs))
+    assert "Their learning rates differ, other than in Figure 6" in text and "the rate is the same for all" not in text
+    assert "No batch size has two seeds, so there are no intervals." in text
 
 
 def test_a_critical_batch_beyond_those_tried_is_not_made_up() -> None:

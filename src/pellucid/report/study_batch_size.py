@@ -14,6 +14,7 @@ __all__ = ["batch_size_section"]
 
 _MEASURES = {"loss": "training loss", "bits_per_byte": "held-out text"}
 _MARKS = ("o", "s")
+_SAME_RATES = "; here, as in the report, the rate is the same for all, which makes large batches look worse than they can be"
 _LAW = (("b_crit_tokens", format_count), ("e_min_tokens", format_count), ("s_min_steps", "{:.0f}".format))
 
 
@@ -26,7 +27,7 @@ def batch_size_section(found: Mapping[str, Any]) -> Section:
         parts += _steps_and_tokens(known)
     parts += [_table(measure, name, found["printed"], shown=n == 0) for n, (name, measure) in enumerate(known.items())]
     parts += map(note, found["printed"]["notes"] if known else ())
-    parts += _law(known, found["printed"])
+    parts += _law(known, found)
     parts += _loss_curves(found)
     parts += noise_blocks(found["noise"])
     parts += map(note, found["notes"])
@@ -149,10 +150,11 @@ def _table(measure: Mapping[str, Any], name: str, printed: Mapping[str, Any], *,
         rows.append([*cells, *(with_interval(row[key], _two) for key in ("step_factor", "token_factor")), _spread(row["spread"])])
     ours = len(rows)
     rows += _printed_rows(printed) if shown else []
-    caption = (
-        f"To equal {_MEASURES[name]}. Speed-up: the baseline's steps over these, an upper bound. Intervals are 95 %, by the spread "
-        f"of seeds pooled over batch sizes ({_spread(measure['spread']) or 'none'}, {measure['freedom']} degrees of freedom)."
-    )
+    sure = "No batch size has two seeds, so there are no intervals."
+    if measure["spread"] is not None:
+        sure = f"Intervals are 95 %, by the spread of seeds pooled over batch sizes ({_spread(measure['spread'])}, "
+        sure += f"{measure['freedom']} degrees of freedom)."
+    caption = f"To equal {_MEASURES[name]}. Speed-up: the baseline's steps over these, an upper bound. {sure}"
     kinds = {n: "printed first" if n == ours else "printed" for n in range(ours, len(rows))}
     columns = ("Tokens a step", "Reached", "Steps", "Tokens", "Speed-up at most", "Tokens, factor", "Spread of seeds")
     return table(columns, rows, caption=caption, kinds=kinds)
@@ -169,7 +171,8 @@ def _printed_rows(printed: Mapping[str, Any]) -> list[list[Cell]]:
     ]
 
 
-def _law(known: Mapping[str, Mapping[str, Any]], printed: Mapping[str, Any]) -> list[Block]:
+def _law(known: Mapping[str, Mapping[str, Any]], found: Mapping[str, Any]) -> list[Block]:
+    printed = found["printed"]
     told: list[Block] = []
     for name, measure in known.items():
         law = measure["law"]
@@ -192,8 +195,8 @@ def _law(known: Mapping[str, Mapping[str, Any]], printed: Mapping[str, Any]) -> 
         return []
     law_text = (
         "The law is (S/S_min - 1)·(E/E_min - 1) = 1 for S steps and E tokens to equal loss (McCandlish et al. 2018, "
-        "arXiv 1812.06162): tokens grow as 1 + batch / critical batch. It was found with a learning rate that is tuned for each "
-        "batch size; here, as in the report, the rate is the same for all, which makes large batches look worse than they can be. "
+        "arXiv 1812.06162): tokens grow as 1 + batch / critical batch. It was found with a learning rate tuned for each batch size"
+        f"{_SAME_RATES if found['same_rates'] else ''}. "
         f"Through the report's two printed points it has a critical batch of {format_count(printed['b_crit_tokens_by_division'])} "
         f"tokens; the report chose {format_count(printed['chosen_batch_tokens'])}."
     )
