@@ -11,10 +11,16 @@ from pellucid.core.attempts import read_attempts
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.ledger import read_ledger
 from pellucid.recipe.training import TrainStageConfig
-from pellucid.stages.noise import measure_noise
+from pellucid.stages.noise import _micro_seqs, measure_noise
 from pellucid.stages.run_folder import data_order, open_recipe
 from pellucid.train.feed import micro_batches
 from pellucid.train.objectives.next_token import next_token
+
+
+@pytest.fixture
+def tiny_stage() -> TrainStageConfig:
+    values = {"name": "a", "length_tokens": 1024, "batch_tokens": 1024, "seq_tokens": 128, "micro_seqs": 8}
+    return TrainStageConfig.model_validate({**values, "schedule": {"peak_lr": 1e-3}})
 
 
 def pretrain(run: Path) -> TrainStageConfig:
@@ -65,9 +71,10 @@ def test_text_that_is_shorter_than_the_run_is_counted_as_read_before(run_copy: P
     assert json.loads((run_copy / "noise" / "noise.json").read_text())["repeated_seqs"] == 8
 
 
-def test_many_sequences_are_taken_several_at_a_time(run_copy: Path) -> None:
-    found = measure_noise(run_copy, pretrain(run_copy), 130)
-    assert {(one["micro_batches"], one["micro_tokens"]) for one in found} == {(65, 256)}
+@pytest.mark.parametrize(("seqs", "micro"), [(8, 1), (64, 1), (128, 2), (130, 2), (192, 3), (250, 2), (4096, 8)])
+def test_many_sequences_are_taken_several_at_a_time(tiny_stage: TrainStageConfig, seqs: int, micro: int) -> None:
+    # No more than training takes at a time, and 64 micro-batches or more.
+    assert _micro_seqs(tiny_stage, seqs) == micro
 
 
 def test_stages_of_conversations_are_refused_and_a_stage_without_checkpoints_has_nothing(run_copy: Path) -> None:

@@ -77,7 +77,7 @@ def test_the_slope_is_recovered_within_its_interval_and_a_line_is_seldom_called_
         covered += found["slope"]["low"] <= 0.04 <= found["slope"]["high"]
         alarms += found["beyond"]["p"] < 0.05
         bent = by_mean_at(cells(make_run, lambda name: line(name) + 0.03 * (name == "rsqrt"), 0.005, generator), None, bits, MEANS)
-        seen += bent["beyond"]["verdict"] == "schedules differ in more than their mean rate"
+        seen += bent["beyond"]["verdict"] == "more than the line explains"
     # Of 100 draws at 5 %: a binomial has 12 or fewer with p = 0.998.
     assert covered >= draws - 12 and alarms <= 12 and seen > 0.9 * draws
     assert found["beyond"]["freedom"] == [2, 6]

@@ -53,12 +53,12 @@ class LeastSquares:
 @pytest.mark.parametrize("micro_seqs", [1, 3])
 def test_gradient_and_trace_of_least_squares_are_without_bias_whatever_the_micro_batch(micro_seqs: int) -> None:
     problem, generator = LeastSquares(), np.random.default_rng(2)
-    found = [problem.measure(12, micro_seqs, generator) for _ in range(400)]
+    found = [problem.measure(12, micro_seqs, generator) for _ in range(200)]
     for name in ("gradient_norm_squared", "trace"):
         values_R = np.array([getattr(one, name) for one in found])
         error = values_R.std(ddof=1) / np.sqrt(len(values_R))
         assert abs(values_R.mean() - getattr(problem, name)) < 3.5 * error
-        assert error < 0.1 * getattr(problem, name)
+        assert error < 0.15 * getattr(problem, name)
 
 
 def test_the_interval_holds_the_true_noise_scale_as_often_as_it_says() -> None:

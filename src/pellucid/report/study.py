@@ -1,6 +1,6 @@
 """The page of a study: what was asked, what each axis does and how sure that is, what it took, every run. It reads `study.json`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -11,9 +11,19 @@ from pellucid.core.units import format_count, format_duration
 from pellucid.report.blocks import Block, Section
 from pellucid.report.html import render
 from pellucid.report.markup import Cell, note, paragraph, section, table
+from pellucid.report.study_batch_size import batch_size_section
+from pellucid.report.study_continued import continued_section
+from pellucid.report.study_mixes import mixes_section
+from pellucid.report.study_schedules import schedules_section
 
 __all__ = ["study_sections", "write_study_page"]
 
+_ANALYSES: dict[str, Callable[[Mapping[str, Any]], Section]] = {
+    "schedules": schedules_section,
+    "mixes": mixes_section,
+    "batch_size": batch_size_section,
+    "continued": continued_section,
+}
 _METRICS = {"bits_per_byte": "bits per byte of held-out text", "loss": "training loss, nats per token"}
 
 
@@ -36,7 +46,8 @@ def write_study_page(found: Mapping[str, Any], out: Path) -> None:
 
 def study_sections(found: Mapping[str, Any]) -> list[Section]:
     """Return the sections of the page in order."""
-    return [_cost(found), _runs(found)]
+    own = [build(found[name]) for name, build in _ANALYSES.items() if name in found]
+    return [*own, _cost(found), _runs(found)]
 
 
 def _cost(found: Mapping[str, Any]) -> Section:

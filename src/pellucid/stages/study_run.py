@@ -24,6 +24,7 @@ from pellucid.stages.chat_format import keep_template
 from pellucid.stages.evaluate import EVALUATE
 from pellucid.stages.flow import stages_of
 from pellucid.stages.knowing import check_facts
+from pellucid.stages.noise import measure_noise
 from pellucid.stages.plan import PLAN
 from pellucid.stages.run_folder import RECIPE_FILE, dump_recipe
 from pellucid.stages.shared import begin_with, keep_shared, take_shared
@@ -144,6 +145,8 @@ def make_run(task: RunTask, world: World = World()) -> dict[str, Any]:  # noqa: 
             ended = {"outcome": "failed", "message": f"{type(error).__name__}: {error}"}
         told = {**ended, "rules": task.rules}
         if world.is_first:
+            if task.noise_seqs is not None and ended["outcome"] != "failed":
+                measure_noise(task.folder, context.recipe.train[-1], task.noise_seqs)
             run_stage(ACCOUNT, replace(context, world=World()))
             task.outcome.parent.mkdir(parents=True, exist_ok=True)
             write_json(task.outcome, told)

@@ -5,8 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from pellucid.recipe.study import StudyConfig
+from pellucid.studies.batch_size import analyse_batch_size
+from pellucid.studies.continued import analyse_continued
 from pellucid.studies.effects import Metric, effects_of, seed_spread
+from pellucid.studies.mixes import analyse_mixes
 from pellucid.studies.results import RunResult
+from pellucid.studies.schedules import analyse_schedules
 
 __all__ = ["analyse", "metric_of"]
 
@@ -34,6 +38,15 @@ def analyse(config: StudyConfig, runs: Sequence[RunResult]) -> dict[str, Any]:
         "effects": _effects(config, runs, metric),
         "cost": _cost(runs),
     }
+    asked = config.analyse
+    if asked.schedules is not None:
+        found["schedules"] = analyse_schedules(runs, asked.schedules, config.compare)
+    if asked.mixes is not None:
+        found["mixes"] = analyse_mixes(runs, asked.mixes, config.compare)
+    if asked.batch_size is not None:
+        found["batch_size"] = analyse_batch_size(runs, asked.batch_size, config.compare)
+    if asked.continued is not None:
+        found["continued"] = analyse_continued(runs, asked.continued, config.compare)
     return found
 
 

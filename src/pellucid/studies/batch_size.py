@@ -43,7 +43,8 @@ def analyse_batch_size(runs: Sequence[RunResult], config: BatchSizeAnalysis, com
     the baseline (see `crossing.smoothed`): the baseline has its target in the middle of its last window, and all counts of tokens
     and steps are of the weights there. A target is reached at the first count from which on the curve stays at or below it.
 
-    Keys: `batch` (the axis), `window_tokens`, `baseline` ({level, batch_tokens, trained_tokens, trained_steps}, None without one),
+    Keys: `batch` (the axis), `window_tokens`, `same_rates` (whether every step has one learning rate in all runs; None without
+    runs), `baseline` ({level, batch_tokens, trained_tokens, trained_steps}, None without one),
     `curves` (by level the mean smoothed loss over its runs with the least and greatest of them: `tokens`, `steps`, `value`, `low`,
     `high`), `points` (the same of held-out bits per byte), `printed` (`PRINTED`), `notes` (sentences on what is missing), and
 
@@ -61,7 +62,7 @@ def analyse_batch_size(runs: Sequence[RunResult], config: BatchSizeAnalysis, com
     """
     notes: list[str] = []
     stages = _stages(runs, config.batch, notes)
-    found: dict[str, Any] = dict.fromkeys(("baseline", "window_tokens", "loss", "bits_per_byte", "noise"))
+    found: dict[str, Any] = dict.fromkeys(("baseline", "window_tokens", "same_rates", "loss", "bits_per_byte", "noise"))
     found |= {"batch": config.batch, "curves": [], "points": [], "printed": PRINTED, "notes": notes}
     if not stages:
         notes.append(f"No run with a level of the axis {config.batch!r} was trained.")
@@ -72,7 +73,11 @@ def analyse_batch_size(runs: Sequence[RunResult], config: BatchSizeAnalysis, com
     steps = [count for outcome, count in based if outcome == "done"] or [count for _, count in based]
     window = stage.batch_tokens * min(compare.loss_steps, *steps)
     baseline = {"trained_tokens": max(steps) * stage.batch_tokens, "trained_steps": max(steps)}
-    found |= {"window_tokens": window, "baseline": {"level": level, "batch_tokens": stage.batch_tokens, **baseline}}
+    found |= {
+        "window_tokens": window,
+        "same_rates": _have_same_rates([one for _, one in stages]),
+        "baseline": {"level": level, "batch_tokens": stage.batch_tokens, **baseline},
+    }
     losses = [_trace(run, one, config.batch, _loss_curve(one, window)) for run, one in stages]
     points = [_trace(run, one, config.batch, _points_curve(run, one), is_log=True) for run, one in stages]
     found["curves"], found["points"] = _drawn(losses), _drawn(points)
@@ -96,6 +101,15 @@ def _stages(runs: Sequence[RunResult], axis: str, notes: list[str]) -> list[tupl
         elif axis in run.levels:
             notes.append(f"{run.name} is left out: {run.outcome}{f', {run.message}' if run.message else ''}.")
     return sorted(found, key=lambda one: one[1].batch_tokens)
+
+
+def _have_same_rates(stages: Sequence[Stage]) -> bool:
+    rates: dict[int, float] = {}
+    return all(
+        math.isclose(rates.setdefault(step, rate), rate, rel_tol=1e-9)
+        for stage in stages
+        for step, rate in zip(stage.steps, stage.rates, strict=True)
+    )
 
 
 def _trace(run: RunResult, stage: Stage, axis: str, curve: Curve, *, is_log: bool = False) -> Trace:

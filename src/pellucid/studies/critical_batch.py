@@ -17,7 +17,7 @@ from pellucid.studies.least_squares import scipy_part
 __all__ = ["Reached", "fit_critical_batch"]
 
 RESAMPLES = 1000
-_GRID = 801
+_GRID = 401
 _REACH = 1000.0
 """B_crit is looked for from the least batch over this to the greatest times this: beyond, the law is a straight line."""
 _CURVE = 41

@@ -86,6 +86,7 @@ def to_equal_loss(traces: Sequence[Trace], baseline: str, seed: int, what: str, 
         for trace, told in of_level[level]
     ]
     base = next(row for row in rows if row["level"] == baseline)
+    base["spread"] = None  # it is where it is by definition
     return {
         "baseline_tokens": base["tokens"]["value"],
         "baseline_steps": base["steps"]["value"],

@@ -107,7 +107,7 @@ def _line(runs: Sequence[RunResult], cells: Cells, metric: Metric, means: dict[s
         return {"slope": told, "beyond": None}
     f = max(0.0, line.variance * line.freedom - full.variance * full.freedom) / more / full.variance
     p = float(scipy_part("stats").f.sf(f, more, full.freedom))
-    verdict = "schedules differ in more than their mean rate" if p < LEVEL else "no more than noise beyond the line"
+    verdict = "more than the line explains" if p < LEVEL else "no more than noise beyond the line"
     return {"slope": told, "beyond": {"f": f, "freedom": [more, full.freedom], "p": p, "verdict": verdict}}
 
 

@@ -136,6 +136,10 @@ def _known_inputs(evidence: Evidence, folder: str, kind: str) -> dict[str, tuple
         places |= {"checkpoint": (ends.get(text[-1], text[-1]),)} if text else {}
     elif kind == "exports":
         places |= {"checkpoint": (ends.get(stages[-1], stages[-1]),)} if stages else {}
+    elif kind == "noise":
+        manifest = evidence.artifacts[folder]
+        checkpoints = [name for name in manifest.inputs if name not in places]
+        places |= {name: (f"{manifest.config.get('stage')}/checkpoints/{name}",) for name in checkpoints}
     elif kind == "benchmarks":
         places |= {name: (ends.get(name, name),) for name in stages}
     return places

@@ -1,0 +1,86 @@
+"""What a study says of the gradient noise scale: over training, and beside the critical batch size that its runs show."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pellucid.core.units import format_count
+from pellucid.report.blocks import Block, Drawing
+from pellucid.report.figures import curves
+from pellucid.report.markup import Cell, figure, heading, paragraph, table
+
+__all__ = ["noise_blocks", "with_interval"]
+
+
+def noise_blocks(noise: Mapping[str, Any] | None) -> list[Block]:
+    """Return what the analysis' `noise` says: the noise scale over training, beside the critical batch; nothing for None."""
+    if noise is None:
+        return []
+    rows, beside = noise["rows"], noise["baseline"]
+    parts: list[Block] = [heading("Gradient noise scale")]
+    if beside is not None:
+        parts.append(paragraph(_beside(beside)))
+    drawn = _noise_figure(rows, beside)
+    if drawn is not None:
+        caption = "Gradient noise scale over training by batch size, with 95 % bands where both ends are known"
+        known = beside is not None and beside["b_crit_tokens"] is not None and beside["b_crit_tokens"]["value"] is not None
+        parts.append(figure(drawn, f"{caption}{', and the critical batch of the runs' if known else ''}.", ""))
+    lines: list[list[Cell]] = [
+        [row["level"], str(row["step"]), format_count(row["tokens"]), str(row["runs"]), _scale(row),
+         f"{row['gradient_norm_squared']:.3g}", f"{row['trace']:.3g}"]
+        for row in rows
+    ]  # fmt: skip
+    columns = ("Tokens a step", "Step", "Tokens", "Runs", "Noise scale, tokens [95 %]", "|G|²", "tr(Σ)")
+    caption = "Measured on text behind each run's last step. The noise scale is tr(Σ)/|G|², of the means over seeds."
+    return [*parts, table(columns, lines, caption=caption)]
+
+
+def _beside(beside: Mapping[str, Any]) -> str:
+    first, last = beside["first"], beside["last"]
+    text = f"The baseline's gradient noise scale was {_scale(first)} tokens after {first['step']} steps"
+    text += f" and {_scale(last)} after {last['step']}." if last["step"] != first["step"] else "."
+    if beside["ratio"] is None:
+        return f"{text} There is no critical batch to compare it with."
+    order = "of the same order of magnitude" if beside["same_order"] else "not of the same order of magnitude"
+    return (
+        f"{text} The critical batch by training loss is {with_interval(beside['b_crit_tokens'], format_count)} tokens: the last "
+        f"noise scale is {beside['ratio']:.2f} times as large, the mean over training {beside['mean_ratio']:.2f} times. They are "
+        f"{order} (a factor of ten either way)."
+    )
+
+
+def _noise_figure(rows: Sequence[Mapping[str, Any]], beside: Mapping[str, Any] | None) -> Drawing | None:
+    lines: dict[str, tuple[list[float], list[float]]] = {}
+    bands: dict[str, list[tuple[float, float]]] = {}
+    for level in dict.fromkeys(row["level"] for row in rows):
+        own = [row for row in rows if row["level"] == level and row["noise_scale_tokens"] is not None]
+        if len(own) < 2:
+            continue
+        name = f"{level} tokens"
+        lines[name] = [row["tokens"] / 1e6 for row in own], [row["noise_scale_tokens"] for row in own]
+        if all(row["low"] is not None and row["high"] is not None for row in own):
+            bands[name] = [(row["low"], row["high"]) for row in own]
+    if not lines:
+        return None
+    b_crit = beside["b_crit_tokens"] if beside is not None else None
+    if b_crit is not None and b_crit["value"] is not None:
+        ends = [min(x for xs, _ in lines.values() for x in xs), max(x for xs, _ in lines.values() for x in xs)]
+        lines["critical batch"] = ends, [b_crit["value"]] * 2
+        if b_crit["low"] is not None and b_crit["high"] is not None:
+            bands["critical batch"] = [(b_crit["low"], b_crit["high"])] * 2
+    return curves(lines, "tokens, millions", "noise scale, tokens", bands=bands)
+
+
+def _scale(row: Mapping[str, Any]) -> str:
+    if row["noise_scale_tokens"] is None:
+        return "lost in noise"
+    return with_interval({"value": row["noise_scale_tokens"], "low": row["low"], "high": row["high"]}, format_count)
+
+
+def with_interval(one: Mapping[str, float | None], show: Callable[[float], str]) -> str:
+    """Return {value, low, high} as text: "1.35 [1.28, 1.43]", an end that is not known as "open", the value alone without both."""
+    value, low, high = one["value"], one["low"], one["high"]
+    if value is None:
+        return "–"
+    if low is None and high is None:
+        return show(value)
+    return f"{show(value)} [{'open' if low is None else show(low)}, {'open' if high is None else show(high)}]"
