@@ -1,9 +1,10 @@
-"""Proof: a study of eight runs makes what they share once, and repeats nothing that was finished when it is killed -9 at any moment.
+"""Proof: a study of eight runs makes what they share once, and killed -9 at any moment it repeats nothing that was finished.
 
 The study is small: two rates, two lengths of one trunk, two seeds, on five sources of the pocket corpus. It is run undisturbed;
-then again and again in other folders, where it is killed at random moments until it ends: all its processes, or the first one alone,
-whose workers must then end by themselves. After each kill, what is whole stays as it is to the byte. At the end: no stage that ended was begun again, weights and losses of every run are
-those of the undisturbed study to the bit, every run verifies. Exit status 1 when any of it does not hold.
+then again and again in other folders, where it is killed at random moments until it ends: all its processes, or the first one
+alone, whose workers must then end by themselves. After each kill, what is whole stays as it is to the byte. At the end: no stage
+that ended was begun again, weights and losses of every run are those of the undisturbed study to the bit, every run verifies.
+Exit status 1 when any of it does not hold.
 
     python benchmarks/study_kills.py --studies 5
 """
