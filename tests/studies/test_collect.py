@@ -64,5 +64,12 @@ def test_a_run_that_was_never_begun_has_nothing(tmp_path: Path, study: LoadedStu
     assert (run.outcome, run.message, run.table, run.points) == ("not begun", "no room", None, ())
     assert run.cost.seconds == 0.0
     assert run.stages[0].steps == ()
+    # Its size is known all the same: 6 FLOPs for each parameter but the embedding's and each token, and attention's.
+    model = study.runs[0].loaded.recipe.model
+    table = model.vocab_tokens * model.hidden
+    assert run.embedding_parameters == table * (1 if model.tied_head else 2)
+    attention = 6 * model.layers * model.hidden * run.stages[0].seq_tokens
+    multiplied = run.parameters - (0 if model.tied_head else table)
+    assert run.planned_flops == 12_288 * (6 * multiplied + attention)
     assert not run.is_comparable
     assert isinstance(pooled([]), Scores)

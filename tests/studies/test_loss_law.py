@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,12 +63,18 @@ def test_known_parameters_lie_in_their_intervals() -> None:
 @pytest.mark.parametrize(("floor", "term", "exponent"), [(1.2, 0.8, 0.3), (0.0, 2.0, 0.15)])
 def test_a_new_run_lies_in_the_forecast_interval_about_19_times_in_20(floor: float, term: float, exponent: float) -> None:
     generator, inside, of_law = np.random.default_rng(7), 0, {"floor": floor, "term": term, "exponent": exponent}
+
+    def off_law(rung: Rung) -> Rung:
+        by = math.exp(generator.normal(0, 0.004))
+        return replace(rung, losses=tuple(by * one for one in rung.losses))
+
     for draw in range(60):
-        made = law_of(drawn(generator, 4, 3, 0.004, **of_law), 100, draw).forecast(tied(FLOPS[4]))
-        came = loss(FLOPS[4], **of_law) * math.exp(generator.normal(0, 0.004))
+        rungs = [off_law(rung) for rung in drawn(generator, 5, 3, 0.004, **of_law)]
+        made = law_of(rungs[:4], 100, draw).forecast(tied(FLOPS[4]))
         assert made.low is not None and made.high is not None
-        inside += made.low <= came <= made.high
-    # Measured on 150 ladders: 0.99 with a floor, 0.97 without. Of 60 at 0.95, 52 or fewer have a probability of 0.011.
+        inside += made.low <= rungs[4].losses[0] <= made.high
+    # On 400 ladders it was 0.97 and 0.96: rungs scatter about the law here as seeds do about a rung. On the law itself it was 1.00,
+    # and 0.88 where rungs scatter three times as much. Of 60 at 0.95, 52 or fewer have a probability of 0.011.
     assert inside >= 53
 
 
@@ -101,16 +108,16 @@ def test_rungs_off_the_law_are_found_by_the_f_test_and_widen_the_interval() -> N
     straight = [tied(one, [loss(one) * math.exp(seed) for seed in seeds]) for one in FLOPS[:4]]
     crooked = [tied(one, [loss(one) * math.exp(seed + by) for seed in seeds]) for one, by in zip(FLOPS[:4], off, strict=True)]
     calm, wild = law_of(straight), law_of(crooked)
-    assert calm.rung_spread == 0
-    assert calm.off_law_p is not None and calm.off_law_p > 0.5
-    assert wild.off_law_p is not None and wild.off_law_p < 0.001
-    assert wild.seed_spread == pytest.approx(0.002)
+    said, told = calm.to_json(), wild.to_json()
+    assert said["rung_spread_percent"] == 0
+    assert said["off_law_p"] > 0.5
+    assert told["seed_spread_percent"] == pytest.approx(0.2)
     # One rung is left over: its square is what rungs scatter, and a third of the seeds' variance is taken off.
     means_G = np.array([np.mean(np.log(rung.losses)) for rung in wild.rungs])
     left = float(np.sum((means_G - np.log(wild.fitted.at(wild.sizes(wild.rungs))[0])) ** 2))
-    assert wild.rung_spread == pytest.approx(math.sqrt(left - 0.002**2 / 3), rel=1e-6)
-    f = scipy_part("stats").f.sf(3 * left / 0.002**2, 1, 8)
-    assert wild.off_law_p == pytest.approx(f)
+    assert told["rung_spread_percent"] == pytest.approx(100 * math.sqrt(left - 0.002**2 / 3), rel=1e-6)
+    assert told["off_law_p"] == pytest.approx(scipy_part("stats").f.sf(3 * left / 0.002**2, 1, 8))
+    assert told["off_law_p"] < 0.001
     narrow, wide = calm.forecast(tied(FLOPS[4])), wild.forecast(tied(FLOPS[4]))
     assert narrow.low is not None and narrow.high is not None and wide.low is not None and wide.high is not None
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)

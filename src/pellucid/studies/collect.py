@@ -42,13 +42,16 @@ def collect_run(run: PlannedRun, folder: Path, outcome: Outcome, message: str = 
     recipe = run.loaded.recipe
     stages = tuple(_stage(folder, config) for config in recipe.train)
     shared = _shared_tokens(folder, recipe)
+    count = count_parameters(recipe.model)
     return RunResult(
         name=run.name,
         levels=run.levels,
         seed=run.seed,
         outcome=outcome,
         message=message,
-        parameters=count_parameters(recipe.model).total,
+        parameters=count.total,
+        embedding_parameters=count.embedding + count.head,
+        planned_flops=float(sum(_planned_flops(recipe, config) for config in recipe.train)),
         stages=stages,
         table=_heldout(folder, recipe),
         points=tuple(point for config in recipe.train for point in _points(folder, config, recipe)),
@@ -161,6 +164,11 @@ def _cost(folder: Path, recipe: Recipe, stages: Iterable[Stage], shared_tokens: 
         shared_tokens=shared_tokens,
         flops=flops,
     )
+
+
+def _planned_flops(recipe: Recipe, stage: TrainStageConfig) -> int:
+    tokens = stage.total_steps * stage.batch_tokens
+    return tokens * flops_per_token(recipe.model, stage.seq_tokens, stage.adapter)["matmul"]
 
 
 def _noise(folder: Path) -> tuple[Mapping[str, Any], ...]:

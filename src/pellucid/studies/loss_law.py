@@ -8,8 +8,10 @@ Kaplan et al. 2020 (arXiv 2001.08361) is left.
 Intervals are by bootstrap, as those of Besiroglu et al. 2024 (arXiv 2404.10102), but few seeds on few rungs are too few to draw
 whole runs from. What is drawn are residuals of logs: each run of a replica is the fitted law at its rung, plus a residual of any
 seed about the mean of its rung (made larger by √(n/(n-1)), because a mean of n lies nearer to its seeds than the truth does),
-plus a normal deviation of the rung from the law where rungs scatter more than their seeds explain. The size of the residuals is
-itself drawn, by √(f/χ²_f) with their f degrees of freedom, as in Student's t.
+plus a normal deviation of its rung from the law. How large both are is drawn as well, as few degrees of freedom tell it: seeds'
+residuals by √(f/χ²_f), as in Student's t, and the scatter of rungs from (S + s²)/χ²_(g+1), where S is the sum of squares about the
+law, with g degrees of freedom, and s² is the variance over seeds, which counts as one degree more: on a ladder with as many rungs
+as the law has parameters, it is all that is known.
 """
 
 import math
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from pellucid.core.seeds import derive_seed
 from pellucid.evals.statistics import Floats
@@ -26,6 +29,8 @@ from pellucid.studies.power_law import HUBER_DELTA, MOST_EXPONENT, PowerLaws, fi
 
 __all__ = ["RESAMPLES", "Forecast", "Kind", "LossLaw", "Rung", "fit_loss_law", "is_tied", "line_at", "which_law"]
 
+Places = npt.NDArray[np.intp]
+
 Kind = Literal["floor", "line", "full"]
 """floor: L = E + A/C^a; line: L = A/C^a; full: L = E + A/N^a + B/D^b."""
 
@@ -33,12 +38,35 @@ RESAMPLES = 1000
 _FORMULAS = {"floor": "L = E + A / C^a", "line": "L = A / C^a", "full": "L = E + A / N^a + B / D^b"}
 _PARAMETERS = {"floor": 3, "line": 2, "full": 5}
 _TIED = 0.1  # spread of log D about its line over log N, against that along it
+_NORMAL = 400  # normal residuals to draw from
 _RUNS_EACH = 8  # runs drawn from each replica's forecast
 _MOST_NOISE = 50.0  # far beyond what 95 % need, and near enough for no number to overflow
 _RESAMPLED = (
-    "residuals of log loss about the law: seeds' about the mean of their rung, from all rungs together, their size drawn as in "
-    "Student's t; and of rungs about the law, normal, where they scatter more than their seeds explain"
+    "residuals of log loss: of seeds about the mean of their rung, from all rungs together, and normal ones of rungs about the "
+    "law; how large both are is drawn too, as their few degrees of freedom tell it"
 )
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """What is drawn: residuals of seeds, how much larger or smaller each of B replicas has them, and how its rungs scatter.
+
+    `rung_spread` is what rungs scatter beyond their seeds, `off_law_p` the p that they do not.
+    """
+
+    residuals_J: Floats
+    larger_B: Floats
+    scatter_B: Floats
+    rung_spread: float
+    off_law_p: float | None
+
+    def drawn(self, random: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+        """Return residuals of runs; the last axis is that of the replicas."""
+        return np.asarray(self.larger_B * random.choice(self.residuals_J, shape), dtype=np.float64)
+
+    def deviations(self, random: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+        """Return deviations of rungs from the law; the last axis is that of the replicas."""
+        return np.asarray(self.scatter_B * random.standard_normal(shape), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -70,10 +98,9 @@ class Forecast:
 
 @dataclass(frozen=True)
 class LossLaw:
-    """A fitted law, with what its replicas say of how sure it is; `replicas` is None where nothing tells that.
+    """A fitted law, and what its replicas say of how sure it is: these and `noise` are None where nothing tells that.
 
-    `seed_spread` and `rung_spread` are standard deviations of log loss: of seeds about their rung, None where no rung has two, and
-    of rungs about the law beyond what their seeds explain. `off_law_p` is the p of the F test that all such scatter is of seeds.
+    `seed_spread` is the standard deviation of log loss over seeds, None where no rung has two.
     """
 
     kind: Kind
@@ -81,11 +108,8 @@ class LossLaw:
     rungs: tuple[Rung, ...]
     fitted: PowerLaws
     replicas: PowerLaws | None
-    noise_B: Floats
-    residuals_J: Floats
+    noise: _Noise | None
     seed_spread: float | None
-    rung_spread: float
-    off_law_p: float | None
     seed: int
 
     def sizes(self, rungs: Sequence[Rung]) -> Floats:
@@ -96,13 +120,13 @@ class LossLaw:
         """Return the loss at a rung, with intervals where there are replicas."""
         sizes_1K = self.sizes([rung])
         value = float(self.fitted.at(sizes_1K)[0, 0])
-        if self.replicas is None:
+        if self.replicas is None or self.noise is None:
             return Forecast(value)
         law_B = self.replicas.at(sizes_1K)[:, 0]
         # Equal sizes get equal draws, so that a band is smooth.
         random = np.random.default_rng(derive_seed(self.seed, "forecast"))
-        noise_XB = self.noise_B * random.choice(self.residuals_J, (_RUNS_EACH, len(law_B)))
-        noise_XB += self.rung_spread * random.standard_normal(noise_XB.shape)
+        shape = (_RUNS_EACH, len(law_B))
+        noise_XB = self.noise.drawn(random, shape) + self.noise.deviations(random, shape)
         low, high = np.quantile(law_B * np.exp(noise_XB), [0.025, 0.975])
         law_low, law_high = np.quantile(law_B, [0.025, 0.975])
         return Forecast(value, float(low), float(high), float(law_low), float(law_high))
@@ -112,9 +136,10 @@ class LossLaw:
 
         `kind`, `formula`, `why`; `rungs` it was fitted to, by name, and `runs`, how many; `parameters`: `name`, `value`, `low` and
         `high` (95 %, None without replicas), `at_bound` ("least", "greatest" or None) and `at_bound_share` of the replicas;
-        `huber_delta`, `resamples`, `resampled`; `seed_spread_percent`, `rung_spread_percent`, `off_law_p`.
+        `huber_delta`, `resamples`, `resampled`; `seed_spread_percent`; `rung_spread_percent`, what rungs scatter about the law
+        beyond what their seeds explain, and `off_law_p`, the p of the F test that they do not: None where there are too few rungs.
         """
-        percent = None if self.seed_spread is None else 100 * self.seed_spread
+        percent, noise = None if self.seed_spread is None else 100 * self.seed_spread, self.noise
         return {
             "kind": self.kind,
             "formula": _FORMULAS[self.kind],
@@ -123,11 +148,11 @@ class LossLaw:
             "runs": sum(len(rung.losses) for rung in self.rungs),
             "parameters": self._parameters(),
             "huber_delta": HUBER_DELTA,
-            "resamples": 0 if self.replicas is None else len(self.noise_B),
+            "resamples": 0 if self.noise is None else len(self.noise.larger_B),
             "resampled": _RESAMPLED,
             "seed_spread_percent": percent,
-            "rung_spread_percent": 100 * self.rung_spread,
-            "off_law_p": self.off_law_p,
+            "rung_spread_percent": 100 * noise.rung_spread if noise is not None and noise.off_law_p is not None else None,
+            "off_law_p": None if noise is None else noise.off_law_p,
         }
 
     def _parameters(self) -> list[dict[str, Any]]:
@@ -203,17 +228,15 @@ def fit_loss_law(rungs: Sequence[Rung], *, seed: int = 1, resamples: int = RESAM
     has_floor = chosen != "line"
     fitted = fit_power_laws(sizes_GK[rung_N], log_loss_N[None], has_floor=has_floor)
     law_G = np.log(fitted.at(sizes_GK)[0])
-    residuals_J, freedom, scatter, off_law_p = _residuals(log_loss_N, rung_N, law_G, _PARAMETERS[chosen])
-    replicas, noise_B = None, np.empty(0)
-    if freedom:
-        random = np.random.default_rng(derive_seed(seed, "replicas"))
-        noise_B = np.minimum(np.sqrt(freedom / random.chisquare(freedom, resamples)), _MOST_NOISE)
-        drawn_BN = law_G[rung_N] + noise_B[:, None] * random.choice(residuals_J, (resamples, len(rung_N)))
-        drawn_BN += scatter * random.standard_normal((resamples, len(known)))[:, rung_N]
-        replicas = fit_power_laws(sizes_GK[rung_N], drawn_BN, has_floor=has_floor, near=fitted)
-    seeds = [len(rung.losses) for rung in known]
-    spread = _within(log_loss_N, rung_N) if max(seeds) > 1 else None
-    return LossLaw(chosen, why, known, fitted, replicas, noise_B, residuals_J, spread, scatter, off_law_p, seed)
+    random = np.random.default_rng(derive_seed(seed, "replicas"))
+    noise = _noise(log_loss_N, rung_N, law_G, _PARAMETERS[chosen], resamples, random)
+    replicas = None
+    if noise is not None:
+        drawn_NB = noise.drawn(random, (len(rung_N), resamples)) + noise.deviations(random, (len(known), resamples))[rung_N]
+        replicas = fit_power_laws(sizes_GK[rung_N], (law_G[rung_N, None] + drawn_NB).T, has_floor=has_floor, near=fitted)
+    within = len(rung_N) > len(known)
+    spread = math.sqrt(_squares(log_loss_N, rung_N) / (len(rung_N) - len(known))) if within else None
+    return LossLaw(chosen, why, known, fitted, replicas, noise, spread, seed)
 
 
 def _sizes(kind: Kind, rungs: Sequence[Rung]) -> Floats:
@@ -221,34 +244,43 @@ def _sizes(kind: Kind, rungs: Sequence[Rung]) -> Floats:
     return np.array(rows, dtype=np.float64)
 
 
-def _means(log_loss_N: Floats, rung_N: Any) -> tuple[Floats, Floats]:
+def _means(log_loss_N: Floats, rung_N: Places) -> tuple[Floats, Floats]:
     count_G = np.bincount(rung_N).astype(np.float64)
     return np.bincount(rung_N, log_loss_N) / count_G, count_G
 
 
-def _within(log_loss_N: Floats, rung_N: Any) -> float:
-    """Return the standard deviation of seeds about the mean of their rung."""
-    mean_G, count_G = _means(log_loss_N, rung_N)
-    return float(np.sqrt(np.sum((log_loss_N - mean_G[rung_N]) ** 2) / (count_G.sum() - len(count_G))))
+def _squares(log_loss_N: Floats, rung_N: Places) -> float:
+    """Return the sum of squares of seeds about the mean of their rung."""
+    mean_G, _ = _means(log_loss_N, rung_N)
+    return float(np.sum((log_loss_N - mean_G[rung_N]) ** 2))
 
 
-def _residuals(log_loss_N: Floats, rung_N: Any, law_G: Floats, parameters: int) -> tuple[Floats, int, float, float | None]:
-    """Return residuals to draw from, their degrees of freedom (0: nothing tells), the rungs' own scatter, and p of none.
+def _noise(
+    log_loss_N: Floats, rung_N: Places, law_G: Floats, parameters: int, resamples: int, random: np.random.Generator
+) -> _Noise | None:
+    """Return what replicas are drawn from; None where there are neither seeds nor rungs to spare.
 
     Where no rung has two seeds, what rungs scatter about the law stands for the seeds, taken to be normal.
     """
     mean_G, count_G = _means(log_loss_N, rung_N)
-    within, between = int(count_G.sum()) - len(count_G), max(0, len(count_G) - parameters)
+    within, between = len(rung_N) - len(count_G), max(0, len(count_G) - parameters)
     off_law = float(np.sum(count_G * (mean_G - law_G) ** 2))
+    if not within and not between:
+        return None
+    freedom = within or between
+    larger_B = np.minimum(np.sqrt(freedom / random.chisquare(freedom, resamples)), _MOST_NOISE)
     if not within:
-        size = math.sqrt(off_law / between) if between else 0.0
-        return size * np.random.default_rng(0).standard_normal(400), between, 0.0, None
-    several_N = count_G[rung_N] > 1
-    count_J = count_G[rung_N][several_N]
-    residuals_J = (log_loss_N - mean_G[rung_N])[several_N] * np.sqrt(count_J / (count_J - 1))
-    variance = _within(log_loss_N, rung_N) ** 2
+        normal_J = math.sqrt(off_law / between) * random.standard_normal(_NORMAL)
+        return _Noise(normal_J, larger_B, np.zeros(resamples), 0.0, None)
+    count_N = count_G[rung_N]
+    several_N = count_N > 1
+    residuals_J = (log_loss_N - mean_G[rung_N])[several_N] * np.sqrt(count_N / np.maximum(count_N - 1, 1))[several_N]
+    variance, share = _squares(log_loss_N, rung_N) / within, float(np.mean(1 / count_G))
+    both_B = (off_law + variance) / random.chisquare(between + 1, resamples)
+    scatter_B = np.sqrt(np.maximum(0.0, both_B - variance * larger_B**2) * share)
+    most = _MOST_NOISE * math.sqrt((off_law + variance) * share)
     if not between:
-        return residuals_J, within, 0.0, None
-    scatter = math.sqrt(max(0.0, off_law / between - variance) * float(np.mean(1 / count_G)))
+        return _Noise(residuals_J, larger_B, np.minimum(scatter_B, most), 0.0, None)
+    spread = math.sqrt(max(0.0, off_law / between - variance) * share)
     p = float(scipy_part("stats").f.sf(off_law / between / variance, between, within)) if variance else None
-    return residuals_J, within, scatter, p
+    return _Noise(residuals_J, larger_B, np.minimum(scatter_B, most), spread, p)

@@ -23,7 +23,7 @@ HUBER_DELTA = 1e-3
 MOST_EXPONENT = 2.0
 """Exponents are sought from 0 to this."""
 
-_STEPS, _FEW_STEPS = 150, 60
+_STEPS, _FEW_STEPS = 150, 40
 _FLOORS = (0.0, 0.5, 0.9)  # as shares of the least loss
 _EXPONENTS = (0.05, 0.15, 0.4, 1.0)
 _SHARES = (0.2, 0.5, 0.8)  # of the first of two terms

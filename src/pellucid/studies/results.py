@@ -86,7 +86,9 @@ class Cost:
 class RunResult:
     """One run of a study. `levels` are by axis; `weights` the shares of sources by training stage; `begins_with` the run whose
     beginning it shares; `noise` one gradient noise scale for each checkpoint that was looked at; `sources` the recipe's sources,
-    each with its `category` and `language`, both as the recipe has them."""
+    each with its `category` and `language`, both as the recipe has them. `parameters` are all of them, `embedding_parameters` those
+    among them of the embedding and of a head of its own. `planned_flops` are of the whole training by the recipe, as `plan.flops`
+    counts "matmul", so that runs that were not begun have a size too; 0: not known."""
 
     name: str
     levels: Mapping[str, str]
@@ -94,6 +96,8 @@ class RunResult:
     outcome: Outcome
     message: str = ""
     parameters: int = 0
+    embedding_parameters: int = 0
+    planned_flops: float = 0.0
     stages: Sequence[Stage] = ()
     table: Table | None = None
     points: Sequence[Point] = ()
