@@ -13,7 +13,9 @@ from pellucid.report.html import render
 from pellucid.report.markup import Cell, note, paragraph, section, table
 from pellucid.report.study_batch_size import batch_size_section
 from pellucid.report.study_continued import continued_section
+from pellucid.report.study_effects import effects_section
 from pellucid.report.study_mixes import mixes_section
+from pellucid.report.study_scaling import scaling_section
 from pellucid.report.study_schedules import schedules_section
 
 __all__ = ["study_sections", "write_study_page"]
@@ -23,6 +25,7 @@ _ANALYSES: dict[str, Callable[[Mapping[str, Any]], Section]] = {
     "mixes": mixes_section,
     "batch_size": batch_size_section,
     "continued": continued_section,
+    "scaling": scaling_section,
 }
 _METRICS = {"bits_per_byte": "bits per byte of held-out text", "loss": "training loss, nats per token"}
 
@@ -47,7 +50,7 @@ def write_study_page(found: Mapping[str, Any], out: Path) -> None:
 def study_sections(found: Mapping[str, Any]) -> list[Section]:
     """Return the sections of the page in order."""
     own = [build(found[name]) for name, build in _ANALYSES.items() if name in found]
-    return [*own, _cost(found), _runs(found)]
+    return [*own, effects_section(found["effects"]), _cost(found), _runs(found)]
 
 
 def _cost(found: Mapping[str, Any]) -> Section:

@@ -10,6 +10,7 @@ from pellucid.studies.continued import analyse_continued
 from pellucid.studies.effects import Metric, effects_of, seed_spread
 from pellucid.studies.mixes import analyse_mixes
 from pellucid.studies.results import RunResult
+from pellucid.studies.scaling import analyse_scaling
 from pellucid.studies.schedules import analyse_schedules
 
 __all__ = ["analyse", "metric_of"]
@@ -47,6 +48,8 @@ def analyse(config: StudyConfig, runs: Sequence[RunResult]) -> dict[str, Any]:
         found["batch_size"] = analyse_batch_size(runs, asked.batch_size, config.compare)
     if asked.continued is not None:
         found["continued"] = analyse_continued(runs, asked.continued, config.compare)
+    if asked.scaling is not None:
+        found["scaling"] = analyse_scaling(runs, asked.scaling, config.compare)
     return found
 
 
