@@ -12,6 +12,7 @@ import orjson
 import torch
 
 from pellucid.core.artifacts import Key, building, is_current
+from pellucid.core.environment import code_version
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.core.files import json_bytes, read_json, write_bytes
 from pellucid.core.lock import run_lock
@@ -90,7 +91,9 @@ def tell_study(study: LoadedStudy, runs: Path, made: dict[str, _Made] | None = N
     with run_lock(folder):
         found = [_collected(run, folder, made.get(run.name)) for run in study.runs]
         raw = json_bytes([run.to_json() for run in found])
-        key = Key("study", 1, study.config.compare.seed, study.config.model_dump(mode="json"), {"runs": sha256(raw).hexdigest()})
+        # Analysed again by other code: that takes seconds, and analyses are what changes most.
+        inputs = {"runs": sha256(raw).hexdigest(), "code": code_version()}
+        key = Key("study", 1, study.config.compare.seed, study.config.model_dump(mode="json"), inputs)
         path = folder / RESULTS
         if is_current(path, key):
             console.print("[dim]results       unchanged[/dim]")
