@@ -1,76 +1,26 @@
 """Figures as SVG text with the numbers behind them: the same numbers give the same bytes, and the letters stay text."""
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pellucid.core.errors import MissingExtraError
-from pellucid.core.excerpt import visible
 from pellucid.report.blocks import Drawing
+from pellucid.report.canvas import COLOURS, WIDTH, canvas, plain_name, svg_of
 
 __all__ = ["HeatMap", "Spread", "bars", "curves", "dots", "heat_map", "stacked_share"]
 
 Spread = tuple[float, float | None, float | None]
 """A value with the ends of its interval, None where there is no interval."""
 
-# Okabe and Ito's palette: told apart by readers with any colour vision.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A6D00", "#999999", "#33383d")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Of dots: the next one where the colours begin again."""
 _LINES = ("-", "--", "-.", ":")
-_WIDTH = 5.4  # inches: wide enough to be read on paper at its own size and on a phone at two thirds of it
 _FEW_LINES = 4  # that leave room for their names among them
 _FEW_CELLS = 60  # of a heat map that have room for their value
 _CHARACTERS_WIDE = 56  # of names that stand beside each other under one map
 _NAMED = 9  # rows or columns of a heat map that have room for their name
-_STYLE: dict[str, Any] = {
-    "svg.hashsalt": "pellucid",
-    "svg.fonttype": "none",
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#8b8f94",
-    "axes.labelcolor": "#33383d",
-    "xtick.color": "#33383d",
-    "ytick.color": "#33383d",
-    "text.color": "#33383d",  # of legends, which follow the page's colours as the axes do
-    "axes.grid": True,
-    "grid.color": "#e3e6e8",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-}
-
-
-def _canvas(width: float, height: float) -> tuple[Any, Any]:
-    """Return a figure and its axes, drawn without any window system; raise `MissingExtraError` without matplotlib."""
-    try:
-        matplotlib = import_module("matplotlib")
-        figure_module = import_module("matplotlib.figure")
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "report", "Drawing the report's figures") from error
-    matplotlib.rcParams.update(_STYLE)
-    figure = figure_module.Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _plain(name: str) -> str:
-    """Return a name as matplotlib shows it unchanged: no formulas between dollars, and in legends though it begins with "_"."""
-    escaped = visible(name).replace("$", r"\$")
-    return f"\u200b{escaped}" if escaped.startswith("_") else escaped
-
-
-def _svg(figure: Any) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    text = buffer.getvalue()
-    # The metadata only says who drew it, with links to the outside.
-    return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
 
 
 def curves(
@@ -85,26 +35,26 @@ def curves(
 
     `bands` are (low, high) at each point of a line, shaded in its colour.
     """
-    figure, axes = _canvas(_WIDTH, 2.7)
+    figure, axes = canvas(WIDTH, 2.7)
     number = 0
     for name, (x, y) in lines.items():
         if name in faint:
-            axes.plot(x, y, color="#b9c4cc", linewidth=0.7, label=_plain(name), zorder=1)
+            axes.plot(x, y, color="#b9c4cc", linewidth=0.7, label=plain_name(name), zorder=1)
         else:
             colour, style = COLOURS[number % len(COLOURS)], _LINES[number // len(COLOURS) % len(_LINES)]
             number += 1
-            axes.plot(x, y, color=colour, linestyle=style, linewidth=1.6, label=_plain(name), zorder=2)
+            axes.plot(x, y, color=colour, linestyle=style, linewidth=1.6, label=plain_name(name), zorder=2)
             if name in bands:
                 low, high = zip(*bands[name], strict=True)
                 axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0, zorder=1)
-    axes.set_xlabel(_plain(x_label))
-    axes.set_ylabel(_plain(y_label))
+    axes.set_xlabel(plain_name(x_label))
+    axes.set_ylabel(plain_name(y_label))
     axes.margins(x=0.01)
     if len(lines) > _FEW_LINES:
         figure.legend(loc="outside right upper", fontsize=7)
     elif len(lines) > 1:
         axes.legend()
-    return Drawing(_svg(figure), *_points(lines, x_label, bands))
+    return Drawing(svg_of(figure), *_points(lines, x_label, bands))
 
 
 def _points(
@@ -125,25 +75,25 @@ def _points(
 
 def bars(names: Sequence[str], series: Mapping[str, Sequence[float | None]], y_label: str) -> Drawing:
     """Draw grouped bars: one group per name, one colour per series; a missing value leaves a gap."""
-    figure, axes = _canvas(_WIDTH, 2.7)
+    figure, axes = canvas(WIDTH, 2.7)
     width = 0.8 / len(series)
     for index, (label, values) in enumerate(series.items()):
         places = [n + (index - (len(series) - 1) / 2) * width for n in range(len(names))]
         heights = [0.0 if value is None else value for value in values]
-        drawn = axes.bar(places, heights, width * 0.92, color=COLOURS[index % len(COLOURS)], label=_plain(label))
+        drawn = axes.bar(places, heights, width * 0.92, color=COLOURS[index % len(COLOURS)], label=plain_name(label))
         texts = ["" if value is None else f"{value:.2f}" for value in values]
         axes.bar_label(drawn, texts, fontsize=6, padding=1, color="#33383d")
-    axes.set_xticks(range(len(names)), list(map(_plain, names)))
-    axes.set_ylabel(_plain(y_label))
+    axes.set_xticks(range(len(names)), list(map(plain_name, names)))
+    axes.set_ylabel(plain_name(y_label))
     axes.grid(axis="x", visible=False)
     axes.margins(y=0.14)
     axes.legend(ncols=min(len(series), 4), loc="upper right")
-    return Drawing(_svg(figure), ("", *series), tuple(zip(names, *series.values(), strict=True)))
+    return Drawing(svg_of(figure), ("", *series), tuple(zip(names, *series.values(), strict=True)))
 
 
 def dots(names: Sequence[str], series: Mapping[str, Sequence[Spread | None]], x_label: str) -> Drawing:
     """Draw a dot with its interval for each name (from top to bottom) and series, side by side; None leaves a gap."""
-    figure, axes = _canvas(_WIDTH, 0.5 + len(names) * (0.16 * len(series) + 0.16) + 0.24)
+    figure, axes = canvas(WIDTH, 0.5 + len(names) * (0.16 * len(series) + 0.16) + 0.24)
     step = 0.7 / len(series)
     for index, (label, values) in enumerate(series.items()):
         known = [(row, value) for row, value in enumerate(values) if value is not None]
@@ -153,10 +103,10 @@ def dots(names: Sequence[str], series: Mapping[str, Sequence[Spread | None]], x_
         for place, (_, (_, low, high)) in zip(places, known, strict=True):
             if low is not None and high is not None:
                 axes.plot([low, high], [place, place], color=colour, linewidth=1.4, solid_capstyle="round", alpha=0.55, zorder=2)
-        axes.plot(middles, places, linestyle="none", marker=marker, markersize=5, color=colour, label=_plain(label), zorder=3)
-    axes.set_yticks(range(len(names)), list(map(_plain, names)))
+        axes.plot(middles, places, linestyle="none", marker=marker, markersize=5, color=colour, label=plain_name(label), zorder=3)
+    axes.set_yticks(range(len(names)), list(map(plain_name, names)))
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlabel(_plain(x_label))
+    axes.set_xlabel(plain_name(x_label))
     axes.grid(axis="y", visible=False)
     for between in range(1, len(names)):
         axes.axhline(between - 0.5, color="#e3e6e8", linewidth=0.6, zorder=0)
@@ -165,19 +115,20 @@ def dots(names: Sequence[str], series: Mapping[str, Sequence[Spread | None]], x_
     columns = ("", *(f"{label}{end}" for label in series for end in ("", ", low", ", high")))
     spreads = zip(*series.values(), strict=True)
     rows = tuple((name, *(end for one in row for end in one or (None,) * 3)) for name, row in zip(names, spreads, strict=True))
-    return Drawing(_svg(figure), columns, rows)
+    return Drawing(svg_of(figure), columns, rows)
 
 
 def stacked_share(shares: Mapping[str, float]) -> Drawing:
     """Draw shares of a whole as horizontal bars, largest first, in percent."""
-    figure, axes = _canvas(_WIDTH, 0.34 * len(shares) + 0.5)
+    figure, axes = canvas(WIDTH, 0.34 * len(shares) + 0.5)
     ordered = sorted(shares.items(), key=lambda item: item[1])
-    drawn = axes.barh([_plain(name) for name, _ in ordered], [100 * share for _, share in ordered], color=COLOURS[0], height=0.7)
+    names, percent = [plain_name(name) for name, _ in ordered], [100 * share for _, share in ordered]
+    drawn = axes.barh(names, percent, color=COLOURS[0], height=0.7)
     axes.bar_label(drawn, [f"{100 * share:.1f} %" for _, share in ordered], fontsize=8, padding=3, color="#33383d")
     axes.set_xlabel("share of trained tokens, %")
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.1)
-    return Drawing(_svg(figure), ("", "share"), tuple(reversed(ordered)))
+    return Drawing(svg_of(figure), ("", "share"), tuple(reversed(ordered)))
 
 
 @dataclass(frozen=True)
@@ -198,7 +149,7 @@ def heat_map(maps: Sequence[HeatMap], x_names: Sequence[str], y_names: Sequence[
 
     Few cells have their value written in them; of many rows or columns only some are named. A cell without a value is hatched.
     """
-    figure, _ = _canvas(_WIDTH, 1.4 + 0.24 * min(len(y_names), 12))
+    figure, _ = canvas(WIDTH, 1.4 + 0.24 * min(len(y_names), 12))
     figure.clear()
     panels = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
     x_named, y_named = _some(len(x_names)), _some(len(y_names))
@@ -206,8 +157,8 @@ def heat_map(maps: Sequence[HeatMap], x_names: Sequence[str], y_names: Sequence[
     turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_tight else {}
     for panel, one in zip(panels, maps, strict=True):
         _draw_map(figure, panel, one)
-        panel.set_xticks([at + 0.5 for at in x_named], [_plain(x_names[at]) for at in x_named], **turned)
-        panel.set_yticks([at + 0.5 for at in y_named], [_plain(y_names[at]) for at in y_named])
+        panel.set_xticks([at + 0.5 for at in x_named], [plain_name(x_names[at]) for at in x_named], **turned)
+        panel.set_yticks([at + 0.5 for at in y_named], [plain_name(y_names[at]) for at in y_named])
         panel.tick_params(length=0)
         panel.grid(visible=False)
         panel.set_xlabel(x_label)
@@ -219,7 +170,7 @@ def heat_map(maps: Sequence[HeatMap], x_names: Sequence[str], y_names: Sequence[
         for y_name, row in zip(y_names, one.values, strict=True)
         for x_name, value in zip(x_names, row, strict=True)
     )
-    return Drawing(_svg(figure), ("", y_label, x_label, "value"), rows)
+    return Drawing(svg_of(figure), ("", y_label, x_label, "value"), rows)
 
 
 def _draw_map(figure: Any, panel: Any, one: HeatMap) -> None:

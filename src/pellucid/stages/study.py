@@ -19,7 +19,7 @@ from pellucid.core.lock import run_lock
 from pellucid.core.processes import end_workers, run_apart, run_tasks
 from pellucid.core.progress import ProgressBar, console, progress
 from pellucid.recipe.resolved import resolved_text
-from pellucid.report.study import write_study_page
+from pellucid.report.study.page import write_study_page
 from pellucid.stages.study_run import OUTCOMES, RUNS, RunTask, known_outcome, make_run, prepare_run
 from pellucid.studies.analyse import analyse
 from pellucid.studies.collect import collect_run

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from pellucid.recipe.study import StudyConfig
-from pellucid.studies.batch_size import analyse_batch_size
-from pellucid.studies.continued import analyse_continued
+from pellucid.studies.batch_size.analyse import analyse_batch_size
+from pellucid.studies.continued.analyse import analyse_continued
 from pellucid.studies.effects import Metric, effects_of, seed_spread
-from pellucid.studies.mixes import analyse_mixes
+from pellucid.studies.mixes.analyse import analyse_mixes
 from pellucid.studies.results import RunResult
-from pellucid.studies.scaling import analyse_scaling
-from pellucid.studies.schedules import analyse_schedules
+from pellucid.studies.scaling.analyse import analyse_scaling
+from pellucid.studies.schedules.analyse import analyse_schedules
 
 __all__ = ["analyse", "metric_of"]
 

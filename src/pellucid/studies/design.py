@@ -21,7 +21,7 @@ from pellucid.recipe.read import read_chain
 from pellucid.recipe.study import AxisConfig, StudyConfig
 from pellucid.recipe.tree import Node, TreeError, plain
 from pellucid.studies.check import check_study
-from pellucid.studies.mix_levels import leave_out_levels, report_mixes
+from pellucid.studies.mixes.levels import leave_out_levels, report_mixes
 
 __all__ = ["LoadedStudy", "PlannedRun", "load_study"]
 

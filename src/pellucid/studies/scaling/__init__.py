@@ -1,0 +1,1 @@
+"""A ladder of sizes: laws of loss and their forecasts."""

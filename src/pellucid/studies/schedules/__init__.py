@@ -1,0 +1,1 @@
+"""Learning-rate schedules: how they end, their mean rates, trunks, the report's printed averages."""

@@ -1,0 +1,55 @@
+from typing import Any
+
+from pellucid.report.blocks import Figure, Paragraph, Table
+from pellucid.report.study.noise import noise_blocks, with_interval
+
+
+def row(level: str, step: int, scale: float | None, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+    ends = {"noise_scale_tokens": scale, "low": low, "high": high, "gradient_norm_squared": 0.05, "trace": 600.0}
+    return {"level": level, "step": step, "tokens": step * 4096, "runs": 3, **ends, "values": []}
+
+
+def beside(rows: list[dict[str, Any]], ratio: float | None, same: bool | None) -> dict[str, Any]:
+    b_crit = None if ratio is None else {"value": 9000.0, "low": 7000.0, "high": 12_000.0}
+    ends = {"first": rows[0], "last": rows[-1], "least": rows[0], "greatest": rows[-1], "mean_tokens": 1.0}
+    return {"level": "4096", **ends, "b_crit_tokens": b_crit, "ratio": ratio, "mean_ratio": ratio, "same_order": same}
+
+
+def test_values_stand_with_their_intervals_and_ends_that_are_not_known_are_open() -> None:
+    show = "{:.1f}".format
+    assert with_interval({"value": 1.0, "low": 0.5, "high": 2.0}, show) == "1.0 [0.5, 2.0]"
+    assert with_interval({"value": 1.0, "low": 0.5, "high": None}, show) == "1.0 [0.5, open]"
+    assert with_interval({"value": 1.0, "low": None, "high": None}, show) == "1.0"
+    assert with_interval({"value": None, "low": None, "high": None}, show) == "–"
+    assert with_interval({"value": 1.0, "low": 0.0, "high": 2.0}, show) == "1.0 [0.0, 2.0]"
+
+
+def test_the_noise_scale_is_drawn_with_bands_and_the_critical_batch_through_it() -> None:
+    rows = [row("4096", 100, 5000.0, 4000.0, 7000.0), row("4096", 300, 60_000.0, 50_000.0, 70_000.0), row("8192", 100, 9000.0)]
+    blocks = noise_blocks({"rows": rows, "baseline": beside(rows[:2], 60 / 9, True)})
+    (drawn,) = [block for block in blocks if isinstance(block, Figure)]
+    assert drawn.drawing.columns == (
+        *("tokens, millions", "4096 tokens", "4096 tokens, low", "4096 tokens, high"),
+        *("critical batch", "critical batch, low", "critical batch, high"),
+    )
+    assert drawn.drawing.rows[0] == (0.4096, 5000.0, 4000.0, 7000.0, 9000.0, 7000.0, 12_000.0)
+    (said,) = [block for block in blocks if isinstance(block, Paragraph)]
+    assert "60 k [50 k, 70 k] after 300" in str(said.parts) and "6.67 times as large" in str(said.parts)
+    assert "They are of the same order of magnitude" in str(said.parts)
+
+
+def test_another_order_of_magnitude_is_printed_as_it_is() -> None:
+    rows = [row("4096", 100, 500.0), row("4096", 300, 500.0)]
+    said = str(noise_blocks({"rows": rows, "baseline": beside(rows, 0.05, False)})[1])
+    assert "They are not of the same order of magnitude" in said
+
+
+def test_what_is_lost_in_noise_is_said_and_without_a_law_there_is_nothing_beside_it() -> None:
+    rows = [row("4096", 100, 5000.0, 4000.0, None), row("4096", 300, None)]
+    blocks = noise_blocks({"rows": rows, "baseline": beside(rows[:1], None, None)})
+    (shown,) = [block for block in blocks if isinstance(block, Table)]
+    assert [line.cells[4] for line in shown.rows] == ["5 k [4 k, open]", "lost in noise"]
+    assert "There is no critical batch to compare it with." in str(blocks[1])
+    assert not any(isinstance(block, Figure) for block in blocks)
+    assert noise_blocks(None) == []
+    assert isinstance(noise_blocks({"rows": rows, "baseline": None})[1], Table)
