@@ -94,10 +94,19 @@ def test_every_rung_parameter_step_and_group_is_in_a_table(found: dict[str, Any]
     assert [row.cells[0] for row in law.rows][:3] == ["E", "A", "a"]
     assert [row.kind for row in law.rows] == ["", "", "", "printed first", *["printed"] * 4]
     assert all("printed" in str(row.cells[0]) for row in law.rows[3:])
-    assert len(steps.rows) == 4
+    assert [row.cells[1] for row in steps.rows] == ["better"] * 4
     assert [row.cells[0] for row in groups.rows] == ["de", "en"]
     assert "lies inside the interval for 2 of 2" in groups.caption
     assert "cannot be read from this ladder" in texts(section)
+
+
+def test_steps_smaller_than_what_seeds_do_are_said_not_to_be_told_apart() -> None:
+    runs = [a_run(rung, seed, 2.0 + value + 0.1 * seed) for rung, value in (("s1", 0.01), ("s2", 0.0)) for seed in (1, 2, 3)]
+    steps = next(one for one in tables(scaling_section(values(runs))) if "Step" in one.columns)
+    assert [row.cells[1] for row in steps.rows] == ["cannot be told apart"]
+    one_seed = [run for run in runs if run.seed == 1]
+    steps = next(one for one in tables(scaling_section(values(one_seed))) if "Step" in one.columns)
+    assert [row.cells[1] for row in steps.rows] == ["not known"]
 
 
 def test_the_page_shows_text_from_outside_as_text(found: dict[str, Any]) -> None:

@@ -151,6 +151,21 @@ def test_a_forecast_of_a_rung_with_other_tokens_by_parameter_is_warned_of(make_r
     assert any("s5 has 10 times as many tokens" in note for note in found["notes"])
 
 
+def test_a_parameter_that_is_at_a_bound_or_often_there_is_said_to_be(make_run: Make) -> None:
+    def notes(bend: float, noise: float) -> list[str]:
+        generator, runs = np.random.default_rng(8), []
+        for rung, parameters in PARAMETERS.items():
+            steps = math.log(parameters / PARAMETERS["s1"])
+            for seed in (1, 2, 3):
+                value = math.exp(1.0 - 0.3 * steps + bend * steps**2 + generator.normal(0, noise))
+                runs.append(make_run({"rung": rung}, seed, value, **size(rung)))
+        return list(analysed(runs)["notes"])
+
+    assert any(note.startswith("E lies at the bound of what is looked for, 0") for note in notes(-0.02, 1e-4))
+    assert any(note.startswith("E lies at a bound in ") for note in notes(0.05, 0.03))
+    assert not any("bound" in note for note in notes(0.05, 1e-4))
+
+
 @pytest.mark.parametrize("rungs", [0, 1, 2, 3])
 def test_short_ladders_say_what_cannot_be_said(make_run: Make, rungs: int) -> None:
     kept = [*list(PARAMETERS)[:rungs], "s5"] if rungs else []

@@ -17,6 +17,7 @@ __all__ = ["scaling_section"]
 Found = Mapping[str, Any]
 
 _METRICS = {"bits_per_byte": "bits per byte of held-out text", "loss": "training loss, nats per token"}
+_STEPS = ("Step", "In words", "Difference [95 %]", "In spreads over seeds")
 _PRINTED: tuple[tuple[Cell, ...], ...] = (
     ("a of parameters, printed by Hoffmann et al. 2022 (arXiv 2203.15556)", "0.34", None, None),
     ("b of tokens, printed there", "0.28", None, None),
@@ -144,6 +145,7 @@ def _steps(found: Found) -> list[Block]:
     rows: list[list[Cell]] = [
         [
             f"{step['from']} to {step['to']}",
+            _told(step),
             interval(step["difference"], step["low"], step["high"]),
             None if step["of_spread"] is None else f"{step['of_spread']:.1f}",
         ]
@@ -154,7 +156,13 @@ def _steps(found: Found) -> list[Block]:
     caption = "From rung to rung, with intervals by the spread over seeds of all rungs."
     if found["spread"] is not None:
         caption += f" That spread, a standard deviation, is {found['spread']:.4f}."
-    return [heading("Steps and seeds"), table(("Step", "Difference [95 %]", "In spreads over seeds"), rows, caption=caption)]
+    return [heading("Steps and seeds"), table(_STEPS, rows, caption=caption, numbers_from=2)]
+
+
+def _told(step: Found) -> str:
+    if step["low"] is None:
+        return "not known"
+    return "better" if step["high"] < 0 else "worse" if step["low"] > 0 else "cannot be told apart"
 
 
 def _optimum(found: Found) -> list[Block]:

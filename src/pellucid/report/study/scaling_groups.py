@@ -35,7 +35,9 @@ def group_tables(found: Found) -> list[Block]:
 def _of_kind(own: Sequence[tuple[Found, Found]], rung: str) -> list[Block]:
     names = [row["group"] for row, _ in own]
     series: dict[str, list[Spread | None]] = {"forecast": [(one["value"], one["low"], one["high"]) for _, one in own]}
+    told = f"{rung}: forecast, with what 95 % of new runs are expected in"
     if any(one["came"] is not None for _, one in own):
+        told += ", and what came"
         series["came"] = [None if one["came"] is None else (one["came"], None, None) for _, one in own]
     rows: list[list[Cell]] = []
     for row, one in own:
@@ -56,5 +58,5 @@ def _of_kind(own: Sequence[tuple[Found, Found]], rung: str) -> list[Block]:
     if known:
         caption += f" What came lies inside the interval for {sum(known)} of {len(known)}."
     heads = ("Group", "Forecast [95 %]", "Came", "Error, %", "Inside", "Exponent a [95 %]")
-    drawn = figure(dots(names, series, "bits per byte"), f"{rung}: forecast with 95 % of new runs, and what came.", "")
+    drawn = figure(dots(names, series, "bits per byte"), f"{told}.", "")
     return [drawn, table(heads, rows, caption=caption)]

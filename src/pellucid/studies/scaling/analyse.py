@@ -20,6 +20,8 @@ __all__ = ["analyse_scaling"]
 
 _CURVE_POINTS = 41
 _KINDS = ("language", "category")
+_OFTEN = 0.2
+"""Share of resampled fits at a bound that is worth a sentence."""
 _RATIO = 1.1
 """A rung whose tokens differ by more than this factor from what the other rungs have at its size is not on their line."""
 
@@ -239,6 +241,9 @@ def _told(law: LossLaw | None, steps: Sequence[_Step], metric: Metric, flops_by:
         if row["at_bound"]:
             where = "0" if row["at_bound"] == "least" else f"{row['value']:g}"
             notes.append(f"{row['name']} lies at the bound of what is looked for, {where}: these runs do not show another value.")
+        elif (row["at_bound_share"] or 0) > _OFTEN:
+            share = f"{100 * row['at_bound_share']:.0f} %"
+            notes.append(f"{row['name']} lies at a bound in {share} of resampled fits: these runs hardly tell its value.")
     return notes + _off_lines(fitted, [step.rung for step in steps if step.is_forecast])
 
 
