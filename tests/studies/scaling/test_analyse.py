@@ -15,7 +15,7 @@ from pellucid.studies.results import RunResult, Stage
 from pellucid.studies.scaling.analyse import analyse_scaling
 
 Make = Callable[..., RunResult]
-STUDIES = Path(__file__).parents[2] / "recipes" / "studies"
+STUDIES = Path(__file__).parents[3] / "recipes" / "studies"
 PARAMETERS = {"s1": 275_000, "s2": 420_000, "s3": 630_000, "s4": 1_010_000, "s5": 1_650_000}
 CONFIG = ScalingAnalysis(forecast=("s5",))
 
