@@ -55,17 +55,48 @@ def test_p_is_corrected_for_the_levels_of_the_axis_and_false_alarms_stay_rare(ma
     assert alarms <= 20
 
 
-def test_levels_of_other_axes_are_blocks_and_their_interaction_is_noise(make_run: Make) -> None:
-    runs = []
-    for seed in (1, 2):
-        for y, shift in (("p", 0.0), ("q", 1.0)):
-            runs += [make_run({"x": "a", "y": y}, seed, 2 + shift), make_run({"x": "b", "y": y}, seed, 2.1 + shift)]
-    found = effects_of(runs, "x", bits)
-    assert found["rows"][1]["difference"] == pytest.approx(0.1)
-    assert len(found["rows"][1]["paired"]) == 4
-    # The level helps in one half and hurts in the other: not to be told apart.
-    runs = [make_run({"x": x, "y": y}, seed, 2 + (0.1 if (x, y) == ("b", "p") else -0.1 if x == "b" else 0)) for x in "ab" for y in "pq" for seed in (1, 2)]  # fmt: skip  # noqa: E501
-    assert effects_of(runs, "x", bits)["rows"][1]["verdict"] == "cannot be told apart"
+def test_other_axes_are_averaged_over_within_a_seed(make_run: Make) -> None:
+    runs = [
+        make_run({"x": x, "y": y}, seed, 2 + 0.1 * (x == "b") + (y == "q") + 0.01 * seed * (x == "b"))
+        for x in "ab"
+        for y in "pq"
+        for seed in (1, 2, 3)
+    ]
+    row = effects_of(runs, "x", bits)["rows"][1]
+    assert row["paired"] == pytest.approx([0.11, 0.12, 0.13])
+    assert row["difference"] == pytest.approx(0.12)
+    oracle = scipy_part("stats").ttest_1samp([0.11, 0.12, 0.13], 0)
+    assert row["p"] == pytest.approx(oracle.pvalue)
+    assert row["runs"] == 6
+
+
+def test_runs_of_one_seed_that_have_a_trunk_in_common_are_no_further_witnesses(make_run: Make) -> None:
+    generator, alarms = np.random.default_rng(1), 0
+    for _ in range(200):
+        runs = []
+        for seed in range(3):
+            for x in "ab":
+                trunk = generator.normal(0, 0.01)
+                runs += [make_run({"x": x, "length": str(n)}, seed, 2 + trunk + generator.normal(0, 0.003)) for n in range(4)]
+        alarms += effects_of(runs, "x", bits)["rows"][1]["verdict"] in ("better", "worse")
+    # Nothing is there. 5 % of 200; a binomial has 20 or fewer with p = 0.999.
+    assert alarms <= 20
+
+
+def test_one_seed_tells_nothing_of_chance_however_many_other_levels_there_are(make_run: Make) -> None:
+    runs = [make_run({"x": x, "length": str(n)}, 1, 2 + (x == "b") + n / 10) for x in "ab" for n in range(4)]
+    row = effects_of(runs, "x", bits)["rows"][1]
+    assert row["difference"] == pytest.approx(1.0)
+    assert (row["p"], row["low"], row["verdict"]) == (None, None, "not compared")
+
+
+def test_levels_that_never_meet_at_equal_levels_of_other_axes_are_not_compared(make_run: Make) -> None:
+    runs = [make_run({"x": x, "y": y}, seed, 2.0) for x, y in (("a", "p"), ("b", "q")) for seed in (1, 2, 3)]
+    row = effects_of(runs, "x", bits)["rows"][1]
+    assert (row["difference"], row["paired"], row["verdict"]) == (None, [], "not compared")
+    # With a third level, what meets is compared by itself.
+    runs += [make_run({"x": "c", "y": "p"}, seed, 2.1 + seed / 1000) for seed in (1, 2, 3)]
+    assert effects_of(runs, "x", bits)["rows"][2]["verdict"] == "worse"
 
 
 def test_runs_that_failed_or_are_missing_leave_their_block_out_and_not_the_level(make_run: Make) -> None:

@@ -22,7 +22,7 @@ B_CRIT, BASE, T0 = 9000.0, 4096, 300 * 4096
 BATCHES = (4096, 8192, 12288, 16384)
 STEPS = {4096: 300, 8192: 280, 12288: 240, 16384: 220}
 COMPARE = CompareConfig(loss_steps=50)
-STUDY = Path(__file__).parents[2] / "recipes" / "studies" / "batch-size.yaml"
+STUDY = Path(__file__).parents[3] / "recipes" / "studies" / "batch-size.yaml"
 
 
 def factor(batch: int) -> float:

@@ -14,7 +14,7 @@ from pellucid.studies.continued.analyse import analyse_continued
 from pellucid.studies.results import RunResult
 
 Make = Callable[..., RunResult]
-STUDIES = Path(__file__).parents[2] / "recipes" / "studies"
+STUDIES = Path(__file__).parents[3] / "recipes" / "studies"
 CONFIG = ContinuedAnalysis(stage="continue", old=("old.a", "old.b"), new=("new.a",))
 COMPARE = CompareConfig()
 

@@ -18,7 +18,7 @@ from pellucid.studies.plan import plan_study
 from pellucid.studies.results import RunResult
 
 Make = Callable[..., RunResult]
-STUDIES = Path(__file__).parents[2] / "recipes" / "studies"
+STUDIES = Path(__file__).parents[3] / "recipes" / "studies"
 SOURCES = {
     "law": {"category": "Law", "language": "en"},
     "code": {"category": "Code", "language": "en"},

@@ -13,7 +13,7 @@ from pellucid.recipe.data import CATEGORIES, SourceConfig
 from pellucid.recipe.load import load_recipe
 from pellucid.studies.mixes.levels import leave_out_levels, report_mixes
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPES = Path(__file__).parents[3] / "recipes"
 
 
 def source(name: str, category: str, language: str | None, weight: float | None = 1.0, tokens: int | None = None) -> SourceConfig:

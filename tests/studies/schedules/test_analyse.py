@@ -17,7 +17,7 @@ from pellucid.studies.results import RunResult, runs_from_json
 from pellucid.studies.schedules.analyse import analyse_schedules
 
 Make = Callable[..., RunResult]
-STUDY = Path(__file__).parents[2] / "recipes" / "studies" / "schedules.yaml"
+STUDY = Path(__file__).parents[3] / "recipes" / "studies" / "schedules.yaml"
 CONFIG = SchedulesAnalysis(length="length", trunk="hyb")
 NAMES, LENGTHS = ("cosine", "rsqrt", "hyb", "hyb2"), ("short", "middle", "long")
 BRANCH = {"short": 19, "middle": 37, "long": 1}

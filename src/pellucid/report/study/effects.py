@@ -77,7 +77,7 @@ def _axis(axis: Found, what: str) -> list[Block]:
     shown = _compared(axis)
     if shown:
         caption = (
-            f"Differences from {axis['baseline']} with 95 % intervals; small marks are single seeds at equal levels of all else. "
+            f"Differences from {axis['baseline']} with 95 % intervals; small marks are single seeds, averaged over all else. "
             "Grey: cannot be told apart."
         )
         parts.append(figure(difference_drawing(shown, f"difference, {what}"), caption, "results/study.json", "/effects/axes"))

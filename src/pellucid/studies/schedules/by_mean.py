@@ -11,6 +11,7 @@ from pellucid.evals.paired import LEVEL
 from pellucid.evals.statistics import Floats
 from pellucid.studies.effects import Metric, effects_of
 from pellucid.studies.least_squares import fit, scipy_part
+from pellucid.studies.level_fit import seed_means
 from pellucid.studies.results import RunResult
 from pellucid.studies.schedules.cells import Cells
 
@@ -86,21 +87,20 @@ def _correlated(told: dict[str, float | None]) -> str:
 
 
 def _line(runs: Sequence[RunResult], cells: Cells, metric: Metric, means: dict[str, float]) -> dict[str, Any]:
-    """Fit block + slope·rate, and compare what it leaves with what block + level leaves."""
+    """Fit seed + slope·rate, and compare what it leaves with what seed + level leaves."""
     nothing = {"slope": None, "beyond": None}
-    levels = list(dict.fromkeys(run.levels[cells.axis] for run in runs))
-    if len({means[level] for level in levels}) < 2:
+    known = seed_means(runs, cells.axis, metric)
+    levels, seeds = (list(dict.fromkeys(cell[at] for cell in known)) for at in (0, 1))
+    if len({means[str(level)] for level in levels}) < 2:
         return nothing
-    keys = [(run.seed, *sorted((name, level) for name, level in run.levels.items() if name != cells.axis)) for run in runs]
-    blocks = list(dict.fromkeys(keys))
-    blocks_NP = np.array([[float(key == block) for block in blocks] for key in keys])
-    rates_N = np.array([means[run.levels[cells.axis]] for run in runs]) / means[levels[0]]
-    levels_NP = np.array([[float(run.levels[cells.axis] == level) for level in levels] for run in runs])
-    values_N = np.array([metric(run) for run in runs])
-    line, full = fit(np.column_stack([blocks_NP, rates_N]), values_N), fit(np.hstack([blocks_NP, levels_NP]), values_N)
+    seeds_NP = np.array([[float(cell.seed == seed) for seed in seeds] for cell in known])
+    rates_N = np.array([means[cell.level] for cell in known]) / means[str(levels[0])]
+    levels_NP = np.array([[float(cell.level == level) for level in levels] for cell in known])
+    values_N = np.array([cell.value for cell in known])
+    line, full = fit(np.column_stack([seeds_NP, rates_N]), values_N), fit(np.hstack([seeds_NP, levels_NP]), values_N)
     if line.variance is None:
         return nothing
-    slope = line.contrast(np.array([*([0.0] * len(blocks)), 1.0]))
+    slope = line.contrast(np.array([*([0.0] * len(seeds)), 1.0]))
     told = {key: getattr(slope, key) for key in ("value", "low", "high", "p")}
     more = line.freedom - full.freedom
     if not full.variance or more < 1:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pellucid.evals.paired import LEVEL
 from pellucid.studies.effects import Metric, effects_of
 from pellucid.studies.least_squares import scipy_part
+from pellucid.studies.level_fit import fit_levels, seed_means
 from pellucid.studies.results import RunResult
 from pellucid.studies.schedules.cells import Cells
 
@@ -83,11 +84,9 @@ def _range_quantile(groups: int, freedom: int, share: float) -> float:
 
 
 def freedom_of(runs: Sequence[RunResult], axis: str, metric: Metric) -> int:
-    """Return the degrees of freedom of the noise that `effects_of` estimates: values without those that levels and blocks take."""
-    known = [run for run in runs if run.is_comparable and math.isfinite(metric(run))]
-    levels = {run.levels[axis] for run in known}
-    blocks = {(run.seed, *sorted((name, level) for name, level in run.levels.items() if name != axis)) for run in known}
-    return len(known) - len(levels) - len(blocks) + 1
+    """Return the degrees of freedom of the noise that `effects_of` estimates: values without those that levels and seeds take."""
+    fitted = fit_levels(seed_means(runs, axis, metric))
+    return 0 if fitted is None else fitted.fit.freedom
 
 
 def claim_of(finals: Sequence[dict[str, Any]], key: Literal["widest", "widest_of_report"]) -> dict[str, Any] | None:
