@@ -28,7 +28,9 @@ def test_on_slurm_data_come_first_then_each_wave_after_the_one_before_then_the_p
     assert data[0] == "--parsable"
     assert {"--partition=big", "--qos=high"} <= set(data) & set(page)
     assert data[-1] == f"--wrap=pellucid shards '{study}' --runs {runs} --set 'set.seed_x=a b' --set work.threads=1"
-    assert [words[1].partition(":")[0] for words in waves] == ["--dependency=afterok", "--dependency=afterany"]
+    # Stand-ins have no numbers of jobs.
+    assert [words[2] for words in waves] == ["--dependency=afterok:", "--dependency=afterok:,afterany:"]
+    assert all(words[1] == "--kill-on-invalid-dep=yes" for words in waves)
     assert page[0].startswith("--dependency=afterany:")
     assert "pellucid report" in page[-1]
 
@@ -37,7 +39,7 @@ def test_each_job_of_an_array_trains_its_own_run_on_all_devices(standins: Any, t
     write(LaunchConfig(kind="slurm", device="cpu", nodes=2, devices_per_node=4), tmp_path)
     script = (tmp_path / "runs/mine/launch/wave-0.sbatch").read_text()
     assert "#SBATCH --array=0-1\n" in script
-    done = standins.run(script, SLURM_JOB_ID="7", SLURM_JOB_NODELIST="n[1-2]", SLURM_ARRAY_TASK_ID="1")
+    done = standins.run(script, SLURM_JOB_ID="7", SLURM_JOB_NODELIST="n[1-2]", SLURM_ARRAY_JOB_ID="6", SLURM_ARRAY_TASK_ID="1")
     assert done.returncode == 0, done.stderr
     words = standins.calls("torchrun")[0]["words"]
     assert "--nproc-per-node=4" in words

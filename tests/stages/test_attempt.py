@@ -123,7 +123,7 @@ def test_the_documentation_names_the_attempts_beside_the_stages_as_they_are_writ
     }
     sentence = (root / "docs" / "ledger.md").read_text().partition("its stage named as the command: ")[2].partition(". Nothing")[0]
     told = sentence.replace("for `verify --replay N`", "")
-    assert len(written) == 5 and set(re.findall(r"`([^`]+)`", told)) == written
+    assert len(written) == 6 and set(re.findall(r"`([^`]+)`", told)) == written
 
 
 def test_a_processor_counts_by_machine_and_gpus_by_process(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
+import errno
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -58,7 +60,7 @@ def test_what_was_altered_in_the_store_is_not_taken(context: Context, tmp_path: 
 
 def test_where_links_cannot_be_made_files_are_copied(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise OSError("no links here")
+        raise OSError(errno.EXDEV, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
     stage, store = stage_of(context, "tokenizer"), tmp_path / "shared"
@@ -66,6 +68,31 @@ def test_where_links_cannot_be_made_files_are_copied(context: Context, tmp_path:
     [kept] = store.iterdir()
     assert find_faults(kept) == []
     assert (kept / "manifest.json").stat().st_ino != (context.run / "tokenizer/manifest.json").stat().st_ino
+
+
+def test_runs_that_make_the_same_at_once_leave_one_whole_and_their_own_as_it_was(
+    context: Context, finished_study: Path, tmp_path: Path
+) -> None:
+    stage, store = stage_of(context, "shards"), tmp_path / "shared"
+    others = [Context(context.loaded, tmp_path / f"other-{number}") for number in range(6)]
+    for other in others:
+        shutil.copytree(context.run, other.run)
+        (other.run / "ledger.jsonl").unlink(missing_ok=True)
+    threads = [threading.Thread(target=keep_shared, args=(stage, one, store)) for one in (context, *others)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    [kept] = store.iterdir()
+    assert find_faults(kept) == []
+    assert all(find_faults(one.run / "shards") == [] for one in (context, *others))
+
+
+def test_what_another_recipe_trained_is_set_aside_and_not_lost(context: Context, finished_study: Path) -> None:
+    stage, config = stage_of(context, "pretrain"), context.recipe.train[0]
+    shutil.copytree(finished_study / "runs/0.01-6144-s2/pretrain", context.run / "pretrain")
+    assert begin_with(stage, config, context, finished_study / "runs/0.003-12288-s1", 5) == 4
+    assert find_faults(context.run / "pretrain.superseded-1") == []
 
 
 def test_a_stage_begins_at_the_newest_checkpoint_that_is_common(context: Context, finished_study: Path) -> None:

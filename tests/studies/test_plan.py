@@ -16,7 +16,7 @@ train:
     batch_tokens: 1024
     seq_tokens: 128
     micro_seqs: 8
-    checkpoint: {every_steps: 10}
+    checkpoint: {every_steps: 10, keep_every_steps: 10}
     schedule: {kind: constant, peak_lr: 1e-3, cooldown_frac: 0.1}
 """
 STUDY = """\

@@ -18,7 +18,7 @@ train:
     batch_tokens: 1024
     seq_tokens: 128
     micro_seqs: 8
-    checkpoint: {every_steps: 10}
+    checkpoint: {every_steps: 10, keep_every_steps: 10}
     schedule: {kind: hyb, peak_lr: 1e-3, warmup_steps: 5, cooldown_frac: 0.1, period_steps: 100}
 """
 

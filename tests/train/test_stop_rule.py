@@ -41,14 +41,28 @@ def test_a_run_that_is_above_its_limit_ends_only_after_the_steps_it_is_given(met
         rule(at(4))
 
 
-def test_of_a_finished_stage_it_is_told_where_it_would_have_ended(metrics: Path) -> None:
+def test_windows_that_were_trained_before_there_was_a_rule_are_looked_at_too(metrics: Path) -> None:
     with pytest.raises(RuleStopError) as caught:
-        StopRule(StopConfig(window_steps=3), metrics, 1.0).check_finished()
+        StopRule(StopConfig(window_steps=3), metrics, 1.0).check()
     assert caught.value.step == 6
-    StopRule(StopConfig(window_steps=3), metrics, 0.5).check_finished()
+    StopRule(StopConfig(window_steps=3), metrics, 0.5).check()
+    # Also by a run that goes on behind them: it ends where it would have ended alone.
+    with pytest.raises(RuleStopError) as caught:
+        StopRule(StopConfig(window_steps=2), metrics, 2.5)(at(6))
+    assert caught.value.step == 4
+
+
+def test_a_step_that_was_skipped_decides_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(
+        "".join(json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in ((1, None), (2, 1.0), (3, 1.0), (4, 1.0)))
+    )
+    with pytest.raises(RuleStopError) as caught:
+        StopRule(StopConfig(window_steps=2, above_loss=5.0), path, 2.0)(at(4))
+    assert caught.value.step == 4
 
 
 def test_without_rules_nothing_is_read(tmp_path: Path) -> None:
     rule = StopRule(StopConfig(window_steps=1), tmp_path / "missing.jsonl", None)
     rule(at(1))
-    rule.check_finished()
+    rule.check()

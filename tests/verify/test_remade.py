@@ -107,7 +107,7 @@ def test_without_the_packages_texts_are_compared_with_values(
             raise builtins.ImportError(name)
         return really(name, package)
 
-    monkeypatch.setattr("pellucid.report.figures.import_module", without_matplotlib)
+    monkeypatch.setattr("pellucid.report.canvas.import_module", without_matplotlib)
     findings = check(Evidence(run_copy))
     assert findings.faults == [] and "needs the package matplotlib" in findings.notes[0] and "0.001 kg" in findings.notes[1]
 

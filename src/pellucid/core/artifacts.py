@@ -40,6 +40,7 @@ __all__ = [
     "is_interrupted",
     "read_manifest",
     "seal",
+    "supersede",
 ]
 
 MANIFEST = "manifest.json"
@@ -263,12 +264,17 @@ def _open_part(part: Path, key: Key, *, set_aside: bool) -> None:
                 ) from error
             known = None
         if known != key.as_json() and set_aside:
-            number = next(n for n in count(1) if not part.with_name(f"{part.name}.superseded-{n}").exists())
-            part.rename(part.with_name(f"{part.name}.superseded-{number}"))
+            supersede(part)
         elif known != key.as_json():
             shutil.rmtree(part)
     write_json(part / KEY, key.as_json())
     (part / MANIFEST).unlink(missing_ok=True)
+
+
+def supersede(path: Path) -> None:
+    """Set aside, as `NAME.superseded-K`, what another key made in place."""
+    number = next(n for n in count(1) if not path.with_name(f"{path.name}.superseded-{n}").exists())
+    path.rename(path.with_name(f"{path.name}.superseded-{number}"))
 
 
 def _built_from(part: Path) -> dict[str, Any] | None:

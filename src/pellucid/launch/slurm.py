@@ -22,7 +22,7 @@ head=${hosts%%$'\\n'*}
 _TIME_LIMIT = """\
 # Slurm sends SIGUSR1 ahead of the time limit: training is told to save and leave, then the job is queued again.
 near_limit=
-trap 'near_limit=yes; interrupted=yes; scancel --signal=TERM "$SLURM_JOB_ID" || true' USR1
+trap 'near_limit=yes; interrupted=yes; scancel --signal=TERM "$job" || true' USR1
 """
 
 _WAIT = """\
@@ -37,7 +37,7 @@ done
 
 if [[ -n $near_limit && $status -ne 0 ]]; then
   echo "Stopped ahead of the time limit; queued again to continue from the last checkpoint."
-  scontrol requeue "$SLURM_JOB_ID"
+  scontrol requeue "$job"
   exit 0
 fi
 exit "$status"
@@ -87,7 +87,8 @@ def slurm_script(launch: LaunchConfig, arguments: Sequence[str], name: str, log_
             *(f"#SBATCH {quoted([option])}" for option in (*options, *launch.slurm.options)),
             "",
             *preamble(launch),
-            *([f"runs=({quoted(runs)})"] if runs else []),
+            # Of an array, the bare number of one of its jobs is the whole array's.
+            *([f"runs=({quoted(runs)})", 'job="${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"'] if runs else ['job="$SLURM_JOB_ID"']),
             _RENDEZVOUS,
             _TIME_LIMIT,
             *step[:-1],

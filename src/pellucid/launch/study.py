@@ -42,7 +42,7 @@ def write_study_jobs(
         options = [f"--{key}={value}" for key in ("partition", "account") if (value := getattr(launch.slurm, key)) is not None]
         data = quoted(["sbatch", "--parsable", f"--output={log}/data-%j.log", *options, *launch.slurm.options, f"--wrap={prepare}"])
         page = quoted([f"--output={log}/report-%j.log", *options, *launch.slurm.options, f"--wrap={tell}"])
-        lines += [f"job=$({data})", *_submitted(launch, folder.name, given, waves, jobs)]
+        lines += [f"data=$({data})", *_submitted(launch, folder.name, given, waves, jobs)]
         lines += [f"sbatch --dependency=afterany:$job {page}"]
     path = jobs / "study.sh"
     write_bytes(path, os.fsencode("\n".join([*lines, ""])))
@@ -59,6 +59,6 @@ def _submitted(
         script = slurm_script(launch, arguments_of("run", *given), f"{name}-{number}", str(jobs.absolute()), runs)
         write_bytes(file, os.fsencode(script))
         # Without data there is nothing to train; a run that failed is a result like any other.
-        when = "afterany" if number else "afterok"
-        lines.append(f"job=$(sbatch --parsable --dependency={when}:$job {quoted([str(file.absolute())])})")
+        when = "--kill-on-invalid-dep=yes --dependency=afterok:$data" + (",afterany:$job" if number else "")
+        lines.append(f"job=$(sbatch --parsable {when} {quoted([str(file.absolute())])})")
     return lines

@@ -4,10 +4,12 @@ Files are linked, not copied, so that each run's folder is whole by itself and c
 other. What is appended to later is copied: two runs must not write into one file.
 """
 
+import errno
 import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,9 @@ import orjson
 
 from pellucid.checkpoint.files import SCHEMA_VERSION, checkpoint_step
 from pellucid.checkpoint.retention import list_checkpoints
-from pellucid.core.artifacts import KEY, MANIFEST, Key, find_faults, is_current, read_manifest, seal
+from pellucid.core.artifacts import KEY, MANIFEST, Key, find_faults, is_current, read_manifest, seal, supersede
 from pellucid.core.errors import ArtifactError
-from pellucid.core.files import fsync_directory, sha256_file, write_bytes, write_json
+from pellucid.core.files import disk_full_is_explained, fsync_directory, sha256_file, write_bytes, write_json
 from pellucid.core.ledger import Ledger
 from pellucid.core.metrics import read_metrics
 from pellucid.recipe.training import TrainStageConfig
@@ -26,6 +28,8 @@ from pellucid.stages.stage import Context, Stage
 
 __all__ = ["begin_with", "keep_shared", "take_shared"]
 
+# What file systems without hard links say, and those where a file has as many as it can.
+_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP)
 _LOGS = ("metrics.jsonl", "curves.jsonl", "samples.jsonl")
 
 
@@ -40,17 +44,19 @@ def take_shared(stage: Stage, context: Context, store: Path) -> bool:
     kept = _place(stage, key, store)
     if not is_current(kept, key):
         return False
-    _link_folder(kept, path)
+    if stage.in_place and path.exists():
+        supersede(path)
+    # The line comes first: one that was not followed by the folder is followed by another line.
     _tell(context.run, stage, kept)
+    _link_folder(kept, path)
     return True
 
 
 def keep_shared(stage: Stage, context: Context, store: Path) -> None:
-    """Let runs with the same key have this run's artifact, which is whole."""
+    """Let runs with the same key have this run's artifact, which is whole. Several runs may do so at once."""
     key = stage.key(context)
     kept = _place(stage, key, store)
     if not is_current(kept, key):
-        kept.parent.mkdir(parents=True, exist_ok=True)
         _link_folder(context.run / stage.folder, kept)
 
 
@@ -62,7 +68,7 @@ def begin_with(stage: Stage, config: TrainStageConfig, context: Context, other: 
     must agree, and up to that step the rates do.
     """
     path, key = context.run / stage.folder, stage.key(context)
-    if path.exists():
+    if path.exists() and _key_of(path) == key.as_json():
         return 0
     theirs = _key_of(other / stage.folder)
     if theirs is None or not _agree(theirs, key.as_json()):
@@ -79,10 +85,12 @@ def begin_with(stage: Stage, config: TrainStageConfig, context: Context, other: 
     step = checkpoint_step(usable[-1]) or 0
     _copy_logs(other / stage.folder, part, step)
     write_json(part / KEY, key.as_json())
-    part.rename(path)
-    fsync_directory(path.parent)
+    if path.exists():
+        supersede(path)
     source = {"run": other.name, "step": step, "checkpoint": read_manifest(usable[-1]).sha256}
     Ledger(context.run).append("begun_with", stage=stage.name, folder=stage.folder, **source)
+    part.rename(path)
+    fsync_directory(path.parent)
     return step
 
 
@@ -142,16 +150,23 @@ def _copy_logs(folder: Path, part: Path, step: int) -> None:
 
 
 def _link_folder(folder: Path, path: Path) -> None:
-    """Put a folder of links to another's files at a path; what was there goes when the new one is whole."""
-    part, old = path.with_name(f".{path.name}.linked"), path.with_name(f".{path.name}.unlinked")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
-    _link_files(folder, part)
-    if path.exists():
-        path.rename(old)
-    part.rename(path)
-    fsync_directory(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    """Put a folder of links to another's files at a path. When somebody else puts one there at the same time, one of them stays."""
+    with disk_full_is_explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}.part")
+        try:
+            _link_files(folder, part)
+            old = part.with_suffix(".old")
+            if path.exists():
+                path.rename(old)
+            with suppress(FileExistsError, OSError):
+                part.rename(path)
+            fsync_directory(path.parent)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    if not path.exists():
+        raise ArtifactError(f"{path} could not be put in place; give the same command again")
 
 
 def _link_files(folder: Path, path: Path, without: frozenset[str] = frozenset()) -> None:
@@ -163,5 +178,7 @@ def _link_files(folder: Path, path: Path, without: frozenset[str] = frozenset())
         elif str(file.relative_to(folder)) not in without:
             try:
                 os.link(file, place)
-            except OSError:  # a file system without links, or no room for one more
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
                 shutil.copy2(file, place)

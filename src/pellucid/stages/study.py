@@ -20,7 +20,7 @@ from pellucid.core.processes import end_workers, run_apart, run_tasks
 from pellucid.core.progress import ProgressBar, console, progress
 from pellucid.recipe.resolved import resolved_text
 from pellucid.report.study.page import write_study_page
-from pellucid.stages.study_run import OUTCOMES, RUNS, RunTask, known_outcome, make_run, prepare_run
+from pellucid.stages.study_run import OUTCOMES, RUNS, RunTask, make_run, prepare_run
 from pellucid.studies.analyse import analyse
 from pellucid.studies.collect import collect_run
 from pellucid.studies.design import LoadedStudy, PlannedRun
@@ -78,6 +78,8 @@ def _train_together(study: LoadedStudy, plan: StudyPlan, folder: Path, only: Seq
     found = [one for one in plan.runs if one.run.name == only[0]]
     if not found:
         raise UsageError(f"the budget leaves {only[0]} out")
+    if found[0].target is not None and not _is_done(found[0].target, study, folder):
+        raise UsageError(f"{found[0].target}, at whose loss {only[0]} is to end, has not come to its end; run it first")
     with open_world() as world:
         ended = make_run(_task(found[0], study, folder, study.config.work.threads or torch.get_num_threads()), world)
         if world.is_first:
@@ -111,15 +113,22 @@ def _make(study: LoadedStudy, plan: StudyPlan, waves: Sequence[Sequence[RunPlan]
     """Make the runs wave by wave, and yield how each ended."""
     work = study.config.work
     threads = work.threads or max(1, torch.get_num_threads() // work.workers)
+    ended_before = _found(study, folder)
     for one in plan.left_out:
-        console.print(f"{one.run.name:<28}not begun   {one.left_out}", soft_wrap=True)
-        yield _Made(one.run.name, "not begun", one.left_out)
+        made = ended_before.get(one.run.name) or _Made(one.run.name, "not begun", one.left_out)
+        console.print(f"{made.name:<28}{made.outcome:<12}{made.message}", soft_wrap=True)
+        yield made
     begun = [one.run for wave in waves for one in wave]
     with progress(f"study {study.config.name}", _length(begun), "tokens") as bar, _watched(bar, begun, folder):
         if work.workers > 1 or work.engine != "local":
             _prepare([_task(one, study, folder, threads, with_target=False) for wave in waves for one in wave])
         for wave in waves:
-            tasks = [_task(one, study, folder, threads) for one in wave]
+            without = [one for one in wave if one.target is not None and not _is_done(one.target, study, folder)]
+            for one in without:
+                told = f"{one.target}, at whose loss it is to end, has not come to its end"
+                console.print(f"{one.run.name:<28}not begun   {told}", soft_wrap=True)
+                yield _Made(one.run.name, "not begun", told)
+            tasks = [_task(one, study, folder, threads) for one in wave if one not in without]
             for number, ended in _spread(tasks, work.workers, work.engine):
                 name = tasks[number].run.name
                 console.print(f"{name:<28}{ended['outcome']:<12}{_remark(tasks[number], ended)}", soft_wrap=True)
@@ -130,15 +139,15 @@ def _make(study: LoadedStudy, plan: StudyPlan, waves: Sequence[Sequence[RunPlan]
 def _prepare(tasks: Sequence[RunTask]) -> None:
     """Make the data that runs share before they begin side by side: each of them would make its own."""
     for task in {_data_of(task): task for task in reversed(tasks)}.values():
-        if known_outcome(task) is None:
-            run_apart(prepare_run, task, task.run.name)
+        run_apart(prepare_run, task, task.run.name)
 
 
 def _data_of(task: RunTask) -> bytes:
     """Return what the stages before training are a function of, and perhaps more: the text that is read, and how."""
     recipe = task.run.loaded.recipe
-    named = {"sources", "conversations", "chat", "documents", "tokenizer", "shards"}
-    return json_bytes(recipe.model_dump(mode="json", include=dict.fromkeys(named, True)))
+    named = {"sources", "conversations", "chat", "documents", "tokenizer", "shards", "seed"}
+    stages = [(one.objective, one.seq_tokens, one.conversations) for one in recipe.train]
+    return json_bytes([recipe.model_dump(mode="json", include=dict.fromkeys(named, True)), recipe.model.context_tokens, stages])
 
 
 def _spread(tasks: Sequence[RunTask], workers: int, engine: Any) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -165,17 +174,17 @@ def _task(plan: RunPlan, study: LoadedStudy, folder: Path, threads: int, *, with
     )
 
 
+def _is_done(name: str, study: LoadedStudy, folder: Path) -> bool:
+    made = _found(study, folder).get(name)
+    return made is not None and made.outcome == "done"
+
+
 def _target(plan: RunPlan, study: LoadedStudy, folder: Path) -> float | None:
-    """Return the loss at which a run ends: the study's, or that with which another ended."""
+    """Return the loss at which a run ends: the study's, or that with which another, which is done, ended."""
     if plan.target is None:
         return study.config.stop.target_loss
     other = next(run for run in study.runs if run.name == plan.target)
-    loss = collect_run(other, folder / RUNS / other.name, "done").final_loss(study.config.compare.loss_steps)
-    if loss != loss:  # nothing was trained
-        raise ArtifactError(
-            f"{folder / RUNS / other.name} has no training loss yet, by which {plan.run.name} is to end; run it first"
-        )
-    return loss
+    return collect_run(other, folder / RUNS / other.name, "done").final_loss(study.config.compare.loss_steps)
 
 
 def _remark(task: RunTask, ended: dict[str, Any]) -> str:
@@ -186,13 +195,16 @@ def _remark(task: RunTask, ended: dict[str, Any]) -> str:
 
 
 def _found(study: LoadedStudy, folder: Path) -> dict[str, _Made]:
-    """Return how the runs ended that have ended, from their folders."""
+    """Return how the runs ended that have ended with the recipe that they have now, from what is written down."""
     found = {}
     for run in study.runs:
         file = folder / OUTCOMES / f"{run.name}.json"
-        if file.is_file():
-            ended = read_json(file)
-            found[run.name] = _Made(run.name, ended["outcome"], ended["message"])
+        try:
+            ended = read_json(file) if file.is_file() else None
+            if ended is not None and ended["rules"]["recipe"] == run.loaded.digest:
+                found[run.name] = _Made(run.name, ended["outcome"], ended["message"])
+        except (ArtifactError, KeyError, TypeError):
+            continue  # damaged: the run is made again, or found made
     return found
 
 

@@ -1,7 +1,7 @@
 """One run of a study, in whatever process: its stages in order, what it shares taken from others, its outcome written down."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -41,7 +41,7 @@ __all__ = ["BEFORE_TRAINING", "OUTCOMES", "RUNS", "SHARED", "RunTask", "known_ou
 OUTCOMES, SHARED, RUNS = "outcomes", "shared", "runs"
 
 BEFORE_TRAINING = ("documents", "tokenizer", "shards", "conversations")
-# They say something of the run, and would come again if it were tried again.
+# They say something of the run; every other error ends the study.
 _FINDINGS = (TrainingError, DataError)
 
 
@@ -79,10 +79,12 @@ def known_outcome(task: RunTask) -> dict[str, Any] | None:
     if not task.outcome.is_file():
         return None
     try:
-        found: dict[str, Any] = read_json(task.outcome)
+        found = read_json(task.outcome)
     except ArtifactError:
         return None
-    return found if found.get("rules") == task.rules else None
+    if not isinstance(found, dict) or found.get("rules") != task.rules or not {"outcome", "message"} <= found.keys():
+        return None
+    return found
 
 
 def _open(task: RunTask, world: World) -> Context:
@@ -126,8 +128,9 @@ def _rule(task: RunTask, out: Path) -> StopRule:
 def make_run(task: RunTask, world: World = World()) -> dict[str, Any]:  # noqa: B008 (frozen)
     """Make one run, go on with it, or find it made; return how it ended: `outcome`, `message`, `rules`.
 
-    A run that diverges, or whose data cannot be used, ends as failed and is kept; so does one that a rule stops. Every other error
-    is raised: a full disk is no finding. The number of threads is the task's, whoever runs it, so that the bits are the same.
+    A run that diverges ends as failed and is kept, one that a rule stops as stopped; one whose data cannot be used is failed until
+    it is tried again, with the next call. Every other error is raised: a full disk is no finding. The number of threads is the
+    task's, whoever runs it, so that the bits are the same.
     Several processes may train it: every rank of `world` calls this.
     """
     torch.set_num_threads(task.threads)
@@ -138,11 +141,13 @@ def make_run(task: RunTask, world: World = World()) -> dict[str, Any]:  # noqa: 
         context = _open(task, world)
         try:
             _stages(task, context)
-            ended = {"outcome": "done", "message": ""}
+            ended: dict[str, Any] = {"outcome": "done", "message": ""}
         except RuleStopError as stop:
             ended = {"outcome": "stopped", "message": str(stop)}
         except _FINDINGS as error:
-            ended = {"outcome": "failed", "message": f"{type(error).__name__}: {error}"}
+            # Training would diverge again; data may have been out of reach, and are tried again.
+            final = isinstance(error, TrainingError)
+            ended = {"outcome": "failed", "message": f"{type(error).__name__}: {error}", "is_final": final}
         told = {**ended, "rules": task.rules}
         if world.is_first:
             if task.noise_seqs is not None and ended["outcome"] != "failed":
@@ -158,14 +163,14 @@ def _ended_before(task: RunTask) -> dict[str, Any] | None:
     """Return how a run ended that is not to be touched any more, or that there is no budget for."""
     found = known_outcome(task)
     if found is not None:
-        return found if found["outcome"] != "done" else None
+        return found if found["outcome"] == "stopped" or found.get("is_final") else None
     over = _over_budget(task)
     return {"outcome": "not begun", "message": over} if over else None
 
 
 def prepare_run(task: RunTask) -> None:
     """Make what comes before a run's training, for it and for all that have the same."""
-    with run_lock(task.folder), _quiet():
+    with run_lock(task.folder), _quiet(), suppress(*_FINDINGS):  # which the run itself will meet, and tell
         _before_training(task, _open(task, World()))
 
 
@@ -183,31 +188,53 @@ def _stages(task: RunTask, context: Context) -> None:
     """Run the stages; of what other runs may have too, take what is there and leave what is made. Training is for all ranks."""
     world, alone = context.world, replace(context, world=World())
     stages = {stage.name: stage for stage in stages_of(task.run.loaded)}
-    if world.is_first:
-        _before_training(task, alone)
+    failed: Exception | None = None
+    try:
+        if world.is_first:
+            _before_training(task, alone)
+    except _FINDINGS as error:
+        failed = error
     world.wait_for_first(f"{task.run.name} has its data")
+    failed = world.tell(failed)  # all end alike
+    if failed is not None:
+        raise failed
     for number, config in enumerate(context.recipe.train):
         stage, store = stages[config.name], task.study / SHARED
         if world.is_first and task.begins_with is not None and number == task.begins_with[1].stages and task.begins_with[1].steps:
             other, beginning = task.begins_with
             begin_with(stage, config, context, task.study / RUNS / other, beginning.steps)
-        taken = world.is_first and take_shared(stage, context, store)
+        if world.is_first:
+            take_shared(stage, context, store)
+        if number == len(context.recipe.train) - 1:
+            _stop_where_a_rule_has(task, world)
         run_stage(stage, context)
-        if world.is_first and not taken:
+        if world.is_first:
             keep_shared(stage, context, store)
     if not world.is_first:
         return
-    # Of a stage that was finished before there was this rule.
-    _rule(task, task.folder / context.recipe.train[-1].name).check_finished()
     if EVALUATE.name in stages:
         run_stage(EVALUATE, alone)
+
+
+def _stop_where_a_rule_has(task: RunTask, world: World) -> None:
+    """End a run by what was trained already: before there was this rule, or by the run whose beginning it has."""
+    told: RuleStopError | None = None
+    try:
+        if world.is_first:
+            _rule(task, task.folder / task.run.loaded.recipe.train[-1].name).check()
+    except RuleStopError as error:
+        told = error
+    told = world.tell(told)
+    if told is not None:
+        raise told
 
 
 def _before_training(task: RunTask, context: Context) -> None:
     run_stage(PLAN, context)
     for stage in stages_of(task.run.loaded):
-        if stage.name in BEFORE_TRAINING and not take_shared(stage, context, task.study / SHARED):
-            run_stage(stage, context)
+        if stage.name in BEFORE_TRAINING:
+            if not take_shared(stage, context, task.study / SHARED):
+                run_stage(stage, context)
             keep_shared(stage, context, task.study / SHARED)
     end_workers()
 

@@ -1,5 +1,6 @@
 """A run's folder → what a study knows of it (`RunResult`): read from artifacts, metrics and ledger alone."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +74,14 @@ def _stage(folder: Path, config: TrainStageConfig) -> Stage:
         schedule=config.schedule.model_dump(mode="json"),
         steps=tuple(line["step"] for line in lines),
         rates=tuple(line["lr"] for line in lines),
-        losses=tuple(line["loss"] for line in lines),
-        norms=tuple(line["grad_norm"] for line in lines),
+        losses=tuple(_number(line["loss"]) for line in lines),
+        norms=tuple(_number(line["grad_norm"]) for line in lines),
     )
+
+
+def _number(value: float | None) -> float:
+    """Return a figure of a step; JSON has null for what was no number."""
+    return math.nan if value is None else value
 
 
 def _heldout(folder: Path, recipe: Recipe) -> Table | None:
@@ -127,8 +133,13 @@ def _shared(folder: Path) -> dict[str, dict[str, Any]]:
     """Return by training stage the last event that took it (`shared`), or its beginning (`begun_with`), from another run."""
     if not (folder / LEDGER).is_file():
         return {}
-    events = read_ledger(folder / LEDGER)
-    return {event["stage"]: event for event in events if event.get("event") in ("shared", "begun_with")}
+    found: dict[str, dict[str, Any]] = {}
+    for event in read_ledger(folder / LEDGER):
+        if event.get("event") in ("shared", "begun_with"):
+            found[event["stage"]] = event
+        elif event.get("event") == "start" and not event.get("continues"):
+            found.pop(event["stage"], None)  # what was taken before is another build's
+    return found
 
 
 def _shared_tokens(folder: Path, recipe: Recipe) -> int:

@@ -115,11 +115,14 @@ def in_order(recipes: Sequence[Recipe]) -> tuple[list[int], dict[int, Source]]:
 
 
 def _at_checkpoint(found: Beginning, recipe: Recipe) -> Beginning:
-    """Return a beginning cut to the last checkpoint in it that the run writes."""
+    """Return a beginning cut to the last checkpoint in it that the run still has when it is finished."""
     if not found.steps:
         return found
     stage = recipe.train[found.stages]
-    steps = found.steps - found.steps % stage.checkpoint.every_steps
+    every, keep = stage.checkpoint.every_steps, stage.checkpoint.keep_every_steps
+    saved = [*range(every, stage.total_steps, every), stage.total_steps]
+    kept = [step for step in saved if keep and step % keep == 0] + saved[-stage.checkpoint.keep_last :]
+    steps = max((step for step in kept if step <= found.steps), default=0)
     return Beginning(found.stages, steps, found.tokens - (found.steps - steps) * stage.batch_tokens)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from pellucid.core.errors import PellucidError
+from pellucid.core.errors import StoppedError
 from pellucid.core.metrics import read_metrics
 from pellucid.recipe.study import StopConfig
 from pellucid.train.state import TrainState
@@ -12,15 +12,13 @@ from pellucid.train.state import TrainState
 __all__ = ["RuleStopError", "StopRule"]
 
 
-class RuleStopError(PellucidError):
+class RuleStopError(StoppedError):
     """A rule of the study ended the run. `rule` is "target" or "above", `loss` the mean over the window that decided at `step`."""
-
-    exit_status = 128  # in the ledger a stop, no failure
 
     def __init__(self, rule: str, step: int, loss: float, limit: float) -> None:
         self.rule, self.step, self.loss, self.limit = rule, step, loss, limit
         told = "reached its target" if rule == "target" else "is above its limit"
-        super().__init__(f"the training loss {told} at step {step}: {loss:.4f}, {limit:.4f} given")
+        super().__init__(0, f"the training loss {told} at step {step}: {loss:.4f}, {limit:.4f} given")
 
 
 class StopRule:
@@ -31,32 +29,39 @@ class StopRule:
 
     def __init__(self, config: StopConfig, metrics: Path, target_loss: float | None) -> None:
         self._config, self._metrics, self._target = config, metrics, target_loss
+        self._looked = 0
 
     def __call__(self, state: TrainState) -> None:
         """Look when a window is full."""
         if self.is_due(state.progress.step):
-            self._decide(state.progress.step, self._losses())
+            self._look(state.progress.step)
 
     def is_due(self, step: int) -> bool:
         """Tell whether there is something to decide after this step."""
         return self._has_rules and step > 0 and step % self._config.window_steps == 0
 
-    def check_finished(self) -> None:
-        """Look at every window of a stage that was trained before there were these rules; raise where one would have ended it."""
-        losses = self._losses() if self._has_rules else {}
-        for step in range(self._config.window_steps, max(losses, default=0) + 1, self._config.window_steps):
-            self._decide(step, losses)
+    def check(self) -> None:
+        """Look at every window that was trained already, under other rules or by another run; raise where one ends it."""
+        if self._has_rules:
+            self._look(max(self._losses(), default=0))
+
+    def _look(self, step: int) -> None:
+        """Decide by every whole window up to a step that was not looked at yet."""
+        losses, window = self._losses(), self._config.window_steps
+        while self._looked + window <= step:
+            self._looked += window
+            self._decide(self._looked, losses)
 
     @property
     def _has_rules(self) -> bool:
         return self._target is not None or self._config.above_loss is not None
 
     def _losses(self) -> dict[int, float]:
-        return {one["step"]: one["loss"] for one in read_metrics(self._metrics) if "loss" in one}
+        return {one["step"]: one["loss"] for one in read_metrics(self._metrics) if one.get("loss") is not None}
 
     def _decide(self, step: int, losses: Mapping[int, float]) -> None:
-        window = [losses[one] for one in range(step - self._config.window_steps + 1, step + 1)]
-        mean = math.fsum(window) / len(window)
+        window = [losses.get(one, math.nan) for one in range(step - self._config.window_steps + 1, step + 1)]
+        mean = math.fsum(window) / len(window)  # a step that was skipped leaves no number, and decides nothing
         if self._target is not None and mean <= self._target:
             raise RuleStopError("target", step, mean, self._target)
         above = self._config.above_loss
