@@ -175,6 +175,49 @@ def test_a_spent_budget_of_hours_begins_no_new_run_and_keeps_what_is_finished(st
     assert "budget.cpu_hours = 1e-06 is spent" in results["0.003-12288-s5"].message
 
 
+def test_a_run_waits_for_the_end_of_the_run_at_whose_loss_it_ends(study_copy: Path) -> None:
+    rule = "stop={window_steps: 2, target_level: {peak: '0.01', length: '12288'}}"
+    assert run(study_copy, "--set", rule, "--set", "seeds=[1]") == 0
+    results = {one.name: one for one in runs_from_json(json.loads((study_copy / "results/runs.json").read_text()))}
+    target = results.pop("0.01-12288-s1")
+    assert target.outcome == "done"
+    for name, one in results.items():
+        losses = one.stages[0].losses
+        means = [(losses[at] + losses[at + 1]) / 2 for at in range(0, len(losses) - 1, 2)]
+        assert one.outcome == ("stopped" if min(means) <= target.final_loss(50) else "done"), name
+    # A target that diverged is no target.
+    wild = ["--set", "axes.peak.values=[3e-3, 1e30]", "--set", "set.train.pretrain.max_bad_steps=1", "--set", "seeds=[1]"]
+    assert run(study_copy, *wild, "--set", "stop={target_level: {peak: '1e30', length: '12288'}}") == 0
+    results = {one.name: one for one in runs_from_json(json.loads((study_copy / "results/runs.json").read_text()))}
+    assert results["1e30-12288-s1"].outcome == "failed"
+    assert results["0.003-12288-s1"].outcome == "not begun"
+    assert "1e30-12288-s1, at whose loss it is to end, has not come to its end" in results["0.003-12288-s1"].message
+
+
+def test_a_report_takes_no_outcome_of_another_recipe_and_passes_damaged_ones_over(study_copy: Path) -> None:
+    def outcomes() -> dict[str, str]:
+        return {one.name: one.outcome for one in runs_from_json(json.loads((study_copy / "results/runs.json").read_text()))}
+
+    (study_copy / "outcomes/0.01-6144-s1.json").write_bytes(b"[]\n")
+    report = ["report", str(study_copy.parent / "study.yaml"), "--runs", str(study_copy.parent), "--set", "seeds=[1]"]
+    assert main(report) == 0
+    assert outcomes() == {"0.003-12288-s1": "done", "0.003-6144-s1": "done", "0.01-12288-s1": "done", "0.01-6144-s1": "not begun"}
+    assert main([*report, "--set", "set.train.pretrain.z_loss=1e-4"]) == 0
+    assert set(outcomes().values()) == {"not begun"}
+
+
+def test_runs_that_are_finished_stay_so_when_a_budget_has_no_room_for_them_any_more(study_copy: Path) -> None:
+    assert run(study_copy, "--set", "budget.tokens=13000", "--set", "seeds=[1]") == 0
+    assert {one.outcome for one in runs_from_json(json.loads((study_copy / "results/runs.json").read_text()))} == {"done"}
+
+
+def test_what_a_kill_kept_out_of_the_store_is_brought_there_later(study_copy: Path) -> None:
+    shutil.rmtree(study_copy / "shared")
+    assert run(study_copy, "--set", "seeds=[1, 3]") == 0
+    for name in ("0.003-12288-s3", "0.01-6144-s3"):
+        assert not any(event["stage"] == "documents" for event in events(study_copy / "runs" / name, "start"))
+
+
 def _finished(folder: Path) -> set[Path]:
     return set(folder.glob("study/runs/*/*/manifest.json"))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pellucid.core.errors import ArtifactError, DiskFullError
+from pellucid.core.errors import ArtifactError, DataError, DiskFullError
 from pellucid.core.ledger import read_ledger
 from pellucid.recipe.study import StopConfig
 from pellucid.stages import study_run
@@ -40,14 +40,27 @@ def test_another_rule_or_recipe_makes_what_was_known_unknown(task: RunTask) -> N
     make_run(task)
     assert known_outcome(RunTask(task.run, task.study, 1, StopConfig(above_loss=1.0))) is None
     assert known_outcome(RunTask(task.run, task.study, 1, StopConfig(), target_loss=2.0)) is None
-    task.outcome.write_bytes(b"{")
-    assert known_outcome(task) is None
+    for damaged in (b"{", b"[]\n", b"{}\n"):
+        task.outcome.write_bytes(damaged)
+        assert known_outcome(task) is None
 
 
 def test_data_can_be_prepared_before_runs_begin_side_by_side(task: RunTask) -> None:
     prepare_run(task)
     assert (task.folder / "shards/manifest.json").is_file()
     assert not (task.folder / "pretrain").exists()
+
+
+def test_data_that_cannot_be_used_are_told_and_tried_again(task: RunTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object) -> None:
+        raise DataError("https://example.org cannot be reached")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study_run, "_before_training", unreachable)
+        ended = make_run(task)
+        prepare_run(task)  # leaves it to the run to tell
+    assert (ended["outcome"], ended["message"]) == ("failed", "DataError: https://example.org cannot be reached")
+    assert make_run(task)["outcome"] == "done"
 
 
 def test_a_full_disk_is_no_outcome(task: RunTask, monkeypatch: pytest.MonkeyPatch) -> None:
