@@ -104,6 +104,16 @@ def test_the_digest_is_of_values_not_of_their_spelling(load: Study) -> None:
         (("kind: linear}", "kind: linaer}"), "0.001-linear-s7: train[0].schedule.kind"),
         (("51_200", "-3"), "base: train[0].length_tokens"),
         (("linear: {", "'Cosine ': {"), "two runs would be called"),
+        (("[1e-3, 0.02]", "[0.001234567, 0.001234568]"), "values that are shown alike"),
+        (("seeds: [7, 8]", "stop: {target_level: {peak: '0.02', kind: linaer}}"), "the axis has no such level"),
+        (
+            (
+                "seeds: [7, 8]",
+                "stop: {target_level: {peak: '0.02', kind: linear}}\ndesign: {kind: list, runs: [{peak: '0.02', kind: cosine}]}",
+            ),
+            "the design has no such run",
+        ),
+        (("linear: {", f"{'l' * 200}: {{"), "give levels short names"),
         (("seeds: [7, 8]", "axes2: 3"), "unknown key"),
         (("key: train.0.schedule.peak_lr", "baseline: '3', key: train.0.schedule.peak_lr"), "the axis has no such level"),
         (("kind: study\n", "kind: study\nextends: other.yaml\n"), "does not exist"),
@@ -113,6 +123,19 @@ def test_what_is_wrong_is_told_where_it_stands(load: Study, change: tuple[str, s
     with pytest.raises(RecipeError) as caught:
         load(text=STUDY.replace(*change))
     assert message in str(caught.value)
+
+
+def test_an_axis_of_mixes_does_not_leave_a_stage_with_its_own(load: Study, tmp_path: Path) -> None:
+    sources = "[{name: a, path: a.txt, category: Web, language: en, weight: 1}, {name: b, path: b.txt, category: Law, language: en, weight: 1}]"
+    text = "kind: study\nbase: base.yaml\naxes: {mix: {leave_out: category}}\nseeds: [1]\nset: {sources: " + sources + "}\n"
+    study = load(text=text)
+    assert [run.loaded.recipe.train[0].weights for run in study.runs] == [
+        {"a": 0.5, "b": 0.5},
+        {"a": 0.0, "b": 1.0},
+        {"a": 1.0, "b": 0.0},
+    ]
+    with pytest.raises(RecipeError, match="the axis gives the stage its mix"):
+        load(text=text.replace("set: {", "set: {train.pretrain.weights: {a: 1, b: 2}, "))
 
 
 def test_a_study_that_extends_another_is_refused(load: Study, tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def _range(field: str, axis: AxisConfig, config: StudyConfig) -> Iterator[Proble
 
 
 def _own_keys(field: str, settings: dict[str, object]) -> Iterator[Problem]:
-    for key in settings:
+    for written in settings:
+        key = written.strip()
         if key in _OWN_KEYS:
             yield Problem(f"{field}.{key}" if key not in field else field, f"cannot set {key}: {_OWN_KEYS[key]}", "leave it out")
 

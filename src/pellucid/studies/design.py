@@ -18,12 +18,15 @@ from pellucid.recipe.load import LoadedRecipe, load_recipe
 from pellucid.recipe.merge import apply_override, suggest
 from pellucid.recipe.problems import field_text, translate
 from pellucid.recipe.read import read_chain
+from pellucid.recipe.recipe import Recipe
 from pellucid.recipe.study import AxisConfig, StudyConfig
 from pellucid.recipe.tree import Node, TreeError, plain
 from pellucid.studies.check import check_study
 from pellucid.studies.mixes.levels import leave_out_levels, report_mixes
 
 __all__ = ["LoadedStudy", "PlannedRun", "load_study"]
+
+_LONGEST_NAME = 150  # of a run: its folder's name, with room for what is put before and behind it
 
 Levels = dict[str, dict[str, Any]]
 """Of one axis: what each level sets, by its name."""
@@ -92,9 +95,31 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> LoadedStudy:
         Problem("axes", f"two runs would be called {name!r}", "name the levels apart: letters, digits, '.' and '_' count")
         for name in _twice([run.name for run in runs])
     ]
+    problems += _not_among(config, runs)
     if problems:
         raise RecipeError(str(path), problems)
     return LoadedStudy(config, path, tuple(runs))
+
+
+def _not_among(config: StudyConfig, runs: Sequence[PlannedRun]) -> list[Problem]:
+    """Find what is asked of runs that the design does not have, or that they cannot tell."""
+    problems = []
+    wanted = config.stop.target_level
+    if wanted is not None and not any(run.levels == wanted for run in runs):
+        told = f"got {wanted}; the design has no such run, so there is no loss to end at"
+        problems.append(Problem("stop.target_level", told, "name a level of every axis as the design has them"))
+    batch = config.analyse.batch_size
+    if batch is not None and batch.noise:
+        last = runs[0].loaded.recipe.train[-1] if runs else None
+        if last is not None and (not last.learns_from_text or last.adapter is not None):
+            told = f"is measured of stages that train all weights on text, and {last.name!r}, the last, does not"
+            problems.append(Problem("analyse.batch_size.noise", told, "noise: false"))
+    longest = max((run.name for run in runs), key=len, default="")
+    if len(longest) > _LONGEST_NAME:
+        problems.append(
+            Problem("axes", f"a run would be called {longest[:60]}…, {len(longest)} letters", "give levels short names")
+        )
+    return problems
 
 
 def _read(path: Path, overrides: Sequence[str]) -> StudyConfig:
@@ -143,15 +168,33 @@ def _levels(name: str, axis: AxisConfig, start: LoadedRecipe) -> Levels:
     recipe = start.recipe
     if axis.levels is not None:
         return {level: dict(settings) for level, settings in axis.levels.items()}
+    if axis.mixes is not None or axis.leave_out is not None:
+        _check_mixable(name, recipe)
     weights: Mapping[str, Mapping[str, float]] = {}
     if axis.mixes is not None:
         weights = report_mixes(recipe.sources)
     elif axis.leave_out is not None:
         weights = leave_out_levels(recipe.sources, axis.leave_out, recipe.weights_of(recipe.text_stages[0]))
-    stages = [stage.name for stage in recipe.text_stages if stage.weights is None]
     if weights:
-        return {level: {f"train.{stage}.weights": dict(mix) for stage in stages} for level, mix in weights.items()}
-    return {_shown(value): {axis.key or name: value} for value in axis.values}
+        return {level: {f"train.{stage.name}.weights": dict(mix) for stage in recipe.text_stages} for level, mix in weights.items()}
+    found = {_shown(value): {axis.key or name: value} for value in axis.values}
+    if len(found) < len(axis.values):
+        told = "holds values that are shown alike, so that their runs would have one name"
+        raise RecipeError(name, [Problem("values", told, "write levels: {NAME: {KEY: VALUE}}")])
+    return found
+
+
+def _check_mixable(name: str, recipe: Recipe) -> None:
+    """Raise `RecipeError` unless an axis of mixes can set what text the base learns from."""
+    problems = [
+        Problem(f"train.{stage.name}.weights", "the axis gives the stage its mix, and it has one of its own", "leave it out")
+        for stage in recipe.text_stages
+        if stage.weights is not None
+    ]
+    if not recipe.text_stages:
+        problems.append(Problem("train", "no stage learns from text, so there is nothing to mix", "give the base one"))
+    if problems:
+        raise RecipeError(name, problems)
 
 
 def _combined(config: StudyConfig, axes: Mapping[str, Levels]) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
