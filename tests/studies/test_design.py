@@ -25,6 +25,16 @@ axes:
       linear: {train.0.schedule.kind: linear}
 seeds: [7, 8]
 """
+TWO = """\
+kind: study
+base: base.yaml
+axes: {mix: {leave_out: category}}
+seeds: [1]
+set:
+  sources:
+    - {name: a, path: a.txt, category: Web, language: en, weight: 1}
+    - {name: b, path: b.txt, category: Law, language: en, weight: 1}
+"""
 Study = Callable[..., LoadedStudy]
 
 
@@ -125,17 +135,11 @@ def test_what_is_wrong_is_told_where_it_stands(load: Study, change: tuple[str, s
     assert message in str(caught.value)
 
 
-def test_an_axis_of_mixes_does_not_leave_a_stage_with_its_own(load: Study, tmp_path: Path) -> None:
-    sources = "[{name: a, path: a.txt, category: Web, language: en, weight: 1}, {name: b, path: b.txt, category: Law, language: en, weight: 1}]"
-    text = "kind: study\nbase: base.yaml\naxes: {mix: {leave_out: category}}\nseeds: [1]\nset: {sources: " + sources + "}\n"
-    study = load(text=text)
-    assert [run.loaded.recipe.train[0].weights for run in study.runs] == [
-        {"a": 0.5, "b": 0.5},
-        {"a": 0.0, "b": 1.0},
-        {"a": 1.0, "b": 0.0},
-    ]
+def test_an_axis_of_mixes_does_not_leave_a_stage_with_its_own(load: Study) -> None:
+    mixes = [run.loaded.recipe.train[0].weights for run in load(text=TWO).runs]
+    assert mixes == [{"a": 0.5, "b": 0.5}, {"a": 0.0, "b": 1.0}, {"a": 1.0, "b": 0.0}]
     with pytest.raises(RecipeError, match="the axis gives the stage its mix"):
-        load(text=text.replace("set: {", "set: {train.pretrain.weights: {a: 1, b: 2}, "))
+        load(text=TWO + "  train.pretrain.weights: {a: 1, b: 2}\n")
 
 
 def test_a_study_that_extends_another_is_refused(load: Study, tmp_path: Path) -> None:
