@@ -62,3 +62,5 @@ def test_without_a_launch_section_and_on_kubernetes_it_is_said_what_to_do(tmp_pa
         write(None, tmp_path)
     with pytest.raises(UsageError, match="known to Slurm alone"):
         write(LaunchConfig(kind="kubernetes"), tmp_path)
+    with pytest.raises(UsageError, match=r"got 8; on one machine each run of a study is one process"):
+        write(LaunchConfig(kind="local", devices_per_node=8), tmp_path)

@@ -22,7 +22,8 @@ def write_study_jobs(
     `launch` is the section of the recipe that the runs begin from, `folder` the study's, `waves` names of runs that wait for those
     before them. On one machine the script makes the runs one after the other; on Slurm each run is a job of its own on the nodes
     and devices of `launch`. A wave begins when all jobs before it have ended, however they did: a run that failed is a result.
-    Raises `RecipeError` without a launch section, and `UsageError` for Kubernetes, which has no jobs that wait for others.
+    Raises `RecipeError` without a launch section, and `UsageError` for Kubernetes, which has no jobs that wait for others, and for
+    several devices without Slurm.
     """
     if launch is None:
         fix = "write launch: {kind: slurm, devices_per_node: 8} in the base, or set: {launch.kind: slurm}"
@@ -30,6 +31,11 @@ def write_study_jobs(
     if launch.kind == "kubernetes":
         raise UsageError(
             "launch.kind: got kubernetes; jobs that wait for others are known to Slurm alone. Run the study from a pod"
+        )
+    if launch.kind == "local" and launch.ranks > 1:
+        raise UsageError(
+            f"launch.nodes · launch.devices_per_node: got {launch.ranks}; on one machine each run of a study is one process. Set "
+            "launch.kind: slurm for several, or work.workers for several runs side by side"
         )
     jobs = folder / "launch"
     given = (str(study.absolute()), str(folder.parent.absolute()), overrides)
