@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from pellucid.core.ledger import read_ledger
 from pellucid.recipe.study import StopConfig
 from pellucid.stages import study_run
 from pellucid.stages.study_run import RunTask, known_outcome, make_run, prepare_run
+from pellucid.stages.verify import verify_run
+from pellucid.studies.collect import collect_run
 from pellucid.studies.design import load_study
 
 
@@ -43,6 +46,20 @@ def test_another_rule_or_recipe_makes_what_was_known_unknown(task: RunTask) -> N
     for damaged in (b"{", b"[]\n", b"{}\n"):
         task.outcome.write_bytes(damaged)
         assert known_outcome(task) is None
+
+
+def test_the_noise_scale_is_measured_at_kept_checkpoints_and_the_run_still_verifies(task: RunTask) -> None:
+    measured = replace(task, noise_seqs=16)
+    assert make_run(measured)["outcome"] == "done"
+    run = collect_run(task.run, task.folder, "done")
+    assert [one["step"] for one in run.noise] == [2, 4, 6, 8, 10, 12]
+    assert all(one["trace"] > 0 for one in run.noise)
+    found = verify_run(task.folder)
+    assert found.faults == []
+    assert not any("noise" in note and "outside" in note for note in found.notes)
+    before = (task.folder / "noise/manifest.json").read_bytes()
+    assert make_run(measured)["outcome"] == "done"
+    assert (task.folder / "noise/manifest.json").read_bytes() == before
 
 
 def test_data_can_be_prepared_before_runs_begin_side_by_side(task: RunTask) -> None:

@@ -50,6 +50,12 @@ def test_a_sound_study_has_no_problem() -> None:
         ({"analyse": {"mixes": {}}}, "analyse.mixes.mix", "got 'mix'; there is no such axis", "axes are: lr"),
         ({"analyse": {"schedules": {"schedule": "lr", "length": "l"}}}, "analyse.schedules.length", "no such axis", ""),
         ({"analyse": {"batch_size": {}}}, "analyse.batch_size.batch", "no such axis", ""),
+        (
+            {"axes": {"mix": {"levels": {"a": {}, "b": {}}, "baseline": "b"}}, "analyse": {"mixes": {}}},
+            "axes.mix.baseline",
+            "got 'b'; analyse.mixes.mix compares with the first level, which is 'a'",
+            "first of the levels",
+        ),
         ({"analyse": {"scaling": {}}}, "analyse.scaling.rung", "no such axis", ""),
         ({"analyse": {"continued": {"stage": "x", "old": ["a"], "new": ["b"]}}}, "analyse.continued.factor", "no such axis", ""),
         ({"stop": {"target_level": {"lr": "1"}, "target_loss": 3}}, "stop.target_loss", "has stop.target_level as well", "keep"),

@@ -137,6 +137,8 @@ def make_run(task: RunTask, world: World = World()) -> dict[str, Any]:  # noqa: 
     with run_lock(task.folder) if world.is_first else nullcontext(), _quiet():
         found: dict[str, Any] | None = world.tell(_ended_before(task) if world.is_first else None)
         if found is not None:
+            if world.is_first and found["outcome"] == "stopped":
+                _measure_noise(task)  # which may have been asked for since
             return found
         context = _open(task, world)
         try:
@@ -150,13 +152,18 @@ def make_run(task: RunTask, world: World = World()) -> dict[str, Any]:  # noqa: 
             ended = {"outcome": "failed", "message": f"{type(error).__name__}: {error}", "is_final": final}
         told = {**ended, "rules": task.rules}
         if world.is_first:
-            if task.noise_seqs is not None and ended["outcome"] != "failed":
-                measure_noise(task.folder, context.recipe.train[-1], task.noise_seqs)
+            if ended["outcome"] != "failed":
+                _measure_noise(task)
             run_stage(ACCOUNT, replace(context, world=World()))
             task.outcome.parent.mkdir(parents=True, exist_ok=True)
             write_json(task.outcome, told)
         world.wait_for_first(f"{task.run.name} is written down")
         return told
+
+
+def _measure_noise(task: RunTask) -> None:
+    if task.noise_seqs is not None:
+        measure_noise(task.folder, task.run.loaded.recipe.train[-1], task.noise_seqs)
 
 
 def _ended_before(task: RunTask) -> dict[str, Any] | None:

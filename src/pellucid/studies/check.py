@@ -125,12 +125,22 @@ def _asked(config: StudyConfig) -> Iterator[Problem]:
     for field, axis in asked:
         if axis is not None and axis not in axes:
             yield _no_axis(field, axis, axes)
+        elif axis is not None and field.startswith("analyse."):
+            yield from _first_is_baseline(field, axis, config.axes[axis])
     if target is not None and config.stop.target_loss is not None:
         yield Problem("stop.target_loss", "the study has stop.target_level as well", "keep one of the two")
     if target is not None and set(target) != set(axes):
         missing = [axis for axis in axes if axis not in target]
         if missing:
             yield Problem("stop.target_level", f"names no level of {', '.join(missing)}", "it must name one run of each seed")
+
+
+def _first_is_baseline(field: str, name: str, axis: AxisConfig) -> Iterator[Problem]:
+    """Analyses compare with the first level; a baseline elsewhere would stand beside another one on the same page."""
+    first = next(iter(axis.levels), None) if axis.levels else None
+    if axis.baseline is not None and first is not None and axis.baseline != first:
+        told = f"got {axis.baseline!r}; {field} compares with the first level, which is {first!r}"
+        yield Problem(f"axes.{name}.baseline", told, "write the baseline as the first of the levels")
 
 
 def _no_axis(field: str, axis: str, axes: list[str]) -> Problem:
