@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ def test_runs_may_be_compared_by_their_last_training_losses(make_run: Make) -> N
     run = make_run({"x": "a"}, 1, 2.0, stages=(stage,))
     assert metric_of(config)(run) == pytest.approx(3.0)
     assert analyse(config, [run])["effects"]["by_group"] == {}
+    # Also where no text is held out: a base that learns from conversations alone.
+    runs = [
+        make_run({"x": x}, seed, 2.0, stages=(replace(stage, losses=(9.0, loss, loss + seed / 10)),), table=None)
+        for x, loss in (("a", 3.0), ("b", 2.0))
+        for seed in (1, 2)
+    ]
+    told = analyse(config, runs)["effects"]
+    assert told["runs"] == 4
+    assert told["axes"][0]["rows"][0]["difference"] == pytest.approx(1.0)
 
 
 def test_what_a_finished_study_says_is_what_its_runs_say(finished_study: Path) -> None:

@@ -88,7 +88,7 @@ def _effects(config: StudyConfig, runs: Sequence[RunResult], metric: Metric) -> 
         "axes": [effects_of(runs, name, metric, baseline) for name, baseline in axes.items()],
         "by_group": by_group,
         "spread": seed_spread(runs, metric),
-        "runs": sum(run.is_comparable for run in runs),
+        "runs": sum(run.outcome == "done" and math.isfinite(metric(run)) for run in runs),
     }
 
 

@@ -21,16 +21,17 @@ __all__ = ["Metric", "effects_of", "seed_spread"]
 def effects_of(runs: Sequence[RunResult], axis: str, metric: Metric, baseline: str | None = None) -> dict[str, Any]:
     """Return the levels of an axis by a metric, each against the baseline (the first level when None).
 
-    Only comparable runs count. `rows` have `level`, `runs`, `mean` over them, `values` by run, and, but for the baseline,
-    `difference` with `stderr`, `low`, `high`, `p`, `p_holm` (corrected for the levels of this axis), `relative` (difference over
-    the baseline's mean), `of_spread` (difference over the spread of seeds), `verdict`, and `paired`: one difference for each seed
-    that both have. `spread` is the standard deviation over seeds at equal levels of all axes, `noise` what is left of a level's
-    mean at a seed once level and seed are known, so that a difference of two at one seed has √2 of that. All are None where they
-    cannot be had. Where no level of the other axes has all levels of this one, each is compared with the baseline by itself.
+    Only runs that came to their length and have a value count. `rows` have `level`, `runs`, `mean` over them, `values` by run,
+    and, but for the baseline, `difference` with `stderr`, `low`, `high`, `p`, `p_holm` (corrected for the levels of this axis),
+    `relative` (difference over the baseline's mean), `of_spread` (difference over the spread of seeds), `verdict`, and `paired`:
+    one difference for each seed that both have. `spread` is the standard deviation over seeds at equal levels of all axes, `noise`
+    what is left of a level's mean at a seed once level and seed are known, so that a difference of two at one seed has √2 of that.
+    All are None where they cannot be had. Where no level of the other axes has all levels of this one, each is compared with the
+    baseline by itself.
     """
     own: dict[str, list[float]] = {run.levels[axis]: [] for run in runs if axis in run.levels}
     for run in runs:
-        if axis in run.levels and run.is_comparable and math.isfinite(value := metric(run)):
+        if axis in run.levels and run.outcome == "done" and math.isfinite(value := metric(run)):
             own[run.levels[axis]].append(value)
     baseline = next(iter(own), None) if baseline is None else baseline
     spread = seed_spread(runs, metric)
@@ -76,7 +77,7 @@ def seed_spread(runs: Sequence[RunResult], metric: Metric) -> float | None:
     """Return the standard deviation over seeds of runs whose levels are all equal, pooled; None where no two seeds meet."""
     cells: dict[tuple[tuple[str, str], ...], list[float]] = {}
     for run in runs:
-        if run.is_comparable and math.isfinite(value := metric(run)):
+        if run.outcome == "done" and math.isfinite(value := metric(run)):
             cells.setdefault(tuple(sorted(run.levels.items())), []).append(value)
     squares = sum(float(np.sum((np.array(values) - np.mean(values)) ** 2)) for values in cells.values())
     freedom = sum(len(values) - 1 for values in cells.values())

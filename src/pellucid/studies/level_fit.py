@@ -33,12 +33,12 @@ class Cell(NamedTuple):
 def seed_means(runs: Sequence[RunResult], axis: str, metric: Metric) -> list[Cell]:
     """Return the mean of every level at every seed, over the levels of all other axes that the axis' levels have in common there.
 
-    Only comparable runs with a value count. A level without any run at a seed has no cell there and takes nothing from the others;
-    where levels have runs, but none at equal levels of the other axes, the seed has no cells at all.
+    Only runs that came to their length and have a value count. A level without any run at a seed has no cell there and takes
+    nothing from the others; where levels have runs, but none at equal levels of the other axes, the seed has no cells at all.
     """
     at: dict[int, dict[_Others, dict[str, float]]] = {}
     for run in runs:
-        if axis in run.levels and run.is_comparable and math.isfinite(value := metric(run)):
+        if axis in run.levels and run.outcome == "done" and math.isfinite(value := metric(run)):
             others = tuple(sorted((name, level) for name, level in run.levels.items() if name != axis))
             at.setdefault(run.seed, {}).setdefault(others, {})[run.levels[axis]] = value
     cells = []
