@@ -10,7 +10,7 @@ from pellucid.core.errors import ArtifactError, PellucidWarning
 from pellucid.core.files import fsync_directory
 from pellucid.recipe.training import CheckpointConfig
 
-__all__ = ["apply_retention", "drop_after", "latest_good", "list_checkpoints", "newest_good"]
+__all__ = ["apply_retention", "drop_after", "faults_of", "latest_good", "list_checkpoints", "newest_good"]
 
 
 def list_checkpoints(root: Path) -> list[Path]:
@@ -35,7 +35,7 @@ def newest_good(root: Path, count: int, at_most: int | None = None) -> list[Path
             break
         if at_most is not None and (checkpoint_step(path) or 0) > at_most:
             continue
-        faults = _faults(path, digests=True)
+        faults = faults_of(path, digests=True)
         if not faults:
             good.append(path)
         else:
@@ -54,7 +54,7 @@ def apply_retention(root: Path, config: CheckpointConfig) -> list[Path]:
     for path in reversed(list_checkpoints(root)):
         if len(good) == config.keep_last:
             surplus.append(path)
-        elif not _faults(path, digests=not good):
+        elif not faults_of(path, digests=not good):
             good.append(path)
     dropped = []
     for path in reversed(surplus):
@@ -85,7 +85,8 @@ def _drop(path: Path) -> None:
     shutil.rmtree(hidden)
 
 
-def _faults(path: Path, *, digests: bool) -> list[str]:
+def faults_of(path: Path, *, digests: bool = True) -> list[str]:
+    """Return what keeps a checkpoint from being good, one line each; without `digests` files are judged by their sizes."""
     try:
         return find_faults(path, digests=digests)
     except ArtifactError as error:

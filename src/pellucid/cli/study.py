@@ -63,7 +63,7 @@ def launch_study(arguments: argparse.Namespace) -> JobFile:
 
 
 def explain_study(arguments: argparse.Namespace) -> int:
-    """Show a study resolved: its values, and what each run changes of the base."""
+    """Show a study resolved: every value with its meaning, and how many runs it has."""
     study = load_study(Path(arguments.recipe), arguments.overrides)
     rows = [(field, value, text) for field, value, text in fields_of(study.config)]
     if arguments.json:

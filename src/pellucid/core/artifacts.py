@@ -34,6 +34,7 @@ __all__ = [
     "Key",
     "Manifest",
     "building",
+    "built_from",
     "find_faults",
     "fingerprint",
     "is_current",
@@ -218,7 +219,7 @@ def is_interrupted(path: Path, key: Key, *, in_place: bool = False) -> bool:
     """Tell whether building under this key would go on from what an earlier build left off (see `building`)."""
     part = _part_of(path, in_place)
     try:
-        return (part / KEY).is_file() and _built_from(part) == key.as_json()
+        return (part / KEY).is_file() and built_from(part) == key.as_json()
     except ArtifactError:
         return False
 
@@ -255,7 +256,7 @@ def _open_part(part: Path, key: Key, *, set_aside: bool) -> None:
     """Make the folder to build in: the interrupted build of the same key, or an empty one."""
     if part.exists():
         try:
-            known = _built_from(part)
+            known = built_from(part)
         except ArtifactError as error:
             if set_aside:
                 raise ArtifactError(
@@ -277,7 +278,7 @@ def supersede(path: Path) -> None:
     path.rename(path.with_name(f"{path.name}.superseded-{number}"))
 
 
-def _built_from(part: Path) -> dict[str, Any] | None:
+def built_from(part: Path) -> dict[str, Any] | None:
     """The key of a build, interrupted or finished; None when there is no trace of one."""
     if (part / KEY).is_file():
         key: dict[str, Any] = read_json(part / KEY)

@@ -17,8 +17,8 @@ from typing import Any
 import orjson
 
 from pellucid.checkpoint.files import SCHEMA_VERSION, checkpoint_step
-from pellucid.checkpoint.retention import list_checkpoints
-from pellucid.core.artifacts import KEY, MANIFEST, Key, find_faults, is_current, read_manifest, seal, supersede
+from pellucid.checkpoint.retention import faults_of, list_checkpoints
+from pellucid.core.artifacts import KEY, MANIFEST, Key, built_from, is_current, read_manifest, seal, supersede
 from pellucid.core.errors import ArtifactError
 from pellucid.core.files import disk_full_is_explained, fsync_directory, sha256_file, write_bytes, write_json
 from pellucid.core.ledger import Ledger
@@ -74,7 +74,7 @@ def begin_with(stage: Stage, config: TrainStageConfig, context: Context, other: 
     if theirs is None or not _agree(theirs, key.as_json()):
         return 0
     usable = [one for one in list_checkpoints(other / stage.folder / "checkpoints") if (checkpoint_step(one) or 0) <= most_steps]
-    usable = [one for one in usable if not _faults(one)]
+    usable = [one for one in usable if not faults_of(one)]
     if not usable:
         return 0
     part = path.with_name(f".{path.name}.beginning")
@@ -107,11 +107,8 @@ def _tell(run: Path, stage: Stage, kept: Path) -> None:
 def _key_of(folder: Path) -> dict[str, Any] | None:
     """Return the key under which a stage is being, or was, built."""
     try:
-        if (folder / KEY).is_file():
-            found: dict[str, Any] = orjson.loads((folder / KEY).read_bytes())
-            return found
-        return read_manifest(folder).key if (folder / MANIFEST).is_file() else None
-    except (ArtifactError, ValueError):
+        return built_from(folder)
+    except ArtifactError:
         return None
 
 
@@ -124,13 +121,6 @@ def _besides_length(key: Mapping[str, Any]) -> dict[str, Any]:
     config = dict(key["config"])
     stage = {name: value for name, value in config.pop("stage", {}).items() if name not in ("length_tokens", "schedule")}
     return {**key, "config": {**config, "stage": stage}}
-
-
-def _faults(checkpoint: Path) -> list[str]:
-    try:
-        return find_faults(checkpoint)
-    except ArtifactError as error:
-        return [str(error)]
 
 
 def _adopt(checkpoint: Path, path: Path, config: TrainStageConfig) -> None:

@@ -1,6 +1,6 @@
 """One run of a study, in whatever process: its stages in order, what it shares taken from others, its outcome written down."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +29,7 @@ from pellucid.stages.plan import PLAN
 from pellucid.stages.run_folder import RECIPE_FILE, dump_recipe
 from pellucid.stages.shared import begin_with, keep_shared, take_shared
 from pellucid.stages.stage import Context, run_stage
+from pellucid.studies.collect import BEFORE_TRAINING
 from pellucid.studies.design import PlannedRun
 from pellucid.studies.sharing import Beginning
 from pellucid.train.stage import Probe
@@ -36,11 +37,10 @@ from pellucid.train.state import TrainState
 from pellucid.train.stop_rule import RuleStopError, StopRule
 from pellucid.train.world import World
 
-__all__ = ["BEFORE_TRAINING", "OUTCOMES", "RUNS", "SHARED", "RunTask", "known_outcome", "make_run", "prepare_run"]
+__all__ = ["OUTCOMES", "RUNS", "SHARED", "RunTask", "known_outcome", "make_run", "prepare_run"]
 
 OUTCOMES, SHARED, RUNS = "outcomes", "shared", "runs"
 
-BEFORE_TRAINING = ("documents", "tokenizer", "shards", "conversations")
 # They say something of the run; every other error ends the study.
 _FINDINGS = (TrainingError, DataError)
 
@@ -107,14 +107,20 @@ def _open(task: RunTask, world: World) -> Context:
 
 def _decide_together(rule: StopRule, world: World, state: TrainState) -> None:
     """Let the first rank, which writes the file that the rule reads, decide for all."""
-    if not rule.is_due(state.progress.step):
-        return
-    told: RuleStopError | None = None
+    if rule.is_due(state.progress.step):
+        _first_alone(world, partial(rule, state), RuleStopError)
+
+
+def _first_alone(world: World, work: Callable[[], None], *kinds: type[Exception], until: str = "") -> None:
+    """Let the first rank work; what it raises of these kinds, all raise alike. `until` names what is waited for without end."""
+    told: Exception | None = None
     try:
         if world.is_first:
-            rule(state)
-    except RuleStopError as error:
+            work()
+    except kinds as error:
         told = error
+    if until:
+        world.wait_for_first(until)
     told = world.tell(told)
     if told is not None:
         raise told
@@ -195,16 +201,7 @@ def _stages(task: RunTask, context: Context) -> None:
     """Run the stages; of what other runs may have too, take what is there and leave what is made. Training is for all ranks."""
     world, alone = context.world, replace(context, world=World())
     stages = {stage.name: stage for stage in stages_of(task.run.loaded)}
-    failed: Exception | None = None
-    try:
-        if world.is_first:
-            _before_training(task, alone)
-    except _FINDINGS as error:
-        failed = error
-    world.wait_for_first(f"{task.run.name} has its data")
-    failed = world.tell(failed)  # all end alike
-    if failed is not None:
-        raise failed
+    _first_alone(world, partial(_before_training, task, alone), *_FINDINGS, until=f"{task.run.name} has its data")
     for number, config in enumerate(context.recipe.train):
         stage, store = stages[config.name], task.study / SHARED
         if world.is_first and task.begins_with is not None and number == task.begins_with[1].stages and task.begins_with[1].steps:
@@ -213,27 +210,13 @@ def _stages(task: RunTask, context: Context) -> None:
         if world.is_first:
             take_shared(stage, context, store)
         if number == len(context.recipe.train) - 1:
-            _stop_where_a_rule_has(task, world)
+            # By what was trained already: before there was this rule, or by the run whose beginning it has.
+            _first_alone(world, _rule(task, task.folder / config.name).check, RuleStopError)
         run_stage(stage, context)
         if world.is_first:
             keep_shared(stage, context, store)
-    if not world.is_first:
-        return
-    if EVALUATE.name in stages:
+    if world.is_first and EVALUATE.name in stages:
         run_stage(EVALUATE, alone)
-
-
-def _stop_where_a_rule_has(task: RunTask, world: World) -> None:
-    """End a run by what was trained already: before there was this rule, or by the run whose beginning it has."""
-    told: RuleStopError | None = None
-    try:
-        if world.is_first:
-            _rule(task, task.folder / task.run.loaded.recipe.train[-1].name).check()
-    except RuleStopError as error:
-        told = error
-    told = world.tell(told)
-    if told is not None:
-        raise told
 
 
 def _before_training(task: RunTask, context: Context) -> None:

@@ -19,9 +19,9 @@ from pellucid.recipe.training import TrainStageConfig
 from pellucid.studies.design import PlannedRun
 from pellucid.studies.results import Cost, Outcome, Point, RunResult, Scores, Stage, Table
 
-__all__ = ["collect_run"]
+__all__ = ["BEFORE_TRAINING", "collect_run"]
 
-_BEFORE_TRAINING = ("documents", "tokenizer", "shards", "conversations")
+BEFORE_TRAINING = ("documents", "tokenizer", "shards", "conversations")
 _TASK = "perplexity"
 
 
@@ -170,7 +170,7 @@ def _cost(folder: Path, recipe: Recipe, stages: Iterable[Stage], shared_tokens: 
         seconds=sum(one.seconds for one in attempts),
         cpu_s=sum(one.cpu_s or 0.0 for one in attempts),
         joules=sum(one.joules or 0.0 for one in attempts),
-        data_s=sum(one.seconds for one in attempts if one.stage in _BEFORE_TRAINING),
+        data_s=sum(one.seconds for one in attempts if one.stage in BEFORE_TRAINING),
         tokens=int(tokens),
         shared_tokens=shared_tokens,
         flops=flops,

@@ -9,12 +9,12 @@ from pellucid.report.blocks import Block, Section
 from pellucid.report.figures import Spread, dots
 from pellucid.report.markup import Cell, details, figure, heading, note, paragraph, section, table
 from pellucid.report.study.effects_figure import difference_drawing
+from pellucid.report.study.metrics import METRICS
 
 __all__ = ["effects_section"]
 
 Found = Mapping[str, Any]
 
-_METRICS = {"bits_per_byte": "bits per byte of held-out text", "loss": "training loss, nats per token"}
 _TOLD = ("better", "worse")
 _MOST_SERIES = 6  # levels that can be told from each other in one figure of groups
 
@@ -24,7 +24,7 @@ def effects_section(found: Found) -> Section:
 
     Raises `MissingExtraError` without matplotlib.
     """
-    what = _METRICS[found["metric"]]
+    what = METRICS[found["metric"]]
     if not any(_compared(axis) for axis in found["axes"]):
         text = f"{found['runs']} runs can be compared, and no axis has two levels among them: nothing can be said of effects."
         return section("effects", "What each axis does", paragraph(text))

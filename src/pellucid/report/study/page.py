@@ -14,6 +14,7 @@ from pellucid.report.markup import Cell, note, paragraph, section, table
 from pellucid.report.study.batch_size import batch_size_section
 from pellucid.report.study.continued import continued_section
 from pellucid.report.study.effects import effects_section
+from pellucid.report.study.metrics import METRICS
 from pellucid.report.study.mixes import mixes_section
 from pellucid.report.study.scaling import scaling_section
 from pellucid.report.study.schedules import schedules_section
@@ -27,7 +28,6 @@ _ANALYSES: dict[str, Callable[[Mapping[str, Any]], Section]] = {
     "continued": continued_section,
     "scaling": scaling_section,
 }
-_METRICS = {"bits_per_byte": "bits per byte of held-out text", "loss": "training loss, nats per token"}
 
 
 def write_study_page(found: Mapping[str, Any], out: Path) -> None:
@@ -90,7 +90,7 @@ def _runs(found: Mapping[str, Any]) -> Section:
         rows.append(
             [run["name"], *levels, str(run["seed"]), told, metric, format_count(run["tokens"]), format_duration(run["cpu_s"])]
         )
-    metric_name = _METRICS[found["study"]["metric"]]
+    metric_name = METRICS[found["study"]["metric"]]
     heads = ("Run", *axes, "Seed", "Outcome", "Metric", "Own tokens", "Core time")
     caption = f"Every run. The metric is {metric_name}; own tokens are those that no other run had trained on before it."
     return section(

@@ -8,6 +8,7 @@ from pellucid.core.scores import MINUS
 from pellucid.core.units import format_count
 from pellucid.report.blocks import Block, Cell, Section
 from pellucid.report.markup import figure, heading, note, paragraph, section, table
+from pellucid.report.study.metrics import METRICS
 from pellucid.report.study.scaling_figure import ladder_drawing
 from pellucid.report.study.scaling_groups import group_tables
 from pellucid.report.study.scaling_numbers import interval, percent, yes_no
@@ -16,7 +17,6 @@ __all__ = ["scaling_section"]
 
 Found = Mapping[str, Any]
 
-_METRICS = {"bits_per_byte": "bits per byte of held-out text", "loss": "training loss, nats per token"}
 _STEPS = ("Step", "In words", "Difference [95 %]", "In spreads over seeds")
 _PRINTED: tuple[tuple[Cell, ...], ...] = (
     ("a of parameters, printed by Hoffmann et al. 2022 (arXiv 2203.15556)", "0.34", None, None),
@@ -34,7 +34,7 @@ def scaling_section(found: Found) -> Section:
         return section(
             "scaling", "A ladder of sizes", paragraph("No run is of a rung whose size is known."), *map(note, found["notes"])
         )
-    what = _METRICS[found["metric"]]
+    what = METRICS[found["metric"]]
     ends = [format_count(rungs[place]["parameters"]) for place in (0, -1)]
     forecast = [one["rung"] for one in found["forecasts"]]
     text = f"{len(rungs)} rungs of {ends[0]} to {ends[1]} parameters, compared by {what}, of which less is better."

@@ -6,6 +6,7 @@ from typing import Any
 from pellucid.report.blocks import Block, Cell, Drawing, Section
 from pellucid.report.figures import curves
 from pellucid.report.markup import figure, heading, note, paragraph, section, table
+from pellucid.report.study.metrics import METRICS
 from pellucid.report.study.printed_rates import printed_rates
 from pellucid.report.study.schedule_ends import schedule_ends
 from pellucid.report.study.schedule_means import schedule_means
@@ -16,15 +17,13 @@ __all__ = ["schedules_section"]
 
 Found = Mapping[str, Any]
 
-_METRICS = {"bits_per_byte": "bits per byte of held-out text", "loss": "training loss, nats per token"}
-
 
 def schedules_section(found: Found) -> Section:
     """Return the section of what `analyse_schedules` found; raise `MissingExtraError` without matplotlib."""
     if not found["schedules"]:
         parts: list[Block] = [paragraph("No run has a level of the axis of schedules.")]
     else:
-        what = _METRICS[found["metric"]]
+        what = METRICS[found["metric"]]
         counts = [
             f"{len(found[key])} {word}{'s' * (len(found[key]) != 1)}"
             for key, word in (("schedules", "schedule"), ("lengths", "length"), ("seeds", "seed"))
