@@ -126,6 +126,24 @@ def test_a_stage_does_not_begin_with_one_that_learns_from_other_text_or_has_no_c
     assert not (context.run / "pretrain").exists()
 
 
+def test_what_was_passed_over_goes_with_the_beginning_and_what_came_of_later_spikes_does_not(
+    context: Context, finished_study: Path, tmp_path: Path
+) -> None:
+    stage, config = stage_of(context, "pretrain"), context.recipe.train[0]
+    other = tmp_path / "other"
+    shutil.copytree(finished_study / "runs/0.003-12288-s1", other)
+    seen = {"losses": [9.0], "usual_loss": 5.0, "rolled_back_to": 0}
+    early, late = ({"first_skipped": 2, "last_skipped": 3, **seen}, {"first_skipped": 4, "last_skipped": 9, **seen})
+    (other / "pretrain/skips.json").write_text(json.dumps([early]))
+    assert begin_with(stage, config, context, other, 5) == 4
+    assert json.loads((context.run / "pretrain/skips.json").read_text()) == [early]
+    # The shorter run would not have noticed at step 9, and has applied step 4.
+    shutil.rmtree(context.run / "pretrain")
+    (other / "pretrain/skips.json").write_text(json.dumps([early, late]))
+    assert begin_with(stage, config, context, other, 5) == 2
+    assert json.loads((context.run / "pretrain/skips.json").read_text()) == [early]
+
+
 def test_a_damaged_checkpoint_is_passed_over(context: Context, finished_study: Path, tmp_path: Path) -> None:
     stage, config = stage_of(context, "pretrain"), context.recipe.train[0]
     other = tmp_path / "other"

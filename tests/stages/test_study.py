@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from pellucid.cli.main import main
 from pellucid.core.artifacts import find_faults
+from pellucid.core.errors import PellucidWarning
 from pellucid.core.ledger import read_ledger
 from pellucid.studies.results import runs_from_json
 
@@ -133,6 +134,25 @@ def test_a_changed_axis_makes_only_what_is_new(study_copy: Path) -> None:
     assert not any(event["stage"] == "pretrain" for event in events(study_copy / "runs/0.01-6144-s1", "start")[5:])
 
 
+def test_a_study_that_goes_on_with_other_threads_is_told_so(study_copy: Path) -> None:
+    more = ["--set", "work.threads=2", "--set", "seeds=[1]", "--set", "axes.length.values=[12288, 6144, 4096]"]
+    with pytest.warns(PellucidWarning, match=r"4 of the study's runs were trained with 1 threads \(.*which gives other bits"):
+        assert run(study_copy, *more) == 0
+    found = json.loads((study_copy / "results/study.json").read_text())["made_with"]
+    assert [one["settings"]["threads"] for one in found] == [1, 2]
+    assert {name.split("-")[1] for name in found[1]["runs"]} == {"4096"}
+    assert "Not all runs were trained with the same settings" in (study_copy / "report/index.html").read_text()
+
+
+def test_items_of_curves_that_are_missing_are_told_before_anything_is_made(
+    new_study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    curves = "set.train.pretrain.curves={tasks: [nowhere.jsonl]}"
+    assert run(new_study, "--set", curves) == 2
+    assert "nowhere.jsonl" in capsys.readouterr().err
+    assert not new_study.exists()
+
+
 def test_only_makes_the_runs_that_are_named_and_tells_nothing(new_study: Path) -> None:
     assert run(new_study, "--only", "0.01-6144-s2") == 0
     assert [path.name for path in (new_study / "runs").iterdir()] == ["0.01-6144-s2"]
@@ -201,7 +221,7 @@ def test_a_report_takes_no_outcome_of_another_recipe_and_passes_damaged_ones_ove
     (study_copy / "outcomes/0.01-6144-s1.json").write_bytes(b"[]\n")
     report = ["report", str(study_copy.parent / "study.yaml"), "--runs", str(study_copy.parent), "--set", "seeds=[1]"]
     assert main(report) == 0
-    assert outcomes() == {"0.003-12288-s1": "done", "0.003-6144-s1": "done", "0.01-12288-s1": "done", "0.01-6144-s1": "not begun"}
+    assert outcomes() == {"0.003-12288-s1": "done", "0.003-6144-s1": "done", "0.01-12288-s1": "done", "0.01-6144-s1": "unfinished"}
     assert main([*report, "--set", "set.train.pretrain.z_loss=1e-4"]) == 0
     assert set(outcomes().values()) == {"not begun"}
 

@@ -62,6 +62,15 @@ def test_the_noise_scale_is_measured_at_kept_checkpoints_and_the_run_still_verif
     assert (task.folder / "noise/manifest.json").read_bytes() == before
 
 
+def test_a_run_that_was_cut_off_when_the_budget_was_spent_is_unfinished(task: RunTask) -> None:
+    make_run(task)
+    task.outcome.unlink()
+    ended = make_run(replace(task, budget_cpu_hours=1e-9))
+    assert ended["outcome"] == "unfinished"
+    assert "budget.cpu_hours = 1e-09 is spent" in ended["message"]
+    assert make_run(task)["outcome"] == "done"
+
+
 def test_data_can_be_prepared_before_runs_begin_side_by_side(task: RunTask) -> None:
     prepare_run(task)
     assert (task.folder / "shards/manifest.json").is_file()

@@ -31,7 +31,7 @@ def test_effects_come_by_axis_and_by_group_and_are_plain_json(make_run: Make) ->
     assert german["rows"][0]["mean"] == pytest.approx(3.02 - 0.02)
     french = found["effects"]["by_group"]["language"]["fr"][0]
     assert french["rows"][0]["verdict"] == "cannot be told apart"
-    assert found["cost"]["outcomes"] == {"done": 6, "stopped": 0, "failed": 1, "not begun": 0}
+    assert found["cost"]["outcomes"] == {"done": 6, "stopped": 0, "failed": 1, "unfinished": 0, "not begun": 0}
     assert (found["cost"]["tokens"], found["cost"]["cpu_hours"]) == (60, pytest.approx(0.06))
     assert found["runs"][-1]["metric"] is None
 
@@ -51,6 +51,15 @@ def test_runs_may_be_compared_by_their_last_training_losses(make_run: Make) -> N
     told = analyse(config, runs)["effects"]
     assert told["runs"] == 4
     assert told["axes"][0]["rows"][0]["difference"] == pytest.approx(1.0)
+
+
+def test_settings_that_differ_are_told_with_the_runs_that_had_them(make_run: Make) -> None:
+    one, two = {"device": "cpu", "threads": 1}, {"device": "cpu", "threads": 2}
+    made = {1: (two,), 2: (one,), 3: (one, two), 4: (one,)}
+    runs = [replace(make_run({"x": "a"}, seed, 2.0), made_with=settings) for seed, settings in made.items()]
+    found = analyse(CONFIG, runs)["made_with"]
+    names = [run.name for run in runs]
+    assert found == [{"settings": one, "runs": names[1:]}, {"settings": two, "runs": [names[0], names[2]]}]
 
 
 def test_what_a_finished_study_says_is_what_its_runs_say(finished_study: Path) -> None:

@@ -41,6 +41,13 @@ def test_a_sound_study_has_no_problem() -> None:
             "linear",
         ),
         ({"design": {"kind": "list"}}, "design.runs", "missing; kind is list", "runs"),
+        (
+            {"axes": {"a": {"low": 1.5, "high": 3, "whole": True}}, "design": {"kind": "random", "samples": 1}},
+            "axes.a.whole",
+            "got ends 1.5 and 3; must be whole",
+            "",
+        ),
+        ({"axes": {"a": {"values": [1], "whole": True}}}, "axes.a.whole", "is for low and high", "leave it out"),
         ({"design": {"samples": 3}}, "design.samples", "is for kind: random, and kind is grid", "leave out"),
         ({"design": {"kind": "random", "samples": 3}, "axes": {}}, "axes", "there is nothing to draw", "axes"),
         ({"design": {"kind": "list", "runs": [{"lrr": "1", "lr": "1"}]}}, "design.runs[0].lrr", "no such axis", "did you mean lr?"),

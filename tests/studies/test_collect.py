@@ -1,8 +1,10 @@
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from pellucid.studies.collect import collect_run
 from pellucid.studies.design import LoadedStudy, load_study
@@ -57,6 +59,34 @@ def test_what_was_anothers_is_no_cost_of_its_own(finished_study: Path, study: Lo
     assert sum(run.cost.data_s > 0 for run in runs.values()) == 1
     assert long.cost.seconds > 0 and long.cost.cpu_s > 0
     assert list(short.stages[0].steps) == list(range(1, 7))
+
+
+def test_a_run_tells_what_trained_it(finished_study: Path, study: LoadedStudy) -> None:
+    planned = study.runs[0]
+    [settings] = collect_run(planned, finished_study / "runs" / planned.name, "done").made_with
+    assert settings == {
+        "device": "cpu",
+        "precision": "fp32",
+        "ranks": 1,
+        "tensor_ways": 1,
+        "shard": "none",
+        "threads": 1,
+        "compiled": False,
+        "torch": torch.__version__,
+    }
+
+
+def test_a_run_that_has_trained_and_not_ended_is_unfinished(finished_study: Path, study: LoadedStudy, tmp_path: Path) -> None:
+    planned = study.runs[0]
+    shutil.copytree(finished_study / "runs" / planned.name, tmp_path / "run")
+    run = collect_run(planned, tmp_path / "run", "not begun", "no room")
+    assert (run.outcome, run.message, run.table) == ("unfinished", "no room", None)
+    assert run.cost.tokens == 12_288 and run.stages[0].steps[-1] == 12
+    # What another recipe has left there is no beginning of this run; that it was made has cost what it has cost.
+    other = load_study(finished_study.parent / "study.yaml", ["set.train.pretrain.z_loss=1e-4"]).runs[0]
+    left = collect_run(other, tmp_path / "run", "not begun")
+    assert (left.outcome, left.points, left.made_with, left.stages[0].steps, left.cost.tokens) == ("not begun", (), (), (), 0)
+    assert left.cost.cpu_s == run.cost.cpu_s > 0
 
 
 def test_a_run_that_was_never_begun_has_nothing(tmp_path: Path, study: LoadedStudy) -> None:

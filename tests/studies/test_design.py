@@ -84,8 +84,23 @@ def test_draws_are_the_same_each_time_within_their_range_and_never_twice(load: S
     assert {run.levels["kind"] for run in study.runs} == {"cosine", "linear"}
 
 
-def test_draws_from_few_levels_end_when_there_is_nothing_new(load: Study) -> None:
-    assert len(load("design={kind: random, samples: 50}").runs) == 8
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_whole_numbers_are_drawn_with_both_ends(load: Study, scale: str) -> None:
+    layers_axis = f"{{key: model.layers, low: 1, high: 4, scale: {scale}, whole: true}}"
+    text = STUDY.replace("{key: train.0.schedule.peak_lr, values: [1e-3, 0.02]}", layers_axis)
+    study = load("design={kind: random, samples: 8}", "seeds=[1]", text=text)
+    layers = [run.loaded.recipe.model.layers for run in study.runs]
+    assert set(layers) == {1, 2, 3, 4}
+    assert [run.levels["peak"] for run in study.runs] == [str(count) for count in layers]
+
+
+def test_more_draws_than_there_is_to_draw_are_a_problem(load: Study) -> None:
+    assert len(load("design={kind: random, samples: 4}").runs) == 8
+    with pytest.raises(RecipeError) as raised:
+        load("design={kind: random, samples: 50}")
+    [problem] = raised.value.problems
+    assert (problem.field, problem.message) == ("design.samples", "got 50; the axes gave 4 different ones in 5000 draws")
+    assert "samples: 4" in problem.fix
 
 
 def test_without_axes_the_seeds_alone_are_runs(load: Study) -> None:

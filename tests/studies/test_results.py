@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pellucid.studies.results import Cost, Point, RunResult, Scores, Stage, at_seed, by_level, pooled, runs_from_json
+from pellucid.studies.results import Cost, Point, RunResult, Scores, Stage, by_level, pooled, runs_from_json
 
 Make = Callable[..., RunResult]
 
@@ -47,9 +47,7 @@ def test_the_loss_that_a_run_ended_with_is_a_mean_over_its_last_steps() -> None:
     assert math.isnan(RunResult("b", {}, 1, "failed").final_loss(2))
 
 
-def test_runs_are_found_by_level_and_by_seed(make_run: Make) -> None:
+def test_runs_are_found_by_level(make_run: Make) -> None:
     runs = [make_run({"a": level}, seed, 1.0) for level in ("x", "y") for seed in (1, 2)]
     assert {level: [one.seed for one in found] for level, found in by_level(runs, "a").items()} == {"x": [1, 2], "y": [1, 2]}
     assert by_level(runs, "b") == {}
-    assert at_seed(runs, 2, a="y") is runs[3]
-    assert at_seed(runs, 3, a="y") is None

@@ -60,7 +60,8 @@ def test_a_cosine_of_another_length_is_another_from_the_end_of_warm_up_on(recipe
     ],
 )
 def test_nothing_is_common_where_anything_that_is_computed_differs(recipe: Callable[..., Recipe], change: str) -> None:
-    assert common_beginning(recipe(), recipe(change, "train.0.length_tokens=51200")) == Beginning(0, 0, 0)
+    assert in_order([recipe(), recipe("train.0.length_tokens=51200")])[1].keys() == {1}
+    assert in_order([recipe(), recipe(change, "train.0.length_tokens=51200")])[1] == {}
 
 
 def test_what_is_only_kept_shown_or_scored_makes_no_difference(recipe: Callable[..., Recipe]) -> None:

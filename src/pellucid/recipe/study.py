@@ -38,6 +38,7 @@ class AxisConfig(Section):
     low: float | None = Field(None, description="design: random only. Least value of the key.")
     high: float | None = Field(None, description="design: random only. Greatest value of the key.")
     scale: Literal["linear", "log"] = Field("linear", description="How values between low and high are drawn.")
+    whole: bool = Field(False, description="Draw whole numbers, both ends among them.")
     baseline: str | None = Field(None, description="The level that the others are compared with; the first when not given.")
 
 

@@ -25,6 +25,7 @@ from pellucid.core.ledger import Ledger
 from pellucid.core.metrics import read_metrics
 from pellucid.recipe.training import TrainStageConfig
 from pellucid.stages.stage import Context, Stage
+from pellucid.train.spikes import SkipList
 
 __all__ = ["begin_with", "keep_shared", "take_shared"]
 
@@ -73,8 +74,9 @@ def begin_with(stage: Stage, config: TrainStageConfig, context: Context, other: 
     theirs = _key_of(other / stage.folder)
     if theirs is None or not _agree(theirs, key.as_json()):
         return 0
-    usable = [one for one in list_checkpoints(other / stage.folder / "checkpoints") if (checkpoint_step(one) or 0) <= most_steps]
-    usable = [one for one in usable if not faults_of(one)]
+    there = {checkpoint_step(one) or 0: one for one in list_checkpoints(other / stage.folder / "checkpoints")}
+    skips = SkipList(other / stage.folder)
+    usable = [there[step] for step in skips.steps_to_begin_with(list(there), most_steps) if not faults_of(there[step])]
     if not usable:
         return 0
     part = path.with_name(f".{path.name}.beginning")
@@ -84,6 +86,8 @@ def begin_with(stage: Stage, config: TrainStageConfig, context: Context, other: 
         _adopt(checkpoint, part / "checkpoints" / checkpoint.name, config)
     step = checkpoint_step(usable[-1]) or 0
     _copy_logs(other / stage.folder, part, step)
+    if spikes := skips.until(step):
+        SkipList(part, spikes).write()
     write_json(part / KEY, key.as_json())
     if path.exists():
         supersede(path)

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -13,16 +14,17 @@ import torch
 
 from pellucid.core.artifacts import Key, building, is_current
 from pellucid.core.environment import code_version
-from pellucid.core.errors import ArtifactError, UsageError
+from pellucid.core.errors import ArtifactError, PellucidWarning, UsageError
 from pellucid.core.files import json_bytes, read_json, write_bytes
 from pellucid.core.lock import run_lock
 from pellucid.core.processes import end_workers, run_apart, run_tasks
 from pellucid.core.progress import ProgressBar, console, progress
 from pellucid.recipe.resolved import resolved_text
 from pellucid.report.study.page import write_study_page
+from pellucid.stages.curves import check_curves
 from pellucid.stages.study_run import OUTCOMES, RUNS, RunTask, make_run, prepare_run
 from pellucid.studies.analyse import analyse
-from pellucid.studies.collect import collect_run
+from pellucid.studies.collect import collect_run, made_with
 from pellucid.studies.design import LoadedStudy, PlannedRun
 from pellucid.studies.plan import RunPlan, StudyPlan, plan_study
 from pellucid.studies.results import Outcome, RunResult
@@ -57,6 +59,8 @@ def run_study(study: LoadedStudy, runs: Path, only: Sequence[str] = ()) -> None:
     if started_together() > 1:
         _train_together(study, plan, folder, only)
         return
+    for run in study.runs:
+        check_curves(run.loaded)
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / STUDY_FILE, resolved_text(study.config.model_dump(mode="json")).encode())
     wanted = [[one for one in wave if not only or one.run.name in only] for wave in plan.waves]
@@ -114,6 +118,7 @@ def _make(study: LoadedStudy, plan: StudyPlan, waves: Sequence[Sequence[RunPlan]
     work = study.config.work
     threads = work.threads or max(1, torch.get_num_threads() // work.workers)
     ended_before = _found(study, folder)
+    _warn_of_threads([one for wave in waves for one in wave], threads, folder)
     for one in plan.left_out:
         made = ended_before.get(one.run.name) or _Made(one.run.name, "not begun", one.left_out)
         console.print(f"{made.name:<28}{made.outcome:<12}{made.message}", soft_wrap=True)
@@ -185,6 +190,23 @@ def _target(plan: RunPlan, study: LoadedStudy, folder: Path) -> float | None:
         return study.config.stop.target_loss
     other = next(run for run in study.runs if run.name == plan.target)
     return collect_run(other, folder / RUNS / other.name, "done").final_loss(study.config.compare.loss_steps)
+
+
+def _warn_of_threads(plans: Sequence[RunPlan], threads: int, folder: Path) -> None:
+    """Say that runs which are there were trained with another number of threads than those to come."""
+    others: dict[int, list[str]] = {}
+    for one in plans:
+        for settings in made_with(one.run, folder / RUNS / one.run.name):
+            if settings.get("threads", threads) != threads:
+                others.setdefault(settings["threads"], []).append(one.run.name)
+    for count, names in others.items():
+        some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        warnings.warn(
+            f"{len(names)} of the study's runs were trained with {count} threads ({some}); what is trained now has {threads}, "
+            f"which gives other bits; --set work.threads={count} goes on as before",
+            PellucidWarning,
+            stacklevel=2,
+        )
 
 
 def _remark(task: RunTask, ended: dict[str, Any]) -> str:

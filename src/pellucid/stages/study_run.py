@@ -29,7 +29,7 @@ from pellucid.stages.plan import PLAN
 from pellucid.stages.run_folder import RECIPE_FILE, dump_recipe
 from pellucid.stages.shared import begin_with, keep_shared, take_shared
 from pellucid.stages.stage import Context, run_stage
-from pellucid.studies.collect import BEFORE_TRAINING
+from pellucid.studies.collect import BEFORE_TRAINING, collect_run
 from pellucid.studies.design import PlannedRun
 from pellucid.studies.sharing import Beginning
 from pellucid.train.stage import Probe
@@ -178,7 +178,9 @@ def _ended_before(task: RunTask) -> dict[str, Any] | None:
     if found is not None:
         return found if found["outcome"] == "stopped" or found.get("is_final") else None
     over = _over_budget(task)
-    return {"outcome": "not begun", "message": over} if over else None
+    if not over:
+        return None
+    return {"outcome": collect_run(task.run, task.folder, "not begun").outcome, "message": over}
 
 
 def prepare_run(task: RunTask) -> None:
@@ -225,6 +227,8 @@ def _before_training(task: RunTask, context: Context) -> None:
         if stage.name in BEFORE_TRAINING:
             if not take_shared(stage, context, task.study / SHARED):
                 run_stage(stage, context)
+            elif stage.check_current is not None:
+                stage.check_current(context)
             keep_shared(stage, context, task.study / SHARED)
     end_workers()
 

@@ -9,7 +9,7 @@ from pellucid.studies.batch_size.analyse import analyse_batch_size
 from pellucid.studies.continued.analyse import analyse_continued
 from pellucid.studies.effects import Metric, effects_of, seed_spread
 from pellucid.studies.mixes.analyse import analyse_mixes
-from pellucid.studies.results import RunResult
+from pellucid.studies.results import OUTCOMES, RunResult
 from pellucid.studies.scaling.analyse import analyse_scaling
 from pellucid.studies.schedules.analyse import analyse_schedules
 
@@ -30,7 +30,8 @@ def analyse(config: StudyConfig, runs: Sequence[RunResult]) -> dict[str, Any]:
 
     `study`: name, description, metric; `runs`: one row each with levels, seed, outcome, metric, cost; `effects`: `axes` (one
     `effects_of` for each axis), `by_group` (kind → group → axis → `effects_of`), `spread` over seeds; `cost`: sums, and what was
-    shared; then one entry for each analysis that the study asks for.
+    shared; `made_with`: the settings that runs were trained with, most used first, and whose; then one entry for each analysis that
+    the study asks for.
     """
     metric = metric_of(config)
     found: dict[str, Any] = {
@@ -38,6 +39,7 @@ def analyse(config: StudyConfig, runs: Sequence[RunResult]) -> dict[str, Any]:
         "runs": [_row(run, metric) for run in runs],
         "effects": _effects(config, runs, metric),
         "cost": _cost(runs),
+        "made_with": _made_with(runs),
     }
     asked = config.analyse
     if asked.schedules is not None:
@@ -96,10 +98,22 @@ def _of_group(kind: str, group: str) -> Metric:
     return lambda run: run.bits_per_byte(kind, group)
 
 
+def _made_with(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
+    """Return each setting with the runs that were trained with it: one entry, unless a study was gone on with in another way."""
+    found: list[dict[str, Any]] = []
+    for run in runs:
+        for settings in run.made_with:
+            entry = next((one for one in found if one["settings"] == settings), None)
+            if entry is None:
+                found.append(entry := {"settings": dict(settings), "runs": []})
+            entry["runs"].append(run.name)
+    return sorted(found, key=lambda one: -len(one["runs"]))
+
+
 def _cost(runs: Sequence[RunResult]) -> dict[str, Any]:
     return {
         "runs": len(runs),
-        "outcomes": {name: sum(run.outcome == name for run in runs) for name in ("done", "stopped", "failed", "not begun")},
+        "outcomes": {name: sum(run.outcome == name for run in runs) for name in OUTCOMES},
         "tokens": sum(run.cost.tokens for run in runs),
         "shared_tokens": sum(run.cost.shared_tokens for run in runs),
         "flops": math.fsum(run.cost.flops for run in runs),

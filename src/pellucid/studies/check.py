@@ -54,6 +54,8 @@ def _axis(name: str, axis: AxisConfig, config: StudyConfig) -> Iterator[Problem]
         yield Problem(f"{field}.values", "holds a value twice", "each is one level")
     if is_range:
         yield from _range(field, axis, config)
+    elif axis.whole:
+        yield Problem(f"{field}.whole", "is for low and high; the axis lists its levels", "leave it out")
 
 
 def _range(field: str, axis: AxisConfig, config: StudyConfig) -> Iterator[Problem]:
@@ -65,6 +67,8 @@ def _range(field: str, axis: AxisConfig, config: StudyConfig) -> Iterator[Proble
         yield Problem(field, "has one end of a range", "give low and high")
     elif axis.low >= axis.high:
         yield Problem(f"{field}.low", f"got {axis.low:g}; must be less than high = {axis.high:g}")
+    elif axis.whole and (axis.low % 1 or axis.high % 1):
+        yield Problem(f"{field}.whole", f"got ends {axis.low:g} and {axis.high:g}; must be whole numbers as well")
     elif axis.scale == "log" and axis.low <= 0:
         yield Problem(f"{field}.low", f"got {axis.low:g}; must be more than 0 on a logarithmic scale", "scale: linear")
 

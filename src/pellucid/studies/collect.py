@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from pellucid.recipe.training import TrainStageConfig
 from pellucid.studies.design import PlannedRun
 from pellucid.studies.results import Cost, Outcome, Point, RunResult, Scores, Stage, Table
 
-__all__ = ["BEFORE_TRAINING", "collect_run"]
+__all__ = ["BEFORE_TRAINING", "collect_run", "made_with"]
 
 BEFORE_TRAINING = ("documents", "tokenizer", "shards", "conversations")
 _TASK = "perplexity"
+# What decides the bits of a run beside its recipe, by its name in the line with which training begins, and goes on.
+_SETTINGS = ("device", "precision", "ranks", "tensor_ways", "shard", "threads", "compiled", "torch")
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,16 @@ class _Row:
 def collect_run(run: PlannedRun, folder: Path, outcome: Outcome, message: str = "") -> RunResult:
     """Return what a run's folder tells; of a run that was never begun, its levels and outcome.
 
+    One that is said not to be begun, and has trained, is unfinished: it is being made, or was cut off. What another recipe left
+    in the folder counts as cost alone.
     Raises `ArtifactError` for files that are damaged.
     """
     recipe = run.loaded.recipe
-    stages = tuple(_stage(folder, config) for config in recipe.train)
-    shared = _shared_tokens(folder, recipe)
+    if outcome == "not begun" and _has_trained(run, folder):
+        outcome = "unfinished"
+    stages = tuple(_stage(config, () if outcome == "not begun" else _lines(folder, config)) for config in recipe.train)
     count = count_parameters(recipe.model)
-    return RunResult(
+    found = RunResult(
         name=run.name,
         levels=run.levels,
         seed=run.seed,
@@ -54,28 +59,59 @@ def collect_run(run: PlannedRun, folder: Path, outcome: Outcome, message: str = 
         embedding_parameters=count.embedding + count.head,
         planned_flops=float(sum(_planned_flops(recipe, config) for config in recipe.train)),
         stages=stages,
-        table=_heldout(folder, recipe),
+        cost=_cost(folder, recipe, stages),
+        sources={source.name: {"category": source.category, "language": source.language} for source in recipe.sources},
+    )
+    if outcome == "not begun":
+        return found
+    return replace(
+        found,
+        table=_heldout(folder, recipe) if outcome == "done" else None,
         points=tuple(point for config in recipe.train for point in _points(folder, config, recipe)),
         weights=_weights(folder, recipe),
-        cost=_cost(folder, recipe, stages, shared),
         begins_with=_begins_with(folder),
         noise=_noise(folder),
-        sources={source.name: {"category": source.category, "language": source.language} for source in recipe.sources},
+        made_with=made_with(run, folder),
     )
 
 
-def _stage(folder: Path, config: TrainStageConfig) -> Stage:
-    lines = [line for line in read_metrics(folder / config.name / "metrics.jsonl") if "loss" in line]
+def made_with(run: PlannedRun, folder: Path) -> tuple[Mapping[str, Any], ...]:
+    """Return the settings that a run's steps were trained with, each once, whoever trained what it has of others."""
+    found: list[dict[str, Any]] = []
+    for config in run.loaded.recipe.train:
+        for line in _lines(folder, config):
+            if line.get("event") in ("start", "resume"):
+                settings = {name: line[name] for name in _SETTINGS if name in line}
+                if settings not in found:
+                    found.append(settings)
+    return tuple(found)
+
+
+def _has_trained(run: PlannedRun, folder: Path) -> bool:
+    """Tell whether training by the run's recipe was what the folder's ledger saw last of training."""
+    if not (folder / LEDGER).is_file():
+        return False
+    names = {stage.name for stage in run.loaded.recipe.train}
+    starts = [one for one in read_ledger(folder / LEDGER) if one.get("event") == "start" and one.get("stage") in names]
+    return bool(starts) and starts[-1].get("recipe") == run.loaded.digest
+
+
+def _lines(folder: Path, config: TrainStageConfig) -> Iterable[Mapping[str, Any]]:
+    return read_metrics(folder / config.name / "metrics.jsonl")
+
+
+def _stage(config: TrainStageConfig, lines: Iterable[Mapping[str, Any]]) -> Stage:
+    steps = [line for line in lines if "loss" in line]
     return Stage(
         name=config.name,
         steps_planned=config.total_steps,
         batch_tokens=config.batch_tokens,
         seq_tokens=config.seq_tokens,
         schedule=config.schedule.model_dump(mode="json"),
-        steps=tuple(line["step"] for line in lines),
-        rates=tuple(line["lr"] for line in lines),
-        losses=tuple(_number(line["loss"]) for line in lines),
-        norms=tuple(_number(line["grad_norm"]) for line in lines),
+        steps=tuple(line["step"] for line in steps),
+        rates=tuple(line["lr"] for line in steps),
+        losses=tuple(_number(line["loss"]) for line in steps),
+        norms=tuple(_number(line["grad_norm"]) for line in steps),
     )
 
 
@@ -142,28 +178,23 @@ def _shared(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _shared_tokens(folder: Path, recipe: Recipe) -> int:
-    found = _shared(folder)
-    return sum(
-        stage.batch_tokens * found[stage.name].get("step", stage.total_steps) for stage in recipe.train if stage.name in found
-    )
-
-
 def _begins_with(folder: Path) -> str | None:
     return next((str(event["run"]) for event in _shared(folder).values() if "run" in event), None)
 
 
-def _cost(folder: Path, recipe: Recipe, stages: Iterable[Stage], shared_tokens: int) -> Cost:
+def _cost(folder: Path, recipe: Recipe, stages: Iterable[Stage]) -> Cost:
     """Return what the run's own attempts took, all of them however they ended."""
     if not (folder / LEDGER).is_file():
         return Cost()
     attempts = [one for one in attempts_of(read_ledger(folder / LEDGER)) if one.stage not in OF_THE_REPORT]
-    tokens = flops = 0.0
+    tokens = flops = shared = 0.0
     taken = _shared(folder)
     for config, stage in zip(recipe.train, stages, strict=True):
         event = taken.get(stage.name, {})
-        begun = event.get("step", 0) if "step" in event or not event else len(stage.steps)
-        own = max(0, (stage.steps[-1] if stage.steps else 0) - begun) * stage.batch_tokens
+        last = stage.steps[-1] if stage.steps else 0
+        begun = min(last, event.get("step", last if event else 0))  # without a step the whole stage is another run's
+        own = (last - begun) * stage.batch_tokens
+        shared += begun * stage.batch_tokens
         tokens += own
         flops += own * flops_per_token(recipe.model, config.seq_tokens, config.adapter)["with_attention"]
     return Cost(
@@ -172,7 +203,7 @@ def _cost(folder: Path, recipe: Recipe, stages: Iterable[Stage], shared_tokens: 
         joules=sum(one.joules or 0.0 for one in attempts),
         data_s=sum(one.seconds for one in attempts if one.stage in BEFORE_TRAINING),
         tokens=int(tokens),
-        shared_tokens=shared_tokens,
+        shared_tokens=int(shared),
         flops=flops,
     )
 

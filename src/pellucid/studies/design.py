@@ -96,6 +96,8 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> LoadedStudy:
         for name in _twice([run.name for run in runs])
     ]
     problems += _not_among(config, runs)
+    if not problems:
+        problems += _too_few(config, runs)
     if problems:
         raise RecipeError(str(path), problems)
     return LoadedStudy(config, path, tuple(runs))
@@ -212,15 +214,13 @@ def _combined(config: StudyConfig, axes: Mapping[str, Levels]) -> Iterator[tuple
 
 
 def _drawn(config: StudyConfig, axes: Mapping[str, Levels]) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
-    """Draw levels, and values of ranges to three digits; never the same twice, so there are fewer where no more can be had."""
+    """Draw levels and values of ranges, never the same twice: `_too_few` tells where no more can be had."""
     random, seen = Random(derive_seed(config.design.seed, "design")), set[str]()
     for _ in range(100 * (config.design.samples or 0)):
         levels, settings = dict[str, str](), dict[str, Any]()
         for name, axis in config.axes.items():
             if axis.low is not None and axis.high is not None:
-                at = random.random()
-                whole = axis.low * (axis.high / axis.low) ** at if axis.scale == "log" else axis.low + (axis.high - axis.low) * at
-                value = float(f"{whole:.3g}")
+                value = _drawn_from(axis.low, axis.high, axis, random)
                 levels[name], settings[axis.key or name] = _shown(value), value
             else:
                 levels[name] = random.choice(list(axes[name]))
@@ -230,6 +230,24 @@ def _drawn(config: StudyConfig, axes: Mapping[str, Levels]) -> Iterator[tuple[di
             yield levels, settings
         if len(seen) == config.design.samples:
             return
+
+
+def _drawn_from(low: float, high: float, axis: AxisConfig, random: Random) -> float | int:
+    """Return a value of a range: a whole number, or one of three digits."""
+    at = random.random()
+    if axis.whole:  # each number has the same share of a linear scale, that of its unit of a logarithmic one
+        high += 1
+    value = low * (high / low) ** at if axis.scale == "log" else low + (high - low) * at
+    return int(min(value, high - 1)) if axis.whole else float(f"{value:.3g}")
+
+
+def _too_few(config: StudyConfig, runs: Sequence[PlannedRun]) -> list[Problem]:
+    """Find a number of draws that the axes do not give."""
+    wanted, drawn = config.design.samples, len({json.dumps(run.levels) for run in runs})
+    if config.design.kind != "random" or wanted is None or drawn >= wanted:
+        return []
+    told = f"got {wanted}; the axes gave {drawn} different ones in {100 * wanted} draws"
+    return [Problem("design.samples", told, f"samples: {drawn}, or design: {{kind: grid}}")]
 
 
 def _wrong_levels(config: StudyConfig, axes: Mapping[str, Levels]) -> list[Problem]:

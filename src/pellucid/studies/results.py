@@ -6,12 +6,14 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-__all__ = ["Cost", "Outcome", "Point", "RunResult", "Scores", "Stage", "Table", "at_seed", "by_level", "pooled", "runs_from_json"]
+__all__ = ["OUTCOMES", "Cost", "Outcome", "Point", "RunResult", "Scores", "Stage", "Table", "by_level", "pooled", "runs_from_json"]
 
-Outcome = Literal["done", "stopped", "failed", "not begun"]
-"""done: to its length; stopped: by a rule of the study; failed: it diverged or raised; not begun: the budget was spent."""
+Outcome = Literal["done", "stopped", "failed", "unfinished", "not begun"]
+"""done: to its length; stopped: by a rule of the study; failed: it diverged or raised; unfinished: it has trained, and either is
+being made or was cut off; not begun: it has not trained, perhaps because the budget is spent."""
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ class RunResult:
     beginning it shares; `noise` one gradient noise scale for each checkpoint that was looked at; `sources` the recipe's sources,
     each with its `category` and `language`, both as the recipe has them. `parameters` are all of them, `embedding_parameters` those
     among them of the embedding and of a head of its own. `planned_flops` are of the whole training by the recipe, as `plan.flops`
-    counts "matmul", so that runs that were not begun have a size too; 0: not known."""
+    counts "matmul", so that runs that were not begun have a size too; 0: not known. `made_with` has what trained it (device,
+    precision, processes, threads, torch), as often as that changed: other settings give other bits."""
 
     name: str
     levels: Mapping[str, str]
@@ -106,6 +109,7 @@ class RunResult:
     begins_with: str | None = None
     noise: Sequence[Mapping[str, Any]] = ()
     sources: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    made_with: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_comparable(self) -> bool:
@@ -161,8 +165,3 @@ def by_level(runs: Iterable[RunResult], axis: str) -> dict[str, list[RunResult]]
         if axis in run.levels:
             found.setdefault(run.levels[axis], []).append(run)
     return found
-
-
-def at_seed(runs: Iterable[RunResult], seed: int, **levels: str) -> RunResult | None:
-    """Return the first run of a seed and these levels (axis=level); None where there is none."""
-    return next((run for run in runs if run.seed == seed and levels.items() <= run.levels.items()), None)

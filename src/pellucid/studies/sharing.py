@@ -41,11 +41,7 @@ class Source:
 
 
 def common_beginning(a: Recipe, b: Recipe) -> Beginning:
-    """Return how far two runs are alike, before either is run. Nothing in common: 0 stages, 0 steps."""
-    return _alike(a, b) if _around(a) == _around(b) else Beginning(0, 0, 0)
-
-
-def _alike(a: Recipe, b: Recipe) -> Beginning:
+    """Return how far two runs are alike that agree in all that is around training. Nothing in common: 0 stages, 0 steps."""
     stages = tokens = 0
     for one, other in zip(a.train, b.train, strict=False):
         if _start(one) != _start(other):
@@ -106,7 +102,7 @@ def in_order(recipes: Sequence[Recipe]) -> tuple[list[int], dict[int, Source]]:
         for before in order[:at]:
             if around[before] != around[place]:
                 continue
-            found = _at_checkpoint(_alike(recipes[before], recipes[place]), recipes[before])
+            found = _at_checkpoint(common_beginning(recipes[before], recipes[place]), recipes[before])
             if found.tokens >= _WORTH_IT * length and (best is None or found.tokens > best.beginning.tokens):
                 best = Source(before, found)
         if best is not None:

@@ -55,9 +55,12 @@ def watch_for_spike(progress: Progress, config: SpikesConfig, loss: float) -> No
 class SkipList:
     """The steps that a stage passes over, in `skips.json` of its folder, with what was seen."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, spikes: Sequence[dict[str, Any]] | None = None) -> None:
+        """Read the list of a folder; or begin one with these spikes, which is not written yet."""
         self._path = folder / "skips.json"
-        self.spikes: list[dict[str, Any]] = read_json(self._path) if self._path.is_file() else []
+        self.spikes: list[dict[str, Any]] = list(spikes or ())
+        if spikes is None and self._path.is_file():
+            self.spikes = read_json(self._path)
 
     @property
     def steps(self) -> frozenset[int]:
@@ -69,6 +72,18 @@ class SkipList:
         first = max(1, spike.first - 1)
         seen = {"losses": list(spike.losses), "usual_loss": spike.usual, "rolled_back_to": back_to}
         self.spikes.append({"first_skipped": first, "last_skipped": spike.last, **seen})
+
+    def steps_to_begin_with(self, steps: Sequence[int], most_steps: int) -> list[int]:
+        """Return those of `steps` up to which another training that is alike for `most_steps` has the same bits.
+
+        A spike that was only noticed later is none of the other's: what was passed over because of it, the other has applied.
+        """
+        late = [spike["first_skipped"] for spike in self.spikes if spike["last_skipped"] > most_steps]
+        return [step for step in steps if step <= most_steps and all(step < first for first in late)]
+
+    def until(self, step: int) -> list[dict[str, Any]]:
+        """Return the spikes that a checkpoint of this step has behind it, whole or in part."""
+        return [spike for spike in self.spikes if spike["first_skipped"] <= step]
 
     def write(self) -> None:
         """Make the list durable."""

@@ -32,6 +32,17 @@ def test_what_comes_from_outside_is_text_and_no_markup(found: dict[str, Any], tm
     assert "<b>x</b>" not in page and "<i>" not in page and "<img" not in page
 
 
+def test_other_settings_are_a_warning(found: dict[str, Any], tmp_path: Path) -> None:
+    write_study_page(found, tmp_path / "index.html")
+    assert "All were trained with: compiled False, device cpu, precision fp32, ranks 1" in (tmp_path / "index.html").read_text()
+    one = found["made_with"][0]
+    found["made_with"] = [one, {"settings": {**one["settings"], "threads": 2}, "runs": ["a-s1"]}]
+    write_study_page(found, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert "Not all runs were trained with the same settings" in page
+    assert "threads 2" in page and ": a-s1." in page
+
+
 def test_runs_that_were_not_begun_leave_gaps(found: dict[str, Any]) -> None:
     found["runs"][0].update(outcome="not begun", message="budget.tokens has no room", metric=None, tokens=0, cpu_s=0.0)
     names = [section.name for section in study_sections(found)]

@@ -1,6 +1,6 @@
 """The page of a study: what was asked, what each axis does and how sure that is, what it took, every run. It reads `study.json`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -93,6 +93,15 @@ def _runs(found: Mapping[str, Any]) -> Section:
     metric_name = METRICS[found["study"]["metric"]]
     heads = ("Run", *axes, "Seed", "Outcome", "Metric", "Own tokens", "Core time")
     caption = f"Every run. The metric is {metric_name}; own tokens are those that no other run had trained on before it."
-    return section(
-        "runs", "Runs", paragraph(f"Compared by {metric_name}."), table(heads, rows, caption=caption, numbers_from=len(axes) + 3)
-    )
+    whole = table(heads, rows, caption=caption, numbers_from=len(axes) + 3)
+    return section("runs", "Runs", paragraph(f"Compared by {metric_name}."), whole, *_made_with(found["made_with"]))
+
+
+def _made_with(found: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """Say what trained the runs, and warn where it was not the same for all."""
+    told = [", ".join(f"{name.replace('_', ' ')} {value}" for name, value in one["settings"].items()) for one in found]
+    if len(found) < 2:
+        return [note(f"All were trained with: {one}.") for one in told]
+    whose = [f"{words}: {', '.join(one['runs'])}." for words, one in zip(told, found, strict=True)]
+    warning = "Not all runs were trained with the same settings. Others give other bits, and may be part of a difference."
+    return [note(warning), *(note(words) for words in whose)]
