@@ -1,7 +1,7 @@
 from typing import Any
 
 from pellucid.report.blocks import Note, Table
-from pellucid.report.study.continued_effects import causes, ends, interval_text, number_text, remedies
+from pellucid.report.study.continued_effects import causes, final_scores, remedies
 
 
 def effect(difference: float | None, p: float | None = 0.001) -> dict[str, Any]:
@@ -19,14 +19,6 @@ def contrast(
 ) -> dict[str, Any]:
     row = {"axis": "way", "one": "plain", "other": other, "cause": cause, "also": [], "one_value": None, "other_value": None}
     return {**row, "dip": dip, "forgotten": forgotten, "new_change": new, **more}
-
-
-def test_numbers_have_a_true_minus_sign_and_no_sign_of_nothing() -> None:
-    assert number_text(-1.5) == "−1.500"
-    assert number_text(-0.0001) == "0.000"
-    assert interval_text(0.123, 0.1, 0.2, in_percent=True) == "12 [10, 20]"
-    assert interval_text(0.123, None, None) == "0.123"
-    assert interval_text(None, None, None) == "–"
 
 
 def test_a_remedy_that_learns_more_is_shown_as_more_with_its_interval_turned_round() -> None:
@@ -68,7 +60,7 @@ def test_final_scores_stand_beside_their_difference_from_the_plain_way_and_what_
         },
         {"level": "hot", "mean": None, "difference": None, "low": None, "high": None, "p_holm": None, "verdict": "not compared"},
     ]
-    _, old, new = ends({"baseline": "plain", "effects": {"old_end": {"rows": rows}, "new_end": {"rows": rows[:2]}}})
+    _, old, new = final_scores({"baseline": "plain", "effects": {"old_end": {"rows": rows}, "new_end": {"rows": rows[:2]}}})
     assert isinstance(old, Table) and isinstance(new, Table)
     assert [row.cells for row in old.rows] == [
         ("plain", "what others are compared with", "3.000", None, None),
@@ -77,4 +69,4 @@ def test_final_scores_stand_beside_their_difference_from_the_plain_way_and_what_
         ("hot", "not compared", None, "–", "–"),
     ]
     nothing = {"rows": [{"level": "plain", "mean": None}]}
-    assert ends({"baseline": "plain", "effects": {"old_end": nothing, "new_end": nothing}}) == []
+    assert final_scores({"baseline": "plain", "effects": {"old_end": nothing, "new_end": nothing}}) == []

@@ -1,7 +1,7 @@
 from typing import Any
 
 from pellucid.report.blocks import Figure, Paragraph, Table
-from pellucid.report.study.noise import noise_blocks, with_interval
+from pellucid.report.study.noise import noise_blocks
 
 
 def row(level: str, step: int, scale: float | None, low: float | None = None, high: float | None = None) -> dict[str, Any]:
@@ -13,15 +13,6 @@ def beside(rows: list[dict[str, Any]], ratio: float | None, same: bool | None) -
     b_crit = None if ratio is None else {"value": 9000.0, "low": 7000.0, "high": 12_000.0}
     ends = {"first": rows[0], "last": rows[-1], "least": rows[0], "greatest": rows[-1], "mean_tokens": 1.0}
     return {"level": "4096", **ends, "b_crit_tokens": b_crit, "ratio": ratio, "mean_ratio": ratio, "same_order": same}
-
-
-def test_values_stand_with_their_intervals_and_ends_that_are_not_known_are_open() -> None:
-    show = "{:.1f}".format
-    assert with_interval({"value": 1.0, "low": 0.5, "high": 2.0}, show) == "1.0 [0.5, 2.0]"
-    assert with_interval({"value": 1.0, "low": 0.5, "high": None}, show) == "1.0 [0.5, open]"
-    assert with_interval({"value": 1.0, "low": None, "high": None}, show) == "1.0"
-    assert with_interval({"value": None, "low": None, "high": None}, show) == "–"
-    assert with_interval({"value": 1.0, "low": 0.0, "high": 2.0}, show) == "1.0 [0.0, 2.0]"
 
 
 def test_the_noise_scale_is_drawn_with_bands_and_the_critical_batch_through_it() -> None:

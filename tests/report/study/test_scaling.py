@@ -82,7 +82,7 @@ def test_a_rung_that_was_not_run_has_its_forecast_alone() -> None:
     assert "It has not been run." in texts(section)
     forecast = next(one for one in tables(section) if "Forecast by" in one.columns)
     assert {row.cells[3] for row in forecast.rows} == {"not run"}
-    assert {row.cells[4] for row in forecast.rows} == {None}
+    assert {row.cells[4] for row in forecast.rows} == {"–"}
 
 
 def test_every_rung_parameter_step_and_group_is_in_a_table(found: dict[str, Any]) -> None:

@@ -101,7 +101,7 @@ def test_every_value_stands_with_its_interval_and_verdict() -> None:
     cosine, hyb, hyb2, rsqrt = (row.cells for row in table.rows[:4])
     assert cosine == ("1M", "cosine", "2.0000 · 2.0100", "2.0000", None, None, None, "baseline")
     assert hyb[3:] == ("1.9800", "−0.0200", "−1.00 [−1.10, −0.90]", "0.02", "better")
-    assert hyb2[2:6] == (None, None, None, None) and hyb2[7] == "not compared"
+    assert hyb2[2:6] == (None, "–", "–", "–") and hyb2[7] == "not compared"
     assert rsqrt[2] == "2: 2.1000 · 3: 2.1100"
 
 

@@ -35,7 +35,7 @@ def test_what_was_saved_and_what_it_costs_stand_together() -> None:
     assert table.rows[0].cells == (
         *("1M", "983 k", "295 k", "216 of 240", "2.6100", "2.6000", "+0.40 [−0.10, +0.90]", "cannot be told apart"),
     )
-    assert table.rows[1].cells == ("its only length", None, "295 k", None, None, "2.6000", None, "not compared")
+    assert table.rows[1].cells == ("its only length", None, "295 k", None, "–", "2.6000", "–", "not compared")
 
 
 def test_a_trunk_that_saved_nothing_says_so_and_one_without_runs_says_nothing() -> None:

@@ -9,7 +9,8 @@ from pellucid.report.blocks import Block, Drawing, Section, Table
 from pellucid.report.canvas import COLOURS, WIDTH, canvas, plain_name, svg_of
 from pellucid.report.figures import curves
 from pellucid.report.markup import Cell, figure, heading, note, paragraph, section, table
-from pellucid.report.study.noise import noise_blocks, with_interval
+from pellucid.report.study.noise import noise_blocks
+from pellucid.report.study.numbers import ends, interval
 
 __all__ = ["batch_size_section"]
 
@@ -145,10 +146,10 @@ def _table(measure: Mapping[str, Any], name: str, printed: Mapping[str, Any], *,
         bound = row["at_least_tokens"]
         cells: list[Cell] = [_tokens(row["batch_tokens"]), f"{row['reached']} of {row['runs']}"]
         if bound is None:
-            cells += [with_interval(row["steps"], _whole), with_interval(row["tokens"], format_count)]
+            cells += [interval(ends(row["steps"]), _whole), interval(ends(row["tokens"]), format_count)]
         else:
             cells += [f"over {_whole(bound / row['batch_tokens'])}", f"over {format_count(bound)}"]
-        rows.append([*cells, *(with_interval(row[key], _two) for key in ("step_factor", "token_factor")), _spread(row["spread"])])
+        rows.append([*cells, *(interval(ends(row[key]), _two) for key in ("step_factor", "token_factor")), _spread(row["spread"])])
     ours = len(rows)
     rows += _printed_rows(printed) if shown else []
     sure = "No batch size has two seeds, so there are no intervals."
@@ -186,7 +187,7 @@ def _law(known: Mapping[str, Mapping[str, Any]], found: Mapping[str, Any]) -> li
             )
             text += f"; it is {_ends(law['b_crit_tokens'])}." if _ends(law["b_crit_tokens"]) else "."
         else:
-            figures = (with_interval(law[key], show) for key, show in _LAW)
+            figures = (interval(ends(law[key]), show) for key, show in _LAW)
             text = (
                 f"By {_MEASURES[name]} the critical batch is {next(figures)} tokens, with at least {next(figures)} tokens for very "
                 f"small batches and at least {next(figures)} steps for very large ones."
@@ -225,7 +226,7 @@ def _ends(one: Mapping[str, float | None]) -> str:
 
 
 def _factor(one: Mapping[str, float | None]) -> str:
-    return with_interval(one, _two)
+    return interval(ends(one), _two)
 
 
 def _two(value: float) -> str:

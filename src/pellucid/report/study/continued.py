@@ -11,8 +11,9 @@ from pellucid.report.blocks import Block, Section, Table
 from pellucid.report.figures import Spread, curves
 from pellucid.report.markup import Cell, details, figure, heading, note, paragraph, section, table
 from pellucid.report.sections import whole
-from pellucid.report.study.continued_effects import causes, ends, interval_text, number_text, remedies, spread_text
+from pellucid.report.study.continued_effects import SPREAD, causes, final_scores, remedies
 from pellucid.report.study.continued_figure import tradeoff_drawing
+from pellucid.report.study.numbers import ends, interval, number
 
 __all__ = ["continued_section"]
 
@@ -37,7 +38,7 @@ def continued_section(found: Mapping[str, Any]) -> Section:
             _ways(found),
             *_curves(found),
             *_gaps(found),
-            *ends(found),
+            *final_scores(found),
             *_tradeoff(found),
             *remedies(found),
             *causes(found),
@@ -70,7 +71,7 @@ def _findings(found: Mapping[str, Any]) -> list[Block]:
 
 def _evidence(row: Mapping[str, Any]) -> str:
     in_percent = row["unit"] == "share"
-    text = interval_text(row["value"], row["low"], row["high"], in_percent=in_percent)
+    text = interval(ends(row, scale=100), lambda share: number(share, 0)) if in_percent else interval(ends(row))
     p = f", p {format_p(row['p'])}" if row["p"] is not None else ""
     return f"{row['what']}: {text}{' %' if in_percent else ''}{p}"
 
@@ -157,17 +158,17 @@ def _gap_tables(gaps: Sequence[Mapping[str, Any]], names: Sequence[str], first: 
             [
                 name,
                 gap["dip_verdict"],
-                number_text(gap["start"]["mean"]),
-                spread_text(gap["dip"]),
-                None if percent is None else number_text(percent, 1),
-                None if gap["bias"] is None else number_text(gap["bias"]),
+                number(gap["start"]["mean"]),
+                interval(ends(gap["dip"], SPREAD)),
+                number(percent, 1),
+                number(gap["bias"]),
                 whole(gap["worst_tokens"]["mean"]),
             ]
         )
         back = gap["recovery_tokens"]["mean"]
-        ends = [spread_text(gap["regained"]), spread_text(gap["forgotten"])]
+        sizes = [interval(ends(gap[name], SPREAD)) for name in ("regained", "forgotten")]
         recovered = f"{gap['recovered_runs']} of {gap['dip']['runs']}"
-        recoveries.append([name, gap["recovery_verdict"], *ends, recovered, None if back is None else whole(back)])
+        recoveries.append([name, gap["recovery_verdict"], *sizes, recovered, None if back is None else whole(back)])
     return [
         table((first, *_DIP), dips, caption=f"{caption}: the dip. Bits per byte; tokens of the stage.", numbers_from=2),
         table((first, *_BACK), recoveries, caption=f"{caption}: the way back, where a dip is told.", numbers_from=2),
@@ -185,7 +186,7 @@ def _tradeoff(found: Mapping[str, Any]) -> list[Block]:
         sure = row["surely_dominated_by"]
         unsure = [level for level in row["dominated_by"] if level not in sure]
         beaten = (", ".join(sure) or None, ", ".join(unsure) or None)
-        rows.append([row["level"], *beaten, spread_text(row["forgotten"]), spread_text(row["learnt"])])
+        rows.append([row["level"], *beaten, *(interval(ends(row[name], SPREAD)) for name in ("forgotten", "learnt"))])
     text = f"By their means, no other way forgets less and learns more than: {', '.join(trade['front'])}."
     if set(trade["possible"]) != set(trade["front"]):
         text += f" As far as can be told, that holds of: {', '.join(trade['possible'])}."

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pellucid.core.scores import MINUS, format_p
+from pellucid.core.scores import format_p
 from pellucid.report.blocks import Block
 from pellucid.report.markup import Cell, heading, note, table
+from pellucid.report.study.numbers import DIFFERENCE, ends, interval, number
 
-__all__ = ["causes", "ends", "interval_text", "number_text", "remedies", "spread_text"]
+__all__ = ["SPREAD", "causes", "final_scores", "remedies"]
+
+SPREAD = ("mean", "low", "high")
+"""Keys of a mean over seeds and the ends of its interval."""
 
 _CAUSES = {"peak": "peak rate", "warm-up": "warm-up steps", "replay": "share of replay"}
 _EFFECTS = ("In words", "Dip of old", "p", "Forgotten", "p", "Learnt", "p")
@@ -19,16 +23,16 @@ _WORDS = {
 _TOLD = 0.05
 
 
-def ends(found: Mapping[str, Any]) -> list[Block]:
+def final_scores(found: Mapping[str, Any]) -> list[Block]:
     """Return the tables of final scores of old and new text; nothing where no run has any."""
     parts: list[Block] = []
     for side in ("old", "new"):
         rows: list[list[Cell]] = []
         for row in found["effects"][f"{side}_end"]["rows"]:
-            mean = None if row["mean"] is None else number_text(row["mean"])
+            mean = None if row["mean"] is None else number(row["mean"])
             is_base = row["level"] == found["baseline"]
             verdict = "what others are compared with" if is_base else row["verdict"]
-            difference = None if is_base else interval_text(row["difference"], row["low"], row["high"])
+            difference = None if is_base else interval(ends(row, DIFFERENCE))
             rows.append([row["level"], verdict, mean, difference, None if is_base else format_p(row["p_holm"])])
         if any(row[2] is not None for row in rows):
             caption = (
@@ -62,8 +66,8 @@ def causes(found: Mapping[str, Any]) -> list[Block]:
     rows: list[list[Cell]] = []
     for row in own:
         also = f", with {' and '.join(row['also'])}" if row["also"] else ""
-        ends = f"{row['one']} ({row['one_value']:g}) to {row['other']} ({row['other_value']:g}){also}"
-        rows.append([f"{_CAUSES[row['cause']]}: {ends}", *_effects(row)])
+        pair = f"{row['one']} ({row['one_value']:g}) to {row['other']} ({row['other_value']:g}){also}"
+        rows.append([f"{_CAUSES[row['cause']]}: {pair}", *_effects(row)])
     caption = "What more of one thing does, by pairs of ways that differ in it alone, or also in what is named."
     return [
         heading("Single causes"),
@@ -76,33 +80,8 @@ def _effects(row: Mapping[str, Any]) -> list[Cell]:
     words = []
     for name, (less, more) in _WORDS.items():
         effect = row[name]
-        sign = -1 if name == "new_change" else 1
-        ends = [None if effect[end] is None else sign * effect[end] for end in ("low", "high")[::sign]]
-        cells += [
-            interval_text(None if effect["difference"] is None else sign * effect["difference"], *ends),
-            format_p(effect["p_holm"]),
-        ]
+        value, *sides = ends(effect, DIFFERENCE, -1 if name == "new_change" else 1)
+        cells += [interval([value, *(sides[::-1] if name == "new_change" else sides)]), format_p(effect["p_holm"])]
         if effect["p_holm"] is not None and effect["p_holm"] < _TOLD:
             words.append(less if effect["difference"] < 0 else more)
     return [", ".join(words) or "cannot be told apart", *cells]
-
-
-def spread_text(spread: Mapping[str, Any]) -> str:
-    """Return a mean with its interval."""
-    return interval_text(spread["mean"], spread["low"], spread["high"])
-
-
-def interval_text(value: float | None, low: float | None, high: float | None, *, in_percent: bool = False) -> str:
-    """Return a value with the ends of its interval, where there are both; of a share in percent, without the sign."""
-    scale, places = (100, 0) if in_percent else (1, 3)
-    if value is None:
-        return "–"
-    text = number_text(scale * value, places)
-    return (
-        text if low is None or high is None else f"{text} [{number_text(scale * low, places)}, {number_text(scale * high, places)}]"
-    )
-
-
-def number_text(value: float, places: int = 3) -> str:
-    """Return a number with a true minus sign, and no sign where it is shown as nothing."""
-    return f"{value:z.{places}f}".replace("-", MINUS)

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pellucid.core.excerpt import in_words
-from pellucid.core.scores import MINUS, format_p
+from pellucid.core.scores import format_p
 from pellucid.report.blocks import Block, Section
 from pellucid.report.figures import Spread, dots
 from pellucid.report.markup import Cell, details, figure, heading, note, paragraph, section, table
 from pellucid.report.study.effects_figure import difference_drawing
 from pellucid.report.study.metrics import METRICS
+from pellucid.report.study.numbers import DIFFERENCE, difference, ends, number, signed
 
 __all__ = ["effects_section"]
 
@@ -55,7 +56,7 @@ def _in_words(axes: Sequence[Found]) -> str:
                 size = row["of_spread"]
                 sort = "unsized" if size is None else "large" if size > 1 else "small"
                 times = "" if size is None else f", {size:.1f} times the spread"
-                sorts[sort].append(f"{name} is {row['verdict']} by {_number(abs(row['difference']), 4)}{times}")
+                sorts[sort].append(f"{name} is {row['verdict']} by {number(abs(row['difference']), 4)}{times}")
             else:
                 sorts["untold" if row["verdict"] == "cannot be told apart" else "not"].append(name)
     told = []
@@ -84,15 +85,15 @@ def _axis(axis: Found, what: str) -> list[Block]:
     rows: list[list[Cell]] = []
     kinds: dict[int, str] = {}
     for row in axis["rows"]:
-        mean = None if row["mean"] is None else _number(row["mean"], 4)
+        mean = number(row["mean"], 4)
         if row["level"] == axis["baseline"]:
             rows.append([row["level"], "baseline", str(row["runs"]), mean, None, None, None, None])
             continue
         if row["verdict"] in _TOLD:
             kinds[len(rows)] = "told"
-        relative = None if row["relative"] is None else _number(100 * row["relative"], 2, sign=True)
+        relative = None if row["relative"] is None else signed(100 * row["relative"], 2)
         size = None if row["of_spread"] is None else f"{row['of_spread']:.1f}"
-        counts = [str(row["runs"]), mean, _difference(row), relative, size, format_p(row["p_holm"])]
+        counts = [str(row["runs"]), mean, difference(ends(row, DIFFERENCE)), relative, size, format_p(row["p_holm"])]
         rows.append([row["level"], row["verdict"], *counts])
     heads = ("Level", "In words", "Runs", "Mean", "Difference [95 %]", "%", "In spreads over seeds", "p")
     parts.append(table(heads, rows, caption=_spreads(axis), numbers_from=2, kinds=kinds))
@@ -129,7 +130,7 @@ def _of_groups(own: Mapping[str, Sequence[Found]], axis: Found, kind: str) -> li
         caption = f"Differences from {axis['baseline']} by {kind}, bits per byte, with 95 % intervals."
         parts.append(figure(dots(list(own), series, "difference, bits per byte"), caption, ""))
     rows: list[list[Cell]] = [
-        [group, row["level"], row["verdict"], _number(row["mean"], 4), _difference(row), format_p(row["p_holm"])]
+        [group, row["level"], row["verdict"], number(row["mean"], 4), difference(ends(row, DIFFERENCE)), format_p(row["p_holm"])]
         for group, members in own.items()
         for row in members
     ]
@@ -139,17 +140,3 @@ def _of_groups(own: Mapping[str, Sequence[Found]], axis: Found, kind: str) -> li
 
 def _spread(row: Found | None) -> Spread | None:
     return None if row is None else (row["difference"], row["low"], row["high"])
-
-
-def _difference(row: Found) -> str:
-    if row["difference"] is None:
-        return "–"
-    text = _number(row["difference"], 4, sign=True)
-    if row["low"] is None:
-        return text
-    return f"{text} [{_number(row['low'], 4, sign=True)}, {_number(row['high'], 4, sign=True)}]"
-
-
-def _number(value: float, places: int, *, sign: bool = False) -> str:
-    """Return a number with a true minus sign."""
-    return f"{value:{'+' if sign else ''}z.{places}f}".replace("-", MINUS)

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pellucid.core.scores import format_difference, format_p
+from pellucid.core.scores import format_p
 from pellucid.core.units import format_bytes
 from pellucid.plan.printed_mixes import printed_mixes
 from pellucid.report.blocks import Block, Cell, Section
 from pellucid.report.markup import details, figure, heading, note, paragraph, section, table
 from pellucid.report.study.mixes_law import law_blocks
 from pellucid.report.study.mixes_map import Difference, difference_map
+from pellucid.report.study.numbers import DIFFERENCE, difference, ends
 
 __all__ = ["mixes_section"]
 
@@ -202,7 +203,7 @@ def _cell(row: Found | None) -> Difference | None:
 
 
 def _difference(row: Found) -> str:
-    return format_difference({"value": row["difference"], "low": row["low"], "high": row["high"]}, "number")
+    return difference(ends(row, DIFFERENCE), 3)
 
 
 def _mark(row: Found | None) -> str:

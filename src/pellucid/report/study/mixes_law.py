@@ -7,6 +7,7 @@ from pellucid.core.scores import MINUS
 from pellucid.report.blocks import Block, Cell
 from pellucid.report.figures import Spread, dots
 from pellucid.report.markup import details, figure, heading, note, paragraph, table
+from pellucid.report.study.numbers import ends, interval, number
 
 __all__ = ["law_blocks"]
 
@@ -50,7 +51,13 @@ def _forecasts(law: Found) -> list[Block]:
         for group, one in found:
             told |= {len(lines): "told"} if one["inside"] is False else {}
             inside = one["note"] or {True: "inside", False: "outside", None: "no interval"}[one["inside"]]
-            cells = [_interval(one["law"]), _number(one["came"]), inside, _number(one["linear"]), _number(one["mean"])]
+            cells = [
+                None if one["law"] is None else interval(ends(one["law"])),
+                number(one["came"]),
+                inside,
+                number(one["linear"]),
+                number(one["mean"]),
+            ]
             lines.append([_name(group), *cells])
         heads = ("Text", "Forecast [95 %]", "Came", "", "Linear", "Mean of the others")
         caption = f"{level}: bits per byte as forecast from the other mixes, and what came (mean over seeds)."
@@ -66,7 +73,7 @@ def _forecasts(law: Found) -> list[Block]:
         parts.append(table(heads, lines, caption=caption, kinds=told))
     if summary["count"]:
         errors = ", ".join(
-            f"{name} {_number(summary[key])}" for name, key in (("law", "law"), ("linear", "linear"), ("mean", "mean"))
+            f"{name} {number(summary[key])}" for name, key in (("law", "law"), ("linear", "linear"), ("mean", "mean"))
         )
         parts.append(
             paragraph(
@@ -84,7 +91,7 @@ def _errors(law: Found) -> list[Block]:
             cells: list[Cell] = [_name(group)]
             for part in ("left_out_run", "left_out_mix"):
                 of = group[part]
-                cells += [str(of["count"]), *(_number(of[name]) for name in ("law", "linear", "mean"))]
+                cells += [str(of["count"]), *(number(of[name]) for name in ("law", "linear", "mean"))]
             lines.append(cells)
     heads = ("Text", "Runs", "Law", "Linear", "Mean", "Mixes", "Law", "Linear", "Mean")
     caption = (
@@ -112,15 +119,3 @@ def _parameters(law: Found) -> list[Block]:
 
 def _name(group: Found) -> str:
     return _TEXT["all"] if group["kind"] == "all" else f"{group['group']} ({_TEXT.get(group['kind'], group['kind'])})"
-
-
-def _interval(forecast: Found | None) -> str | None:
-    if forecast is None:
-        return None
-    if forecast["low"] is None:
-        return _number(forecast["value"])
-    return f"{_number(forecast['value'])} [{_number(forecast['low'])}, {_number(forecast['high'])}]"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -1,14 +1,15 @@
 """What a study says of the gradient noise scale: over training, and beside the critical batch size that its runs show."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pellucid.core.units import format_count
 from pellucid.report.blocks import Block, Drawing
 from pellucid.report.figures import curves
 from pellucid.report.markup import Cell, figure, heading, paragraph, table
+from pellucid.report.study.numbers import ends, interval
 
-__all__ = ["noise_blocks", "with_interval"]
+__all__ = ["noise_blocks"]
 
 
 def noise_blocks(noise: Mapping[str, Any] | None) -> list[Block]:
@@ -42,7 +43,7 @@ def _beside(beside: Mapping[str, Any]) -> str:
         return f"{text} There is no critical batch to compare it with."
     order = "of the same order of magnitude" if beside["same_order"] else "not of the same order of magnitude"
     return (
-        f"{text} The critical batch by training loss is {with_interval(beside['b_crit_tokens'], format_count)} tokens: the last "
+        f"{text} The critical batch by training loss is {interval(ends(beside['b_crit_tokens']), format_count)} tokens: the last "
         f"noise scale is {beside['ratio']:.2f} times as large, the mean over training {beside['mean_ratio']:.2f} times. They are "
         f"{order} (a factor of ten either way)."
     )
@@ -73,14 +74,4 @@ def _noise_figure(rows: Sequence[Mapping[str, Any]], beside: Mapping[str, Any] |
 def _scale(row: Mapping[str, Any]) -> str:
     if row["noise_scale_tokens"] is None:
         return "lost in noise"
-    return with_interval({"value": row["noise_scale_tokens"], "low": row["low"], "high": row["high"]}, format_count)
-
-
-def with_interval(one: Mapping[str, float | None], show: Callable[[float], str]) -> str:
-    """Return {value, low, high} as text: "1.35 [1.28, 1.43]", an end that is not known as "open", the value alone without both."""
-    value, low, high = one["value"], one["low"], one["high"]
-    if value is None:
-        return "–"
-    if low is None and high is None:
-        return show(value)
-    return f"{show(value)} [{'open' if low is None else show(low)}, {'open' if high is None else show(high)}]"
+    return interval(ends(row, ("noise_scale_tokens", "low", "high")), format_count)

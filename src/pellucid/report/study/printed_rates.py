@@ -6,7 +6,7 @@ from typing import Any
 from pellucid.plan.notes import spaced
 from pellucid.report.blocks import Block, Cell
 from pellucid.report.markup import details, heading, note, paragraph, table
-from pellucid.report.study.schedule_numbers import rate, signed
+from pellucid.report.study.numbers import rate, signed
 
 __all__ = ["printed_rates"]
 

@@ -9,9 +9,9 @@ from pellucid.core.units import format_count
 from pellucid.report.blocks import Block, Cell, Section
 from pellucid.report.markup import figure, heading, note, paragraph, section, table
 from pellucid.report.study.metrics import METRICS
+from pellucid.report.study.numbers import DIFFERENCE, ends, interval, signed, yes_no
 from pellucid.report.study.scaling_figure import ladder_drawing
 from pellucid.report.study.scaling_groups import group_tables
-from pellucid.report.study.scaling_numbers import interval, percent, yes_no
 
 __all__ = ["scaling_section"]
 
@@ -53,7 +53,7 @@ def _answer(one: Found) -> str:
     if one["value"] is None:
         return f"{one['rung']}: no law, no forecast."
     said = f"{one['rung']}, {one['beyond']:.2g} times the compute of the largest fitted rung, was forecast at "
-    said += f"{interval(one['value'], one['low'], one['high'])}."
+    said += f"{interval(ends(one))}."
     if one["state"] != "run":
         return f"{said} It has {'not been run' if one['state'] == 'not run' else 'no run that can be compared'}."
     side = "high" if one["error_percent"] > 0 else "low"
@@ -82,7 +82,7 @@ def _rungs(found: Found) -> Block:
                 None if rung["mean"] is None else f"{rung['mean']:.4f}",
                 None if rung["stdev"] is None else f"{rung['stdev']:.4f}",
                 None if rung["law"] is None else f"{rung['law']:.4f}",
-                percent(rung["off_law_percent"]),
+                signed(rung["off_law_percent"], 2),
             ]
         )
     by = "6 · parameters · tokens" if found["flops_by"] == "6ND" else "matrix products and attention, embedding looked up"
@@ -97,13 +97,13 @@ def _forecasts(found: Found) -> list[Block]:
         if one["value"] is None:
             continue
         came = "not run" if one["state"] == "not run" else None if one["came"] is None else f"{one['came']:.4f}"
-        told = interval(one["value"], one["low"], one["high"])
-        rows.append([one["rung"], "the law", told, came, percent(one["error_percent"]), yes_no(one["inside"])])
-        alone = interval(one["value"], one["law_low"], one["law_high"])
-        rows.append([one["rung"], "the law, without the spread of new runs", alone, came, percent(one["error_percent"]), None])
+        told = interval(ends(one))
+        rows.append([one["rung"], "the law", told, came, signed(one["error_percent"], 2), yes_no(one["inside"])])
+        alone = interval(ends(one, ("value", "law_low", "law_high")))
+        rows.append([one["rung"], "the law, without the spread of new runs", alone, came, signed(one["error_percent"], 2), None])
         for peer in one["peers"]:
             name = {"last rung": "the largest fitted rung's mean"}.get(peer["name"], f"a {peer['name']}, no floor")
-            rows.append([one["rung"], name, f"{peer['value']:.3f}", came, percent(peer["error_percent"]), None])
+            rows.append([one["rung"], name, f"{peer['value']:.3f}", came, signed(peer["error_percent"], 2), None])
     if not rows:
         return []
     heads = ("Rung", "Forecast by", "Forecast [95 %]", "Came", "Error, %", "Inside")
@@ -146,7 +146,7 @@ def _steps(found: Found) -> list[Block]:
         [
             f"{step['from']} to {step['to']}",
             _told(step),
-            interval(step["difference"], step["low"], step["high"]),
+            interval(ends(step, DIFFERENCE)),
             None if step["of_spread"] is None else f"{step['of_spread']:.1f}",
         ]
         for step in found["steps"]

@@ -6,7 +6,7 @@ from typing import Any
 from pellucid.report.blocks import Block
 from pellucid.report.figures import Spread, dots
 from pellucid.report.markup import Cell, figure, heading, note, table
-from pellucid.report.study.scaling_numbers import interval, percent, yes_no
+from pellucid.report.study.numbers import ends, interval, signed, yes_no
 
 __all__ = ["group_tables"]
 
@@ -46,11 +46,11 @@ def _of_kind(own: Sequence[tuple[Found, Found]], rung: str) -> list[Block]:
         rows.append(
             [
                 row["group"],
-                interval(one["value"], one["low"], one["high"]),
+                interval(ends(one)),
                 came,
-                percent(one["error_percent"]),
+                signed(one["error_percent"], 2),
                 yes_no(one["inside"]),
-                interval(exponent["value"], exponent["low"], exponent["high"]),
+                interval(ends(exponent)),
             ]
         )
     known = [one["inside"] for _, one in own if one["inside"] is not None]

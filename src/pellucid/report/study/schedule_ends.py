@@ -7,7 +7,7 @@ from pellucid.core.scores import format_p
 from pellucid.report.blocks import Block, Cell, Figure
 from pellucid.report.figures import Spread, curves, dots
 from pellucid.report.markup import figure, heading, note, paragraph, table
-from pellucid.report.study.schedule_numbers import RELATIVE, interval, length_name, number, percents, signed
+from pellucid.report.study.numbers import RELATIVE, difference, ends, length_name, number, percents, signed
 
 __all__ = ["schedule_ends"]
 
@@ -42,7 +42,7 @@ def _claims(found: Found) -> list[Block]:
 
 
 def _apart(claim: Found) -> str:
-    wide = interval([claim[key] for key in ("relative", "low", "high")], 2, 100)
+    wide = difference(ends(claim, ("relative", "low", "high"), 100), 2)
     spread = "" if claim["of_spread"] is None else f", {claim['of_spread']:.1f} times the spread over seeds"
     return f"{claim['worst']} and {claim['best']} are farthest apart, at {length_name(claim['length'])}: {wide} %{spread}."
 
@@ -95,8 +95,8 @@ def _values(found: Found) -> Block:
                 told[len(lines)] = "told"
             compared: list[Cell] = [None, None, None, "baseline"]
             if row["level"] != at["baseline"]:
-                relative = interval([row[key] for key in RELATIVE], 2, 100)
-                absolute = None if row["difference"] is None else signed(row["difference"], 4)
+                relative = difference(ends(row, RELATIVE, 100), 2)
+                absolute = signed(row["difference"])
                 compared = [absolute, relative, format_p(row["p_holm"]), row["verdict"]]
             lines.append([length_name(at["length"]), row["level"], _by_seed(row, found), number(row["mean"], 4), *compared])
     seeds = " · ".join(map(str, found["seeds"]))
@@ -120,7 +120,7 @@ def _widest(found: Found) -> list[Block]:
     for at in found["finals"]:
         one = at["widest"]
         if one is not None:
-            relative = interval([one[key] for key in ("relative", "low", "high")], 2, 100)
+            relative = difference(ends(one, ("relative", "low", "high"), 100), 2)
             spread = [number(one["of_spread"], 1), number(at["spread"], 4)]
             resolved = None if at["resolved"] is None else signed(100 * at["resolved"], 2).lstrip("+")
             rows.append(

@@ -7,7 +7,7 @@ from pellucid.core.scores import format_p
 from pellucid.report.blocks import Block, Cell, Figure
 from pellucid.report.figures import curves
 from pellucid.report.markup import figure, heading, paragraph, table
-from pellucid.report.study.schedule_numbers import DIFFERENCE, interval, length_name, number, percents
+from pellucid.report.study.numbers import DIFFERENCE, difference, ends, length_name, number, percents
 
 __all__ = ["schedule_means"]
 
@@ -62,7 +62,7 @@ def _drawn(found: Found) -> list[Figure]:
 def _correlations(found: Found) -> Block:
     rows: list[list[Cell]] = []
     for at in found["by_mean"]:
-        seeds = " · ".join(number(one["spearman"], 2) or "–" for one in at["by_seed"])
+        seeds = " · ".join(number(one["spearman"], 2) for one in at["by_seed"])
         ranks = [number(at["spearman"], 2), format_p(at["p"]), seeds or None, number(at["pearson"], 2)]
         rows.append([length_name(at["length"]), str(len(at["points"])), *ranks, at["verdict"]])
     heads = ("Length", "Schedules", "Rank correlation", "p", "By seed", "Linear correlation", "In words")
@@ -74,7 +74,7 @@ def _line(found: Found) -> list[Block]:
     for at in found["by_mean"]:
         if at["slope"] is not None:
             beyond = at["beyond"] or {"p": None, "verdict": "not compared"}
-            slope = interval([at["slope"][key] for key in ("value", "low", "high")])
+            slope = difference(ends(at["slope"]))
             rows.append([length_name(at["length"]), slope, format_p(at["slope"]["p"]), format_p(beyond["p"]), beyond["verdict"]])
     caption = (
         "A straight line in the mean rate, with all runs. Slope: change of the final value when the rate grows by the baseline's. "
@@ -89,7 +89,7 @@ def _nearest(found: Found) -> Block:
     for at in found["by_mean"]:
         if at["nearest"] is not None:
             one = at["nearest"]
-            told = [f"{one['b']} over {one['a']}", f"{one['ratio']:.3f}", interval([one[key] for key in DIFFERENCE])]
+            told = [f"{one['b']} over {one['a']}", f"{one['ratio']:.3f}", difference(ends(one, DIFFERENCE))]
             rows.append([length_name(at["length"]), *told])
     caption = "The two schedules whose mean rates are nearest, and what they end with."
     return table(("Length", "Pair", "Ratio of means", "Difference [95 %]"), rows, caption=caption, numbers_from=2)

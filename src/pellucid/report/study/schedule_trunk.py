@@ -6,7 +6,7 @@ from typing import Any
 from pellucid.core.units import format_count
 from pellucid.report.blocks import Block, Cell
 from pellucid.report.markup import heading, paragraph, table
-from pellucid.report.study.schedule_numbers import RELATIVE, interval, length_name, number
+from pellucid.report.study.numbers import RELATIVE, difference, ends, length_name, number
 
 __all__ = ["schedule_trunk"]
 
@@ -31,7 +31,7 @@ def schedule_trunk(found: Mapping[str, Any]) -> list[Block]:
     lines: list[list[Cell]] = []
     for row in trunk["rows"]:
         common = None if row["common_steps"] is None else f"{row['common_steps']} of {row['steps']}"
-        values = [number(row["trunk"], 4), number(row["baseline"], 4), interval([row[key] for key in RELATIVE], 2, 100)]
+        values = [number(row["trunk"], 4), number(row["baseline"], 4), difference(ends(row, RELATIVE, 100), 2)]
         tokens = [None if row["tokens"] is None else format_count(row["tokens"]), format_count(row["trained_tokens"])]
         lines.append([length_name(row["length"]), *tokens, common, *values, row["verdict"] or "is the baseline"])
     heads = (

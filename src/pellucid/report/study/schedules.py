@@ -7,10 +7,10 @@ from pellucid.report.blocks import Block, Cell, Drawing, Section
 from pellucid.report.figures import curves
 from pellucid.report.markup import figure, heading, note, paragraph, section, table
 from pellucid.report.study.metrics import METRICS
+from pellucid.report.study.numbers import length_name, rate
 from pellucid.report.study.printed_rates import printed_rates
 from pellucid.report.study.schedule_ends import schedule_ends
 from pellucid.report.study.schedule_means import schedule_means
-from pellucid.report.study.schedule_numbers import length_name, rate
 from pellucid.report.study.schedule_trunk import schedule_trunk
 
 __all__ = ["schedules_section"]
