@@ -17,6 +17,8 @@ import pytest
 from hypothesis import settings
 
 from pellucid.cli.main import main
+from pellucid.core.artifacts import Key, read_manifest, seal
+from pellucid.core.files import write_json
 
 ROOT = Path(__file__).parents[1]
 
@@ -237,6 +239,33 @@ def run_copy(finished_run: Path, tmp_path: Path) -> Path:
     shutil.copytree(finished_run, copy)
     shutil.copy(finished_run.parent / "ledger.jsonl", copy / "ledger.jsonl")
     return copy
+
+
+@pytest.fixture
+def rewrite() -> Callable[[Path, Callable[[Any], None]], None]:
+    """Change a JSON file: `rewrite(file, change)`, where `change` gets what it holds."""
+
+    def rewrite_json(file: Path, change: Callable[[Any], None]) -> None:
+        value = json.loads(file.read_text())
+        change(value)
+        write_json(file, value)
+
+    return rewrite_json
+
+
+@pytest.fixture
+def reseal() -> Callable[..., None]:
+    """Make an artifact's manifest anew for what lies there now, as whoever covers traces would."""
+
+    def seal_again(folder: Path, **other: Any) -> None:
+        old = read_manifest(folder)
+        (folder / "manifest.json").unlink()
+        config = {**old.config, **other.get("config", {})}
+        inputs = {**old.inputs, **other.get("inputs", {})}
+        key = Key(old.kind, old.schema_version, other.get("seed", old.seed), config, inputs)
+        seal(folder, key, summary={**old.summary, **other.get("summary", {})}, started=0.0)
+
+    return seal_again
 
 
 @pytest.fixture(scope="session")

@@ -184,7 +184,7 @@ def build_parser() -> argparse.ArgumentParser:
             commands,
             "verify",
             "verify",
-            "check a run or a release from its folder alone: bytes, ledger, recipe, receipts, scores, exports, report",
+            "check a run, a release or a study from its folder alone: bytes, ledger, recipe, receipts, scores, exports, report",
             "runs/pocket --deep --replay 20",
         )
     )

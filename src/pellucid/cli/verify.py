@@ -9,6 +9,7 @@ from rich.text import Text
 
 from pellucid.cli.output import print_json, print_table, print_text
 from pellucid.core.errors import UsageError
+from pellucid.recipe.resolved import STUDY_FILE
 from pellucid.stages.verify import Verification, verify_run
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def command(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{run} is not a folder; {_GIVE}")
     if arguments.replay is None and (arguments.seed, arguments.stage, arguments.step) != (None, None, None):
         raise UsageError("--seed, --stage and --step say where a replay begins; give --replay N as well")
+    if (run / STUDY_FILE).is_file():
+        return _study(run, arguments)
     result, opened = verify_run(run, deep=arguments.deep), list[str]()
     if not result.checked:
         result = replace(result, notes=[*result.notes, f"there is nothing to check in {run}: no artifact and no ledger; {_GIVE}"])
@@ -45,6 +48,21 @@ def command(arguments: argparse.Namespace) -> int:
         print_json(_as_json(result, replayed))
     else:
         _print(result, opened, replayed)
+    return 1 if result.faults or not result.checked else 0
+
+
+def _study(folder: Path, arguments: argparse.Namespace) -> int:
+    """Check a study with all its runs."""
+    if arguments.exports or arguments.replay is not None:
+        raise UsageError(f"--exports and --replay are for one run, and {folder} is a study; give one of {folder / 'runs'}")
+    # Its analyses and pages need the extra `study`; runs alone do not.
+    from pellucid.stages.study_verify import verify_study
+
+    result = verify_study(folder, deep=arguments.deep)
+    if arguments.json:
+        print_json(_as_json(result, None))
+    else:
+        _print(result, [], None)
     return 1 if result.faults or not result.checked else 0
 
 

@@ -7,7 +7,7 @@ __all__ = ["verify_arguments"]
 
 def verify_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument("run", metavar="RUN", help="run folder, or a released one")
+    parser.add_argument("run", metavar="RUN", help="folder of a run, a release or a study")
     parser.add_argument("--deep", action="store_true", help="go through every training step's data and every index as well")
     parser.add_argument("--exports", action="store_true", help="open every export again and compare it with the checkpoint")
     parser.add_argument(

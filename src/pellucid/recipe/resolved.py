@@ -3,18 +3,23 @@
 import json
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from pellucid.core.errors import ArtifactError, UsageError
 from pellucid.recipe.recipe import Recipe
+from pellucid.recipe.section import Section
+from pellucid.recipe.study import StudyConfig
 from pellucid.recipe.tree import MAX_VALUES
 
-__all__ = ["RECIPE_FILE", "open_recipe", "parse_resolved", "resolved_text", "values_digest"]
+__all__ = ["RECIPE_FILE", "STUDY_FILE", "open_recipe", "parse_resolved", "parse_resolved_study", "resolved_text", "values_digest"]
 
 RECIPE_FILE = "recipe.resolved.yaml"
+STUDY_FILE = "study.resolved.yaml"
+"""What a study keeps in its folder, as runs keep their recipe."""
+_Kind = TypeVar("_Kind", bound=Section)
 
 
 def resolved_text(values: dict[str, Any]) -> str:
@@ -30,13 +35,22 @@ def values_digest(values: dict[str, Any]) -> str:
 
 def parse_resolved(path: Path, text: str) -> tuple[Recipe, dict[str, Any]]:
     """Return the recipe and its plain values out of the text of the file at `path`; raise `ArtifactError` naming it otherwise."""
+    return _parse(path, text, Recipe, "recipe of a run")
+
+
+def parse_resolved_study(path: Path, text: str) -> StudyConfig:
+    """Return the study that a study's folder is of, out of the text of the file at `path`; raise `ArtifactError` otherwise."""
+    return _parse(path, text, StudyConfig, "form of a study")[0]
+
+
+def _parse(path: Path, text: str, kind: type[_Kind], what: str) -> tuple[_Kind, dict[str, Any]]:
     try:
         values = yaml.safe_load(text)
         if _values_in(values, MAX_VALUES) > MAX_VALUES:
-            raise ArtifactError(f"{path} has more than {MAX_VALUES} values; it is no recipe, or its aliases multiply")
-        return Recipe.model_validate(values), values
+            raise ArtifactError(f"{path} has more than {MAX_VALUES} values; it is no {what.split()[0]}, or its aliases multiply")
+        return kind.model_validate(values), values
     except (yaml.YAMLError, ValidationError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} is not the resolved recipe of a run: {_first_line(error)}") from error
+        raise ArtifactError(f"{path} is not the resolved {what}: {_first_line(error)}") from error
 
 
 def open_recipe(run: Path) -> Recipe:

@@ -19,7 +19,8 @@ from pellucid.core.files import json_bytes, read_json, write_bytes
 from pellucid.core.lock import run_lock
 from pellucid.core.processes import end_workers, run_apart, run_tasks
 from pellucid.core.progress import ProgressBar, console, progress
-from pellucid.recipe.resolved import resolved_text
+from pellucid.recipe.resolved import STUDY_FILE, resolved_text
+from pellucid.recipe.study import StudyConfig
 from pellucid.report.study.page import write_study_page
 from pellucid.stages.curves import check_curves
 from pellucid.stages.study_run import OUTCOMES, RUNS, RunTask, make_run, prepare_run
@@ -27,13 +28,13 @@ from pellucid.studies.analyse import analyse
 from pellucid.studies.collect import collect_run, made_with
 from pellucid.studies.design import LoadedStudy, PlannedRun
 from pellucid.studies.plan import RunPlan, StudyPlan, plan_study
-from pellucid.studies.results import Outcome, RunResult
+from pellucid.studies.results import Outcome, RunResult, runs_from_json
 from pellucid.train.world import open_world, started_together
 
-__all__ = ["RESULTS", "STUDY_FILE", "prepare_study", "run_study", "tell_study"]
+__all__ = ["PAGE", "RESULTS", "asked", "prepare_study", "run_study", "tell_study"]
 
-STUDY_FILE = "study.resolved.yaml"
 RESULTS = "results"
+PAGE = "report/index.html"
 _LOOK_S = 2.0
 _TAIL_BYTES = 8192
 
@@ -62,11 +63,20 @@ def run_study(study: LoadedStudy, runs: Path, only: Sequence[str] = ()) -> None:
     for run in study.runs:
         check_curves(run.loaded)
     folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / STUDY_FILE, resolved_text(study.config.model_dump(mode="json")).encode())
+    _keep_study(study, folder)
     wanted = [[one for one in wave if not only or one.run.name in only] for wave in plan.waves]
     made = {one.name: one for one in _make(study, plan, [wave for wave in wanted if wave], folder)}
     if not only:
         tell_study(study, runs, made)
+
+
+def asked(config: StudyConfig) -> dict[str, Any]:
+    """Return what of a study its results are a function of, beside the runs: all but how the runs were spread."""
+    return config.model_dump(mode="json", exclude={"work"})
+
+
+def _keep_study(study: LoadedStudy, folder: Path) -> None:
+    write_bytes(folder / STUDY_FILE, resolved_text(study.config.model_dump(mode="json")).encode())
 
 
 def prepare_study(study: LoadedStudy, runs: Path) -> None:
@@ -99,18 +109,20 @@ def tell_study(study: LoadedStudy, runs: Path, made: dict[str, _Made] | None = N
         raw = json_bytes([run.to_json() for run in found])
         # Analysed again by other code: that takes seconds, and analyses are what changes most.
         inputs = {"runs": sha256(raw).hexdigest(), "code": code_version()}
-        key = Key("study", 1, study.config.compare.seed, study.config.model_dump(mode="json"), inputs)
+        key = Key("study", 1, study.config.compare.seed, asked(study.config), inputs)
         path = folder / RESULTS
+        _keep_study(study, folder)
         if is_current(path, key):
             console.print("[dim]results       unchanged[/dim]")
         else:
             with progress("study: analysing"), building(path, key) as build:
-                told = analyse(study.config, found)
+                # Of what is written down, so that anybody's reading of it gives the same.
+                told = analyse(study.config, runs_from_json(orjson.loads(raw)))
                 write_bytes(build.path / "runs.json", raw)
                 write_bytes(build.path / "study.json", json_bytes(told))
                 build.summary.update(told["cost"]["outcomes"])
-        write_study_page(read_json(path / "study.json"), folder / "report" / "index.html")
-    console.print(f"\n  look at    {folder / 'report' / 'index.html'}", soft_wrap=True)
+        write_study_page(read_json(path / "study.json"), folder / PAGE)
+    console.print(f"\n  look at    {folder / PAGE}", soft_wrap=True)
 
 
 def _make(study: LoadedStudy, plan: StudyPlan, waves: Sequence[Sequence[RunPlan]], folder: Path) -> Iterator[_Made]:
@@ -123,8 +135,8 @@ def _make(study: LoadedStudy, plan: StudyPlan, waves: Sequence[Sequence[RunPlan]
         made = ended_before.get(one.run.name) or _Made(one.run.name, "not begun", one.left_out)
         console.print(f"{made.name:<28}{made.outcome:<12}{made.message}", soft_wrap=True)
         yield made
-    begun = [one.run for wave in waves for one in wave]
-    with progress(f"study {study.config.name}", _length(begun), "tokens") as bar, _watched(bar, begun, folder):
+    begun = [one for wave in waves for one in wave]
+    with progress(f"study {study.config.name}", sum(one.tokens for one in begun), "tokens") as bar, _watched(bar, begun, folder):
         if work.workers > 1 or work.engine != "local":
             _prepare([_task(one, study, folder, threads, with_target=False) for wave in waves for one in wave])
         for wave in waves:
@@ -236,12 +248,8 @@ def _collected(run: PlannedRun, folder: Path, made: _Made | None) -> RunResult:
     return collect_run(run, folder / RUNS / run.name, made.outcome, made.message)
 
 
-def _length(runs: Sequence[PlannedRun]) -> int:
-    return sum(stage.total_steps * stage.batch_tokens for run in runs for stage in run.loaded.recipe.train)
-
-
 @contextmanager
-def _watched(bar: ProgressBar, runs: Sequence[PlannedRun], folder: Path) -> Iterator[None]:
+def _watched(bar: ProgressBar, runs: Sequence[RunPlan], folder: Path) -> Iterator[None]:
     """Move the bar by what runs write down, whichever process they are in."""
     ended = threading.Event()
     done = _trained(runs, folder)
@@ -263,11 +271,15 @@ def _watched(bar: ProgressBar, runs: Sequence[PlannedRun], folder: Path) -> Iter
         thread.join()
 
 
-def _trained(runs: Sequence[PlannedRun], folder: Path) -> int:
-    """Return the tokens that runs have behind them."""
-    return sum(
-        _last_tokens(folder / RUNS / run.name / stage.name / "metrics.jsonl") for run in runs for stage in run.loaded.recipe.train
-    )
+def _trained(runs: Sequence[RunPlan], folder: Path) -> float:
+    """Return the tokens of their own that runs have behind them: without those that others train for them."""
+    done = 0.0
+    for one in runs:
+        place, stages = folder / RUNS / one.run.name, one.run.loaded.recipe.train
+        behind = sum(_last_tokens(place / stage.name / "metrics.jsonl") for stage in stages)
+        of_others = one.begins_with[1].tokens if one.begins_with is not None else 0
+        done += min(one.tokens, max(0, behind - of_others))
+    return done
 
 
 def _last_tokens(path: Path) -> int:

@@ -58,16 +58,17 @@ CHECKS: dict[str, Callable[[Evidence], Findings]] = {
 """The checks by name, in the order in which they are made."""
 
 
-def verify_run(run: Path, *, deep: bool = False, without: Collection[str] = ()) -> Verification:
+def verify_run(run: Path, *, deep: bool = False, without: Collection[str] = (), shows: bool = True) -> Verification:
     """Read every byte under `run` and compare all that it says with all else that it says; nothing is written, nothing is run.
 
     With `deep` what takes longer than reading is done as well: every training step's sequences are gone through, every index of
-    documents is opened, the plan is made again. `without` names checks, or folders of the run, that are not looked at.
+    documents is opened, the plan is made again. `without` names checks, or folders of the run, that are not looked at; `shows` is
+    whether there is a progress bar.
     """
     started = time.monotonic()
     evidence = Evidence(run, deep=deep, without=frozenset(without) - CHECKS.keys() | ({"report"} & set(without)))
     wanted = [name for name in CHECKS if name not in without]
-    checks = [CHECKS[name](evidence) for name in track(wanted, "verify", len(wanted), "checks")]
+    checks = [CHECKS[name](evidence) for name in (track(wanted, "verify", len(wanted), "checks") if shows else wanted)]
     artifacts = ("files", "ledger")
     return Verification(
         checked=[name for one in checks if one.name in artifacts for name in one.checked],

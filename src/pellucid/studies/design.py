@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import product
@@ -24,7 +24,7 @@ from pellucid.recipe.tree import Node, TreeError, plain
 from pellucid.studies.check import check_study
 from pellucid.studies.mixes.levels import leave_out_levels, report_mixes
 
-__all__ = ["LoadedStudy", "PlannedRun", "load_study"]
+__all__ = ["LoadedStudy", "PlannedRun", "load_study", "run_name"]
 
 _LONGEST_NAME = 150  # of a run: its folder's name, with room for what is put before and behind it
 
@@ -84,7 +84,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> LoadedStudy:
     runs: list[PlannedRun] = []
     for levels, settings in _combined(config, axes):
         for seed in config.seeds:
-            name = "-".join([*map(_slug, levels.values()), f"s{seed}"])
+            name = run_name(levels.values(), seed)
             own = [_setting(key, value) for key, value in {**settings, "name": f"{config.name}-{name}", "seed": seed}.items()]
             try:
                 runs.append(PlannedRun(name, levels, seed, load_recipe(base, [*common, *own])))
@@ -281,6 +281,11 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}".replace("e+", "e")
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def run_name(levels: Iterable[str], seed: int) -> str:
+    """Return the name of a run: its level of each axis in order, and its seed."""
+    return "-".join([*map(_slug, levels), f"s{seed}"])
 
 
 def _slug(level: str) -> str:
