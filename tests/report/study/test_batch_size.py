@@ -93,7 +93,8 @@ def test_the_critical_batch_stands_with_its_interval_and_the_noise_scale_beside_
     text = page(found(runs))
     assert "By training loss the critical batch is" in text and "arXiv 1812.06162" in text
     assert "it has a critical batch of 9.48 M tokens; the report chose 8.39 M" in text
-    assert "gradient noise scale was 4 k [4 k, 4 k] tokens after 50 steps and 20 k [20 k, 20 k] after 100." in text
+    told_words = text.replace("\u00a0", " ")
+    assert "gradient noise scale was 4 k [4 k, 4 k] tokens after 50 steps and 20 k [20 k, 20 k] after 100." in told_words
     assert "They are of the same order of magnitude" in text
     assert text.count("<svg") == 7
 

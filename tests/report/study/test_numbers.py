@@ -14,7 +14,7 @@ def test_an_interval_is_written_where_there_is_one() -> None:
     assert interval([-0.5, None, None]) == "−0.500"
     assert interval([None, 1.0, 2.0]) == "–"
     assert interval([1.5, None, 2.0]) == "1.500 [open, 2.000]"
-    assert interval([1.5, 1.0, None], "{:.0f} tokens".format) == "2 tokens [1 tokens, open]"
+    assert interval([1.5, 1.0, None], "{:.0f} tokens".format) == "2\u00a0tokens [1\u00a0tokens, open]"
     assert difference([0.0043, -0.001, 0.0096]) == "+0.0043 [−0.0010, +0.0096]"
 
 

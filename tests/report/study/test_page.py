@@ -34,7 +34,7 @@ def test_what_comes_from_outside_is_text_and_no_markup(found: dict[str, Any], tm
 
 def test_other_settings_are_a_warning(found: dict[str, Any], tmp_path: Path) -> None:
     write_study_page(found, tmp_path / "index.html")
-    assert "All were trained with: compiled False, device cpu, precision fp32, ranks 1" in (tmp_path / "index.html").read_text()
+    assert "All were trained with: compiled no, device cpu, precision fp32, ranks 1" in (tmp_path / "index.html").read_text()
     one = found["made_with"][0]
     found["made_with"] = [one, {"settings": {**one["settings"], "threads": 2}, "runs": ["a-s1"]}]
     write_study_page(found, tmp_path / "index.html")

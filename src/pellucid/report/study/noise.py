@@ -57,18 +57,18 @@ def _noise_figure(rows: Sequence[Mapping[str, Any]], beside: Mapping[str, Any] |
         if len(own) < 2:
             continue
         name = f"{level} tokens"
-        lines[name] = [row["tokens"] / 1e6 for row in own], [row["noise_scale_tokens"] for row in own]
+        lines[name] = [row["tokens"] / 1e6 for row in own], [row["noise_scale_tokens"] / 1e3 for row in own]
         if all(row["low"] is not None and row["high"] is not None for row in own):
-            bands[name] = [(row["low"], row["high"]) for row in own]
+            bands[name] = [(row["low"] / 1e3, row["high"] / 1e3) for row in own]
     if not lines:
         return None
     b_crit = beside["b_crit_tokens"] if beside is not None else None
     if b_crit is not None and b_crit["value"] is not None:
-        ends = [min(x for xs, _ in lines.values() for x in xs), max(x for xs, _ in lines.values() for x in xs)]
-        lines["critical batch"] = ends, [b_crit["value"]] * 2
+        places = [x for xs, _ in lines.values() for x in xs]
+        lines["critical batch"] = [min(places), max(places)], [b_crit["value"] / 1e3] * 2
         if b_crit["low"] is not None and b_crit["high"] is not None:
-            bands["critical batch"] = [(b_crit["low"], b_crit["high"])] * 2
-    return curves(lines, "tokens, millions", "noise scale, tokens", bands=bands)
+            bands["critical batch"] = [(b_crit["low"] / 1e3, b_crit["high"] / 1e3)] * 2
+    return curves(lines, "tokens, millions", "noise scale, thousands of tokens", bands=bands)
 
 
 def _scale(row: Mapping[str, Any]) -> str:

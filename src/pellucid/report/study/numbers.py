@@ -50,14 +50,14 @@ def ends(row: Mapping[str, Any], keys: Sequence[str] = VALUE, scale: float = 1.0
 def interval(values: Sequence[float | None], show: Callable[[float], str] = number) -> str:
     """Return a value and the ends of its interval as text.
 
-    "1.35 [1.28, 1.43]"; an end that is not known is "open"; without both ends the value stands alone.
+    "1.35 [1.28, 1.43]"; an end that is not known is "open"; without both ends the value stands alone. No line breaks within a
+    number and its unit ("888 k").
     """
     value, low, high = values
     if value is None:
         return _NONE
-    if low is None and high is None:
-        return show(value)
-    return f"{show(value)} [{'open' if low is None else show(low)}, {'open' if high is None else show(high)}]"
+    texts = ["open" if one is None else show(one).replace(" ", "\u00a0") for one in (value, low, high)]
+    return texts[0] if low is None and high is None else f"{texts[0]} [{texts[1]}, {texts[2]}]"
 
 
 def difference(values: Sequence[float | None], decimals: int = 4) -> str:

@@ -16,6 +16,7 @@ from pellucid.report.study.continued import continued_section
 from pellucid.report.study.effects import effects_section
 from pellucid.report.study.metrics import METRICS
 from pellucid.report.study.mixes import mixes_section
+from pellucid.report.study.numbers import yes_no
 from pellucid.report.study.scaling import scaling_section
 from pellucid.report.study.schedules import schedules_section
 
@@ -99,9 +100,13 @@ def _runs(found: Mapping[str, Any]) -> Section:
 
 def _made_with(found: Sequence[Mapping[str, Any]]) -> list[Block]:
     """Say what trained the runs, and warn where it was not the same for all."""
-    told = [", ".join(f"{name.replace('_', ' ')} {value}" for name, value in one["settings"].items()) for one in found]
+    told = [", ".join(f"{name.replace('_', ' ')} {_setting(value)}" for name, value in one["settings"].items()) for one in found]
     if len(found) < 2:
         return [note(f"All were trained with: {one}.") for one in told]
     whose = [f"{words}: {', '.join(one['runs'])}." for words, one in zip(told, found, strict=True)]
     warning = "Not all runs were trained with the same settings. Others give other bits, and may be part of a difference."
     return [note(warning), *(note(words) for words in whose)]
+
+
+def _setting(value: Any) -> str:
+    return yes_no(value) if isinstance(value, bool) else str(value)
