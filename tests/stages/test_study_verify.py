@@ -80,9 +80,14 @@ def invented(runs: list[dict[str, Any]]) -> None:
     runs.append({**runs[0], "name": "0.003-12288-s9", "seed": 9})
 
 
+def forgotten(runs: list[dict[str, Any]]) -> None:
+    del runs[3]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        (forgotten, "runs.json has 7 runs, and the study has 8"),
         (better, f"runs.json says of {RUN}: table: "),
         (swapped, "which is another run"),
         (renamed, "its folder gives"),

@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -114,6 +114,8 @@ def _compare(folder: Path, findings: Findings) -> None:
         return
     raw = read_json(path / "runs.json")
     runs = runs_from_json(raw)
+    if (wanted := _count(config, runs)) != len({run.name for run in runs}) or wanted != len(runs):
+        findings.fault(path / "runs.json", f"has {len(runs)} runs, and the study has {wanted}", "restore it from a copy")
     for run, values in zip(runs, raw, strict=True):
 
         def check(run: RunResult = run, values: dict[str, Any] = values) -> None:
@@ -130,6 +132,16 @@ def _compare(folder: Path, findings: Findings) -> None:
         findings.fault(path / "study.json", what, "`pellucid report` of the study makes it again")
     findings.looked += _figures(told)
     _compare_page(folder, findings)
+
+
+def _count(config: StudyConfig, runs: Sequence[RunResult]) -> int:
+    """Return how many runs the study asks for; levels that follow from the base are counted as they appear."""
+    if config.design.kind == "list":
+        return len(config.design.runs) * len(config.seeds)
+    if config.design.kind == "random":
+        return (config.design.samples or 0) * len(config.seeds)
+    counts = [len(axis.levels or axis.values) or len({run.levels[name] for run in runs}) for name, axis in config.axes.items()]
+    return math.prod(counts) * len(config.seeds)
 
 
 def _compare_run(folder: Path, config: StudyConfig, told: RunResult, values: dict[str, Any], findings: Findings) -> None:
