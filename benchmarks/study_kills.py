@@ -3,7 +3,7 @@
 The study is small: two rates, two lengths of one trunk, two seeds, on five sources of the pocket corpus. It is run undisturbed;
 then again and again in other folders, where it is killed at random moments until it ends: all its processes, or the first one
 alone, whose workers must then end by themselves. After each kill, what is whole stays as it is to the byte. At the end: no stage
-that ended was begun again, weights and losses of every run are those of the undisturbed study to the bit, every run verifies.
+that ended was begun again, weights and losses of every run are those of the undisturbed study to the bit, the study verifies.
 Exit status 1 when any of it does not hold.
 
     python benchmarks/study_kills.py --studies 5
@@ -29,7 +29,7 @@ from pellucid.core.environment import code_version, environment
 from pellucid.core.files import read_json, write_json
 from pellucid.core.ledger import read_ledger
 from pellucid.core.metrics import read_metrics
-from pellucid.stages.verify import verify_run
+from pellucid.stages.study_verify import verify_study
 
 ROOT = Path(__file__).parents[1]
 BASE = f"""\
@@ -140,7 +140,7 @@ def _through_kills(folder: Path, moments: random.Random, expected: dict[str, Any
     for run in sorted((folder / "study" / "runs").iterdir()):
         ends = Counter(event["stage"] for event in read_ledger(run / "ledger.jsonl") if event["event"] == "end")
         faults += [f"{folder.name}: {run.name} ended {stage} {ends[stage]} times" for stage in STAGES if ends[stage] > 1]
-        faults += [f"{folder.name}: {fault}" for fault in verify_run(run).faults]
+    faults += [f"{folder.name}: {fault}" for fault in verify_study(folder / "study").faults]
     return {"kills": kills, "faults": faults}
 
 
