@@ -40,7 +40,8 @@ def main() -> None:
             shutil.copy(folder / "results" / "study.json", OUT / f"{name}.before.json")
         _call("run", str(file), *options)
         shutil.copy(folder / "results" / "study.json", OUT / f"{name}.json")
-        shutil.copy(folder / "report" / "index.html", OUT / f"{name}.html")
+        page = (folder / "report" / "index.html").read_text()
+        (OUT / f"{name}.html").write_text(page.replace('href="../results/study.json"', f'href="{name}.json"'))
         cost = read_json(folder / "results" / "study.json")["cost"]
         print(f"{name}: {cost['outcomes']}, {cost['cpu_hours']:.2f} core hours")
 

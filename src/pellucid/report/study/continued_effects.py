@@ -66,7 +66,7 @@ def causes(found: Mapping[str, Any]) -> list[Block]:
     rows: list[list[Cell]] = []
     for row in own:
         also = f", with {' and '.join(row['also'])}" if row["also"] else ""
-        pair = f"{row['one']} ({row['one_value']:g}) to {row['other']} ({row['other_value']:g}){also}"
+        pair = f"{row['one']} ({row['one_value']:.3g}) to {row['other']} ({row['other_value']:.3g}){also}"
         rows.append([f"{_CAUSES[row['cause']]}: {pair}", *_effects(row)])
     caption = "What more of one thing does, by pairs of ways that differ in it alone, or also in what is named."
     return [
