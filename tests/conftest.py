@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.util import Finalize
@@ -263,7 +264,7 @@ def reseal() -> Callable[..., None]:
         config = {**old.config, **other.get("config", {})}
         inputs = {**old.inputs, **other.get("inputs", {})}
         key = Key(old.kind, old.schema_version, other.get("seed", old.seed), config, inputs)
-        seal(folder, key, summary={**old.summary, **other.get("summary", {})}, started=0.0)
+        seal(folder, key, summary={**old.summary, **other.get("summary", {})}, started=time.time())
 
     return seal_again
 

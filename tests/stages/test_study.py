@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,8 +137,14 @@ def test_a_changed_axis_makes_only_what_is_new(study_copy: Path) -> None:
 
 def test_a_study_that_goes_on_with_other_threads_is_told_so(study_copy: Path) -> None:
     more = ["--set", "work.threads=2", "--set", "seeds=[1]", "--set", "axes.length.values=[12288, 6144, 4096]"]
-    with pytest.warns(PellucidWarning, match=r"4 of the study's runs were trained with 1 threads \(.*which gives other bits"):
+    with pytest.warns(PellucidWarning, match=r"4 of the study's runs were trained with 1 threads \(.*which can give other bits"):
         assert run(study_copy, *more) == 0
+    # Where nothing is left to be trained there is nothing to tell; one run of many is told of all.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PellucidWarning)
+        assert run(study_copy, *more) == 0
+    with pytest.warns(PellucidWarning, match=r"4 of the study's runs were trained with 1 threads"):
+        assert run(study_copy, *more, "--set", "axes.length.values=[12288, 6144, 5120]", "--only", "0.003-5120-s1") == 0
     found = json.loads((study_copy / "results/study.json").read_text())["made_with"]
     assert [one["settings"]["threads"] for one in found] == [1, 2]
     assert {name.split("-")[1] for name in found[1]["runs"]} == {"4096"}

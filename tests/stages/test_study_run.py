@@ -71,6 +71,21 @@ def test_a_run_that_was_cut_off_when_the_budget_was_spent_is_unfinished(task: Ru
     assert make_run(task)["outcome"] == "done"
 
 
+def test_a_finished_run_stays_so_by_other_rules_when_the_budget_is_spent(task: RunTask) -> None:
+    ended = make_run(task)
+    assert make_run(replace(task, stop=StopConfig(target_loss=1.0), budget_cpu_hours=1e-9)) == ended
+
+
+def test_a_rule_does_not_look_at_what_another_recipe_has_trained(task: RunTask, finished_study: Path) -> None:
+    make_run(task)
+    other = load_study(finished_study.parent / "study.yaml", ["set.train.pretrain.z_loss=1e-4"]).runs[4]
+    assert other.name == task.run.name
+    ended = make_run(replace(task, run=other, stop=StopConfig(window_steps=3, above_loss=1.0, after_steps=5)))
+    assert ended["outcome"] == "stopped"
+    run = collect_run(other, task.folder, "stopped")
+    assert run.stages[0].steps == tuple(range(1, 7))  # its own, up to where the rule ended them
+
+
 def test_data_can_be_prepared_before_runs_begin_side_by_side(task: RunTask) -> None:
     prepare_run(task)
     assert (task.folder / "shards/manifest.json").is_file()

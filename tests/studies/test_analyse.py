@@ -54,12 +54,17 @@ def test_runs_may_be_compared_by_their_last_training_losses(make_run: Make) -> N
 
 
 def test_settings_that_differ_are_told_with_the_runs_that_had_them(make_run: Make) -> None:
-    one, two = {"device": "cpu", "threads": 1}, {"device": "cpu", "threads": 2}
-    made = {1: (two,), 2: (one,), 3: (one, two), 4: (one,)}
+    one, two = ({"stage": "p", "settings": {"threads": threads}} for threads in (1, 2))
+    second = {"stage": "q", "settings": {"threads": 2}}
+    made = {1: (two, second), 2: (one, second), 3: (one, two), 4: (one,)}
     runs = [replace(make_run({"x": "a"}, seed, 2.0), made_with=settings) for seed, settings in made.items()]
     found = analyse(CONFIG, runs)["made_with"]
     names = [run.name for run in runs]
-    assert found == [{"settings": one, "runs": names[1:]}, {"settings": two, "runs": [names[0], names[2]]}]
+    assert found == [
+        {**one, "runs": names[1:]},
+        {**two, "runs": [names[0], names[2]]},
+        {**second, "runs": names[:2]},
+    ]
 
 
 def test_what_a_finished_study_says_is_what_its_runs_say(finished_study: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pellucid.core.ledger import Ledger
 from pellucid.studies.collect import collect_run
 from pellucid.studies.design import LoadedStudy, load_study
 from pellucid.studies.results import Scores, pooled
@@ -63,8 +64,9 @@ def test_what_was_anothers_is_no_cost_of_its_own(finished_study: Path, study: Lo
 
 def test_a_run_tells_what_trained_it(finished_study: Path, study: LoadedStudy) -> None:
     planned = study.runs[0]
-    [settings] = collect_run(planned, finished_study / "runs" / planned.name, "done").made_with
-    assert settings == {
+    [made] = collect_run(planned, finished_study / "runs" / planned.name, "done").made_with
+    assert made["stage"] == "pretrain"
+    assert made["settings"] == {
         "device": "cpu",
         "precision": "fp32",
         "ranks": 1,
@@ -87,6 +89,30 @@ def test_a_run_that_has_trained_and_not_ended_is_unfinished(finished_study: Path
     left = collect_run(other, tmp_path / "run", "not begun")
     assert (left.outcome, left.points, left.made_with, left.stages[0].steps, left.cost.tokens) == ("not begun", (), (), (), 0)
     assert left.cost.cpu_s == run.cost.cpu_s > 0
+
+
+def test_settings_that_trained_no_step_are_not_told(finished_study: Path, study: LoadedStudy, tmp_path: Path) -> None:
+    planned = study.runs[0]
+    shutil.copytree(finished_study / "runs" / planned.name, tmp_path / "run")
+    file = tmp_path / "run/pretrain/metrics.jsonl"
+    lines = file.read_text().splitlines()
+    start = json.loads(lines[0])
+    resume = json.dumps({**start, "event": "resume", "step": 4, "threads": 2})
+    at = next(number for number, line in enumerate(lines) if json.loads(line).get("step") == 4 and "loss" in json.loads(line)) + 1
+    again = json.dumps({**start, "event": "resume", "step": 4})
+    for extra, threads in (([resume, again], [1]), ([resume], [1, 2])):
+        file.write_text("\n".join([*lines[:at], *extra, *lines[at:]]) + "\n")
+        made = collect_run(planned, tmp_path / "run", "done").made_with
+        assert [one["settings"]["threads"] for one in made] == threads
+
+
+def test_a_failed_run_has_nothing_of_another_recipes_training(finished_study: Path, tmp_path: Path) -> None:
+    other = load_study(finished_study.parent / "study.yaml", ["set.train.pretrain.z_loss=1e-4"]).runs[0]
+    shutil.copytree(finished_study / "runs" / other.name, tmp_path / "run")
+    Ledger(tmp_path / "run").append("start", stage="plan", attempt=9, recipe=other.loaded.digest, folder="plan")
+    failed = collect_run(other, tmp_path / "run", "failed", "DataError: no text")
+    assert (failed.outcome, failed.points, failed.weights, failed.cost.tokens) == ("failed", (), {}, 0)
+    assert math.isnan(failed.final_loss(4))
 
 
 def test_a_run_that_was_never_begun_has_nothing(tmp_path: Path, study: LoadedStudy) -> None:

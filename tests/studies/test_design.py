@@ -1,11 +1,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from pellucid.core.errors import RecipeError
-from pellucid.studies.design import LoadedStudy, load_study
+from pellucid.recipe.study import AxisConfig
+from pellucid.studies.design import LoadedStudy, _drawn_from, load_study
 
 BASE = """\
 sources: [{name: a, path: a.txt, category: Web, language: en, weight: 1}]
@@ -84,6 +86,13 @@ def test_draws_are_the_same_each_time_within_their_range_and_never_twice(load: S
     assert {run.levels["kind"] for run in study.runs} == {"cosine", "linear"}
 
 
+def test_whole_numbers_below_0_are_drawn_as_often_as_others() -> None:
+    axis, random = AxisConfig(low=-2, high=2, whole=True), Random(1)
+    drawn = [_drawn_from(-2, 2, axis, random) for _ in range(5000)]
+    assert set(drawn) == {-2, -1, 0, 1, 2}
+    assert all(drawn.count(value) in range(850, 1150) for value in set(drawn))
+
+
 @pytest.mark.parametrize("scale", ["linear", "log"])
 def test_whole_numbers_are_drawn_with_both_ends(load: Study, scale: str) -> None:
     layers_axis = f"{{key: model.layers, low: 1, high: 4, scale: {scale}, whole: true}}"
@@ -100,7 +109,10 @@ def test_more_draws_than_there_is_to_draw_are_a_problem(load: Study) -> None:
         load("design={kind: random, samples: 50}")
     [problem] = raised.value.problems
     assert (problem.field, problem.message) == ("design.samples", "got 50; the axes gave 4 different ones in 5000 draws")
-    assert "samples: 4" in problem.fix
+    assert problem.fix == "samples: 4, or design: {kind: grid}"
+    with pytest.raises(RecipeError) as raised:
+        load("design={kind: random, samples: 50}", "axes.peak={key: model.layers, low: 1, high: 2, whole: true, values: []}")
+    assert raised.value.problems[0].fix == "samples: 4"
 
 
 def test_without_axes_the_seeds_alone_are_runs(load: Study) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pellucid.core.files import json_bytes
 from pellucid.studies.results import Cost, Point, RunResult, Scores, Stage, by_level, pooled, runs_from_json
 
 Make = Callable[..., RunResult]
@@ -29,6 +30,15 @@ def test_runs_come_back_from_json_as_they_were(make_run: Make) -> None:
     assert back[0].stages[0].name == "pretrain"
     assert back[0].points[0].table["all"]["all"].bits_per_byte == point.table["all"]["all"].bits_per_byte
     assert not back[1].is_comparable
+
+
+def test_losses_that_were_no_numbers_come_back_as_none(make_run: Make) -> None:
+    nan = math.nan
+    stage = Stage("p", 3, 1, 1, {}, (1, 2, 3), (0.1,) * 3, (9.0, nan, nan), (1.0, nan, nan))
+    raw = json_bytes([make_run({"a": "x"}, 1, 2.0, stages=(stage,)).to_json()])
+    [back] = runs_from_json(json.loads(raw))
+    assert math.isnan(back.final_loss(2)) and math.isnan(back.stages[0].norms[1])
+    assert json_bytes([back.to_json()]) == raw
 
 
 def test_bits_per_byte_are_nats_over_ln_2_and_bytes_and_groups_pool_by_their_bytes() -> None:

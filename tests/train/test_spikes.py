@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,31 @@ def test_a_spike_is_rolled_back_its_batches_passed_over_and_the_run_stays_replay
     assert final_bytes(tmp_path / "c") == final_bytes(tmp_path / "a")
     state = load_checkpoint(tmp_path / "c" / "checkpoints" / "step-00000048")[0]
     assert [entry["step"] for entry in state["progress"]["skipped"]] == [35, 36, 37]
+
+
+def test_what_begins_at_a_checkpoint_with_the_spikes_behind_it_ends_as_if_it_had_trained_alone(
+    tiny: Any, tmp_path: Path, noise: Noise
+) -> None:
+    noise.steps = {33, 34, 43, 44}
+    stage = stage_of(tiny).model_copy(update={"checkpoint": CheckpointConfig(every_steps=5, keep_last=20)})
+    with pytest.warns(PellucidWarning, match="loss spike"):
+        run_stage(stage, tiny.model, tiny.order(), 1, tmp_path / "a")
+    skips = SkipList(tmp_path / "a")
+    assert [(spike["first_skipped"], spike["last_skipped"]) for spike in skips.spikes] == [(32, 34), (42, 44)]
+    # One that is alike for 43 steps has not noticed the second spike, and has applied step 42.
+    steps = skips.steps_to_begin_with(range(5, 50, 5), 43)
+    assert steps == [5, 10, 15, 20, 25, 30, 35, 40]
+    begun = tmp_path / "b"
+    for step in steps:
+        shutil.copytree(tmp_path / f"a/checkpoints/step-{step:08d}", begun / f"checkpoints/step-{step:08d}")
+    log = (tmp_path / "a/metrics.jsonl").read_text().splitlines(keepends=True)
+    (begun / "metrics.jsonl").write_text("".join(line for line in log if json.loads(line)["step"] <= 40))
+    SkipList(begun, skips.until(40)).write()
+    with pytest.warns(PellucidWarning, match="loss spike in steps 43 to 44"):
+        run_stage(stage, tiny.model, tiny.order(), 1, begun)
+    assert final_bytes(begun) == final_bytes(tmp_path / "a")
+    receipts = [json.loads((folder / "receipt.json").read_text())["skipped_steps"] for folder in (begun, tmp_path / "a")]
+    assert receipts[0] == receipts[1] and len(receipts[0]) == 6
 
 
 def test_spikes_without_end_or_without_a_checkpoint_before_them_end_the_run_with_what_to_do(

@@ -59,6 +59,8 @@ def _study(folder: Path, arguments: argparse.Namespace) -> int:
     from pellucid.stages.study_verify import verify_study
 
     result = verify_study(folder, deep=arguments.deep)
+    if not result.checked:
+        result = replace(result, notes=[*result.notes, f"there is nothing to check in {folder}: no run and no results"])
     if arguments.json:
         print_json(_as_json(result, None))
     else:

@@ -27,7 +27,7 @@ from pellucid.recipe.training import TrainStageConfig
 from pellucid.stages.stage import Context, Stage
 from pellucid.train.spikes import SkipList
 
-__all__ = ["begin_with", "keep_shared", "take_shared"]
+__all__ = ["begin_with", "is_begun", "keep_shared", "take_shared"]
 
 # What file systems without hard links say, and those where a file has as many as it can.
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -61,6 +61,12 @@ def keep_shared(stage: Stage, context: Context, store: Path) -> None:
         _link_folder(context.run / stage.folder, kept)
 
 
+def is_begun(stage: Stage, context: Context) -> bool:
+    """Tell whether what lies in a stage's folder was, or is being, built under the key that it has now."""
+    path = context.run / stage.folder
+    return path.exists() and _key_of(path) == stage.key(context).as_json()
+
+
 def begin_with(stage: Stage, config: TrainStageConfig, context: Context, other: Path, most_steps: int) -> int:
     """Let a training stage begin at the newest checkpoint of at most `most_steps` that the run `other` kept; return its step.
 
@@ -69,7 +75,7 @@ def begin_with(stage: Stage, config: TrainStageConfig, context: Context, other: 
     must agree, and up to that step the rates do.
     """
     path, key = context.run / stage.folder, stage.key(context)
-    if path.exists() and _key_of(path) == key.as_json():
+    if is_begun(stage, context):
         return 0
     theirs = _key_of(other / stage.folder)
     if theirs is None or not _agree(theirs, key.as_json()):

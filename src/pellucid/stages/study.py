@@ -13,7 +13,7 @@ import orjson
 import torch
 
 from pellucid.core.artifacts import Key, building, is_current
-from pellucid.core.environment import code_version
+from pellucid.core.environment import code_version, source_of
 from pellucid.core.errors import ArtifactError, PellucidWarning, UsageError
 from pellucid.core.files import json_bytes, read_json, write_bytes
 from pellucid.core.lock import run_lock
@@ -94,8 +94,11 @@ def _train_together(study: LoadedStudy, plan: StudyPlan, folder: Path, only: Seq
         raise UsageError(f"the budget leaves {only[0]} out")
     if found[0].target is not None and not _is_done(found[0].target, study, folder):
         raise UsageError(f"{found[0].target}, at whose loss {only[0]} is to end, has not come to its end; run it first")
+    threads = study.config.work.threads or torch.get_num_threads()
     with open_world() as world:
-        ended = make_run(_task(found[0], study, folder, study.config.work.threads or torch.get_num_threads()), world)
+        if world.is_first:
+            _warn_of_threads(study, found, threads, folder)
+        ended = make_run(_task(found[0], study, folder, threads), world)
         if world.is_first:
             console.print(f"{only[0]:<28}{ended['outcome']:<12}{ended['message']}", soft_wrap=True)
 
@@ -108,7 +111,7 @@ def tell_study(study: LoadedStudy, runs: Path, made: dict[str, _Made] | None = N
         found = [_collected(run, folder, made.get(run.name)) for run in study.runs]
         raw = json_bytes([run.to_json() for run in found])
         # Analysed again by other code: that takes seconds, and analyses are what changes most.
-        inputs = {"runs": sha256(raw).hexdigest(), "code": code_version()}
+        inputs = {"runs": sha256(raw).hexdigest(), "code": source_of(code_version())}
         key = Key("study", 1, study.config.compare.seed, asked(study.config), inputs)
         path = folder / RESULTS
         _keep_study(study, folder)
@@ -130,9 +133,9 @@ def _make(study: LoadedStudy, plan: StudyPlan, waves: Sequence[Sequence[RunPlan]
     work = study.config.work
     threads = work.threads or max(1, torch.get_num_threads() // work.workers)
     ended_before = _found(study, folder)
-    _warn_of_threads([one for wave in waves for one in wave], threads, folder)
+    _warn_of_threads(study, [one for wave in waves for one in wave], threads, folder)
     for one in plan.left_out:
-        made = ended_before.get(one.run.name) or _Made(one.run.name, "not begun", one.left_out)
+        made = ended_before.get(one.run.name) or _not_made(one.run, folder, one.left_out)
         console.print(f"{made.name:<28}{made.outcome:<12}{made.message}", soft_wrap=True)
         yield made
     begun = [one for wave in waves for one in wave]
@@ -143,8 +146,9 @@ def _make(study: LoadedStudy, plan: StudyPlan, waves: Sequence[Sequence[RunPlan]
             without = [one for one in wave if one.target is not None and not _is_done(one.target, study, folder)]
             for one in without:
                 told = f"{one.target}, at whose loss it is to end, has not come to its end"
-                console.print(f"{one.run.name:<28}not begun   {told}", soft_wrap=True)
-                yield _Made(one.run.name, "not begun", told)
+                made = _not_made(one.run, folder, told)
+                console.print(f"{made.name:<28}{made.outcome:<12}{told}", soft_wrap=True)
+                yield made
             tasks = [_task(one, study, folder, threads) for one in wave if one not in without]
             for number, ended in _spread(tasks, work.workers, work.engine):
                 name = tasks[number].run.name
@@ -204,18 +208,21 @@ def _target(plan: RunPlan, study: LoadedStudy, folder: Path) -> float | None:
     return collect_run(other, folder / RUNS / other.name, "done").final_loss(study.config.compare.loss_steps)
 
 
-def _warn_of_threads(plans: Sequence[RunPlan], threads: int, folder: Path) -> None:
-    """Say that runs which are there were trained with another number of threads than those to come."""
+def _warn_of_threads(study: LoadedStudy, wanted: Sequence[RunPlan], threads: int, folder: Path) -> None:
+    """Say that runs which are there were trained with another number of threads than those that are still to be trained."""
+    ended = _found(study, folder)
+    if all(one.run.name in ended and ended[one.run.name].outcome != "failed" for one in wanted):
+        return
     others: dict[int, list[str]] = {}
-    for one in plans:
-        for settings in made_with(one.run, folder / RUNS / one.run.name):
-            if settings.get("threads", threads) != threads:
-                others.setdefault(settings["threads"], []).append(one.run.name)
+    for run in study.runs:
+        used = {made["settings"].get("threads", threads) for made in made_with(run, folder / RUNS / run.name)}
+        for count in sorted(used - {threads}):
+            others.setdefault(count, []).append(run.name)
     for count, names in others.items():
         some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
         warnings.warn(
             f"{len(names)} of the study's runs were trained with {count} threads ({some}); what is trained now has {threads}, "
-            f"which gives other bits; --set work.threads={count} goes on as before",
+            f"which can give other bits; --set work.threads={count} goes on as before",
             PellucidWarning,
             stacklevel=2,
         )
@@ -240,6 +247,11 @@ def _found(study: LoadedStudy, folder: Path) -> dict[str, _Made]:
         except (ArtifactError, KeyError, TypeError):
             continue  # damaged: the run is made again, or found made
     return found
+
+
+def _not_made(run: PlannedRun, folder: Path, why: str) -> _Made:
+    """Return that a run is not made, and whether any of it was trained."""
+    return _Made(run.name, collect_run(run, folder / RUNS / run.name, "not begun").outcome, why)
 
 
 def _collected(run: PlannedRun, folder: Path, made: _Made | None) -> RunResult:

@@ -27,8 +27,8 @@ from pellucid.stages.knowing import check_facts
 from pellucid.stages.noise import measure_noise
 from pellucid.stages.plan import PLAN
 from pellucid.stages.run_folder import RECIPE_FILE, dump_recipe
-from pellucid.stages.shared import begin_with, keep_shared, take_shared
-from pellucid.stages.stage import Context, run_stage
+from pellucid.stages.shared import begin_with, is_begun, keep_shared, take_shared
+from pellucid.stages.stage import Context, Stage, run_stage
 from pellucid.studies.collect import BEFORE_TRAINING, collect_run
 from pellucid.studies.design import PlannedRun
 from pellucid.studies.sharing import Beginning
@@ -76,15 +76,20 @@ class RunTask:
 
 def known_outcome(task: RunTask) -> dict[str, Any] | None:
     """Return how a run ended that ended for good under these rules; None for one that is to be made, or gone on with."""
+    found = _written_outcome(task)
+    return found if found is not None and found["rules"] == task.rules else None
+
+
+def _written_outcome(task: RunTask) -> dict[str, Any] | None:
+    """Return what is written down of a run's end, under whatever rules; None where there is nothing, or it is damaged."""
     if not task.outcome.is_file():
         return None
     try:
         found = read_json(task.outcome)
     except ArtifactError:
         return None
-    if not isinstance(found, dict) or found.get("rules") != task.rules or not {"outcome", "message"} <= found.keys():
-        return None
-    return found
+    is_whole = isinstance(found, dict) and {"outcome", "message", "rules"} <= found.keys() and isinstance(found["rules"], dict)
+    return found if is_whole and "recipe" in found["rules"] else None
 
 
 def _open(task: RunTask, world: World) -> Context:
@@ -180,6 +185,8 @@ def _ended_before(task: RunTask) -> dict[str, Any] | None:
     over = _over_budget(task)
     if not over:
         return None
+    if (before := _written_outcome(task)) is not None and before["rules"]["recipe"] == task.run.loaded.digest:
+        return before  # by other rules, for which there are no hours left
     return {"outcome": collect_run(task.run, task.folder, "not begun").outcome, "message": over}
 
 
@@ -212,13 +219,18 @@ def _stages(task: RunTask, context: Context) -> None:
         if world.is_first:
             take_shared(stage, context, store)
         if number == len(context.recipe.train) - 1:
-            # By what was trained already: before there was this rule, or by the run whose beginning it has.
-            _first_alone(world, _rule(task, task.folder / config.name).check, RuleStopError)
+            _first_alone(world, partial(_check_trained, task, stage, context), RuleStopError)
         run_stage(stage, context)
         if world.is_first:
             keep_shared(stage, context, store)
     if world.is_first and EVALUATE.name in stages:
         run_stage(EVALUATE, alone)
+
+
+def _check_trained(task: RunTask, stage: Stage, context: Context) -> None:
+    """Raise when what was trained already ends the run: before there was the rule, or by the run whose beginning it has."""
+    if is_begun(stage, context):
+        _rule(task, context.run / stage.folder).check()
 
 
 def _before_training(task: RunTask, context: Context) -> None:

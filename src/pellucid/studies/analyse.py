@@ -30,7 +30,7 @@ def analyse(config: StudyConfig, runs: Sequence[RunResult]) -> dict[str, Any]:
 
     `study`: name, description, metric; `runs`: one row each with levels, seed, outcome, metric, cost; `effects`: `axes` (one
     `effects_of` for each axis), `by_group` (kind → group → axis → `effects_of`), `spread` over seeds; `cost`: sums, and what was
-    shared; `made_with`: the settings that runs were trained with, most used first, and whose; then one entry for each analysis that
+    shared; `made_with`: by stage the settings that runs were trained with, and whose; then one entry for each analysis that
     the study asks for.
     """
     metric = metric_of(config)
@@ -99,15 +99,17 @@ def _of_group(kind: str, group: str) -> Metric:
 
 
 def _made_with(runs: Sequence[RunResult]) -> list[dict[str, Any]]:
-    """Return each setting with the runs that were trained with it: one entry, unless a study was gone on with in another way."""
+    """Return by stage each setting with the runs that were trained with it, most used first: one entry for each stage, unless a
+    study was gone on with in another way."""
     found: list[dict[str, Any]] = []
     for run in runs:
-        for settings in run.made_with:
-            entry = next((one for one in found if one["settings"] == settings), None)
+        for made in run.made_with:
+            entry = next((one for one in found if (one["stage"], one["settings"]) == (made["stage"], made["settings"])), None)
             if entry is None:
-                found.append(entry := {"settings": dict(settings), "runs": []})
+                found.append(entry := {"stage": made["stage"], "settings": dict(made["settings"]), "runs": []})
             entry["runs"].append(run.name)
-    return sorted(found, key=lambda one: -len(one["runs"]))
+    stages = list(dict.fromkeys(one["stage"] for one in found))
+    return sorted(found, key=lambda one: (stages.index(one["stage"]), -len(one["runs"])))
 
 
 def _cost(runs: Sequence[RunResult]) -> dict[str, Any]:

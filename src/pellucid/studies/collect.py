@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from pellucid.core.attempts import attempts_of
 from pellucid.core.files import read_json
 from pellucid.core.ledger import LEDGER, read_ledger
 from pellucid.core.metrics import read_metrics
-from pellucid.core.spending import OF_THE_REPORT
 from pellucid.evals.choices.item import Item
 from pellucid.plan.flops import flops_per_token
 from pellucid.plan.parameters import count_parameters
@@ -19,12 +18,14 @@ from pellucid.recipe.training import TrainStageConfig
 from pellucid.studies.design import PlannedRun
 from pellucid.studies.results import Cost, Outcome, Point, RunResult, Scores, Stage, Table
 
-__all__ = ["BEFORE_TRAINING", "collect_run", "made_with"]
+__all__ = ["BEFORE_TRAINING", "collect_run", "made_with", "stages_made"]
 
 BEFORE_TRAINING = ("documents", "tokenizer", "shards", "conversations")
 _TASK = "perplexity"
 # What decides the bits of a run beside its recipe, by its name in the line with which training begins, and goes on.
 _SETTINGS = ("device", "precision", "ranks", "tensor_ways", "shard", "threads", "compiled", "torch")
+
+_TOUCHES = ("start", "shared", "begun_with", "unchanged", "end")
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,12 @@ def collect_run(run: PlannedRun, folder: Path, outcome: Outcome, message: str = 
     Raises `ArtifactError` for files that are damaged.
     """
     recipe = run.loaded.recipe
-    if outcome == "not begun" and _has_trained(run, folder):
+    own = stages_made(run, folder)
+    stages = tuple(_stage(config, _lines(folder, config) if config.name in own else ()) for config in recipe.train)
+    if outcome == "not begun" and any(stage.steps for stage in stages):
         outcome = "unfinished"
-    stages = tuple(_stage(config, () if outcome == "not begun" else _lines(folder, config)) for config in recipe.train)
     count = count_parameters(recipe.model)
-    found = RunResult(
+    return RunResult(
         name=run.name,
         levels=run.levels,
         seed=run.seed,
@@ -59,41 +61,47 @@ def collect_run(run: PlannedRun, folder: Path, outcome: Outcome, message: str = 
         embedding_parameters=count.embedding + count.head,
         planned_flops=float(sum(_planned_flops(recipe, config) for config in recipe.train)),
         stages=stages,
-        cost=_cost(folder, recipe, stages),
-        sources={source.name: {"category": source.category, "language": source.language} for source in recipe.sources},
-    )
-    if outcome == "not begun":
-        return found
-    return replace(
-        found,
         table=_heldout(folder, recipe) if outcome == "done" else None,
-        points=tuple(point for config in recipe.train for point in _points(folder, config, recipe)),
-        weights=_weights(folder, recipe),
-        begins_with=_begins_with(folder),
-        noise=_noise(folder),
+        points=tuple(point for config in recipe.train if config.name in own for point in _points(folder, config, recipe)),
+        weights={name: weights for name, weights in _weights(folder, recipe).items() if name in own},
+        cost=_cost(folder, recipe, stages),
+        begins_with=_begins_with(folder) if own else None,
+        noise=_noise(folder) if recipe.train[-1].name in own else (),
+        sources={source.name: {"category": source.category, "language": source.language} for source in recipe.sources},
         made_with=made_with(run, folder),
+        recipe=run.loaded.digest,
     )
+
+
+def stages_made(run: PlannedRun, folder: Path) -> frozenset[str]:
+    """Return the training stages of a folder that its ledger says were made, taken or found current under the run's recipe.
+
+    Each line of a start has the recipe's digest; what was touched last before another recipe's last start is of that other one.
+    """
+    if not (folder / LEDGER).is_file():
+        return frozenset()
+    touched: dict[str, int] = {}
+    other = -1
+    for line, event in enumerate(read_ledger(folder / LEDGER)):
+        if event.get("recipe", run.loaded.digest) != run.loaded.digest:
+            other = line
+        elif event.get("event") in _TOUCHES and "stage" in event:
+            touched[event["stage"]] = line
+    return frozenset(stage.name for stage in run.loaded.recipe.train if touched.get(stage.name, -1) > other)
 
 
 def made_with(run: PlannedRun, folder: Path) -> tuple[Mapping[str, Any], ...]:
-    """Return the settings that a run's steps were trained with, each once, whoever trained what it has of others."""
+    """Return the settings by stage that a run's steps were trained with, each once, whoever trained what it has of others."""
     found: list[dict[str, Any]] = []
-    for config in run.loaded.recipe.train:
+    own = stages_made(run, folder)
+    for config in (one for one in run.loaded.recipe.train if one.name in own):
+        settings: dict[str, Any] | None = None
         for line in _lines(folder, config):
             if line.get("event") in ("start", "resume"):
-                settings = {name: line[name] for name in _SETTINGS if name in line}
-                if settings not in found:
-                    found.append(settings)
+                settings = {"stage": config.name, "settings": {name: line[name] for name in _SETTINGS if name in line}}
+            elif "loss" in line and settings is not None and settings not in found:
+                found.append(settings)  # not before a step: it may have been killed, and gone on with otherwise
     return tuple(found)
-
-
-def _has_trained(run: PlannedRun, folder: Path) -> bool:
-    """Tell whether training by the run's recipe was what the folder's ledger saw last of training."""
-    if not (folder / LEDGER).is_file():
-        return False
-    names = {stage.name for stage in run.loaded.recipe.train}
-    starts = [one for one in read_ledger(folder / LEDGER) if one.get("event") == "start" and one.get("stage") in names]
-    return bool(starts) and starts[-1].get("recipe") == run.loaded.digest
 
 
 def _lines(folder: Path, config: TrainStageConfig) -> Iterable[Mapping[str, Any]]:
@@ -183,10 +191,11 @@ def _begins_with(folder: Path) -> str | None:
 
 
 def _cost(folder: Path, recipe: Recipe, stages: Iterable[Stage]) -> Cost:
-    """Return what the run's own attempts took, all of them however they ended."""
+    """Return what making the run took, all attempts at its stages however they ended; what was done with it since is no part."""
     if not (folder / LEDGER).is_file():
         return Cost()
-    attempts = [one for one in attempts_of(read_ledger(folder / LEDGER)) if one.stage not in OF_THE_REPORT]
+    made = {"plan", *BEFORE_TRAINING, *(stage.name for stage in recipe.train), "evaluate", "noise"}
+    attempts = [one for one in attempts_of(read_ledger(folder / LEDGER)) if one.stage in made]
     tokens = flops = shared = 0.0
     taken = _shared(folder)
     for config, stage in zip(recipe.train, stages, strict=True):

@@ -1,6 +1,7 @@
 """From a study's file to its runs: axes and seeds multiplied out, each run's recipe loaded, every problem shown at once."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from pellucid.recipe.tree import Node, TreeError, plain
 from pellucid.studies.check import check_study
 from pellucid.studies.mixes.levels import leave_out_levels, report_mixes
 
-__all__ = ["LoadedStudy", "PlannedRun", "load_study", "run_name"]
+__all__ = ["LoadedStudy", "PlannedRun", "level_names", "load_study", "run_name"]
 
 _LONGEST_NAME = 150  # of a run: its folder's name, with room for what is put before and behind it
 
@@ -165,6 +166,13 @@ def _setting(key: str, value: Any) -> str:
     return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
+def level_names(axis: AxisConfig) -> list[str] | None:
+    """Return the names of an axis' levels as far as the study alone tells them; None for mixes, parts left out, and ranges."""
+    if axis.levels is not None:
+        return list(axis.levels)
+    return [_shown(value) for value in axis.values] or None
+
+
 def _levels(name: str, axis: AxisConfig, start: LoadedRecipe) -> Levels:
     """Return what each level of an axis sets; none for a range, which is drawn from."""
     recipe = start.recipe
@@ -238,7 +246,7 @@ def _drawn_from(low: float, high: float, axis: AxisConfig, random: Random) -> fl
     if axis.whole:  # each number has the same share of a linear scale, that of its unit of a logarithmic one
         high += 1
     value = low * (high / low) ** at if axis.scale == "log" else low + (high - low) * at
-    return int(min(value, high - 1)) if axis.whole else float(f"{value:.3g}")
+    return math.floor(min(value, high - 1)) if axis.whole else float(f"{value:.3g}")
 
 
 def _too_few(config: StudyConfig, runs: Sequence[PlannedRun]) -> list[Problem]:
@@ -247,7 +255,8 @@ def _too_few(config: StudyConfig, runs: Sequence[PlannedRun]) -> list[Problem]:
     if config.design.kind != "random" or wanted is None or drawn >= wanted:
         return []
     told = f"got {wanted}; the axes gave {drawn} different ones in {100 * wanted} draws"
-    return [Problem("design.samples", told, f"samples: {drawn}, or design: {{kind: grid}}")]
+    ranges = any(axis.low is not None for axis in config.axes.values())
+    return [Problem("design.samples", told, f"samples: {drawn}" + ("" if ranges else ", or design: {kind: grid}"))]
 
 
 def _wrong_levels(config: StudyConfig, axes: Mapping[str, Levels]) -> list[Problem]:

@@ -90,8 +90,9 @@ class RunResult:
     beginning it shares; `noise` one gradient noise scale for each checkpoint that was looked at; `sources` the recipe's sources,
     each with its `category` and `language`, both as the recipe has them. `parameters` are all of them, `embedding_parameters` those
     among them of the embedding and of a head of its own. `planned_flops` are of the whole training by the recipe, as `plan.flops`
-    counts "matmul", so that runs that were not begun have a size too; 0: not known. `made_with` has what trained it (device,
-    precision, processes, threads, torch), as often as that changed: other settings give other bits."""
+    counts "matmul", so that runs that were not begun have a size too; 0: not known. `made_with` has by `stage` the
+    `settings` that its steps were trained with (device, precision, processes, threads, torch), as often as they changed.
+    `recipe` is the digest of its recipe."""
 
     name: str
     levels: Mapping[str, str]
@@ -110,6 +111,7 @@ class RunResult:
     noise: Sequence[Mapping[str, Any]] = ()
     sources: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     made_with: Sequence[Mapping[str, Any]] = ()
+    recipe: str = ""
 
     @property
     def is_comparable(self) -> bool:
@@ -138,7 +140,7 @@ def runs_from_json(raw: Iterable[Mapping[str, Any]]) -> list[RunResult]:
         RunResult(
             **{
                 **one,
-                "stages": tuple(Stage(**stage) for stage in one["stages"]),
+                "stages": tuple(_stage(stage) for stage in one["stages"]),
                 "table": None if one["table"] is None else _table(one["table"]),
                 "points": tuple(Point(**{**point, "table": _table(point["table"])}) for point in one["points"]),
                 "cost": Cost(**one["cost"]),
@@ -146,6 +148,12 @@ def runs_from_json(raw: Iterable[Mapping[str, Any]]) -> list[RunResult]:
         )
         for one in raw
     ]
+
+
+def _stage(raw: Mapping[str, Any]) -> Stage:
+    """JSON has null for what was no number, as the loss of a step that diverged."""
+    lists = {name: tuple(math.nan if value is None else value for value in raw[name]) for name in ("rates", "losses", "norms")}
+    return Stage(**{**raw, **lists})
 
 
 def _table(raw: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:

@@ -36,11 +36,17 @@ def test_other_settings_are_a_warning(found: dict[str, Any], tmp_path: Path) -> 
     write_study_page(found, tmp_path / "index.html")
     assert "All were trained with: compiled no, device cpu, precision fp32, ranks 1" in (tmp_path / "index.html").read_text()
     one = found["made_with"][0]
-    found["made_with"] = [one, {"settings": {**one["settings"], "threads": 2}, "runs": ["a-s1"]}]
+    found["made_with"] = [one, {**one, "settings": {**one["settings"], "threads": 2}, "runs": ["a-s1"]}]
     write_study_page(found, tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
     assert "Not all runs were trained with the same settings" in page
     assert "threads 2" in page and ": a-s1." in page
+    # Stages that differ, in all runs alike, are no difference between runs.
+    found["made_with"] = [one, {**one, "stage": "anneal", "settings": {**one["settings"], "precision": "bf16"}}]
+    write_study_page(found, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert "Not all runs" not in page
+    assert "All were trained with, in anneal: compiled no, device cpu, precision bf16" in page
 
 
 def test_runs_that_were_not_begun_leave_gaps(found: dict[str, Any]) -> None:
