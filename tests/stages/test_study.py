@@ -238,6 +238,15 @@ def test_runs_that_are_finished_stay_so_when_a_budget_has_no_room_for_them_any_m
     assert {one.outcome for one in runs_from_json(json.loads((study_copy / "results/runs.json").read_text()))} == {"done"}
 
 
+def test_a_report_says_as_the_run_did_why_runs_were_left_out(study_copy: Path) -> None:
+    more = ["--set", "budget.tokens=13000", "--set", "seeds=[7]"]
+    assert run(study_copy, *more) == 0
+    told = (study_copy / "results/study.json").read_bytes()
+    assert b"budget.tokens" in told
+    assert main(["report", str(study_copy.parent / "study.yaml"), "--runs", str(study_copy.parent), *more]) == 0
+    assert (study_copy / "results/study.json").read_bytes() == told
+
+
 def test_what_a_kill_kept_out_of_the_store_is_brought_there_later(study_copy: Path) -> None:
     shutil.rmtree(study_copy / "shared")
     assert run(study_copy, "--set", "seeds=[1, 3]") == 0

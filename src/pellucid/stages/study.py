@@ -106,7 +106,9 @@ def _train_together(study: LoadedStudy, plan: StudyPlan, folder: Path, only: Seq
 def tell_study(study: LoadedStudy, runs: Path, made: dict[str, _Made] | None = None) -> None:
     """Analyse the runs that there are, and write `results/` and the page."""
     folder = runs / study.config.name
-    made = _found(study, folder) if made is None else made
+    if made is None:
+        left_out = {one.run.name: _Made(one.run.name, "not begun", one.left_out) for one in plan_study(study).left_out}
+        made = {**left_out, **_found(study, folder)}
     with run_lock(folder):
         found = [_collected(run, folder, made.get(run.name)) for run in study.runs]
         raw = json_bytes([run.to_json() for run in found])
