@@ -80,3 +80,13 @@ def test_a_short_wide_table_may_become_a_list_and_its_cells_know_their_heads() -
         html = render(table(("Check", "What", "Looked", "Faults"), narrow_or_long, caption=""))
         assert "stacked" not in html and "data-head" not in html
     assert 'class="few pairs"' in render(table(("Environment", "Value"), [["code", "0.1.0" * 9]], caption=""))
+
+
+def test_a_table_that_would_fill_a_page_may_be_parted_on_paper() -> None:
+    def kind(rows: int, words: str) -> str:
+        text = render(section("s", "S", table(("a", "b"), [(words, "1")] * rows, caption="c")))
+        return text.partition('<figure class="')[2].partition('"')[0]
+
+    assert kind(13, "a word") == kind(16, "a word") == "table short"
+    assert kind(17, "a word") == "table"
+    assert kind(13, "many words " * 15) == "table"

@@ -39,7 +39,8 @@ _FEW_ROWS = 48  # of a figure's numbers that are shown below it
 _FEW_COLUMNS = 4  # of a table that is no wider than its words
 # On a phone a short table that is wider than the window is shown as a list: each row below its name. Widths in letters.
 _STACKED_ROWS, _STACKED_COLUMNS, _PHONE_LETTERS, _HALF_LETTERS = 12, 7, 40, 18
-_SHORT_ROWS = 16  # of a table that is not parted on paper
+# A table that is not parted on paper: a third of a page at most. Letters in a line of all columns together.
+_SHORT_ROWS, _SHORT_LINES, _PAPER_LETTERS = 16, 24, 110
 
 
 class Html:
@@ -108,7 +109,7 @@ class Html:
         caption = f"<figcaption>{as_html(table.caption)}</figcaption>" if table.caption else ""
         label = as_html(table.caption or ", ".join(filter(None, table.columns)) or "Table")
         few = _class(" ".join(_kinds(table)))
-        short = " short" if len(table.rows) <= _SHORT_ROWS else ""
+        short = " short" if len(table.rows) <= _SHORT_ROWS and _lines(table) <= _SHORT_LINES else ""
         return (
             f'<figure class="table{short}"><div class="scroll" tabindex="0" role="region" aria-label="{label}">'
             f"<table{few}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{caption}</figure>"
@@ -179,6 +180,12 @@ def _widths(table: Table) -> list[int]:
         )
         for place, head in enumerate(table.columns)
     ]
+
+
+def _lines(table: Table) -> int:
+    """Return about how many lines the rows of a table take on paper, its columns being equally wide."""
+    width = _PAPER_LETTERS // max(1, len(table.columns))
+    return sum(max((-(-_letters(one) // width) for one in row.cells), default=1) for row in table.rows)
 
 
 def _letters(cell: Cell) -> int:
