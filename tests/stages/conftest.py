@@ -1,6 +1,8 @@
-"""ChatML written by hand: what a chat format has to be able to do, in a few lines."""
+"""ChatML written by hand: what a chat format has to be able to do, in a few lines; copies of a finished study."""
 
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,3 +82,20 @@ def babbler(tokenizer: BytePairTokenizer) -> Completer:
         for id_, weight in weights.items():
             model.head.weight[id_, 0] = torch.tensor(weight).log()
     return Completer(model, 32)
+
+
+@pytest.fixture
+def new_study(finished_study: Path) -> Iterator[Path]:
+    """Where a study like the finished one would lie, its file and its base beside it. As deep as that one: sources are relative."""
+    folder = Path(tempfile.mkdtemp(dir=finished_study.parent.parent, prefix="study-"))
+    for name in ("base.yaml", "study.yaml"):
+        shutil.copy(finished_study.parent / name, folder / name)
+    yield folder / "study"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def study_copy(finished_study: Path, new_study: Path) -> Path:
+    """A copy of the finished study that a test may change."""
+    shutil.copytree(finished_study, new_study)
+    return new_study

@@ -6,10 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +30,6 @@ def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
 
 def events(run: Path, name: str) -> list[dict[str, Any]]:
     return [event for event in read_ledger(run / "ledger.jsonl") if event["event"] == name]
-
-
-@pytest.fixture
-def new_study(finished_study: Path) -> Iterator[Path]:
-    """Where a study like the finished one would lie, its file and its base beside it. As deep as that one: sources are relative."""
-    folder = Path(tempfile.mkdtemp(dir=finished_study.parent.parent, prefix="study-"))
-    for name in ("base.yaml", "study.yaml"):
-        shutil.copy(finished_study.parent / name, folder / name)
-    yield folder / "study"
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def study_copy(finished_study: Path, new_study: Path) -> Path:
-    """A copy of the finished study that a test may change."""
-    shutil.copytree(finished_study, new_study)
-    return new_study
 
 
 def run(copy: Path, *more: str) -> int:

@@ -184,16 +184,11 @@ def test_what_is_done_with_a_run_afterwards_is_no_fault_of_the_study(copy: Path)
     assert faults(copy) == ""
 
 
-def test_results_that_are_older_than_their_runs_are_told_in_a_line_with_what_to_do(finished_study: Path, tmp_path: Path) -> None:
-    for name in ("base.yaml", "study.yaml"):
-        shutil.copy(finished_study.parent / name, tmp_path / name)
-    base = (tmp_path / "base.yaml").read_text()
-    assert "ROOT" not in base
-    study, copy = str(tmp_path / "study.yaml"), tmp_path / "study"
-    shutil.copytree(finished_study, copy)
+def test_results_that_are_older_than_their_runs_are_told_in_a_line_with_what_to_do(study_copy: Path) -> None:
+    study, copy = str(study_copy.parent / "study.yaml"), study_copy
     (copy / f"outcomes/{RUN}.json").unlink()
     shutil.rmtree(copy / "runs" / RUN)
-    options = ["--runs", str(tmp_path)]
+    options = ["--runs", str(copy.parent)]
     assert main(["report", study, *options]) == 0
     found = json.loads((copy / "results/study.json").read_text())["cost"]["outcomes"]
     assert (found["done"], found["not begun"]) == (7, 1)
@@ -207,19 +202,16 @@ def test_results_that_are_older_than_their_runs_are_told_in_a_line_with_what_to_
     assert faults(copy) == ""
 
 
-def test_failed_stopped_and_left_out_runs_hold_too(finished_study: Path, tmp_path: Path) -> None:
-    for name in ("base.yaml", "study.yaml"):
-        shutil.copy(finished_study.parent / name, tmp_path / name)
-    study, copy = str(tmp_path / "study.yaml"), tmp_path / "study"
-    shutil.copytree(finished_study, copy)
+def test_failed_stopped_and_left_out_runs_hold_too(study_copy: Path) -> None:
+    study, copy = str(study_copy.parent / "study.yaml"), study_copy
     wild = ["axes.peak.values=[3e-3, 1e30]", "set.train.pretrain.max_bad_steps=1", "compare={metric: loss, loss_steps: 4}"]
-    assert main(["run", study, "--runs", str(tmp_path), *settings(*wild)]) == 0
+    assert main(["run", study, "--runs", str(copy.parent), *settings(*wild)]) == 0
     outcomes = json.loads((copy / "results/study.json").read_text())["cost"]["outcomes"]
     assert outcomes["failed"] == 4 and outcomes["done"] == 4
     assert faults(copy) == ""
     stop = "stop={window_steps: 3, above_loss: 1.0, after_steps: 5}"
     left = settings("set.train.pretrain.z_loss=1e-4", "budget.tokens=13000", stop)
-    assert main(["run", study, "--runs", str(tmp_path), *left]) == 0
+    assert main(["run", study, "--runs", str(copy.parent), *left]) == 0
     result = verify_study(copy)
     assert result.faults == []
     assert any("was not begun; in its folder lies what an earlier form of the study left" in note for note in result.notes)

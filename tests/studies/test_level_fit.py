@@ -1,8 +1,9 @@
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-from pellucid.studies.level_fit import Cell, fit_levels, seed_means
+from pellucid.studies.level_fit import Cell, fit_levels, seed_means, unevenness
 from pellucid.studies.results import RunResult
 
 Make = Callable[..., RunResult]
@@ -40,3 +41,34 @@ def test_the_noise_has_levels_less_one_times_seeds_less_one_degrees_of_freedom()
     told = fitted.contrast({"b": 1.0, "a": -1.0})
     assert told is not None
     assert told.value == pytest.approx(1.0)
+
+
+def drawn(random: np.random.Generator, noise: dict[str, float], seeds: int) -> list[Cell]:
+    shift = random.normal(0, 0.2, seeds)
+    return [Cell(level, seed, shift[seed] + random.normal(0, size)) for level, size in noise.items() for seed in range(seeds)]
+
+
+def test_equal_noise_is_called_uneven_once_in_twenty_studies() -> None:
+    random = np.random.default_rng(5)
+    equal = dict.fromkeys("abcde", 0.05)
+    found = [unevenness(drawn(random, equal, 3)) for _ in range(400)]
+    alarms = sum(one is not None and one.p < 0.05 for one in found)
+    assert 8 <= alarms <= 36  # a binomial of 400 with 0.05, p = 0.999
+    assert {one.level for one in found if one is not None} == set("abcde")
+
+
+def test_a_level_of_ten_times_the_noise_is_named_with_its_share() -> None:
+    random = np.random.default_rng(6)
+    noise = {**dict.fromkeys("abcdef", 0.02), "c": 0.2}
+    found = [unevenness(drawn(random, noise, 3)) for _ in range(100)]
+    told = [one for one in found if one is not None and one.p < 0.05]
+    assert len(told) > 80
+    assert all(one.level == "c" and one.share > 0.5 for one in told)
+
+
+def test_two_levels_always_share_what_is_left_and_one_seed_leaves_nothing() -> None:
+    random = np.random.default_rng(7)
+    assert unevenness(drawn(random, {"a": 0.1, "b": 0.5}, 4)) is None
+    assert unevenness(drawn(random, dict.fromkeys("abcd", 0.1), 1)) is None
+    assert unevenness([]) is None
+    assert unevenness([Cell(level, seed, 1.0) for level in "abc" for seed in range(3)]) is None

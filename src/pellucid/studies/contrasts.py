@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from pellucid.evals.paired import LEVEL
 from pellucid.studies.least_squares import Estimate
-from pellucid.studies.level_fit import Metric, fit_levels, seed_means
+from pellucid.studies.level_fit import Metric, fit_levels, seed_means, unevenness
 from pellucid.studies.results import RunResult
 
 __all__ = ["contrast_of"]
@@ -12,8 +13,12 @@ __all__ = ["contrast_of"]
 def contrast_of(runs: Sequence[RunResult], axis: str, metric: Metric, weights: Mapping[str, float]) -> Estimate | None:
     """Return Σ weight · mean of the level, over comparable runs of an axis; the weights add up to 0.
 
-    The model is that of `effects`: level + seed + noise, with the noise of all runs of the axis. None where a level has no run, or
-    shares no seed with the others.
+    The model is that of `effects`: level + seed + noise, with the noise of all runs of the axis, or where that is not the same for
+    all levels, of those with a weight. None where a level has no run, or shares no seed with the others.
     """
-    fitted = fit_levels(seed_means(runs, axis, metric))
-    return None if fitted is None else fitted.contrast(weights)
+    cells = seed_means(runs, axis, metric)
+    uneven = unevenness(cells)
+    if uneven is not None and uneven.p < LEVEL:
+        cells = [cell for cell in cells if weights.get(cell.level)]
+    fitted = fit_levels(cells)
+    return None if fitted is None else fitted.contrast({level: weight for level, weight in weights.items() if weight})

@@ -14,7 +14,10 @@ import numpy as np
 from pellucid.studies.least_squares import Estimate, Fit, fit
 from pellucid.studies.results import RunResult
 
-__all__ = ["Cell", "LevelFit", "Metric", "fit_levels", "seed_means"]
+__all__ = ["Cell", "LevelFit", "Metric", "Uneven", "fit_levels", "seed_means", "unevenness"]
+
+_DRAWS = 4000
+_ROUNDING = 1e-24  # of the squares of the values: what is left below that is none
 
 Metric = Callable[[RunResult], float]
 """A figure of which less is better; not a number where a run has none."""
@@ -71,10 +74,48 @@ def fit_levels(cells: Sequence[Cell]) -> LevelFit | None:
     """Fit level + seed; None without cells. The noise has (levels - 1)·(seeds - 1) degrees of freedom where none is missing."""
     if not cells:
         return None
-    levels, seeds = tuple(dict.fromkeys(cell.level for cell in cells)), list(dict.fromkeys(cell.seed for cell in cells))
+    levels, design_NP = tuple(dict.fromkeys(cell.level for cell in cells)), _design(cells)
+    found = fit(design_NP, np.array([cell.value for cell in cells]))
+    return LevelFit(levels, found, np.asarray(np.linalg.pinv(design_NP) @ design_NP, dtype=np.float64))
+
+
+class Uneven(NamedTuple):
+    """The level with most of what the model leaves, its share of the squares, and how often equal noise gives so large a share."""
+
+    level: str
+    share: float
+    p: float
+
+
+def unevenness(cells: Sequence[Cell]) -> Uneven | None:
+    """Return whether one level has more than its part of the noise; None with fewer than three levels, or nothing left over.
+
+    p is that of the largest share, after Cochran (1941), with the cells that there are: from normal noise, always the same draws.
+    """
+    fitted = fit_levels(cells)
+    if fitted is None or len(fitted.levels) < 3 or fitted.fit.variance is None:
+        return None
+    design_NP = _design(cells)
+    left_NN = np.eye(len(cells)) - design_NP @ np.linalg.pinv(design_NP)
+    levels = np.array([fitted.levels.index(cell.level) for cell in cells])
+    member_NL = (levels[:, None] == np.arange(len(fitted.levels))).astype(np.float64)
+    values_N = np.array([cell.value for cell in cells])
+    shares_L = (left_NN @ values_N) ** 2 @ member_NL
+    if shares_L.sum() <= _ROUNDING * float(values_N @ values_N):
+        return None
+    shares_L = shares_L / shares_L.sum()
+    drawn_DL = (np.random.default_rng(0).standard_normal((_DRAWS, len(cells))) @ left_NN) ** 2 @ member_NL
+    drawn_D = (drawn_DL / drawn_DL.sum(axis=1, keepdims=True)).max(axis=1)
+    worst = int(np.argmax(shares_L))
+    p = (1 + int(np.sum(drawn_D >= shares_L[worst] * (1 - 1e-9)))) / (1 + _DRAWS)
+    return Uneven(fitted.levels[worst], float(shares_L[worst]), p)
+
+
+def _design(cells: Sequence[Cell]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Return a column for each level, then one for each seed, in order of appearance: 1 where a cell is of it."""
+    levels, seeds = list(dict.fromkeys(cell.level for cell in cells)), list(dict.fromkeys(cell.seed for cell in cells))
     design_NP = np.zeros((len(cells), len(levels) + len(seeds)))
     for row, cell in enumerate(cells):
         design_NP[row, levels.index(cell.level)] = 1.0
         design_NP[row, len(levels) + seeds.index(cell.seed)] = 1.0
-    found = fit(design_NP, np.array([cell.value for cell in cells]))
-    return LevelFit(levels, found, np.asarray(np.linalg.pinv(design_NP) @ design_NP, dtype=np.float64))
+    return design_NP

@@ -1,6 +1,7 @@
 """The section on what effects are worked out from runs: from the values to the page."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_effects_are_sorted_by_whether_they_are_larger_than_the_spread_and_told_
         in told
     )
     assert (
-        f"one seed would not have shown it: near (x) is better by {-small['difference']:.4f}, {small['of_spread']:.1f} times"
+        f"seen because runs are paired by seed: near (x) is better by {-small['difference']:.4f}, {small['of_spread']:.1f} times"
         in told
     )
     assert "Cannot be told apart from their baseline: alike (x); that does not make them alike." in told
@@ -105,3 +106,24 @@ def test_names_from_outside_are_shown_as_text() -> None:
     page = render(effects_section(values(runs)))
     assert "<i>$x$" not in page
     assert "&lt;i&gt;$x$" in page
+
+
+def test_noise_that_one_level_has_most_of_is_told_and_so_is_an_effect_that_turns_with_another_axis() -> None:
+    generator = np.random.default_rng(3)
+    noise = dict(zip(LEVELS, (0.001, 0.001, 0.08, 0.001), strict=True))
+    told = values([a_run(x, seed, LEVELS[x] + SEEDS[seed] + generator.normal(0, noise[x])) for x in LEVELS for seed in SEEDS])
+    caption = table_of(effects_section(told)).caption
+    assert "That noise is not the same for all levels: near has " in caption and "by its two levels alone" in caption
+    runs = [
+        replace(a_run(x, seed, value + SEEDS[seed] + generator.normal(0, 0.001)), name=f"{x}-{y}-s{seed}", levels={"x": x, "y": y})
+        for seed in SEEDS
+        for (x, y), value in {("a", "p"): 2.0, ("a", "q"): 2.0, ("b", "p"): 1.9, ("b", "q"): 2.05}.items()
+    ]
+    shown = effects_section(values(runs))
+    assert "Not the same everywhere, so that a mean says little: b (x): −0.0994 at p, +0.0490 at q (y)" in words(shown)
+    row = table_of(shown).rows[1]
+    assert str(row.cells[1]) == "better, on average; −0.0994 at p, +0.0490 at q (y)"
+
+
+def test_groups_are_left_to_another_section_that_has_them(found: dict[str, Any]) -> None:
+    assert not any(isinstance(block, Details) for block in effects_section(found, by_group=False).blocks)

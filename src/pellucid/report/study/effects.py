@@ -20,9 +20,10 @@ _TOLD = ("better", "worse")
 _MOST_SERIES = 6  # levels that can be told from each other in one figure of groups
 
 
-def effects_section(found: Found) -> Section:
+def effects_section(found: Found, *, by_group: bool = True) -> Section:
     """Return the section of a study's effects: `metric`, `axes` (`effects_of` each), `by_group` (kind → group → axes), `runs`.
 
+    Without `by_group` where another section has effects by group: corrected otherwise, the same number would have two verdicts.
     Raises `MissingExtraError` without matplotlib.
     """
     what = METRICS[found["metric"]]
@@ -31,12 +32,13 @@ def effects_section(found: Found) -> Section:
         return section("effects", "What each axis does", paragraph(text))
     lead = (
         f"Differences in {what} from the baseline at the same seed and the same levels of all other axes; below 0 is better. "
-        "Intervals are 95 %, from the noise of all runs of an axis together; p is corrected over the levels of an axis (Holm)."
+        "Intervals are 95 %, from the noise of all runs of an axis together, or of the two levels alone where it says so; p is "
+        "corrected over the levels of an axis (Holm)."
     )
     parts: list[Block] = [paragraph(lead), paragraph(_in_words(found["axes"]))]
     for axis in found["axes"]:
         parts += _axis(axis, what)
-    parts += _groups(found)
+    parts += _groups(found) if by_group else []
     return section("effects", "What each axis does", *parts)
 
 
@@ -46,13 +48,15 @@ def _compared(axis: Found) -> list[Found]:
 
 def _in_words(axes: Sequence[Found]) -> str:
     """Say which effects are larger than the spread over seeds, which are there but smaller, and which cannot be told apart."""
-    sorts: dict[str, list[str]] = {"large": [], "small": [], "unsized": [], "untold": [], "not": []}
+    sorts: dict[str, list[str]] = {"turns": [], "large": [], "small": [], "unsized": [], "untold": [], "not": []}
     for axis in axes:
         for row in axis["rows"]:
             if row["level"] == axis["baseline"]:
                 continue
             name = f"{row['level']} ({axis['axis']})"
-            if row["verdict"] in _TOLD:
+            if row["turns"]:
+                sorts["turns"].append(f"{name}: {_turns(row)}")
+            elif row["verdict"] in _TOLD:
                 size = row["of_spread"]
                 sort = "unsized" if size is None else "large" if size > 1 else "small"
                 times = "" if size is None else f", {size:.1f} times the spread"
@@ -60,10 +64,12 @@ def _in_words(axes: Sequence[Found]) -> str:
             else:
                 sorts["untold" if row["verdict"] == "cannot be told apart" else "not"].append(name)
     told = []
+    if sorts["turns"]:
+        told.append(f"Not the same everywhere, so that a mean says little: {'; '.join(sorts['turns'])}.")
     if sorts["large"]:
         told.append(f"Larger than the spread over seeds: {'; '.join(sorts['large'])}.")
     if sorts["small"]:
-        told.append(f"There, but smaller than the spread, so that one seed would not have shown it: {'; '.join(sorts['small'])}.")
+        told.append(f"There, but smaller than the spread, and seen because runs are paired by seed: {'; '.join(sorts['small'])}.")
     if sorts["unsized"]:
         told.append(f"There: {'; '.join(sorts['unsized'])}.")
     if sorts["untold"]:
@@ -94,7 +100,8 @@ def _axis(axis: Found, what: str) -> list[Block]:
         relative = None if row["relative"] is None else signed(100 * row["relative"], 2)
         size = None if row["of_spread"] is None else f"{row['of_spread']:.1f}"
         counts = [str(row["runs"]), mean, difference(ends(row, DIFFERENCE)), relative, size, format_p(row["p_holm"])]
-        rows.append([row["level"], row["verdict"], *counts])
+        words = f"{row['verdict']}, on average; {_turns(row)}" if row["turns"] else row["verdict"]
+        rows.append([row["level"], words, *counts])
     heads = ("Level", "In words", "Runs", "Mean", "Difference [95 %]", "%", "In spreads over seeds", "p")
     parts.append(table(heads, rows, caption=_spreads(axis), numbers_from=2, kinds=kinds))
     return parts
@@ -105,7 +112,17 @@ def _spreads(axis: Found) -> str:
         return "No two seeds meet at equal levels: nothing tells how much of a difference is chance."
     text = f"The standard deviation over seeds at equal levels is {axis['spread']:.4f}"
     noise = "" if axis["noise"] is None else f"; what is left of it within a block of equal seed and levels is {axis['noise']:.4f}"
-    return f"{text}{noise}."
+    uneven = axis["uneven"]
+    if uneven is None:
+        return f"{text}{noise}."
+    whose = f"{uneven['level']} has {100 * uneven['share']:.0f} % of its squares (p {format_p(uneven['p'])})"
+    return f"{text}{noise}. That noise is not the same for all levels: {whose}. So each difference is told by its two levels alone."
+
+
+def _turns(row: Found) -> str:
+    """Say how a difference goes with the levels of another axis."""
+    name = row["turns"][0]
+    return f"{', '.join(f'{signed(value)} at {level}' for level, value in row['by_other'][name].items())} ({name})"
 
 
 def _groups(found: Found) -> list[Block]:

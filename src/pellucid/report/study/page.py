@@ -51,7 +51,7 @@ def write_study_page(found: Mapping[str, Any], out: Path) -> None:
 def study_sections(found: Mapping[str, Any]) -> list[Section]:
     """Return the sections of the page in order."""
     own = [build(found[name]) for name, build in _ANALYSES.items() if name in found]
-    return [*own, effects_section(found["effects"]), _cost(found), _runs(found)]
+    return [*own, effects_section(found["effects"], by_group="mixes" not in found), _cost(found), _runs(found)]
 
 
 def _cost(found: Mapping[str, Any]) -> Section:
@@ -66,7 +66,7 @@ def _cost(found: Mapping[str, Any]) -> Section:
         ["Floating-point operations (6·N and attention)", f"{cost['flops']:.3g}"],
         ["Time of all runs added up", format_duration(cost["seconds"])],
         ["Processor time", f"{cost['cpu_hours']:.2f} core hours"],
-        ["Energy", f"{cost['joules'] / 3.6e6:.4f} kWh"],
+        ["Energy, measured by counters where there are any and else estimated", f"{cost['joules'] / 3.6e6:.4f} kWh"],
     ]
     first = max(data, default=0.0)
     rest = sorted(data)[:-1]
