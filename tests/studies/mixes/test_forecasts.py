@@ -53,7 +53,12 @@ def test_a_held_out_mix_is_forecast_from_the_others_and_better_than_by_a_straigh
     assert one["inside"] is True and one["law"]["low"] < one["came"] < one["law"]["high"]
     errors = {name: abs(value - one["came"]) for name, value in (("law", one["law"]["value"]), ("linear", one["linear"]))}
     assert errors["law"] < errors["linear"] < abs(one["mean"] - one["came"])
+    # Of mixes with 0, 3, 9, 3 and 0 % of German, mix 1 and mix 4 have the text that is most like mix 2's.
+    assert set(one["nearest"]) == {"mix1", "mix3"} or set(one["nearest"]) == {"mix1", "mix4"}
+    runs = [run for run in world(make_run, MIXES) if run.levels["mix"] in one["nearest"]]
+    assert one["neighbours"] == pytest.approx(sum(run.bits_per_byte("language", "de") for run in runs) / len(runs), abs=1e-3)
     summary = found["summary"]
+    assert summary["above"] == int(one["came"] > one["law"]["value"])
     assert (summary["count"], summary["inside"], summary["with_interval"]) == (1, 1, 1)
     assert (summary["law"], summary["linear"]) == pytest.approx((errors["law"], errors["linear"]))
     json.dumps(found, allow_nan=False)
@@ -102,8 +107,10 @@ def test_a_mix_that_changes_what_no_other_changes_is_not_forecast(make_run: Make
         "count": 0,
         "inside": 0,
         "with_interval": 0,
+        "above": 0,
         "law": None,
         "linear": None,
+        "neighbours": None,
         "mean": None,
     }
 

@@ -10,7 +10,7 @@ from pellucid.report.blocks import Block, Cell, Section
 from pellucid.report.markup import details, figure, heading, note, paragraph, section, table
 from pellucid.report.study.mixes_law import law_blocks
 from pellucid.report.study.mixes_map import Difference, difference_map
-from pellucid.report.study.numbers import DIFFERENCE, difference, ends
+from pellucid.report.study.numbers import DIFFERENCE, difference, ends, signed
 
 __all__ = ["mixes_section"]
 
@@ -96,8 +96,10 @@ def _findings(findings: Sequence[Found]) -> list[Block]:
     for one in findings:
         for row in one["rows"]:
             told |= {len(rows): "told"} if row["verdict"] in _SURE else {}
-            rows.append([one["name"].replace("_", " "), row["what"], _difference(row), format_p(row["p_holm"]), row["verdict"]])
-    heads = ("Finding", "Text", "Difference [95 %]", "p", "In words")
+            seeds = " · ".join(signed(value, 3) for value in row["paired"]) or None
+            words = [_difference(row), seeds, format_p(row["p_holm"]), row["verdict"]]
+            rows.append([one["name"].replace("_", " "), row["what"], *words])
+    heads = ("Finding", "Text", "Difference [95 %]", "By seed", "p", "In words")
     caption = "What the findings rest on: differences in bits per byte, p corrected over the rows of a finding."
     parts.append(details("The numbers", table(heads, rows, caption=caption, numbers_from=2, kinds=told)))
     scores = printed_mixes().scores

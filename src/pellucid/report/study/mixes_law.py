@@ -19,6 +19,7 @@ _BY = {
     "kind": "English, other languages and code",
     "own": "its own text and the rest",
 }
+_RUNS_AWAY = 30  # times the error of the mean of the others
 _TEXT = {"all": "all text", "language": "language", "category": "domain"}
 
 
@@ -31,7 +32,8 @@ def law_blocks(law: Found | None) -> list[Block]:
         paragraph(
             "Bits per byte of a group of text as c + k·exp(Σ t·share) over shares of domains (arXiv 2403.16952), fitted to "
             f"{', '.join(law['fitted'])}. Where mixes are few, sources are put together into fewer domains, so that there are "
-            "fewer parameters than mixes. Beside it stand a linear regression on the same shares, and the mean of the fitted runs."
+            "fewer parameters than mixes. Beside it stand a linear regression on the same shares, the mean of the two mixes whose "
+            "shares are nearest, and the mean of all fitted runs."
         ),
     ]
     parts += _forecasts(law) + _errors(law) + _parameters(law)
@@ -56,11 +58,13 @@ def _forecasts(law: Found) -> list[Block]:
                 number(one["came"]),
                 inside,
                 number(one["linear"]),
+                number(one["neighbours"]),
                 number(one["mean"]),
             ]
             lines.append([_name(group), *cells])
-        heads = ("Text", "Forecast [95 %]", "Came", "", "Linear", "Mean of the others")
-        caption = f"{level}: bits per byte as forecast from the other mixes, and what came (mean over seeds)."
+        heads = ("Text", "Forecast [95 %]", "Came", "", "Linear", "Nearest two", "Mean of all")
+        nearest = next((" and ".join(one["nearest"]) for _, one in found), "")
+        caption = f"{level}: bits per byte as forecast from the other mixes, and what came (mean over seeds). Nearest: {nearest}."
         drawn = [(group, one) for group, one in found if one["law"] is not None]
         if drawn:
             series: dict[str, list[Spread | None]] = {
@@ -73,12 +77,14 @@ def _forecasts(law: Found) -> list[Block]:
         parts.append(table(heads, lines, caption=caption, kinds=told))
     if summary["count"]:
         errors = ", ".join(
-            f"{name} {number(summary[key])}" for name, key in (("law", "law"), ("linear", "linear"), ("mean", "mean"))
+            f"{name} {number(summary[key])}"
+            for name, key in (("law", "law"), ("linear", "linear"), ("the nearest two", "neighbours"), ("mean of all", "mean"))
         )
         parts.append(
             paragraph(
                 f"{summary['inside']} of {summary['with_interval']} lie inside the interval; 95 % should. Mean absolute error: "
-                f"{errors}. The groups share runs and are not independent."
+                f"{errors}. {summary['above']} of {summary['count']} came above the forecast. The groups share runs and are not "
+                "independent."
             )
         )
     return parts
@@ -86,19 +92,33 @@ def _forecasts(law: Found) -> list[Block]:
 
 def _errors(law: Found) -> list[Block]:
     lines: list[list[Cell]] = []
+    nearer: list[bool] = []
     for group in law["groups"]:
         if group["note"] is None:
             cells: list[Cell] = [_name(group)]
             for part in ("left_out_run", "left_out_mix"):
                 of = group[part]
-                cells += [str(of["count"]), *(number(of[name]) for name in ("law", "linear", "mean"))]
+                cells += [str(of["count"]), *(_error(of[name], of["mean"]) for name in ("law", "linear", "mean"))]
             lines.append(cells)
+            whole = group["left_out_mix"]
+            if whole["law"] is not None:
+                nearer.append(whole["law"] < whole["mean"])
     heads = ("Text", "Runs", "Law", "Linear", "Mean", "Mixes", "Law", "Linear", "Mean")
     caption = (
         "Errors (root mean square, bits per byte) when one run is forecast from all others, and when a mix is with all its seeds. "
         "The second mostly asks what lies outside of the fitted mixes; a mix that changes what no other changes is not forecast."
     )
-    return [details("Leaving runs and mixes out", table(heads, lines, caption=caption))] if lines else []
+    if not lines:
+        return []
+    told = f"With whole mixes left out, the law is nearer than the mean of the others in {sum(nearer)} of {len(nearer)} groups."
+    return [paragraph(told), details("Leaving runs and mixes out", table(heads, lines, caption=caption))]
+
+
+def _error(value: float | None, of_mean: float | None) -> str:
+    """Return an error; a law that runs away beyond what it was fitted to has no figure worth printing."""
+    if value is not None and of_mean is not None and value > _RUNS_AWAY * of_mean:
+        return "diverges"
+    return number(value)
 
 
 def _parameters(law: Found) -> list[Block]:

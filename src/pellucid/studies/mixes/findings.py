@@ -28,8 +28,8 @@ def findings_of(runs: Sequence[RunResult], axis: str, languages: Sequence[Mappin
 
     A finding has `name` (own_language, saturation, code, upsampling), `claim`, `verdict` (agrees, contradicts, cannot be told),
     `why`, `rows` (what it rests on: `what`, `difference`, `low`, `high`, `p`, `p_holm`, `verdict`; less is better; p is corrected
-    over the rows of the finding) and `printed` (columns of Table 10 by mix, in percent). Only findings whose mixes are among the
-    levels of the axis are returned.
+    over the rows of the finding; `paired`: one difference for each seed, none for sums of levels) and `printed` (columns of Table
+    10 by mix, in percent). Only findings whose mixes are among the levels of the axis are returned.
     """
     levels = {run.levels[axis] for run in runs if axis in run.levels}
     own = _languages(languages)
@@ -62,7 +62,8 @@ def _own_language(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "name": "own_language",
         "claim": "Every language gains from any amount of text of its own.",
         "verdict": told,
-        "why": f"Of {len(rows)} comparisons with the control (languages by mixes 1 to 3) {better} are better and {worse} worse.",
+        "why": f"Of {len(rows)} comparisons with the control (languages by mixes 1 to 3) {better} are better and {worse} worse. "
+        "All of the languages come together: what its own text does for one, and what the others' does, are not told apart.",
         "rows": rows,
         "printed": _printed("LAMBADA", "Okapi"),
     }
@@ -150,10 +151,10 @@ def _rows(runs: Sequence[RunResult], axis: str, mix: str, groups: Sequence[tuple
 def _told(what: str, of: Mapping[str, Any] | Estimate | None) -> dict[str, Any]:
     """Return a row out of a row of `effects_of`, or out of an `Estimate`."""
     if isinstance(of, Mapping):
-        return {"what": what, **{key: of[key] for key in ("difference", "low", "high", "p")}}
+        return {"what": what, **{key: of[key] for key in ("difference", "low", "high", "p", "paired")}}
     if of is None:
-        return {"what": what, **dict.fromkeys(("difference", "low", "high", "p"))}
-    return {"what": what, "difference": of.value, "low": of.low, "high": of.high, "p": of.p}
+        return {"what": what, "paired": [], **dict.fromkeys(("difference", "low", "high", "p"))}
+    return {"what": what, "difference": of.value, "low": of.low, "high": of.high, "p": of.p, "paired": []}
 
 
 def _correct(rows: Sequence[dict[str, Any]]) -> None:

@@ -55,8 +55,9 @@ def forecast_mixes(
     `residual` (root mean square), `left_out_run` and `left_out_mix` (root mean square errors of `law`, `linear`, `mean` when each
     run, or each mix with all its seeds, is forecast from the others, and `count`, those of them that lie where the others do),
     `forecasts`, and `note`: why there is no law. A forecast has `level`, `runs`, `came` (mean over seeds), `law` (`value`, `low`,
-    `high`), `inside`, `linear`, `mean`, and `note`. `summary` has over all forecasts `count`, `inside`, `with_interval`, and mean
-    absolute errors of `law`, `linear` and `mean`. `notes` say what was left out.
+    `high`), `inside`, `linear`, `neighbours` (the mean of the two fitted mixes whose shares are nearest, which `nearest` names),
+    `mean`, and `note`. `summary` has over all forecasts `count`, `inside`, `with_interval`, `above` (how many came above the law's
+    value), and mean absolute errors of `law`, `linear`, `neighbours` and `mean`. `notes` say what was left out.
     """
     comparable = [run for run in runs if axis in run.levels and run.is_comparable]
     held = [level for level in forecast if any(run.levels[axis] == level for run in comparable)]
@@ -136,7 +137,7 @@ def _fitted(
         values = [group.bits(run) for run in runs if run.levels[axis] == level]
         shares_M = np.array([shares[domain] for domain in data.domains])
         one: dict[str, Any] = {"level": level, "runs": len(values), "came": math.fsum(values) / len(values), "note": None}
-        one |= {"law": None, "inside": None, "linear": None, "mean": float(data.losses_N.mean())}
+        one |= {"law": None, "inside": None, "linear": None, "mean": float(data.losses_N.mean()), **_neighbours(data, shares_M)}
         if found.reaches(shares_M):
             law = forecast_law(found, shares_M, len(values), seed)
             one |= {"law": {"value": law.value, "low": law.low, "high": law.high}, "inside": law.holds(one["came"])}
@@ -157,6 +158,14 @@ def _fitted(
         "left_out_mix": _left_out(data, found.law, [np.array(data.levels) == level for level in dict.fromkeys(data.levels)]),
         "forecasts": forecasts,
     }
+
+
+def _neighbours(data: _Data, shares_M: Floats) -> dict[str, Any]:
+    """Return the two fitted mixes nearest to some shares (by the share of text that differs), and the mean of their runs."""
+    far = {level: float(np.abs(data.shares_NM[row] - shares_M).sum()) for row, level in enumerate(data.levels)}
+    nearest = sorted(far, key=lambda level: far[level])[:2]
+    means = [np.mean([loss for loss, at in zip(data.losses_N, data.levels, strict=True) if at == level]) for level in nearest]
+    return {"nearest": nearest, "neighbours": float(np.mean(means))}
 
 
 def _left_out(data: _Data, law: Law, parts: Sequence[np.ndarray[Any, Any]]) -> dict[str, Any]:
@@ -187,7 +196,9 @@ def _summary(groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "count": len(made),
         "inside": sum(one["inside"] is True for one in made),
         "with_interval": sum(one["inside"] is not None for one in made),
+        "above": sum(one["came"] > one["law"]["value"] for one in made),
         "law": error(lambda one: float(one["law"]["value"])),
         "linear": error(lambda one: float(one["linear"])),
+        "neighbours": error(lambda one: float(one["neighbours"])),
         "mean": error(lambda one: float(one["mean"])),
     }
