@@ -153,8 +153,8 @@ def _gaps(found: Mapping[str, Any]) -> list[Block]:
         note(
             "The worst of several noisy points is too bad by at most the bias: a fall is told only where the lower end of the "
             "interval of the dip, or of end \N{MINUS SIGN} start, is above it, and so is what was regained. A stability gap is a "
-            "fall and a return; what falls without returning is forgotten. Where every run comes back to its start and stays there, "
-            "the tokens are given, else how many do. Words in these tables are not corrected for how many there are."
+            "fall and a return; what falls without returning is forgotten. Where every run comes back to its start and stays "
+            "there, the tokens are given, else how many do. Words in these tables are not corrected for how many there are."
         )
     )
     return parts
@@ -213,8 +213,8 @@ def _tradeoff(found: Mapping[str, Any]) -> list[Block]:
     caption = "All held-out old text against all new text at the end of the stage, with 95 % intervals; left and down is better."
     notes = (
         "A way is surely beaten where another is told to end better on old and on new text, both by paired tests over seeds, "
-        "corrected for all pairs. The tests leave out what a seed does to all ways alike, and so does the order; the intervals do not. All "
-        "ways of a seed start from the same scores: what ends lower has forgotten less, or learnt more."
+        "corrected for all pairs. The tests leave out what a seed does to all ways alike, and so does the order; the intervals do "
+        "not. All ways of a seed start from the same scores: what ends lower has forgotten less, or learnt more."
     )
     head = heading("Forgetting against learning")
     shown = table(_TRADE, rows, caption="Which ways are beaten, and by which. Bits per byte of all held-out text.", numbers_from=3)

@@ -148,7 +148,9 @@ def _notes(
         run.name for run in runs if run.outcome == "done" and any(run.name not in curves.get(side, {}) for side in ("old", "new"))
     ]
     if lacking:
-        notes.append(f"Without old and new text before the stage's first step and after it, and so left out: {', '.join(lacking)}.")
+        notes.append(
+            f"Left out but at the end, as old or new text lacks a point before the first step or after: {', '.join(lacking)}."
+        )
     if single := [level for level, names in own.items() if len(names) == 1]:
         notes.append(f"One run only, so nothing can be said of how sure it is: {', '.join(single)}.")
     if nothing := [level for level, names in own.items() if not names]:
