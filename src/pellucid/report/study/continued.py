@@ -216,7 +216,7 @@ def _tradeoff(found: Mapping[str, Any]) -> list[Block]:
         "corrected for all pairs. The tests leave out what a seed does to all ways alike, and so does the order; the intervals do "
         "not. All ways of a seed start from the same scores: what ends lower has forgotten less, or learnt more."
     )
-    head = heading("Forgetting against learning")
+    head = heading("Old text against new text")
     shown = table(_TRADE, rows, caption="Which ways are beaten, and by which. Bits per byte of all held-out text.", numbers_from=3)
     return [head, paragraph(text), figure(drawing, caption, ""), shown, note(notes)]
 
