@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from pellucid.studies.continued.gap import (
     mean_interval,
     noise_of,
     stability_gap,
+    text_of,
 )
 from pellucid.studies.least_squares import scipy_part
-from pellucid.studies.results import RunResult
+from pellucid.studies.results import RunResult, Scores
 
 Make = Callable[..., RunResult]
 CONFIG = ContinuedAnalysis(stage="continue", old=("old.a", "old.b", "old.c"), new=("new.a",))
@@ -138,11 +140,52 @@ def test_what_comes_back_what_does_not_and_what_cannot_be_told_are_three_things(
     assert (found["back"]["dip_verdict"], found["back"]["recovery_verdict"]) == ("dips", "comes back")
     assert found["back"]["recovery_tokens"]["mean"] == pytest.approx(4000)
     assert (found["lost"]["dip_verdict"], found["lost"]["recovery_verdict"]) == ("dips", "does not come back")
+    assert [of["gap_verdict"] for of in found.values()] == ["falls and returns", "only forgets", "cannot be told"]
+    assert found["back"]["worst_tokens"] == {"least": 1000, "greatest": 1000}
     assert found["lost"]["recovered_runs"] == 0
     assert found["lost"]["recovery_tokens"]["mean"] is None
     assert (found["unsure"]["dip_verdict"], found["unsure"]["recovery_verdict"]) == ("cannot be told", None)
     improves = gap_of_level({f"r{j}": curve(4.0, 3.5 + j, 3.2, 3.0 + j) for j in jitter})
-    assert improves["dip_verdict"] == "does not dip"
+    assert (improves["dip_verdict"], improves["gap_verdict"]) == ("does not dip", "does not fall")
+
+
+def test_what_is_forgotten_for_sure_has_dipped_though_the_depth_of_the_dip_is_not_known() -> None:
+    flat = [3.0] * 11
+    runs = {}
+    for name, at, worst, end in (("a", 1, 3.2, 3.01), ("b", 2, 5.2, 3.0), ("c", 3, 3.4, 2.99)):
+        runs[name] = curve(2.0, *flat[:at], worst, *flat[at:], end)
+    gap = gap_of_level(runs)
+    assert gap["dip"]["low"] < 0 < gap["bias"] < gap["forgotten"]["low"]
+    assert gap["dip_verdict"] == "dips"
+    # One run came back a good deal, the others hardly: that this is more than noise cannot be told.
+    assert (gap["recovery_verdict"], gap["gap_verdict"]) == ("cannot be told", "falls, a return cannot be told")
+    assert gap["worst_tokens"] == {"least": 2000, "greatest": 4000}
+
+
+def test_text_that_falls_and_stays_there_is_not_called_a_gap_and_one_that_returns_is() -> None:
+    generator = np.random.default_rng(5)
+
+    def told(shape: np.ndarray) -> list[str]:
+        draws = (drawn(generator, shape, 0.02) for _ in range(300))
+        return [gap_of_level(dict(zip("abc", runs, strict=True)))["gap_verdict"] for runs in draws]
+
+    stays = told(np.array([2.0] + [2.5] * 15))
+    # One side of a 95 % interval: 7.5 of 300 expected, 17 or more with p < 0.002.
+    assert stays.count("falls and returns") < 17
+    assert set(stays) <= {"falls and returns", "only forgets", "falls, a return cannot be told"}
+    returns = told(np.array([2.0] + [2.5 - 0.03 * at for at in range(15)]))
+    assert returns.count("falls and returns") > 295
+
+
+def test_the_openings_are_counted_from_the_points_least_and_greatest_over_runs(make_continued: Make) -> None:
+    one = make_continued({"way": "plain"}, 1, [2.0, 3.0], [4.0, 2.5])
+    small = make_continued({"way": "plain"}, 2, [2.0, 3.0], [4.0, 2.5])
+    table = {"source": {**small.points[0].table["source"], "old.a": Scores(1.0, 5000, 2)}}
+    small = replace(small, points=tuple(replace(point, table=table) for point in small.points))
+    old = groups_of([one], CONFIG)[0]
+    found = text_of([one, small], "continue", old)
+    assert found == {"documents": {"least": 5, "greatest": 6}, "bytes": {"least": 7000, "greatest": 8000}}
+    assert text_of([one], "pretrain", old)["bytes"] == {"least": 0, "greatest": 0}
 
 
 def test_one_run_and_runs_measured_at_other_steps_have_no_bias_and_tell_nothing() -> None:

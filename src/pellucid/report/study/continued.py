@@ -1,4 +1,4 @@
-"""The section of a study about continued pretraining: what the papers say against what was found, dips, trade-off, remedies.
+"""The section of a study about continued pretraining: what the papers say and what was found, falls, trade-off, remedies.
 
 It is handed the plain values of the analysis and adds nothing to them.
 """
@@ -26,7 +26,14 @@ _FAMILIES = {
 _WAY = ("Way", "Differs in", "Curve", "Runs", "Peak rate", "Warm-up steps", "Old text, %", "New sources", "Tokens")
 _DIP = ("In words", "Start", "Dip [95 %]", "Dip, %", "Bias", "Worst at")
 _BACK = ("In words", "Regained [95 %]", "End \N{MINUS SIGN} start [95 %]", "Runs back", "Back at")
-_TRADE = ("Way", "Beaten in both by", "By means only, not told apart from", "Forgotten [95 %]", "Learnt [95 %]")
+_TRADE = (
+    "Way",
+    "Beaten in both by",
+    "By differences only, not told apart from",
+    "Old text at the end [95 %]",
+    "New text at the end [95 %]",
+)
+_TOLD = ("agrees", "contradicts")
 
 
 def continued_section(found: Mapping[str, Any]) -> Section:
@@ -58,7 +65,7 @@ def _findings(found: Mapping[str, Any]) -> list[Block]:
     rows: list[list[Cell]] = []
     told: dict[int, str] = {}
     for one in found["findings"]:
-        if one["verdict"] != "cannot be told":
+        if one["verdict"] in _TOLD:
             told[len(rows)] = "told"
         printed = f"{one['source']} (printed: {one['printed']})" if one["printed"] else one["source"]
         rows.append([one["claim"], printed, "; ".join(map(_evidence, one["evidence"])), one["verdict"]])
@@ -71,7 +78,10 @@ def _findings(found: Mapping[str, Any]) -> list[Block]:
 
 def _evidence(row: Mapping[str, Any]) -> str:
     in_percent = row["unit"] == "share"
-    text = interval(ends(row, scale=100), lambda share: number(share, 0)) if in_percent else interval(ends(row))
+    if row["unit"] == "bits per byte":
+        text = interval(ends(row))
+    else:
+        text = interval(ends(row, scale=100 if in_percent else 1), lambda value: number(value, 0))
     p = f", p {format_p(row['p'])}" if row["p"] is not None else ""
     return f"{row['what']}: {text}{' %' if in_percent else ''}{p}"
 
@@ -130,20 +140,21 @@ def _lines(curves_by_name: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def _gaps(found: Mapping[str, Any]) -> list[Block]:
-    parts: list[Block] = [heading("Dip and recovery")]
+    parts: list[Block] = [heading("Fall and return")]
     for side in ("old", "new"):
         rows = [gap for gap in found["gaps"] if gap["kind"] == side]
         if rows:
-            parts += _gap_tables(rows, [gap["level"] for gap in rows], "Way", f"The stability gap of {side} text")
+            parts += _gap_tables(rows, [gap["level"] for gap in rows], "Way", f"Fall and return of {side} text")
     plain = [gap for gap in found["gaps"] if gap["level"] == found["baseline"] and gap["kind"] in ("category", "source")]
     if plain:
         names = [f"{gap['group']} ({gap['side']})" if gap["side"] else gap["group"] for gap in plain]
         parts.append(details(f"By domain, {found['baseline']}", _gap_tables(plain, names, "Domain", "Categories, then sources")))
     parts.append(
         note(
-            "The worst of several noisy points is too bad by at most the bias: a dip is told only where the lower end of its "
-            "interval is above it, and so is what was regained. Where every run comes back to its start and stays there, the "
-            "tokens are given, else how many do. Words in these tables are not corrected for how many there are."
+            "The worst of several noisy points is too bad by at most the bias: a fall is told only where the lower end of the "
+            "interval of the dip, or of end \N{MINUS SIGN} start, is above it, and so is what was regained. A stability gap is a "
+            "fall and a return; what falls without returning is forgotten. Where every run comes back to its start and stays "
+            "there, the tokens are given, else how many do. Words in these tables are not corrected for how many there are."
         )
     )
     return parts
@@ -152,17 +163,20 @@ def _gaps(found: Mapping[str, Any]) -> list[Block]:
 def _gap_tables(gaps: Sequence[Mapping[str, Any]], names: Sequence[str], first: str, caption: str) -> list[Block]:
     dips: list[list[Cell]] = []
     recoveries: list[list[Cell]] = []
+    documents, size = (_range([gap["text"][key] for gap in gaps]) for key in ("documents", "bytes"))
+    each = " each" if first == "Domain" else ""
+    text = f"the openings of {documents} held-out documents ({size} bytes){each}"
     for name, gap in zip(names, gaps, strict=True):
         percent = gap["dip_percent"]["mean"]
         dips.append(
             [
                 name,
-                gap["dip_verdict"],
+                gap["gap_verdict"],
                 number(gap["start"]["mean"]),
                 interval(ends(gap["dip"], SPREAD)),
                 number(percent, 1),
                 number(gap["bias"]),
-                whole(gap["worst_tokens"]["mean"]),
+                _range([gap["worst_tokens"]]),
             ]
         )
         back = gap["recovery_tokens"]["mean"]
@@ -170,33 +184,40 @@ def _gap_tables(gaps: Sequence[Mapping[str, Any]], names: Sequence[str], first: 
         recovered = f"{gap['recovered_runs']} of {gap['dip']['runs']}"
         recoveries.append([name, gap["recovery_verdict"], *sizes, recovered, None if back is None else whole(back)])
     return [
-        table((first, *_DIP), dips, caption=f"{caption}: the dip. Bits per byte; tokens of the stage.", numbers_from=2),
-        table((first, *_BACK), recoveries, caption=f"{caption}: the way back, where a dip is told.", numbers_from=2),
+        table((first, *_DIP), dips, caption=f"{caption}: the fall. Bits per byte of {text}; tokens of the stage.", numbers_from=2),
+        table((first, *_BACK), recoveries, caption=f"{caption}: the way back, where a fall is told.", numbers_from=2),
     ]
+
+
+def _range(spans: Sequence[Mapping[str, Any]]) -> str:
+    """Return the least and the greatest of several spans, one number where they are the same."""
+    least, greatest = min(span["least"] for span in spans), max(span["greatest"] for span in spans)
+    return whole(least) if least == greatest else f"{whole(least)} to {whole(greatest)}"
 
 
 def _tradeoff(found: Mapping[str, Any]) -> list[Block]:
     trade = found["tradeoff"]
     if not trade["rows"]:
         return []
-    ways = {row["level"]: (_ends(row["forgotten"]), _ends(row["learnt"])) for row in trade["rows"]}
-    drawing = tradeoff_drawing(ways, "forgotten of old text, bits per byte", "learnt of new text, bits per byte")
+    ways = {row["level"]: (_ends(row["old_end"]), _ends(row["new_end"])) for row in trade["rows"]}
+    drawing = tradeoff_drawing(ways, "old text at the end, bits per byte", "new text at the end, bits per byte")
     rows: list[list[Cell]] = []
     for row in trade["rows"]:
         sure = row["surely_dominated_by"]
         unsure = [level for level in row["dominated_by"] if level not in sure]
         beaten = (", ".join(sure) or None, ", ".join(unsure) or None)
-        rows.append([row["level"], *beaten, *(interval(ends(row[name], SPREAD)) for name in ("forgotten", "learnt"))])
-    text = f"By their means, no other way forgets less and learns more than: {', '.join(trade['front'])}."
+        rows.append([row["level"], *beaten, *(interval(ends(row[name], SPREAD)) for name in ("old_end", "new_end"))])
+    text = f"At equal seeds, no other way ends better on both old and new text than: {', '.join(trade['front'])}."
     if set(trade["possible"]) != set(trade["front"]):
         text += f" As far as can be told, that holds of: {', '.join(trade['possible'])}."
-    caption = "Forgetting against learning at the end of the stage, with 95 % intervals; left and up is better."
+    caption = "All held-out old text against all new text at the end of the stage, with 95 % intervals; left and down is better."
     notes = (
-        "A way is surely beaten where another is told to forget less and to learn more, both by paired tests over seeds, corrected "
-        "for all pairs. The tests leave out what a seed does to all ways alike."
+        "A way is surely beaten where another is told to end better on old and on new text, both by paired tests over seeds, "
+        "corrected for all pairs. The tests leave out what a seed does to all ways alike, and so does the order; the intervals do "
+        "not. All ways of a seed start from the same scores: what ends lower has forgotten less, or learnt more."
     )
-    head = heading("Forgetting against learning")
-    shown = table(_TRADE, rows, caption="Which ways are beaten, and by which.", numbers_from=3)
+    head = heading("Old text against new text")
+    shown = table(_TRADE, rows, caption="Which ways are beaten, and by which. Bits per byte of all held-out text.", numbers_from=3)
     return [head, paragraph(text), figure(drawing, caption, ""), shown, note(notes)]
 
 

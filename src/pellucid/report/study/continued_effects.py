@@ -51,7 +51,8 @@ def remedies(found: Mapping[str, Any]) -> list[Block]:
         return []
     rows = [[row["other"], *_effects(row)] for row in own]
     caption = (
-        f"Other choices of text against {own[0]['one']}, at the same tokens in all. Below 0 is a smaller dip, or less forgotten."
+        f"Other choices of text against {own[0]['one']}, at the same tokens in all, by the openings of documents. Below 0 is a "
+        "smaller dip, or less forgotten; learnt is of all new text, also what a way does not read."
     )
     also = [row["other"] for row in own if row["also"]]
     notes = [note(f"With old text among it, so replay is part of what it does: {', '.join(also)}.")] if also else []
@@ -68,7 +69,9 @@ def causes(found: Mapping[str, Any]) -> list[Block]:
         also = f", with {' and '.join(row['also'])}" if row["also"] else ""
         pair = f"{row['one']} ({row['one_value']:.3g}) to {row['other']} ({row['other_value']:.3g}){also}"
         rows.append([f"{_CAUSES[row['cause']]}: {pair}", *_effects(row)])
-    caption = "What more of one thing does, by pairs of ways that differ in it alone, or also in what is named."
+    caption = (
+        "What more of one thing does, by pairs of ways that differ in it alone, or also in what is named; by openings of documents."
+    )
     return [
         heading("Single causes"),
         table(("From, to", *_EFFECTS), rows, caption=caption, numbers_from=2),

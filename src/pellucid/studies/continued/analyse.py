@@ -12,11 +12,11 @@ from typing import Any
 
 from pellucid.recipe.study import CompareConfig, ContinuedAnalysis
 from pellucid.studies.continued.findings import findings_of
-from pellucid.studies.continued.gap import Curve, Group, curve_of, gap_of_level, groups_of, mean_interval, stability_gap
+from pellucid.studies.continued.gap import Curve, Group, curve_of, gap_of_level, groups_of, mean_interval, stability_gap, text_of
 from pellucid.studies.continued.tradeoff import tradeoff_of
-from pellucid.studies.continued.ways import contrasts_of, way_rows
+from pellucid.studies.continued.ways import contrasts_of, final_score, way_rows
 from pellucid.studies.effects import Metric, effects_of
-from pellucid.studies.results import RunResult, by_level, pooled
+from pellucid.studies.results import RunResult, by_level
 
 __all__ = ["analyse_continued"]
 
@@ -27,17 +27,18 @@ def analyse_continued(runs: Sequence[RunResult], config: ContinuedAnalysis, comp
     - `stage`, `factor`: as asked; `baseline`: the first level, the plain way. Where no axis is called `factor`, a way is one
       combination of all axes, its levels joined by "-".
     - `old`, `new`: sources that some point of the stage has text of; `notes`: what is missing, in short sentences.
-    - `ways`: a row for each level, see `continued_ways.way_rows`.
+    - `ways`: a row for each level, see `continued.ways.way_rows`.
     - `curves`: by level and group (old, new, categories): `level`, `group`, `kind`, `side`, `runs`, `tokens` of the stage, and one
       value for each: `mean`, `low`, `high` over runs, and of the change since the start `change`, `change_low`, `change_high`
       (None with one run).
-    - `gaps`: by level and group (also each source): `level`, `group`, `kind`, `side`, and what `continued_gap.gap_of_level` gives.
+    - `gaps`: by level and group (also each source): `level`, `group`, `kind`, `side`, what `continued.gap.gap_of_level` gives, and
+      `text`: how many `documents` and `bytes` the points are of, the least and the greatest over runs.
     - `effects`: each level against the baseline (`effects_of`) by `old_end` and `new_end` (the final scores of all held-out text),
       and of the points on the way `forgotten` (old, end - start), `new_change` (new, end - start: below 0 is learnt), `dip` (old).
-    - `tradeoff`: forgetting against learning, see `continued_tradeoff.tradeoff_of`.
+    - `tradeoff`: old text against new text at the end, by `old_end` and `new_end`, see `continued.tradeoff.tradeoff_of`.
     - `contrasts`: effects of re-warm peak, re-warm length, replay and choice of text, on any axis, see
-      `continued_ways.contrasts_of`; metrics are `forgotten`, `new_change`, `dip`.
-    - `findings`: claims of the papers, see `continued_findings.findings_of`.
+      `continued.ways.contrasts_of`; metrics are `forgotten`, `new_change`, `dip`.
+    - `findings`: claims of the papers, see `continued.findings.findings_of`.
 
     `compare` chooses nothing here: the analysis is of held-out text, and its intervals are not resampled.
     """
@@ -57,21 +58,29 @@ def analyse_continued(runs: Sequence[RunResult], config: ContinuedAnalysis, comp
     }
     by_name = {group.name: group for group in groups if group.kind in ("old", "new")}
     gaps = [
-        {"level": level, "group": group.name, "kind": group.kind, "side": group.side, **gap_of_level(curves)}
+        {
+            "level": level,
+            "group": group.name,
+            "kind": group.kind,
+            "side": group.side,
+            "text": text_of([run for run in done if run.name in curves], config.stage, group),
+            **gap_of_level(curves),
+        }
         for (level, group), curves in of_level.items()
         if curves
     ]
-    metrics = _metrics({name: of_run[group] for name, group in by_name.items()})
+    by_points = {name: of_run[group] for name, group in by_name.items()}
+    metrics, recovery = _metrics(by_points), _metric(by_points, "old", "recovery_tokens")
     contrasts = contrasts_of(runs, axes, config, metrics)
     plain = {gap["kind"]: gap for gap in gaps if gap["kind"] in ("old", "new") and gap["level"] == levels[0]}
-    ends: dict[str, Metric] = {"old_end": _end(config.old), "new_end": _end(config.new), **metrics}
+    ends: dict[str, Metric] = {"old_end": final_score(config.old), "new_end": final_score(config.new), **metrics}
     return {
         "stage": config.stage,
         "factor": config.factor,
         "baseline": levels[0] if levels else None,
         "old": [group.name for group in groups if group.kind == "source" and group.side == "old"],
         "new": [group.name for group in groups if group.kind == "source" and group.side == "new"],
-        "notes": _notes(ways, config, own, {name: of_run[group] for name, group in by_name.items()}),
+        "notes": _notes(ways, config, own, by_points),
         "ways": way_rows(ways, config.factor, config),
         "curves": [
             {"level": level, "group": group.name, "kind": group.kind, "side": group.side, **_band(list(curves.values()))}
@@ -80,9 +89,9 @@ def analyse_continued(runs: Sequence[RunResult], config: ContinuedAnalysis, comp
         ],
         "gaps": gaps,
         "effects": {name: effects_of(ways, config.factor, metric) for name, metric in ends.items()},
-        "tradeoff": tradeoff_of(ways, config.factor, metrics["forgotten"], metrics["new_change"]),
+        "tradeoff": tradeoff_of(ways, config.factor, ends["old_end"], ends["new_end"]),
         "contrasts": contrasts,
-        "findings": findings_of(runs, plain, contrasts, metrics),
+        "findings": findings_of(runs, plain, contrasts, {**metrics, "recovery": recovery}, config),
     }
 
 
@@ -97,20 +106,14 @@ def _curves(runs: Sequence[RunResult], config: ContinuedAnalysis, group: Group) 
 
 def _metrics(curves: Mapping[str, Mapping[str, Curve]]) -> dict[str, Metric]:
     """Return metrics of what was forgotten, how new text changed, and the dip, by the runs' points."""
-
-    def metric(group: str, key: str) -> Metric:
-        values = {name: float(stability_gap(curve)[key]) for name, curve in curves.get(group, {}).items()}
-        return lambda run: values.get(run.name, math.nan)
-
-    return {"forgotten": metric("old", "forgotten"), "new_change": metric("new", "forgotten"), "dip": metric("old", "dip")}
+    keys = {"forgotten": ("old", "forgotten"), "new_change": ("new", "forgotten"), "dip": ("old", "dip")}
+    return {name: _metric(curves, *key) for name, key in keys.items()}
 
 
-def _end(sources: Sequence[str]) -> Metric:
-    def bits_per_byte(run: RunResult) -> float:
-        table = (run.table or {}).get("source", {})
-        return pooled(table[name] for name in sources if name in table).bits_per_byte
-
-    return bits_per_byte
+def _metric(curves: Mapping[str, Mapping[str, Curve]], group: str, key: str) -> Metric:
+    gaps = {name: stability_gap(curve)[key] for name, curve in curves.get(group, {}).items()}
+    values = {name: float(value) for name, value in gaps.items() if value is not None}
+    return lambda run: values.get(run.name, math.nan)
 
 
 def _band(curves: Sequence[Curve]) -> dict[str, Any]:
@@ -145,7 +148,9 @@ def _notes(
         run.name for run in runs if run.outcome == "done" and any(run.name not in curves.get(side, {}) for side in ("old", "new"))
     ]
     if lacking:
-        notes.append(f"Without old and new text before the stage's first step and after it, and so left out: {', '.join(lacking)}.")
+        notes.append(
+            f"Left out but at the end, as old or new text lacks a point before the first step or after: {', '.join(lacking)}."
+        )
     if single := [level for level, names in own.items() if len(names) == 1]:
         notes.append(f"One run only, so nothing can be said of how sure it is: {', '.join(single)}.")
     if nothing := [level for level, names in own.items() if not names]:

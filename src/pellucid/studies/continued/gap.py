@@ -1,4 +1,6 @@
-"""The stability gap: how far held-out text falls back when training goes on with other text, and how far it comes back.
+"""Fall and return: how far held-out text falls back when training goes on with other text, and how far it comes back.
+
+A stability gap is both. What falls and stays there is forgotten, and no gap.
 
 Lange et al. 2022 (arXiv 2205.13452) look at every step and at the worst of them; Guo et al. 2024 (arXiv 2406.14833) found the fall
 and the recovery in continued pretraining of language models. Here both are of bits per byte, of which less is better.
@@ -31,9 +33,10 @@ __all__ = [
     "mean_interval",
     "noise_of",
     "stability_gap",
+    "text_of",
 ]
 
-_SPREADS = ("start", "worst", "dip", "dip_percent", "worst_tokens", "end", "forgotten", "regained")
+_SPREADS = ("start", "worst", "dip", "dip_percent", "end", "forgotten", "regained")
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,13 @@ def curve_of(run: RunResult, stage: str, group: Group) -> Curve | None:
     if len(at) < 2 or at[0].step != 0 or not all(map(math.isfinite, values)):
         return None
     return Curve(tuple(point.tokens for point in at), values)
+
+
+def text_of(runs: Sequence[RunResult], stage: str, group: Group) -> dict[str, Any]:
+    """Return how many `documents` and `bytes` of a group the points of a stage are of, each the `least` and the `greatest`."""
+    scores = [group.scores(point) for run in runs for point in run.points if point.stage == stage]
+    counts = {"documents": [one.documents for one in scores], "bytes": [one.bytes for one in scores]}
+    return {name: {"least": min(of, default=0), "greatest": max(of, default=0)} for name, of in counts.items()}
 
 
 def stability_gap(curve: Curve) -> dict[str, Any]:
@@ -140,11 +150,17 @@ def gap_of_level(curves: Mapping[str, Curve]) -> dict[str, Any]:
     """Return the gap of a level's runs (curves by name of run) as means with intervals, the bias of `dip`, and what can be told.
 
     Beside the keys of `stability_gap`, each a `mean_interval`: `by_run`; `points` after the start; `noise` of one; `bias` = noise
-    times `expected_largest`, None with one run; `recovered_runs`. `recovery_tokens` is a mean only where all runs come back.
-    `dip_verdict`: "dips" when the lower end of the dip's interval is above the bias, "does not dip" when the upper end is not, else
-    "cannot be told". `recovery_verdict`, of a dip that is told: "comes back" when all runs end at or below the start, "comes part
-    of the way back" or "does not come back" by what was regained against the bias (regained too is of the worst point), else
-    "cannot be told".
+    times `expected_largest`, None with one run; `recovered_runs`. `recovery_tokens` is a mean only where all runs come back, and
+    `worst_tokens` no mean but the `least` and `greatest` of the runs, as the place of the worst of a flat stretch is chance.
+
+    `dip_verdict`: "dips" when the lower end of the interval of the dip, or of `forgotten`, which the dip is never below, is above
+    the bias; "does not dip" when the upper end of the dip's is not; else "cannot be told". `recovery_verdict`, of a dip that is
+    told: "comes back" when all runs end at or below the start, "comes part of the way back" or "does not come back" by what was
+    regained against the bias (regained too is of the worst point), else "cannot be told".
+
+    `gap_verdict` puts both together: "falls and returns" (a stability gap) where dip and return are told, "only forgets" where the
+    dip is told and the upper end of `regained` is within the bias, "falls, a return cannot be told" between the two, "does not
+    fall", and "cannot be told" where no dip is.
     """
     rows = [{"run": run, **stability_gap(curve)} for run, curve in curves.items()]
     found: dict[str, Any] = {name: mean_interval([row[name] for row in rows]) for name in _SPREADS}
@@ -155,12 +171,22 @@ def gap_of_level(curves: Mapping[str, Curve]) -> dict[str, Any]:
     points = min((len(curve.values) - 1 for curve in curves.values()), default=0)
     bias = None if noise is None else noise * expected_largest(points)
     found |= {"points": points, "noise": noise, "bias": bias, "recovered_runs": len(recovered), "by_run": rows}
-    found["dip_verdict"] = _beyond(found["dip"], bias, "dips", "does not dip")
-    found["recovery_verdict"] = None
-    if found["dip_verdict"] == "dips":
-        came = _beyond(found["regained"], bias, "comes part of the way back", "does not come back")
-        found["recovery_verdict"] = "comes back" if len(recovered) == len(rows) else came
-    return found
+    worst = [row["worst_tokens"] for row in rows]
+    found["worst_tokens"] = {"least": min(worst, default=None), "greatest": max(worst, default=None)}
+    return found | _verdicts(found, len(recovered) == len(rows))
+
+
+def _verdicts(found: Mapping[str, Any], all_recover: bool) -> dict[str, Any]:
+    bias = found["bias"]
+    forgets = _beyond(found["forgotten"], bias, "dips", "") == "dips"
+    dips = "dips" if forgets else _beyond(found["dip"], bias, "dips", "does not dip")
+    if dips != "dips":
+        gap = "does not fall" if dips == "does not dip" else dips
+        return {"dip_verdict": dips, "recovery_verdict": None, "gap_verdict": gap}
+    # Where every run ends at or below its start, each regains at least its dip, which is told.
+    came = "comes back" if all_recover else _beyond(found["regained"], bias, "comes part of the way back", "does not come back")
+    gap = {"does not come back": "only forgets", "cannot be told": "falls, a return cannot be told"}.get(came, "falls and returns")
+    return {"dip_verdict": dips, "recovery_verdict": came, "gap_verdict": gap}
 
 
 def _beyond(spread: Mapping[str, Any], bias: float | None, above: str, below: str) -> str:

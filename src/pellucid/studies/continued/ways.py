@@ -11,9 +11,9 @@ from typing import Any
 from pellucid.evals.paired import holm
 from pellucid.recipe.study import ContinuedAnalysis
 from pellucid.studies.effects import Metric, effects_of
-from pellucid.studies.results import RunResult, by_level
+from pellucid.studies.results import RunResult, by_level, pooled
 
-__all__ = ["Setting", "contrasts_of", "differs", "matched", "setting_of", "way_rows"]
+__all__ = ["Setting", "contrasts_of", "differs", "final_score", "matched", "setting_of", "way_rows"]
 
 _SHAPE = ("kind", "min_lr", "cooldown_steps", "period_steps", "rsqrt_flat_steps")
 _RATE = ("peak", "warm-up", "shape")
@@ -111,6 +111,16 @@ def matched(runs: Sequence[RunResult], axis: str, one: str, other: str) -> list[
         for level in (one, other)
     }
     return [(run, at[other][block]) for block, run in at[one].items() if block in at[other]]
+
+
+def final_score(sources: Sequence[str]) -> Metric:
+    """Return the metric of all held-out text of these sources as one at the end, in bits per byte."""
+
+    def bits_per_byte(run: RunResult) -> float:
+        table = (run.table or {}).get("source", {})
+        return pooled(table[name] for name in sources if name in table).bits_per_byte
+
+    return bits_per_byte
 
 
 def contrasts_of(
