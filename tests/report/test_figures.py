@@ -35,6 +35,17 @@ def test_a_band_is_shaded_around_its_line() -> None:
     assert "fill-opacity: 0.18" in banded and "fill-opacity: 0.18" not in plain
 
 
+def test_a_line_of_one_point_is_a_dot_and_its_band_a_bar() -> None:
+    lines = {"many": ([1.0, 2.0], [0.2, 0.4]), "one": ([3.0], [0.5])}
+    alone, barred = curves(lines, "step", "acc"), curves(lines, "step", "acc", bands={"one": [(0.3, 0.8)]})
+    marks = re.findall(r"<use [^>]*>", alone.svg)
+    assert [sum(colour in mark for mark in marks) for colour in ("#0072b2", "#e69f00")] == [0, 2]  # its own and the legend's
+    assert (
+        "fill-opacity: 0.18" not in barred.svg and "stroke-opacity: 0.55" in barred.svg and "stroke-opacity: 0.55" not in alone.svg
+    )
+    assert barred.rows[-1] == (3.0, None, 0.5, 0.3, 0.8)
+
+
 def test_a_heat_map_writes_few_values_and_names_some_of_many_rows() -> None:
     few = heat_map([HeatMap("mean", [[0.25, None], [1.0, 0.5]], (0, 1))], ["500", "1000"], ["top", "end"], "tokens", "depth").svg
     for text in ("0.25", "0.5", "top", "end", "500", "1000", "tokens", "depth", "mean"):

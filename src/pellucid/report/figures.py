@@ -33,7 +33,7 @@ def curves(
 ) -> Drawing:
     """Draw one line per name over a common x; those in `faint` lie behind, thin (raw values under their mean).
 
-    `bands` are (low, high) at each point of a line, shaded in its colour.
+    `bands` are (low, high) at each point of a line, shaded in its colour. A line of one point is a dot, its band a bar.
     """
     figure, axes = canvas(WIDTH, 2.7)
     number = 0
@@ -43,10 +43,16 @@ def curves(
         else:
             colour, style = COLOURS[number % len(COLOURS)], _LINES[number // len(COLOURS) % len(_LINES)]
             number += 1
-            axes.plot(x, y, color=colour, linestyle=style, linewidth=1.6, label=plain_name(name), zorder=2)
+            dot = "o" if len(x) == 1 else None
+            axes.plot(
+                x, y, color=colour, linestyle=style, linewidth=1.6, marker=dot, markersize=5, label=plain_name(name), zorder=2
+            )
             if name in bands:
                 low, high = zip(*bands[name], strict=True)
-                axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0, zorder=1)
+                if dot:
+                    axes.plot([*x, *x], [*low, *high], color=colour, linewidth=1.4, alpha=0.55, zorder=2)
+                else:
+                    axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0, zorder=1)
     axes.set_xlabel(plain_name(x_label))
     axes.set_ylabel(plain_name(y_label))
     axes.margins(x=0.01)

@@ -1,6 +1,7 @@
 """The section on runs whose factors are known: four times the batch, twice the tokens, as the law with B_crit = 8192 says."""
 
 import math
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -108,16 +109,24 @@ def test_a_level_that_did_not_get_there_is_shown_as_a_lower_bound_with_its_note(
     assert "1 of 3 runs of 16384 did not come to the target and stay" in text
 
 
-def test_steps_that_do_not_fall_contradict_the_report_and_those_that_overlap_cannot_be_told_apart() -> None:
+def test_it_is_said_between_which_batch_sizes_steps_fall_grow_or_cannot_be_told_apart() -> None:
     text_of = partial(run, held_out=False)
     worse = [text_of(4096, seed, 100) for seed in (1, 2)] + [text_of(16384, seed, 150, shift=130 + seed) for seed in (1, 2)]
-    text = page(found(worse))
-    assert "From 4 096 to 16 384 tokens the steps did not fall, other than in the report" in text
+    told = found(worse)
+    (pair,) = told["loss"]["between"]
+    assert pair["ratio"] == pytest.approx(2 / 4 * 2.315, rel=0.02) and pair["verdict"] == "more"
+    values = f"{pair['ratio']:.2f} [{pair['low']:.2f}, {pair['high']:.2f}] from 4 096 to 16 384 tokens"
+    assert values in page(told) and "more, other than in the report)" in page(told)
     wide = [text_of(4096, seed, 100) for seed in (1, 2)]
     wide += [text_of(batch, seed, 150, shift) for batch in (8192, 9216) for seed, shift in ((1, -15.0), (2, 15.0))]
-    assert "The steps of 8 192 to 9 216 tokens cannot be told apart" in page(found(wide))
+    first, second = found(wide)["loss"]["between"]
+    assert first["verdict"] == "cannot be told apart" and f"(p = {first['p_holm']:.2f}, cannot be told apart)" in page(found(wide))
+    # Seeds differ by 30 % and both batches alike: within seeds they are told apart, though intervals overlap.
+    least, most = (found(wide)["loss"]["rows"][at]["steps"][end] for at, end in ((1, "low"), (2, "high")))
+    assert second["verdict"] == "fewer" and least < most
+    assert re.search(r"from 8 192 to 9 216 tokens \(p (= 0\.\d+|&lt; 0\.001), fewer\)", page(found(wide)))
     alone = [text_of(4096, 1, 100), text_of(8192, 1, 100)]
-    assert "How sure it is that steps fall from 4 096 to 8 192 tokens cannot be told" in page(found(alone))
+    assert "from 4 096 to 8 192 tokens (how sure is not known)." in page(found(alone))
 
 
 def test_rates_that_differ_are_told() -> None:

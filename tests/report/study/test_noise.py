@@ -20,13 +20,29 @@ def test_the_noise_scale_is_drawn_with_bands_and_the_critical_batch_through_it()
     blocks = noise_blocks({"rows": rows, "baseline": beside(rows[:2], 60 / 9, True)})
     (drawn,) = [block for block in blocks if isinstance(block, Figure)]
     assert drawn.drawing.columns == (
-        *("tokens, millions", "4096 tokens", "4096 tokens, low", "4096 tokens, high"),
+        *("tokens, millions", "4096 tokens", "4096 tokens, low", "4096 tokens, high", "8192 tokens"),
         *("critical batch", "critical batch, low", "critical batch, high"),
     )
-    assert drawn.drawing.rows[0] == (0.4096, 5.0, 4.0, 7.0, 9.0, 7.0, 12.0)
+    assert drawn.drawing.rows[0] == (0.4096, 5.0, 4.0, 7.0, 9.0, 9.0, 7.0, 12.0)
     (said,) = [block for block in blocks if isinstance(block, Paragraph)]
     assert "60 k [50 k, 70 k] after 300" in str(said.parts[0]).replace("\u00a0", " ") and "6.67 times as large" in str(said.parts)
     assert "They are of the same order of magnitude" in str(said.parts)
+
+
+def test_a_batch_size_with_one_checkpoint_is_a_dot_with_its_interval_and_the_caption_says_so() -> None:
+    lines = [row("4096", 100, 5000.0, 4000.0, 7000.0), row("4096", 300, 6000.0, 5000.0, 7000.0)]
+    alone = [row("8192", 250, 9000.0, 6000.0, 12_000.0), row("16384", 100, None)]
+    (without,), (drawn,) = (
+        [block for block in noise_blocks({"rows": rows, "baseline": None}) if isinstance(block, Figure)]
+        for rows in (lines, [*lines, *alone])
+    )
+    assert (
+        "dot" not in without.caption and "a dot, with its interval as a bar, is a batch size with one checkpoint" in drawn.caption
+    )
+    assert drawn.drawing.columns[4:] == ("8192 tokens", "8192 tokens, low", "8192 tokens, high")
+    assert (1.024, None, None, None, 9.0, 6.0, 12.0) in drawn.drawing.rows
+    # Alone it makes no figure: the table has it.
+    assert not any(isinstance(block, Figure) for block in noise_blocks({"rows": alone, "baseline": None}))
 
 
 def test_another_order_of_magnitude_is_printed_as_it_is() -> None:

@@ -47,6 +47,8 @@ def found(*rows: dict[str, Any], claim: dict[str, Any] | None, of_report: dict[s
         "finals": finals,
         "claim": claim,
         "claim_of_report": of_report,
+        "judged_at": ["1M", "2M"],
+        "not_turned": [],
     }
 
 
@@ -86,6 +88,23 @@ def test_a_wider_pair_outside_of_the_reports_three_is_told_apart_from_its_statem
     assert "of 2 lengths: better at 2." in told_of(found(*rows, **claims))
     rows[2]["verdict"] = "not compared"
     assert "of 2 lengths: not compared." in told_of(found(*rows, **claims))
+
+
+def test_it_is_said_that_a_trunk_is_judged_at_its_longest_length_and_what_did_not_turn() -> None:
+    claim = a_claim("within 1 %", 0.004)
+    shown = found(a_row("cosine", 2.0), a_row("hyb", 2.01, 0.01), claim=claim, of_report=claim)
+    page = told_of(shown)
+    assert "judged at" not in page and "before they turn" not in page
+    rows = [("hyb", "0.5M", 108, 138.0), ("hyb2", "0.5M", 108, 252.0), ("hyb2", "1M", 216, 252.0)]
+    shown |= {
+        "judged_at": ["2M"],
+        "not_turned": [dict(zip(("schedule", "length", "curve_steps", "turn_step"), row, strict=True)) for row in rows],
+    }
+    page = told_of(shown)
+    assert "This is judged at 2M only." in page
+    assert "hyb at 0.5M (step 108 of 138), hyb2 at 0.5M (step 108 of 252) and at 1M (step 216 of 252)." in page
+    shown |= {"claim": None, "claim_of_report": None}
+    assert "No two schedules have a value at 2M, which is judged." in str(schedule_ends(shown, "loss")[1])
 
 
 def test_every_value_stands_with_its_interval_and_verdict() -> None:

@@ -61,6 +61,28 @@ def test_every_schedule_and_length_has_its_rates_means_losses_and_ends(runs: lis
     assert [one["length"] for one in found["by_mean"]] == list(LENGTHS) and found["notes"] == []
 
 
+def test_a_shared_trunk_is_judged_at_its_longest_length_alone(schedule_run: Make) -> None:
+    """Far apart at the short length, where hyb2 is a cosine yet; close at the long one."""
+    apart = {"short": 0.2, "middle": 0.1, "long": 0.001}
+    runs = [
+        schedule_run(name, length, seed, 2.0 + apart[length] * NAMES.index(name) + 1e-5 * (seed * (NAMES.index(name) + 1) % 3))
+        for length in LENGTHS
+        for name in NAMES
+        for seed in (1, 2, 3)
+    ]
+    found = analysed(runs)
+    assert found["judged_at"] == ["long"] and found["claim"]["length"] == found["claim_of_report"]["length"] == "long"
+    assert found["claim"]["verdict"] == found["claim_of_report"]["verdict"] == "within 1 %"
+    assert [at["length"] for at in found["finals"]] == list(LENGTHS)
+    assert {(row["schedule"], row["length"]) for row in found["not_turned"]} == {
+        *(("hyb", "short"), ("hyb2", "short"), ("hyb2", "middle"))
+    }
+    assert found["common_peak"] == 1e-3
+    free = analysed(runs, SchedulesAnalysis(length="length"))
+    assert free["judged_at"] == list(LENGTHS) and free["claim"]["length"] == "short"
+    assert free["claim"]["verdict"] == "beyond 1 %"
+
+
 def test_what_a_trunk_saves_is_what_its_runs_did_not_train_themselves(runs: list[RunResult]) -> None:
     trunk = analysed(runs)["trunk"]
     assert trunk["trained_tokens"] == 3 * 100 * (80 + 4 + 2) and trunk["separate_tokens"] == 3 * 100 * (80 + 40 + 20)

@@ -1,9 +1,9 @@
 """The section of a study about batch sizes: steps and tokens to equal loss, the critical batch, the gradient noise scale."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
+from pellucid.core.scores import format_p
 from pellucid.core.units import format_count
 from pellucid.report.blocks import Block, Drawing, Section, Table
 from pellucid.report.canvas import COLOURS, WIDTH, canvas, plain_name, svg_of
@@ -16,6 +16,7 @@ __all__ = ["batch_size_section"]
 
 _MEASURES = {"loss": "training loss", "bits_per_byte": "held-out text"}
 _MARKS = ("o", "s")
+_RATIO = ("ratio", "low", "high")
 _SAME_RATES = "; here, as in the report, the rate is the same for all, which makes large batches look worse than they can be"
 _LAW = (("b_crit_tokens", format_count), ("e_min_tokens", format_count), ("s_min_steps", "{:.0f}".format))
 
@@ -68,25 +69,25 @@ def _findings(known: Mapping[str, Mapping[str, Any]], found: Mapping[str, Any]) 
                 f"By {_MEASURES[name]}, {ways} needed {_factor(last['token_factor'])} times the tokens and took "
                 f"{_factor(last['step_factor'])} times fewer steps; the report prints 1.96 and 2 for 4 times the batch."
             )
-        told.append(" ".join([text, *_between(measure["rows"])]))
+        told.append(" ".join([text, *_between(measure["between"])]))
     return told
 
 
-def _between(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return where steps do not fall from one batch size to the next, or cannot be told apart."""
+def _between(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how steps change from one batch size to the next, and how sure that is, in one sentence; more where they grow."""
+    words = {"fewer": "fewer", "more": "more, other than in the report", "cannot be told apart": "cannot be told apart"}
     told = []
-    for less, more in pairwise(rows):
-        a, b = less["step_factor"], more["step_factor"]
-        if a["value"] is None or b["value"] is None:
-            continue
-        names = f"{_tokens(less['batch_tokens'])} to {_tokens(more['batch_tokens'])} tokens"
-        if b["value"] <= a["value"]:
-            told.append(f"From {names} the steps did not fall, other than in the report, where they do up to the largest batch.")
-        elif b["low"] is None:
-            told.append(f"How sure it is that steps fall from {names} cannot be told from these runs.")
-        elif b["low"] <= (a["value"] if a["high"] is None else a["high"]):
-            told.append(f"The steps of {names} cannot be told apart: their intervals overlap.")
-    return told
+    for pair in pairs:
+        if pair["ratio"] is not None:
+            names = " to ".join(map(_tokens, pair["batch_tokens"]))
+            sure = f"p = {format_p(pair['p_holm'])}, ".replace("= <", "<") if pair["p_holm"] is not None else ""
+            word = words.get(pair["verdict"], "how sure is not known")
+            told.append(f"{interval(ends(pair, _RATIO), _two)} from {names} tokens ({sure}{word})")
+    if not told:
+        return []
+    text = f"From one batch size to the next, within seeds, steps are multiplied by {'; '.join(told)}."
+    corrected = any(pair["p_holm"] is not None for pair in pairs)
+    return [f"{text} Intervals are of each pair by itself, p is corrected for all of them (Holm)." if corrected else text]
 
 
 def _steps_and_tokens(known: Mapping[str, Mapping[str, Any]]) -> list[Block]:

@@ -24,7 +24,10 @@ def noise_blocks(noise: Mapping[str, Any] | None) -> list[Block]:
     if drawn is not None:
         caption = "Gradient noise scale over training by batch size, with 95 % bands where both ends are known"
         known = beside is not None and beside["b_crit_tokens"] is not None and beside["b_crit_tokens"]["value"] is not None
-        parts.append(figure(drawn, f"{caption}{', and the critical batch of the runs' if known else ''}.", ""))
+        caption += ", and the critical batch of the runs" if known else ""
+        single = [len(of) for of in _measured(rows).values() if len(of) == 1]
+        caption += "; a dot, with its interval as a bar, is a batch size with one checkpoint" if single else ""
+        parts.append(figure(drawn, f"{caption}.", ""))
     lines: list[list[Cell]] = [
         [row["level"], str(row["step"]), format_count(row["tokens"]), str(row["runs"]), _scale(row),
          f"{row['gradient_norm_squared']:.3g}", f"{row['trace']:.3g}"]
@@ -49,18 +52,24 @@ def _beside(beside: Mapping[str, Any]) -> str:
     )
 
 
+def _measured(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return by level the rows with a noise scale; levels without any are left out."""
+    known: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["noise_scale_tokens"] is not None:
+            known.setdefault(row["level"], []).append(row)
+    return known
+
+
 def _noise_figure(rows: Sequence[Mapping[str, Any]], beside: Mapping[str, Any] | None) -> Drawing | None:
     lines: dict[str, tuple[list[float], list[float]]] = {}
     bands: dict[str, list[tuple[float, float]]] = {}
-    for level in dict.fromkeys(row["level"] for row in rows):
-        own = [row for row in rows if row["level"] == level and row["noise_scale_tokens"] is not None]
-        if len(own) < 2:
-            continue
+    for level, own in _measured(rows).items():
         name = f"{level} tokens"
         lines[name] = [row["tokens"] / 1e6 for row in own], [row["noise_scale_tokens"] / 1e3 for row in own]
         if all(row["low"] is not None and row["high"] is not None for row in own):
             bands[name] = [(row["low"] / 1e3, row["high"] / 1e3) for row in own]
-    if not lines:
+    if all(len(xs) < 2 for xs, _ in lines.values()):
         return None
     b_crit = beside["b_crit_tokens"] if beside is not None else None
     if b_crit is not None and b_crit["value"] is not None:

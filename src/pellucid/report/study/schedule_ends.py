@@ -30,7 +30,8 @@ def schedule_ends(found: Found, what: str) -> list[Block]:
 def _claims(found: Found) -> list[Block]:
     of_all, of_three = found["claim"], found["claim_of_report"]
     if of_all is None:
-        return [note("No two schedules have a value at one length.")]
+        where = f"at {length_name(found['judged_at'][-1])}, which is judged" if _is_trunk_shared(found) else "at one length"
+        return [note(f"No two schedules have a value {where}."), *_not_turned(found)]
     parts: list[Block] = []
     if of_three is not None:
         told = _TOLD[of_three["verdict"], of_three["is_within"]]
@@ -38,7 +39,32 @@ def _claims(found: Found) -> list[Block]:
         parts.append(paragraph(f"{text} Of the three, {_apart(of_three)}"))
     if of_three is None or (of_three["worst"], of_three["best"]) != (of_all["worst"], of_all["best"]):
         parts.append(paragraph(f"Of all {len(found['schedules'])} schedules, {_apart(of_all)}"))
-    return [*parts, *_rsqrt(found)]
+    if _is_trunk_shared(found):
+        judged = " and ".join(map(length_name, found["judged_at"]))
+        text = (
+            f"This is judged at {judged} only. Shorter runs of a trunk have the curve of the longest, cooled down early, and not "
+            "one of their own length, which is what the report compares; they stand in the tables."
+        )
+        parts.append(paragraph(text))
+    return [*parts, *_not_turned(found), *_rsqrt(found)]
+
+
+def _is_trunk_shared(found: Found) -> bool:
+    return len(found["judged_at"]) < len(found["finals"])
+
+
+def _not_turned(found: Found) -> list[Block]:
+    """Say which hybrids are only a cosine, as they are cooled down before they turn."""
+    rows = found["not_turned"]
+    if not rows:
+        return []
+    told = []
+    for name in dict.fromkeys(row["schedule"] for row in rows):
+        own = [row for row in rows if row["schedule"] == name]
+        places = (f"at {length_name(row['length'])} (step {row['curve_steps']} of {row['turn_step']:.4g})" for row in own)
+        told.append(f"{name} {' and '.join(places)}")
+    text = f"Cooled down or ended before they turn from their cosine to 1/√step: {', '.join(told)}."
+    return [paragraph(f"{text} In brackets, the last step of the curve, and where it would turn.")]
 
 
 def _apart(claim: Found) -> str:

@@ -7,7 +7,7 @@ from pellucid.core.scores import format_p
 from pellucid.report.blocks import Block, Cell, Figure
 from pellucid.report.figures import curves
 from pellucid.report.markup import figure, heading, paragraph, table
-from pellucid.report.study.numbers import DIFFERENCE, difference, ends, length_name, number, percents
+from pellucid.report.study.numbers import DIFFERENCE, difference, ends, length_name, number, percents, rate
 
 __all__ = ["schedule_means"]
 
@@ -34,7 +34,17 @@ def _conjecture(found: Found) -> Block:
     return paragraph(
         "The report conjectures that schedules of equal mean rate make equivalent models, and puts what hyb and hyb₂ differ in "
         f"down to their means. {rests}. The nearest means are {apart:.1f} % apart, so equal ones are not put to the test. "
-        "Schedules differ in more than their mean, so a correlation would not show that the mean is the cause."
+        f"Schedules differ in more than their mean, so a correlation would not show that the mean is the cause.{_peak(found)}"
+    )
+
+
+def _peak(found: Found) -> str:
+    """What a common peak leaves open; nothing where peaks differ."""
+    if found["common_peak"] is None:
+        return ""
+    return (
+        f" All have one peak rate, {rate(found['common_peak'])}, which was not tuned for each: where a higher mean ends better, "
+        "this peak may only have been too low."
     )
 
 
@@ -77,8 +87,10 @@ def _line(found: Found) -> list[Block]:
             slope = difference(ends(at["slope"]))
             rows.append([length_name(at["length"]), slope, format_p(at["slope"]["p"]), format_p(beyond["p"]), beyond["verdict"]])
     caption = (
-        "A straight line in the mean rate, with all runs. Slope: change of the final value when the rate grows by the baseline's. "
-        "Beyond the line: whether schedules differ in more than it explains, an F test with what seeds leave as noise."
+        "A straight line in the mean rate. Slope: change of the final value when the rate grows by the baseline's. Schedules are "
+        "its points, so interval and p are of their scatter about the line, or of the noise of seeds where that is more, with as "
+        "many degrees of freedom as schedules less two. Beyond the line: whether schedules differ in more than it explains, an F "
+        "test with what seeds leave as noise."
     )
     heads = ("Length", "Slope [95 %]", "p", "p beyond the line", "Beyond the line")
     return [table(heads, rows, caption=caption)] if rows else []

@@ -51,13 +51,13 @@ def analyse_batch_size(runs: Sequence[RunResult], config: BatchSizeAnalysis, com
     - `loss` and, where runs have held-out points, `bits_per_byte` (at the baseline's last point; points are joined over the log of
       tokens); None where nothing can be compared. Each has `baseline_tokens` and `baseline_steps` (where the baseline has the
       target), `spread` (standard deviation of log tokens over seeds, pooled over levels) with `freedom`, `law`
-      (`fit_critical_batch`), and `rows` by batch size: `level`, `batch_tokens`, `runs`, `reached` (how many of them reached the
-      target), `spread` (of these runs alone), and `tokens`, `steps`, `step_factor` (baseline's steps over these: the most by which
-      training can be faster) and `token_factor` (tokens over the baseline's), each {value, low, high}: geometric means over seeds
-      with 95 % intervals by the pooled spread. They are None where not every run reached it; `at_least_tokens` then is the mean
-      with the end of those that did not in its place. `of_runs` has each run's `name`, `seed`, `outcome`, `target`, `reached`,
-      `tokens`, `first_tokens` (where the curve first touches the target), `steps`, both factors, `end_tokens` and `end_value` of
-      its curve, and `trained_tokens`.
+      (`fit_critical_batch`), `between` each batch size and the next (`compare_neighbours`), and `rows` by batch size: `level`,
+      `batch_tokens`, `runs`, `reached` (how many of them reached the target), `spread` (of these runs alone), and `tokens`,
+      `steps`, `step_factor` (baseline's steps over these: the most by which training can be faster) and `token_factor` (tokens
+      over the baseline's), each {value, low, high}: geometric means over seeds with 95 % intervals by the pooled spread. They are
+      None where not every run reached it; `at_least_tokens` then is the mean with the end of those that did not in its place.
+      `of_runs` has each run's `name`, `seed`, `outcome`, `target`, `reached`, `tokens`, `first_tokens` (where the curve first
+      touches the target), `steps`, both factors, `end_tokens` and `end_value` of its curve, and `trained_tokens`.
     - `noise`: {`rows` (`noise_over_training`), `baseline` (`compare_noise` with the law of `loss`)}; None where none was measured.
     """
     notes: list[str] = []

@@ -9,6 +9,7 @@ import numpy as np
 
 from pellucid.studies.batch_size.critical_batch import Reached, fit_critical_batch
 from pellucid.studies.batch_size.crossing import Curve, first_below, reached_for_good
+from pellucid.studies.batch_size.neighbours import Level, compare_neighbours
 from pellucid.studies.least_squares import scipy_part
 from pellucid.studies.results import RunResult
 
@@ -85,12 +86,17 @@ def to_equal_loss(traces: Sequence[Trace], baseline: str, seed: int, what: str, 
         if level in whole
         for trace, told in of_level[level]
     ]
+    levels = [
+        Level(level, of[0][0].batch_tokens, {trace.block: told["steps"] for trace, told in of} if level in whole else {})
+        for level, of in of_level.items()
+    ]
     base = next(row for row in rows if row["level"] == baseline)
     base["spread"] = None  # it is where it is by definition
     return {
         "baseline_tokens": base["tokens"]["value"],
         "baseline_steps": base["steps"]["value"],
         "rows": rows,
+        "between": compare_neighbours(levels, baseline),
         "spread": spread,
         "freedom": freedom,
         "law": fit_critical_batch(points, seed),

@@ -12,6 +12,7 @@ from pellucid.studies.schedules.cells import Cells, cells_of, last_stage, planne
 from pellucid.studies.schedules.curves import loss_row, mean_row, rate_row
 from pellucid.studies.schedules.finals import claim_of, finals_at
 from pellucid.studies.schedules.printed_means import printed_means
+from pellucid.studies.schedules.turns import common_peak, not_turned
 
 __all__ = ["analyse_schedules"]
 
@@ -29,7 +30,10 @@ def analyse_schedules(runs: Sequence[RunResult], config: SchedulesAnalysis, comp
     - `losses`: rows of `schedule_curves.loss_row` (smoothed training loss over tokens with the spread of seeds), as `rates`.
     - `finals`: for each length what `schedule_finals.finals_at` says: values by seed, means, differences to the baseline with
       intervals and verdicts, absolute and relative. `claim`: whether all are within 1 %; `claim_of_report`: whether cosine, hyb
-      and hyb2 are, as the report says; see `schedule_finals.claim_of`.
+      and hyb2 are, as the report says; see `schedule_finals.claim_of`. `judged_at`: the lengths that both are judged at. With a
+      trunk it is the longest alone: shorter runs have the curve of the longest, not one of their own length.
+    - `not_turned`: which hybrids are cooled down before they leave their cosine, and where, see `turns.not_turned`. `common_peak`:
+      the peak rate where all schedules have the same, else None.
     - `by_mean`: for each length what `schedule_by_mean.by_mean_at` says of the metric and the mean rate.
     - `trunk`: what the runs of `config.trunk` share and save, see `_trunk`; None when none is named or it has no run.
     - `printed`: the report's average rates, see `printed_means.printed_means`.
@@ -44,8 +48,10 @@ def analyse_schedules(runs: Sequence[RunResult], config: SchedulesAnalysis, comp
     trunk = config.trunk if config.trunk in cells.schedules else None
     everywhere = [(length, schedule) for length in cells.lengths for schedule in cells.schedules]
     drawn = [(length, name) for length, name in everywhere if length == longest or (trunk and name in (trunk, baseline))]
+    judged = [longest] if trunk is not None else list(cells.lengths)
     means = _rows(mean_row(cells, length, schedule) for length, schedule in everywhere)
     finals = [finals_at(cells, length, metric) for length in cells.lengths]
+    at_judged = [one for one in finals if one["length"] in judged]
     by_mean = []
     for length in cells.lengths:
         planned = {row["schedule"]: row["planned"] for row in means if row["length"] == length and row["planned"] > 0}
@@ -63,8 +69,11 @@ def analyse_schedules(runs: Sequence[RunResult], config: SchedulesAnalysis, comp
         "means": means,
         "losses": _rows(loss_row(cells, length, schedule, compare.loss_steps) for length, schedule in drawn),
         "finals": finals,
-        "claim": claim_of(finals, "widest"),
-        "claim_of_report": claim_of(finals, "widest_of_report"),
+        "judged_at": judged,
+        "claim": claim_of(at_judged, "widest"),
+        "claim_of_report": claim_of(at_judged, "widest_of_report"),
+        "not_turned": not_turned(cells),
+        "common_peak": common_peak(cells),
         "by_mean": by_mean,
         "trunk": None if trunk is None else _trunk(cells, trunk, finals),
         "printed": printed_means(),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from itertools import combinations, permutations
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from pellucid.evals.paired import LEVEL
 from pellucid.evals.statistics import Floats
 from pellucid.studies.effects import Metric, effects_of
-from pellucid.studies.least_squares import fit, scipy_part
+from pellucid.studies.least_squares import Fit, fit, scipy_part
 from pellucid.studies.level_fit import seed_means
 from pellucid.studies.results import RunResult
 from pellucid.studies.schedules.cells import Cells
@@ -26,8 +27,8 @@ def by_mean_at(cells: Cells, length: str | None, metric: Metric, means: dict[str
     `points`: one for each schedule (`schedule`, `mean_rate`, `value`, the mean over runs). `pearson`, `spearman` and `p` (exact,
     of the rank correlation, two-sided) over these points, `least_p` what so many points can reach at all, and `verdict`. `by_seed`:
     the same correlations for each seed alone. `slope`: change of the metric, in its own unit, when the mean rate grows by the
-    baseline's, from all runs, with its interval. `beyond`: an F test of what schedules differ in beyond that straight line (`f`,
-    `freedom`, `p`, `verdict`). `nearest`: the two schedules whose means are nearest (`a`, `b`, `ratio`, and the `difference` of b
+    baseline's, see `_slope`. `beyond`: an F test of what schedules differ in beyond that straight line (`f`, `freedom`, `p`,
+    `verdict`). `nearest`: the two schedules whose means are nearest (`a`, `b`, `ratio`, and the `difference` of b
     from a with `low`, `high` and `relative` to a). All are None where they cannot be had.
     """
     runs = [run for run in cells.at(length) if run.is_comparable and run.levels[cells.axis] in means and math.isfinite(metric(run))]
@@ -97,18 +98,34 @@ def _line(runs: Sequence[RunResult], cells: Cells, metric: Metric, means: dict[s
     rates_N = np.array([means[cell.level] for cell in known]) / means[str(levels[0])]
     levels_NP = np.array([[float(cell.level == level) for level in levels] for cell in known])
     values_N = np.array([cell.value for cell in known])
+    if not any(np.ptp(rates_N[of_seed_N == 1]) for of_seed_N in seeds_NP.T):
+        return nothing  # rates that only differ between seeds
     line, full = fit(np.column_stack([seeds_NP, rates_N]), values_N), fit(np.hstack([seeds_NP, levels_NP]), values_N)
-    if line.variance is None:
-        return nothing
-    slope = line.contrast(np.array([*([0.0] * len(seeds)), 1.0]))
-    told = {key: getattr(slope, key) for key in ("value", "low", "high", "p")}
     more = line.freedom - full.freedom
-    if not full.variance or more < 1:
+    beyond = ((line.variance or 0.0) * line.freedom - (full.variance or 0.0) * full.freedom) / more if more > 0 else None
+    told = _slope(line, full.variance, beyond, more)
+    if not full.variance or beyond is None:
         return {"slope": told, "beyond": None}
-    f = max(0.0, line.variance * line.freedom - full.variance * full.freedom) / more / full.variance
+    f = max(0.0, beyond) / full.variance
     p = float(scipy_part("stats").f.sf(f, more, full.freedom))
     verdict = "more than the line explains" if p < LEVEL else "no more than noise beyond the line"
     return {"slope": told, "beyond": {"f": f, "freedom": [more, full.freedom], "p": p, "verdict": verdict}}
+
+
+def _slope(line: Fit, of_seeds: float | None, of_schedules: float | None, freedom: int) -> dict[str, Any]:
+    """Return the slope, the last coefficient of `line`: `value`, `stderr`, `low`, `high`, `p`, `freedom`, `error_of`.
+
+    Schedules are what a line through them has for points, however many seeds each has. The error is therefore of their scatter
+    about the line, or of the noise of seeds where that is larger; `error_of` is "schedules" or "seeds". Either way Student's t has
+    as many degrees of freedom as there are schedules less two. Of two schedules only the value is known. The arguments are
+    variances of a value at one seed.
+    """
+    weights_P = np.array([*([0.0] * (len(line.coefficients_P) - 1)), 1.0])
+    if of_schedules is None:
+        return {**asdict(replace(line, variance=None).contrast(weights_P)), "freedom": 0, "error_of": None}
+    variance = max(0.0, of_schedules, of_seeds or 0.0)
+    found = replace(line, variance=variance, freedom=freedom).contrast(weights_P)
+    return {**asdict(found), "freedom": freedom, "error_of": "seeds" if variance > of_schedules else "schedules"}
 
 
 def _nearest(runs: Sequence[RunResult], cells: Cells, metric: Metric, points: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

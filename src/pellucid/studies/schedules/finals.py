@@ -90,7 +90,7 @@ def freedom_of(runs: Sequence[RunResult], axis: str, metric: Metric) -> int:
 
 
 def claim_of(finals: Sequence[dict[str, Any]], key: Literal["widest", "widest_of_report"]) -> dict[str, Any] | None:
-    """Return whether schedules end within 1 % of each other at every length, from what `finals_at` found; None with no two.
+    """Return whether schedules end within 1 % of each other at every length given, from what `finals_at` found; None with no two.
 
     `length` is where the difference is widest, with the `best`, `worst`, `relative`, `low`, `high`, `of_spread` of that place.
     `is_within` is of the differences as they came. `verdict`, of the intervals: "within 1 %" where all of every interval is,
