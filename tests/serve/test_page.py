@@ -6,6 +6,7 @@ import json
 import operator
 import random
 import re
+import time
 from pathlib import Path
 
 import httpx
@@ -44,10 +45,14 @@ def chat(vocabulary, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def endless(vocabulary, chat):
-    """A model with random weights that never ends its answer by itself when its likeliest token is taken."""
+    """A model with random weights that never ends its answer by itself when its likeliest token is taken.
+
+    It takes its time, so that 8 000 tokens are not there before a test on a busy machine has looked at the first.
+    """
     torch.manual_seed(0)
     model = Decoder(ModelConfig(**SHAPE))
     init_weights(model, 5)
+    model.register_forward_pre_hook(lambda *_: time.sleep(0.003))
     with torch.no_grad():
         model.head.weight[vocabulary.eos_id] = 0
     engine = TorchEngine(model, slots=1)

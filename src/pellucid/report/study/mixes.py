@@ -46,7 +46,8 @@ def _lead(found: Found) -> Block:
     return paragraph(
         f"{len(found['levels'])} mixes with {seeds} seed{'s' * (seeds != 1)} each, compared by bits per byte of held-out text, of "
         f"which less is better. Differences are from {found['baseline']} with the same seeds; intervals are 95 %, from the noise "
-        "of all runs, and are about this held-out text: another sample of text would differ by more. p is corrected over all cells "
+        "of all runs, or of the two mixes alone where one mix has more of it than chance gives, and are about this held-out "
+        "text: another sample of text would differ by more. p is corrected over all cells "
         "of a table together (Holm), intervals are not: one that leaves out 0 by little may still not be told apart."
     )
 

@@ -31,7 +31,7 @@ def schedules_section(found: Found) -> Section:
         text = (
             f"{counts[0]} at {counts[1]} with {counts[2]}, compared by {what}, of which less is better. Differences are from "
             f"{found['baseline']} at the same length and with the same seeds. Intervals are 95 %, from the noise of all runs of a "
-            "length."
+            "length, or of the two schedules alone where one has more of it than chance gives."
         )
         parts = [paragraph(text), *_rates(found), *_losses(found), *schedule_ends(found, what)]
         parts += [*schedule_means(found), *schedule_trunk(found)]
