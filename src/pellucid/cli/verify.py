@@ -44,6 +44,11 @@ def command(arguments: argparse.Namespace) -> int:
         result = replace(result, faults=[*result.faults, *replayed.faults])
     elif arguments.replay is not None:
         result = replace(result, notes=[*result.notes, "not trained again: the run does not hold as it lies there"])
+    return _tell(arguments, result, opened, replayed)
+
+
+def _tell(arguments: argparse.Namespace, result: Verification, opened: list[str], replayed: "Replay | None") -> int:
+    """Print what was found; return the exit status."""
     if arguments.json:
         print_json(_as_json(result, replayed))
     else:
@@ -61,11 +66,7 @@ def _study(folder: Path, arguments: argparse.Namespace) -> int:
     result = verify_study(folder, deep=arguments.deep)
     if not result.checked:
         result = replace(result, notes=[*result.notes, f"there is nothing to check in {folder}: no run and no results"])
-    if arguments.json:
-        print_json(_as_json(result, None))
-    else:
-        _print(result, [], None)
-    return 1 if result.faults or not result.checked else 0
+    return _tell(arguments, result, [], None)
 
 
 def _replayed(run: Path, arguments: argparse.Namespace, result: Verification) -> "Replay | None":

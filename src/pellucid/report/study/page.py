@@ -103,12 +103,9 @@ def _made_with(found: Sequence[Mapping[str, Any]]) -> list[Block]:
     stages = list(dict.fromkeys(one["stage"] for one in found))
     told = [", ".join(f"{name.replace('_', ' ')} {_setting(value)}" for name, value in one["settings"].items()) for one in found]
     if len(found) == len(stages):
-        alike = len(set(told)) < 2
-        return (
-            [note(f"All were trained with: {words}.") for words in told[:1]]
-            if alike
-            else [note(f"All were trained with, in {stage}: {words}.") for stage, words in zip(stages, told, strict=True)]
-        )
+        if len(set(told)) < 2:
+            return [note(f"All were trained with: {words}.") for words in told[:1]]
+        return [note(f"All were trained with, in {stage}: {words}.") for stage, words in zip(stages, told, strict=True)]
     warning = "Not all runs were trained with the same settings. Others can give other bits, and may be part of a difference."
     whose = [f"{one['stage']}, {words}: {', '.join(one['runs'])}." for words, one in zip(told, found, strict=True)]
     return [note(warning), *(note(words) for words in whose)]
