@@ -1,7 +1,7 @@
 """A run's folder → what a study knows of it (`RunResult`): read from artifacts, metrics and ledger alone."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def collect_run(run: PlannedRun, folder: Path, outcome: Outcome, message: str = 
         begins_with=_begins_with(folder) if own else None,
         noise=_noise(folder) if recipe.train[-1].name in own else (),
         sources={source.name: {"category": source.category, "language": source.language} for source in recipe.sources},
-        made_with=made_with(run, folder),
+        made_with=_settings(recipe, folder, own),
         recipe=run.loaded.digest,
     )
 
@@ -92,9 +92,12 @@ def stages_made(run: PlannedRun, folder: Path) -> frozenset[str]:
 
 def made_with(run: PlannedRun, folder: Path) -> tuple[Mapping[str, Any], ...]:
     """Return the settings by stage that a run's steps were trained with, each once, whoever trained what it has of others."""
+    return _settings(run.loaded.recipe, folder, stages_made(run, folder))
+
+
+def _settings(recipe: Recipe, folder: Path, own: Collection[str]) -> tuple[Mapping[str, Any], ...]:
     found: list[dict[str, Any]] = []
-    own = stages_made(run, folder)
-    for config in (one for one in run.loaded.recipe.train if one.name in own):
+    for config in (one for one in recipe.train if one.name in own):
         settings: dict[str, Any] | None = None
         for line in _lines(folder, config):
             if line.get("event") in ("start", "resume"):
